@@ -156,10 +156,11 @@ class _Idle:
             self.workers.append(worker)
 
     def close(self) -> None:
-        if self.owner == os.getpid():
-            for worker in self.workers:
-                worker.close()
-            self.workers = []
+        with self.lock:
+            if self.owner == os.getpid():
+                for worker in self.workers:
+                    worker.close()
+                self.workers = []
 
 
 _idle = _Idle()
@@ -172,7 +173,9 @@ def borrowed(level: str) -> Iterator[Worker]:
     worker = _idle.take(level)
     try:
         yield worker
-    except BaseException:
+    except BaseException as error:
         worker.close()
+        if isinstance(error, WorkerError):
+            _idle.close()  # what ended or stopped this one may have come over those that wait as well
         raise
     _idle.put(worker)
