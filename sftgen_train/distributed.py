@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -55,16 +56,46 @@ def sharding(model: Any) -> str:
 
 
 def gathered_weights(model: Any) -> dict[str, Any] | None:
-    """The whole weights of a model under FSDP2, on the first process; all of them have to call it at once.
+    """The whole weights of a sharded model, on the CPU of the first process; all have to call it at once.
 
     Returns:
-        None when every process has the whole model.
+        None when every process has the whole model; nothing is in it in the others.
     """
-    if sharding(model) != FSDP2:
+    sharded = sharding(model)
+    if not sharded:
         return None
+    if sharded == ZERO3:
+        return _gathered_by_deepspeed(model)
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+
+
+def _gathered_by_deepspeed(model: Any) -> dict[str, Any]:
+    import torch.distributed as dist
+    from deepspeed.runtime.zero import GatheredParameters
+
+    first = dist.get_rank() == 0
+    whole = {}
+    # One at a time: a device needs room for the largest, not for the model.
+    for name, parameter in model.named_parameters():
+        with GatheredParameters([parameter]):
+            if first:
+                whole[name] = parameter.detach().to("cpu", copy=True)
+    if first:
+        parameters = dict(model.named_parameters(remove_duplicate=False))
+        state = model.state_dict()
+        whole |= {name: buffer.cpu() for name, buffer in state.items() if name not in parameters}
+    return whole
+
+
+def first_says(answer: Callable[[], bool]) -> bool:
+    """What the first process answers, in all of them; all have to call it at once."""
+    import torch.distributed as dist
+
+    said = [answer() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(said)
+    return bool(said[0])
 
 
 def shard() -> Shard | None:

@@ -15,12 +15,12 @@ from accelerate.utils import extract_model_from_parallel
 
 from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_judges.journal import write_atomic
-from sftgen_train.distributed import sharding
 from sftgen_train.leases import (
     ADAPTER,
     STABLE,
     CheckpointError,
     has_tokenizer,
+    is_complete,
     lease,
     link,
     mark_stable,
@@ -57,7 +57,9 @@ class Enqueuer:
         """
         self.open(resumed=step > 0)
         saved = output / f"checkpoint-{step}"
-        if step and self.plan.due(step) and saved.is_dir():
+        # One that holds shards only was enqueued from memory.
+        enqueued = self.queue.find(step) and not is_complete(saved)
+        if step and self.plan.due(step) and saved.is_dir() and not enqueued:
             self.add(step, saved)
 
     def add(self, step: int, checkpoint: Path, *, last: bool = False) -> None:
@@ -89,8 +91,6 @@ class Enqueuer:
         making = folder.with_name(f".{folder.name}.making")
         try:
             shutil.rmtree(making, ignore_errors=True)
-            if weights is None and (sharded := sharding(model)):
-                raise CheckpointError(f"{sharded} keeps no whole weights; evaluate this model with `sftgen eval`")
             with without_bars():
                 extract_model_from_parallel(model).save_pretrained(making, state_dict=weights)
             tokenizer.save_pretrained(making)
