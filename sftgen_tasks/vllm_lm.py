@@ -6,17 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
 from lm_eval.models.vllm_causallms import VLLM
-from vllm import SamplingParams
+from vllm import LLM, SamplingParams
 
 from sftgen_tasks._lm_eval import PromptTooLongError
-from sftgen_tasks._lm_eval.generation import GeneratedText, repeat_numbers, sample_seed, stream_generations
+from sftgen_tasks._lm_eval.generation import (
+    DEFAULT_MAX_GEN_TOKS,
+    GENERIC_CHUNK,
+    GeneratedText,
+    repeat_numbers,
+    sample_seed,
+    stream_generations,
+)
 
 
 class StreamingVLLM(VLLM):  # type: ignore[misc]
     """`--model sftgen-vllm`: as `vllm`, with exact counts and a seed by sample, each chunk on disk at once."""
 
     takes_repeats = True
+    end_tokens: Sequence[int] = ()
+    """Ids to stop at besides those of the model's folder."""
 
     def __init__(self, pretrained: str, *, seed: int = 1234, **options: Any) -> None:
         """Load a model by name; the arguments are those of `vllm`, `seed` is also the samples' base seed."""
@@ -50,6 +60,7 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
                 )
             if settings.get("temperature", 0) > 0:
                 settings["seed"] = sample_seed(self.seed, request.args[0], repeat)
+            settings["stop_token_ids"] = [*settings.get("stop_token_ids", ()), *self.end_tokens]
             sampling.append(SamplingParams(max_tokens=limit, stop=until, **settings))
         outputs = self._model_generate(requests=encoded, generate=True, sampling_params=sampling)
         return [
@@ -62,3 +73,25 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
             )
             for output, tokens, parameters in zip(outputs, encoded, sampling, strict=True)
         ]
+
+
+class EngineVLLM(StreamingVLLM):
+    """The same on an engine and a tokenizer that stand already."""
+
+    def __init__(self, engine: LLM, tokenizer: Any, *, seed: int, end_tokens: Sequence[int] = ()) -> None:
+        """Stand on them.
+
+        Args:
+            engine: A vLLM engine in this process.
+            tokenizer: Encodes the prompts, and has their chat template.
+            seed: The samples' base seed.
+            end_tokens: Ids to stop at besides those of the engine's model.
+        """
+        TemplateLM.__init__(self)  # VLLM's own would make a second engine; what it sets beside that:
+        self.model, self.tokenizer, self.hf_chat_template = engine, tokenizer, tokenizer.chat_template
+        # With "auto" vLLM would draw a bar for every chunk, into the trainer's own.
+        self.batch_size, self.data_parallel_size, self.tensor_parallel_size = GENERIC_CHUNK, 1, 1
+        self.add_bos_token = self.custom_prefix_token_id = self.lora_request = self.think_end_token = None
+        self.enable_thinking, self.chat_template_args = None, dict[str, Any]()
+        self.truncation_side, self._max_length, self._max_gen_toks = "left", None, DEFAULT_MAX_GEN_TOKS
+        self.seed, self.end_tokens = seed, end_tokens

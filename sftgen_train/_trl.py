@@ -9,8 +9,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
+from accelerate import Accelerator
 from datasets import Dataset
 from rich.console import Console
 from transformers import AutoTokenizer
@@ -93,8 +95,7 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     if not first:
         return None
     if queued and harness.harness_worker == "after":
-        # This process is one of several to lm_eval too, and under ZeRO-3 any model it loads would come in parts.
-        if config.world_size > 1 or config.deepspeed_plugin:
+        if config.world_size > 1:  # this process is one of several to lm_eval too: it would wait for the others
             start_worker(run.folder).wait()
         else:
             work(run.folder)
@@ -224,7 +225,35 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         batch_size=harness.harness_batch_size,
         metadata=mapping("harness_metadata", harness.harness_metadata),
         gen_kwargs=mapping("harness_gen_kwargs", harness.harness_gen_kwargs),
+        engine=mapping("harness_engine", harness.harness_engine),
     )
+
+
+def colocated_generation(model: Any, tokenizer: Any, *, sleep: bool, **options: Any) -> Any:
+    """TRL's vLLM engine in this process.
+
+    Args:
+        model: The model in training; the engine's configuration is read from its `name_or_path`.
+        tokenizer: Its tokenizer.
+        sleep: Whether the engine gives its memory back between uses; it is asleep then.
+        options: Arguments of vLLM's engine.
+    """
+    from trl.generation import vllm_generation
+    from vllm import LLM
+
+    # TRL hands on some arguments only; without `dtype` the engine computes in another than the training.
+    with patch.object(vllm_generation, "LLM", lambda **given: LLM(**{**given, **options})):
+        return vllm_generation.VLLMGeneration(model, Accelerator(), tokenizer, enable_sleep_mode=sleep)
+
+
+def push_weights(generation: Any) -> None:
+    """Put the weights of the model in training into TRL's engine, whose weights wake up for it."""
+    if generation.accelerator.device.type == "cpu":
+        # vLLM packs weights there as they are loaded; only its own reloading, which TRL does not use, packs again.
+        generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": generation._iter_named_params()})
+        generation.llm.reset_prefix_cache()
+    else:
+        generation.sync_weights()
 
 
 def parse(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -14,16 +15,18 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.sharing import Shard
-from sftgen_train.distributed import first_says, gathered_weights, shard, sharding
+from sftgen_train.distributed import FSDP1, ZERO3, gathered_weights, shard, sharding
 from sftgen_train.enqueueing import Enqueuer
-from sftgen_train.evaluating import Evaluator, evaluate_in_memory
-from sftgen_train.leases import is_complete
+from sftgen_train.evaluating import Evaluator, evaluate_in_memory, undisturbed
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.run import Run, RunError
 
+if TYPE_CHECKING:
+    from sftgen_train.colocated import ColocatedEngine
+
 logger = logging.getLogger(__name__)
 
-Form = Literal["queue", "in_process"]
+Form = Literal["queue", "in_process", "colocated"]
 
 
 class CallbackError(SftgenError, ValueError):
@@ -37,9 +40,11 @@ class HarnessCallback(TrainerCallback):
     step, writes the weights into a lease), adds an entry to the run's queue and returns; `sftgen worker RUN`
     evaluates, in another process, now or later. In the form
     `in_process` it evaluates here and now: model mode, random number generators and generation settings are
-    restored, and the trained weights are the same, bit for bit, with and without it.
+    restored, and the trained weights are the same, bit for bit, with and without it. In the form `colocated` a
+    vLLM engine in this process generates, asleep between the evaluations; before each, it has to give a probe text
+    the probabilities that the model in training gives it.
 
-    In either form an evaluation that fails is reported and recorded, and training goes on.
+    In any form an evaluation that fails is reported and recorded, and training goes on.
 
     Example:
         >>> trainer.add_callback(HarnessCallback(tasks=["sftgen_countdown"], at_steps=[5, 10, 20]))
@@ -54,6 +59,7 @@ class HarnessCallback(TrainerCallback):
         limit: int | None = None,
         tiers: Sequence[Tier] = (),
         form: Form = "queue",
+        engine: Mapping[str, Any] | None = None,
         batch_size: int = 16,
         metadata: Mapping[str, Any] | None = None,
         gen_kwargs: Mapping[str, Any] | None = None,
@@ -70,8 +76,9 @@ class HarnessCallback(TrainerCallback):
             every: evaluate every so many steps; by default at 0, 5, 10, 20, 40, 80, ...
             limit: Documents a task, None for all.
             tiers: Further tasks with steps and limits of their own, for example the full suite at few steps.
-            form: `queue` or `in_process`.
-            batch_size: Prompts generated together.
+            form: `queue`, `in_process` or `colocated`.
+            engine: Arguments of vLLM's engine for `colocated`, for example `{"gpu_memory_utilization": 0.2}`.
+            batch_size: Prompts generated together; vLLM decides for itself.
             metadata: Handed to the tasks, as `lm_eval --metadata` does.
             gen_kwargs: Settings over the tasks' own, for example `{"max_gen_toks": 512}`.
             in_domain: Those of the tasks that training is about; only the report looks at it.
@@ -80,19 +87,25 @@ class HarnessCallback(TrainerCallback):
             seed: Seed of sampled responses.
 
         Raises:
-            CallbackError: No tasks, or an unknown form.
+            CallbackError: An unknown form, or `colocated` without vLLM.
             PlanError: An impossible schedule.
             UnknownTaskError: A task that does not exist.
             DataError: Documents that cannot be read.
         """
         if form not in get_args(Form):
             raise CallbackError(f"form {form!r}: expected one of {', '.join(get_args(Form))}")
+        if form == "colocated" and importlib.util.find_spec("vllm") is None:
+            raise CallbackError("form='colocated' needs vLLM, which is not installed: pip install 'sftgen[vllm]'")
+        if engine and form != "colocated":
+            raise CallbackError(f"engine={dict(engine)} is for form='colocated' only, and the form is {form!r}")
         first = [Tier(list(tasks), at_steps, every, limit)] if tasks or not tiers else []
         self.plan = Plan(
             [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed
         )
         self._evaluator = Evaluator(self.plan)
         self._form, self._in_domain = form, list(in_domain)
+        self._engine_options = dict(engine or {})
+        self._engine: ColocatedEngine | None = None
         self._run_dir = Path(run_dir) if run_dir else None
         self._run: Run | None = None
         self._enqueuer: Enqueuer | None = None
@@ -108,20 +121,22 @@ class HarnessCallback(TrainerCallback):
         weights = gathered_weights(kwargs["model"]) if fresh and self._form == "queue" else None
         output = Path(args.output_dir or "trainer_output")
         run = Run(self._run_dir or output)
-        if self._form == "in_process":
+        _require_generator(kwargs["model"])
+        _require_template(kwargs.get("processing_class"), self.plan.chat_template)
+        if state.is_world_process_zero:
+            run.require_writable()
+        if self._form != "queue":
             _require_whole_model(kwargs["model"])
             self._run, self._done, self._shard = run, run.evaluated_steps(), shard()
+            if self._done and fresh:
+                raise RunError(_not_empty(run, f"evaluations of steps {sorted(self._done)}"))
+        if self._form == "colocated":
+            self._start_engine(args, kwargs)
         if not state.is_world_process_zero:
             if fresh:
                 self._evaluate(0, args, kwargs)
             return
-        _require_generator(kwargs["model"])
-        _require_template(kwargs.get("processing_class"), self.plan.chat_template)
-        run.require_writable()
-        if self._form == "in_process":
-            if self._done and fresh:
-                raise RunError(_not_empty(run, f"evaluations of steps {sorted(self._done)}"))
-        else:
+        if self._form == "queue":
             enqueuer = Enqueuer(run.folder, self.plan)
             if fresh and enqueuer.known_steps():
                 raise RunError(_not_empty(run, f"queued checkpoints of steps {enqueuer.known_steps()}"))
@@ -155,11 +170,13 @@ class HarnessCallback(TrainerCallback):
             self._enqueuer.progress(step, state.max_steps)
         if not (last or self.plan.due(step)):
             return
-        if self._form == "in_process":
+        if self._form != "queue":
             if not last:
                 self._evaluate(step, args, kwargs)
         elif control.should_save:  # the trainer saves, and `on_save` takes it from there
             return
+        elif sharding(kwargs["model"]) in (FSDP1, ZERO3):
+            control.should_save = True  # on every rank: only together they can write the weights
         else:
             weights = gathered_weights(kwargs["model"])
             if self._enqueuer:
@@ -171,35 +188,41 @@ class HarnessCallback(TrainerCallback):
         """Lease and enqueue the checkpoint that was just written, when its step is due."""
         step = state.global_step
         last = step >= state.max_steps
-        if self._form != "queue" or not (last or self.plan.due(step)):
-            return
-        checkpoint = Path(args.output_dir or "trainer_output") / f"checkpoint-{step}"
-        if sharding(kwargs["model"]) and not first_says(lambda: is_complete(checkpoint)):  # shards only
-            weights = gathered_weights(kwargs["model"])
-            if self._enqueuer:
-                self._enqueuer.add_from_memory(
-                    step, kwargs["model"], kwargs["processing_class"], last=last, weights=weights
-                )
-        elif self._enqueuer:
-            self._enqueuer.add(step, checkpoint, last=last)
+        if self._enqueuer and (last or self.plan.due(step)):
+            self._enqueuer.add(step, Path(args.output_dir or "trainer_output") / f"checkpoint-{step}", last=last)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """The last step, also when training was stopped early."""
-        if self._form == "in_process":
+        if self._form != "queue":
             self._evaluate(state.global_step, args, kwargs, last=True)
+            if self._engine:
+                self._engine.close()
+                self._engine = None
             return
         weights = gathered_weights(kwargs["model"])
         if self._enqueuer:
             self._enqueuer.end(state.global_step, kwargs["model"], kwargs["processing_class"], weights=weights)
+
+    def _start_engine(self, args: TrainingArguments, given: Mapping[str, Any]) -> None:
+        from sftgen_train.colocated import ColocatedEngine
+
+        with undisturbed(given["model"]):
+            self._engine = ColocatedEngine(
+                given["model"],
+                given["processing_class"],
+                precision=_precision(args),
+                options=self._engine_options,
+                seed=self.plan.seed,
+                shard=self._shard,
+            )
 
     def _evaluate(self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False) -> None:
         if self._run is None or step in self._done:
             return
         self._done.add(step)
         started = time.perf_counter()
-        precision = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
         try:
             rows = evaluate_in_memory(
                 self._evaluator,
@@ -207,9 +230,10 @@ class HarnessCallback(TrainerCallback):
                 step,
                 model=given["model"],
                 tokenizer=given["processing_class"],
-                precision=precision,
+                precision=_precision(args),
                 last=last,
                 shard=self._shard,
+                engine=self._engine,
             )
         except Exception as error:  # training is worth more than one point of a curve
             reason = f"{type(error).__name__}: {error}"[:500]
@@ -220,6 +244,10 @@ class HarnessCallback(TrainerCallback):
             return
         if rows:
             logger.info("step %d: %s (%.1f s)", step, in_one_line(rows), time.perf_counter() - started)
+
+
+def _precision(args: TrainingArguments) -> torch.dtype | None:
+    return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
 
 
 def in_one_line(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -260,6 +288,6 @@ def _require_whole_model(model: Any) -> None:
     sharded = sharding(model)
     if sharded:
         raise CallbackError(
-            f"{sharded} shards the weights, so the model cannot generate inside one process: "
+            f"{sharded} shards the weights, so that no process has the model whole: "
             "use form='queue', which evaluates the saved checkpoints in a process of its own (`sftgen worker RUN`)"
         )

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from sftgen_train.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.progress import without_bars
 from sftgen_train.run import Run
+
+if TYPE_CHECKING:
+    from sftgen_train.colocated import ColocatedEngine
 
 
 class Evaluator:
@@ -78,19 +81,26 @@ def evaluate_in_memory(
     precision: torch.dtype | None = None,
     last: bool = False,
     shard: Shard | None = None,
+    engine: ColocatedEngine | None = None,
 ) -> list[dict[str, Any]]:
     """Evaluate a model that is in training and leave it as it was.
 
-    With a shard every process evaluates its own part, and the first writes the results of all.
+    With a shard every process evaluates its own part, and the first writes the results of all. With an engine
+    that generates, otherwise the model itself.
 
     Returns:
         The metric rows; none in a process that did not write them.
     """
     started = time.perf_counter()
     plan = evaluator.plan
-    with undisturbed(model):
-        lm = RecordingHFLM(
-            model, tokenizer, batch_size=plan.batch_size, seed=plan.seed, mixed_precision_dtype=precision
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(undisturbed(model))
+        lm: Any = (
+            stack.enter_context(engine.serving())
+            if engine
+            else RecordingHFLM(
+                model, tokenizer, batch_size=plan.batch_size, seed=plan.seed, mixed_precision_dtype=precision
+            )
         )
         record = Recording(run.folder, step, model_id_in_memory(model), plan.seed)
         results = evaluator(lm, record, last=last, shard=shard)

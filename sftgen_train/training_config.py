@@ -36,7 +36,8 @@ class HarnessConfig:
     harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})
     harness_every: int | None = field(default=None, metadata={"help": "Or evaluate every so many steps."})
     harness_limit: int | None = field(default=None, metadata={"help": "Documents a task."})
-    harness_form: str = field(default="queue", metadata={"help": "queue or in_process."})
+    harness_form: str = field(default="queue", metadata={"help": "queue, in_process or colocated."})
+    harness_engine: str | None = field(default=None, metadata={"help": "JSON for vLLM's engine, in colocated."})
     harness_worker: str = field(
         default="after", metadata={"help": "Who works the queue off: beside or after (this command), or none."}
     )
