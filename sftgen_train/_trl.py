@@ -95,7 +95,8 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     if not first:
         return None
     if queued and harness.harness_worker == "after":
-        if config.world_size > 1:  # this process is one of several to lm_eval too: it would wait for the others
+        # This process is one of several to lm_eval too, and under ZeRO-3 any model it loads would come in parts.
+        if config.world_size > 1 or config.deepspeed_plugin:
             start_worker(run.folder).wait()
         else:
             work(run.folder)

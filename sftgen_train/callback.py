@@ -15,9 +15,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.sharing import Shard
-from sftgen_train.distributed import FSDP1, ZERO3, gathered_weights, shard, sharding
+from sftgen_train.distributed import first_says, gathered_weights, shard, sharding
 from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.evaluating import Evaluator, evaluate_in_memory, undisturbed
+from sftgen_train.leases import is_complete
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.run import Run, RunError
 
@@ -175,8 +176,6 @@ class HarnessCallback(TrainerCallback):
                 self._evaluate(step, args, kwargs)
         elif control.should_save:  # the trainer saves, and `on_save` takes it from there
             return
-        elif sharding(kwargs["model"]) in (FSDP1, ZERO3):
-            control.should_save = True  # on every rank: only together they can write the weights
         else:
             weights = gathered_weights(kwargs["model"])
             if self._enqueuer:
@@ -188,8 +187,17 @@ class HarnessCallback(TrainerCallback):
         """Lease and enqueue the checkpoint that was just written, when its step is due."""
         step = state.global_step
         last = step >= state.max_steps
-        if self._enqueuer and (last or self.plan.due(step)):
-            self._enqueuer.add(step, Path(args.output_dir or "trainer_output") / f"checkpoint-{step}", last=last)
+        if self._form != "queue" or not (last or self.plan.due(step)):
+            return
+        checkpoint = Path(args.output_dir or "trainer_output") / f"checkpoint-{step}"
+        if sharding(kwargs["model"]) and not first_says(lambda: is_complete(checkpoint)):  # shards only
+            weights = gathered_weights(kwargs["model"])
+            if self._enqueuer:
+                self._enqueuer.add_from_memory(
+                    step, kwargs["model"], kwargs["processing_class"], last=last, weights=weights
+                )
+        elif self._enqueuer:
+            self._enqueuer.add(step, checkpoint, last=last)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
