@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.launching import configuration
+
 
 def eval_arguments(model: Path, run: Path, limit: int = 24) -> list[str]:
     """`sftgen eval` with sampled responses, two at a time."""
@@ -26,3 +28,13 @@ def whole(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return run
+
+
+@pytest.fixture(scope="session")
+def trained_alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a training in one process that evaluates inside; those in several are compared with it."""
+    file = configuration(tiny_model, tmp_path_factory.mktemp("one"), "in_process")
+    command = [str(Path(sys.executable).parent / "sftgen"), "train", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return file.parent / "run"

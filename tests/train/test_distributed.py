@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from sftgen_tasks.sharing import Shard, ShardError
@@ -17,67 +15,37 @@ from sftgen_train.distributed import accelerate_config, accelerate_configs, alon
 from sftgen_train.queue import Queue
 from sftgen_train.run import Run
 from sftgen_train.worker import work
-from tests.conftest import SCRIPTS, Command
+from tests.conftest import Command
+from tests.train.launching import STEPS, accumulation, configuration, history, launched
 
-ROOT = Path(__file__).resolve().parents[2]
-STEPS = 3
-
-
-def configuration(model: Path, folder: Path, form: str) -> Path:
-    # Responses of very different lengths: a mean over micro-batches is not one over tokens.
-    rows = [
-        {"message": [{"role": "user", "content": f"What is {n}?"}], "response": "a" * (n * 7 % 23) + str(n)}
-        for n in range(40)
-    ]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config: dict[str, Any] = {
-        "model_name_or_path": str(model), "train_data": str(folder / "rows.jsonl"), "output_dir": str(folder / "run"),
-        "max_steps": STEPS, "per_device_train_batch_size": 2, "global_batch_size": 8, "learning_rate": 1.0e-3,
-        "use_cpu": True, "bf16": False, "seed": 3, "report_to": "none", "disable_tqdm": True, "logging_steps": 1,
-        "save_strategy": "steps", "save_steps": 2, "harness_tasks": ["sftgen_parity", "sftgen_refusal"],
-        "harness_at_steps": [1], "harness_limit": 5, "harness_form": form, "harness_worker": "none",
-        "harness_gen_kwargs": {"max_gen_toks": 8, "do_sample": True, "temperature": 1.0},
-    }  # fmt: skip
-    path = folder / "train.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
-def launched(name: str, *command: str | Path) -> None:
-    line = [
-        SCRIPTS / "accelerate",
-        "launch",
-        "--config_file",
-        accelerate_config(name),
-        "--num_processes",
-        "2",
-        *command,
-    ]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT, env=alone())
-    assert done.returncode == 0, done.stderr[-3000:]
+# They share the port of accelerate's launcher, and the run in one process.
+pytestmark = pytest.mark.xdist_group("launched")
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(trained_alone: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same training in one process, in two (evaluating inside), and in two that shard the weights (queue)."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("one", "ddp", "fsdp2")}
-    forms = {"fsdp2": "queue"}
-    files = {name: configuration(tiny_model, folders[name], forms.get(name, "in_process")) for name in folders}
-    subprocess.run([SCRIPTS / "sftgen", "train", "--config", files["one"]], check=True, capture_output=True)
-    launched("cpu-2", "-m", "sftgen_train", "train", "--config", files["ddp"])
-    launched("gpu-8-fsdp2", Path(__file__).with_name("fsdp_on_cpu.py"), "train", "--config", files["fsdp2"])
-    return {name: folder / "run" for name, folder in folders.items()}
-
-
-def history(run: Path) -> list[tuple[float, float]]:
-    state = json.loads((run / f"checkpoint-{STEPS}" / "trainer_state.json").read_text())
-    return [(row["loss"], row["grad_norm"]) for row in state["log_history"] if "loss" in row]
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("ddp", "fsdp2")}
+    started = {
+        "ddp": launched(
+            "cpu-2", "-m", "sftgen_train", "train", "--config", configuration(tiny_model, folders["ddp"], "in_process")
+        ),
+        "fsdp2": launched(
+            "gpu-8-fsdp2",
+            Path(__file__).with_name("fsdp_on_cpu.py"),
+            "train",
+            "--config",
+            configuration(tiny_model, folders["fsdp2"], "queue"),
+        ),
+    }
+    for done in started.values():
+        assert done.returncode == 0, done.stderr[-3000:]
+    return {"one": trained_alone, **{name: folder / "run" for name, folder in folders.items()}}
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp2"])
 def test_two_processes_train_as_one_with_twice_the_accumulation(runs: dict[str, Path], name: str) -> None:
-    arguments = [torch.load(runs[n] / "training_args.bin", weights_only=False) for n in ("one", name)]
-    assert [given.gradient_accumulation_steps for given in arguments] == [4, 2]
+    assert [accumulation(runs[n]) for n in ("one", name)] == [4, 2]
     expected = history(runs["one"])
     assert len(expected) == STEPS
     for found, wanted in zip(history(runs[name]), expected, strict=True):

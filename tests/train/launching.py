@@ -1,0 +1,58 @@
+"""One training configuration, started in one process or in several."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from sftgen_train.distributed import accelerate_config, alone
+from tests.conftest import SCRIPTS
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 3
+
+
+def configuration(model: Path, folder: Path, form: str, **fields: Any) -> Path:
+    """Write `train.yaml` and its data; evaluates at steps 0, 1 and 3, saves at 2 and 3."""
+    # Responses of very different lengths: a mean over micro-batches is not one over tokens.
+    rows = [
+        {"message": [{"role": "user", "content": f"What is {n}?"}], "response": "a" * (n * 7 % 23) + str(n)}
+        for n in range(40)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config: dict[str, Any] = {
+        "model_name_or_path": str(model), "train_data": str(folder / "rows.jsonl"), "output_dir": str(folder / "run"),
+        "max_steps": STEPS, "per_device_train_batch_size": 2, "global_batch_size": 8, "learning_rate": 1.0e-3,
+        "use_cpu": True, "bf16": False, "seed": 3, "report_to": "none", "disable_tqdm": True, "logging_steps": 1,
+        "save_strategy": "steps", "save_steps": 2, "harness_tasks": ["sftgen_parity", "sftgen_refusal"],
+        "harness_at_steps": [1], "harness_limit": 5, "harness_form": form, "harness_worker": "none",
+        "harness_gen_kwargs": {"max_gen_toks": 8, "do_sample": True, "temperature": 1.0}, **fields,
+    }  # fmt: skip
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def launched(
+    name: str, *command: str | Path, flags: tuple[str, ...] = ("--num_processes", "2"), env: Mapping[str, str] = {}
+) -> subprocess.CompletedProcess[str]:
+    """`accelerate launch` with the ready configuration of that name, changed by flags."""
+    line = [SCRIPTS / "accelerate", "launch", "--config_file", accelerate_config(name), *flags, *command]
+    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT, env={**alone(), **env})
+
+
+def history(run: Path) -> list[tuple[float, float]]:
+    """Loss and gradient norm of every step."""
+    state = json.loads((run / f"checkpoint-{STEPS}" / "trainer_state.json").read_text())
+    return [(row["loss"], row["grad_norm"]) for row in state["log_history"] if "loss" in row]
+
+
+def accumulation(run: Path) -> int:
+    """Micro-batches a step."""
+    return int(torch.load(run / "training_args.bin", weights_only=False).gradient_accumulation_steps)
