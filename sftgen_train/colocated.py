@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import extract_model_from_parallel, is_peft_model
+from accelerate.utils.other import get_free_port
 from vllm import SamplingParams
 from vllm.distributed.parallel_state import destroy_distributed_environment, destroy_model_parallel
 
@@ -73,7 +74,7 @@ class ColocatedEngine:
         try:
             with _process_as_it_was():
                 if self._alone:
-                    os.environ["MASTER_PORT"] = "0"  # TRL then takes a free one; accelerate set one that may be taken
+                    os.environ["MASTER_PORT"] = str(get_free_port())  # not 29500, which any launcher takes
                 self._generation = colocated_generation(self._model, tokenizer, sleep=self._sleeps, **settings)
         except Exception as error:
             self._leave_groups()

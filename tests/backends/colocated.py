@@ -72,9 +72,14 @@ def sft_trainer(model: Path, output: Path, callbacks: Any = (), max_steps: int =
     )
 
 
-def train(model: Path, output: Path, form: str | None, **options: Any) -> str:
+def callback(form: Any = "colocated", **options: Any) -> HarnessCallback:
+    engine = {"engine": ENGINE} if form == "colocated" else {}
+    return HarnessCallback(form=form, **{**HARNESS, **engine, **options})
+
+
+def train(model: Path, output: Path, form: str | None) -> str:
     """Train with evaluations in a form, or without any; gives the hash of the weights."""
-    trainer = sft_trainer(model, output, [HarnessCallback(form=form, **HARNESS, **options)] if form else [])
+    trainer = sft_trainer(model, output, [callback(form)] if form else [])
     trainer.train()
     digest = hashlib.sha256()
     for name, tensor in sorted(trainer.model.state_dict().items()):
@@ -86,24 +91,31 @@ def main(folder: Path) -> None:
     model = save_model(folder / "model", tied=False)
     weights = {"plain": train(model, folder / "plain", None)}
     for form in ("in_process", "colocated"):
-        weights[form] = train(model, folder / form, form, engine=ENGINE if form == "colocated" else None)
+        weights[form] = train(model, folder / form, form)
     with patch.object(colocated, "push_weights", only_twice(colocated.push_weights)):
-        weights["stale"] = train(model, folder / "stale", "colocated", engine=ENGINE)
+        weights["stale"] = train(model, folder / "stale", "colocated")
+    tied, out = save_model(folder / "tied_model", tied=True), folder / "refused"
     refused = {
-        name: refusal(model, folder / "refused", engine)
-        for name, engine in {"several": {"tensor_parallel_size": 2}, "unknown": {"max_length": 256}}.items()
+        "several": refusal(sft_trainer(model, out, [callback(engine={"tensor_parallel_size": 2})])),
+        "unknown": refusal(sft_trainer(model, out, [callback(engine={"max_length": 256})])),
+        "tied": refusal(sft_trainer(tied, out, [callback()])),
     }
-    refused["tied"] = refusal(save_model(folder / "tied_model", tied=True), folder / "refused", ENGINE)
+    trainer = sft_trainer(model, out, [callback()])
+    trainer.processing_class.add_tokens(["<new>"])
+    refused["other tokens"] = refusal(trainer)
+    trainer = sft_trainer(model, out, [callback()])
+    trainer.model.name_or_path = ""
+    refused["in memory"] = refusal(trainer)
     weights["afterwards"] = train(model, folder / "afterwards", None)
     (folder / "outcome.json").write_text(json.dumps({"weights": weights, "refused": refused}))
 
 
-def refusal(model: Path, output: Path, engine: dict[str, Any]) -> str:
+def refusal(trainer: SFTTrainer) -> str:
     try:
-        train(model, output, "colocated", engine=engine)
+        trainer.train()
     except CallbackError as error:
         return str(error)
-    return ""
+    return f"trained {trainer.state.global_step} steps"
 
 
 def only_twice(push: Any) -> Any:

@@ -92,16 +92,18 @@ def test_an_engine_that_cannot_take_the_weights_is_refused_before_training(
 
 @needs_vllm_environment
 @pytest.mark.parametrize(
-    ("engine", "says"),
+    ("what", "says"),
     [
         ("several", "engine: tensor_parallel_size is set here and not an option"),
         ("unknown", r"vLLM cannot hold .* beside the training: TypeError: .*'max_length'.* change that with engine="),
+        ("other tokens", "the tokenizer in training has other tokens than that of"),
+        ("in memory", "the model was made in memory, and vLLM needs the folder or the hub id"),
     ],
 )
-def test_impossible_engine_options_are_refused_before_training(
-    trained: tuple[Path, dict[str, Any]], engine: str, says: str
+def test_what_the_engine_cannot_hold_is_refused_before_training(
+    trained: tuple[Path, dict[str, Any]], what: str, says: str
 ) -> None:
-    assert re.search(says, trained[1]["refused"][engine])
+    assert re.search(says, trained[1]["refused"][what])
 
 
 @needs_vllm_environment
