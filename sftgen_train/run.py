@@ -61,7 +61,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / ".writable"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # the processes of a training try it at once
         except OSError as error:
             raise RunError(f"run directory {str(self.folder)!r} cannot be written: {error.strerror}") from error
 

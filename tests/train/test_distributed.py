@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,12 @@ def test_a_process_that_fails_makes_all_of_them_fail_and_none_waits() -> None:
     with pytest.raises(ShardError, match="process 1 of 2: ZeroDivisionError"):
         Shard(1, 2, gather).collect(lambda: 1 / 0)
     assert [Shard(index, 3, gather).places(10, 5) for index in range(3)] == [[0, 3], [1, 4], [2]]
+
+
+def test_all_processes_try_the_run_directory_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as together:
+        list(together.map(lambda _: Run(tmp_path / "run").require_writable(), range(2000)))
+    assert not list((tmp_path / "run").iterdir())
 
 
 # ------------------------------------------------------------------------------ launch configurations
