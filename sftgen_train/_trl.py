@@ -21,7 +21,7 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.preflight import check_local_model
 from sftgen_train.callback import HarnessCallback
-from sftgen_train.distributed import start_worker, wait_for_all
+from sftgen_train.distributed import has_shards, start_worker, wait_for_all
 from sftgen_train.leases import is_complete
 from sftgen_train.run import Run
 from sftgen_train.training_config import HarnessConfig, TrainingConfigError, accumulation_steps
@@ -208,7 +208,7 @@ def _resume_from(config: SFTConfig) -> str | bool | None:
     found = sorted(
         (int(path.parent.name.rpartition("-")[2]), path.parent)
         for path in Path(config.output_dir or "trainer_output").glob("checkpoint-*/trainer_state.json")
-        if is_complete(path.parent)
+        if is_complete(path.parent) or has_shards(path.parent)
     )
     return str(found[-1][1]) if found else None
 

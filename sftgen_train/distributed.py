@@ -89,6 +89,11 @@ def _gathered_by_deepspeed(model: Any) -> dict[str, Any]:
     return whole
 
 
+def has_shards(checkpoint: Path) -> bool:
+    """Whether a checkpoint has the shards that training resumes from, all of them written: each names them last."""
+    return (checkpoint / "pytorch_model_fsdp_0" / ".metadata").is_file() or (checkpoint / "latest").is_file()
+
+
 def first_says(answer: Callable[[], bool]) -> bool:
     """What the first process answers, in all of them; all have to call it at once."""
     import torch.distributed as dist

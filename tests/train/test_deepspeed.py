@@ -101,7 +101,7 @@ def test_whole_weights_are_enqueued_under_zero3_the_base_model_among_them(
     }
 
 
-def test_checkpoints_of_shards_only_are_gathered_and_evaluated_after_training(
+def test_checkpoints_of_shards_only_are_gathered_evaluated_and_resumed_from(
     runs: dict[str, Path], tiny_model: Path, with_deepspeed: dict[str, str], tmp_path: Path
 ) -> None:
     file = configuration(tiny_model, tmp_path, "queue", use_cpu=False, harness_worker="after")
@@ -115,6 +115,14 @@ def test_checkpoints_of_shards_only_are_gathered_and_evaluated_after_training(
     assert {key: mean for key, mean in found.items() if key[0] == 0} == {
         key: mean for key, mean in expected.items() if key[0] == 0
     }
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text()
+    more = ("train", "--config", file, "--resume_from_checkpoint", "last", "--max_steps", str(STEPS + 1))
+    again = launched("gpu-8-zero3", ON_CPU, *more, flags=flags, env=with_deepspeed)
+    assert again.returncode == 0, again.stderr[-3000:]
+    longer = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert longer.startswith(lines)
+    assert "failed" not in longer
+    assert {step for step, _, _ in scores(tmp_path / "run")} == {0, 1, STEPS, STEPS + 1}
 
 
 def test_evaluating_inside_is_refused_under_zero3_before_training(
