@@ -246,6 +246,9 @@ class Execution:
         detail: For a person, short.
         spent: Seconds of the limits used so far.
         fresh: Whether this was the first test in its process, or had nothing of an earlier one around.
+        seen: The output that a checker would have seen that runs a program inside its own process, as
+            LiveCodeBench's does; None where that is all of it. It gives and takes only what goes through `sys.stdin`
+            and `sys.stdout`, and looks when the main thread is at its end.
     """
 
     output: str = ""
@@ -253,6 +256,7 @@ class Execution:
     detail: str = ""
     spent: float = 0.0
     fresh: bool = True
+    seen: str | None = None
 
 
 @dataclass(frozen=True)

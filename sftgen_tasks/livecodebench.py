@@ -14,6 +14,8 @@ leaves the starter code out, so that a model cannot know the name that is called
   finds no methods, which after starter code with `class Solution` would fail every such problem; it reads an argument
   `true` as a text; nothing is imported beforehand.
 
+`score_official` is 1 where a right program would pass LiveCodeBench's own checker too, which runs it inside its own
+process: one that reads with `open(0)`, or prints in a thread that nothing waits for, is right and fails there.
 `score_easy`, `score_medium` and `score_hard` are the scores of the problems of one difficulty. What went wrong is the
 verdict's reason. Tests that cannot be used, and failures of the sandbox, are `sandbox_error`: missing, not wrong.
 
@@ -203,7 +205,8 @@ def _verdict(job: _Job) -> Verdict:
     reason: str = outcome.reason if outcome else ""
     if outcome and outcome.failed_case is not None and reason != "compile error":
         reason += f" in test {outcome.failed_case + 1}"
-    measures = {f"score_{job.item.doc['difficulty']}": score}
+    official = score * (outcome is not None and not outcome.only_as_process)
+    measures = {"score_official": official, f"score_{job.item.doc['difficulty']}": score}
     return Verdict.of(job.item.response, job.strict, score, paper=job.paper, reason=reason, measures=measures)
 
 
@@ -213,4 +216,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return verdict
 
 
-GRADER = Grader("livecodebench", version=1, grade=grade, grade_all=grade_all)
+GRADER = Grader("livecodebench", version=2, grade=grade, grade_all=grade_all)

@@ -43,9 +43,11 @@ class Outcome:
         reason: Why the first failing test failed; empty for a program that passed.
         failed_case: Which test that was, from 0; None where it was none of them.
         detail: For a person, short, never the program's whole output.
+        only_as_process: It passed, and would fail in a checker that runs it inside its own process: `Execution.seen`.
     """
 
     passed: bool
     reason: Reason = ""
     failed_case: int | None = None
     detail: str = ""
+    only_as_process: bool = False

@@ -21,15 +21,23 @@ def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator
                 header, body = worker.receive()
                 position = 0
                 for reason, detail, length, fresh in header.get("results", ()):
-                    output = body[position : position + length].decode("utf-8", "replace")
+                    output = body[position : position + length]
                     position += length
-                    yield Execution(output, reason, detail, header["spent"], fresh)
+                    if detail and not reason:  # it ended by itself: how much of its output was seen
+                        seen = _text(output[: int(detail)])
+                        yield Execution(_text(output), spent=header["spent"], fresh=fresh, seen=seen)
+                    else:
+                        yield Execution(_text(output), reason, detail, header["spent"], fresh)
                 ended = "end" in header
         except GeneratorExit:
             if not ended:
                 worker.send({"do": "stop"})
                 while "end" not in worker.receive()[0]:
                     pass
+
+
+def _text(output: bytes) -> str:
+    return output.decode("utf-8", "replace")
 
 
 SANDBOX = Sandbox("local", lambda: level().description, execute)

@@ -111,7 +111,7 @@ def _graded(program: Program, cases: Sequence[Case], limits: Limits, same: Same,
 
 
 def _run(program: Program, cases: Sequence[Case], limits: Limits, same: Same, used: Sandbox) -> Outcome:
-    start, left = 0, limits.total_seconds
+    start, left, only_as_process = 0, limits.total_seconds, False
     while True:
         inputs = [case.given for case in cases[start:]]
         allowed = replace(limits, total_seconds=left)
@@ -121,10 +121,11 @@ def _run(program: Program, cases: Sequence[Case], limits: Limits, same: Same, us
                 reason, detail = _judge(program, cases[number], execution, same)
                 if reason:
                     break
+                only_as_process |= execution.seen is not None and not same(cases[number].expected, execution.seen)
             else:
                 if number != len(cases) - 1:
                     raise RuntimeError("the sandbox gave too few results")
-                return Outcome(True)
+                return Outcome(True, only_as_process=only_as_process)
         left -= execution.spent
         if execution.fresh or reason in ("time limit", "compile error") or left <= 0:
             return Outcome(False, reason, number, _short(detail))

@@ -18,6 +18,10 @@ CORRECT = {
     "os.read": "import os\nprint(sum(map(int, os.read(0, os.fstat(0).st_size).split())))\n",
     "os.write": "import os\nos.write(1, b'%d\\n' % (int(input()) + int(input())))\n",
     "sys.stdout.buffer": "import sys\nsys.stdout.buffer.write(b'%d' % (int(input()) + int(input())))\n",
+    "sys.stdout detached": (
+        "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), 'utf-8', write_through=True)\n"
+        "print(int(input()) + int(input()))\n"
+    ),
     "sys.stdout replaced": (
         "import io, os, sys, atexit\n"
         "class Out(io.IOBase):\n"

@@ -219,7 +219,7 @@ def test_programs_that_read_and_print(hub: Path, name: str) -> None:
     found = verdict(doc, block(code))
     assert (found.status, found.score, found.paper) == ("ok", score, score), found
     assert found.answer == code.strip()
-    assert found.measures == {"score_easy": score}
+    assert found.measures == {"score_official": score * (name != "opens 0"), "score_easy": score}
     assert bool(found.reason) is not bool(score)
     assert SECRET not in json.dumps(found.to_dict())
 
@@ -258,7 +258,7 @@ def test_functions(hub: Path, name: str) -> None:
     doc = list(documents(data_dir=str(hub))["test"])[2]
     found = verdict(doc, block(code))
     assert (found.status, found.score, found.paper) == ("ok", score, score), found
-    assert found.measures == {"score_hard": score}
+    assert found.measures == {"score_official": score, "score_hard": score}
 
 
 SUM_OF_TWO = f"{READ}print(a + b)"
@@ -400,6 +400,7 @@ EXPECTED = {
     # broken has one response without a program, which is wrong whatever the tests are
     "score,sftgen": pytest.approx((1 / 3 + 2 / 3 + 1 + 0) / 4),
     "score_paper,sftgen": pytest.approx((1 / 3 + 1 / 3 + 1 + 0) / 4),
+    "score_official,sftgen": pytest.approx((1 / 3 + 2 / 3 + 1 + 0) / 4),
     "score_easy,sftgen": pytest.approx(1 / 3),
     "score_medium,sftgen": pytest.approx(2 / 3),
     "score_hard,sftgen": pytest.approx(1 / 2),
@@ -511,6 +512,10 @@ def test_stored_submissions_agree_with_the_official_verdicts(
         assert (name in NOT_OURS, verdict.score) == (True, 1.0), (name, verdict)
     # The last is at the limit: it passes on some machines.
     assert set(other) >= (NOT_OURS - set(AT_THE_LIMIT)) & set(expected)
+    differs = {name for name, verdict in found.items() if verdict.measures["score_official"] != expected[name]}
+    # A thread that takes as long as Python lets it run is a race, there as here.
+    assert differs <= {*AT_THE_LIMIT, *THREADS}
+    assert len(differs) <= max(2, 0.005 * len(expected))
     assert len(expected) > 60
 
 

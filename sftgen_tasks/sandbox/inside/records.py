@@ -25,7 +25,11 @@ _RECORD = struct.Struct("<BIQ115s")
 
 @dataclass(frozen=True)
 class Record:
-    """How one test ended, and where its output ends in the file of all outputs."""
+    """How one test ended, and where its output ends in the file of all outputs.
+
+    The detail of one that ended well is a number, where there is one: the bytes of output that a checker in the same
+    process would have seen.
+    """
 
     status: int
     index: int

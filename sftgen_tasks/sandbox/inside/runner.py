@@ -17,6 +17,7 @@ import os
 import random
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -73,12 +74,14 @@ def run_tests(source: str, function: str | None, inputs: Sequence[str], first: i
             if not _give(inputs[index], files, function):
                 records.write(report, records.LEAVE, index, 0)
                 os._exit(0)
+            seen: int | None = None
+            begin = os.fstat(files.output).st_size
             if solution is not None:
                 leave = _guarded(lambda: _call(solution, inputs[index], files.output))  # noqa: B023
             else:
-                leave = _guarded(lambda: _run(code))
+                leave, seen = _guarded(lambda: _run(code, files)) or (False, None)
             end = os.fstat(files.output).st_size
-            records.write(report, records.OK, index, end)
+            records.write(report, records.OK, index, end, "" if seen in (None, end - begin) else str(seen))
             if leave or end > _MANY_BYTES:
                 records.write(report, records.LEAVE, index + 1, 0)
                 os._exit(0)
@@ -141,10 +144,25 @@ def _give(given: str, files: Files, function: str | None) -> bool:
     return True
 
 
-def _stream(descriptor: int, mode: str) -> io.TextIOWrapper:
-    raw = io.FileIO(descriptor, mode, closefd=False)
-    buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffer, "utf-8", "surrogateescape")
+class _Standard(io.FileIO):
+    """Descriptor 0 or 1, counting the bytes that go through `sys.stdin` or `sys.stdout`."""
+
+    count = 0
+
+    def readinto(self, buffer: Any) -> int:
+        read = super().readinto(buffer)
+        self.count += read
+        return read
+
+    def readall(self) -> bytes:
+        data = super().readall()
+        self.count += len(data)
+        return data
+
+    def write(self, data: Any) -> int:
+        written = super().write(data)
+        self.count += written
+        return written
 
 
 def _module(name: str) -> dict[str, Any]:
@@ -155,24 +173,48 @@ def _module(name: str) -> dict[str, Any]:
     return module.__dict__
 
 
-def _run(code: types.CodeType) -> bool:
-    """One run as `__main__`, with all that an interpreter does at its end; True if this process is used up."""
+def _run(code: types.CodeType, files: Files) -> tuple[bool, int]:
+    """One run as `__main__`, with all that an interpreter does at its end.
+
+    Returns:
+        Whether this process is used up, and the bytes of output that a checker in this process would have seen.
+    """
     namespace = _module("__main__")
-    sys.stdin = sys.__stdin__ = _stream(0, "r")  # type: ignore[misc]
-    own = sys.stdout = sys.__stdout__ = _stream(1, "w")  # type: ignore[misc]
+    given, printed = _Standard(0, "r", closefd=False), _Standard(1, "w", closefd=False)
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(given), "utf-8", "surrogateescape")  # type: ignore[misc]
+    own = io.TextIOWrapper(io.BufferedWriter(printed), "utf-8", "surrogateescape")
+    sys.stdout = sys.__stdout__ = own  # type: ignore[misc]
     with suppress(SystemExit):
         exec(code, namespace)
     threads = _thread._count() > 0
+    if threads:
+        _switch()
+    _flush(own)
+    by_descriptor = os.lseek(files.input, 0, os.SEEK_CUR) > given.count
+    seen = 0 if by_descriptor else printed.count
     if threads:
         threading._shutdown()  # type: ignore[attr-defined]
     if atexit._ncallbacks():
         atexit._run_exitfuncs()
     for stream in (getattr(sys, "stdout", None), own):
-        flush = getattr(stream, "flush", None)
-        if flush and not getattr(stream, "closed", False):
-            flush()
+        _flush(stream)
     namespace.clear()
-    return threads
+    return threads, seen
+
+
+def _switch() -> None:
+    """Let threads go on for as long as Python lets them when the main thread wants its turn."""
+    interval = sys.getswitchinterval()
+    end = time.monotonic() + interval
+    sys.setswitchinterval(interval / 20)  # or this thread would have to wait for twice as long
+    while _thread._count() and time.monotonic() < end:
+        time.sleep(interval / 20)
+    sys.setswitchinterval(interval)
+
+
+def _flush(stream: Any) -> None:
+    with suppress(AttributeError, ValueError):  # there is none, or it is closed or detached
+        stream.flush()
 
 
 def _load(code: types.CodeType, name: str) -> Callable[..., Any]:

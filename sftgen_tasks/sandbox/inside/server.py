@@ -101,7 +101,8 @@ def _follow(channel: socket.socket, child: Child, first: int, count: int, *, pri
                 continue
             fresh = done == first
             if record.status == records.OK and position <= record.end <= size:
-                results.append(["", "", record.end - position, fresh])
+                seen = record.detail if record.detail.isdecimal() else ""
+                results.append(["", seen, record.end - position, fresh])
                 position = record.end
             else:
                 results.append([records.REASONS.get(record.status, "crash"), record.detail, 0, fresh])
