@@ -19,8 +19,9 @@ from sftgen_tasks.sandbox.levels import LEVELS, require_sandbox, sandbox
 from sftgen_tasks.sandbox.local import SANDBOX
 
 _MOST_WORKERS = 64
-# Samples begun before the first of them is handed out, for each worker: one slow sample stops none.
-_AHEAD = 16
+# While one slow sample is waited for, so many others are run, or as many as have so much text in their tests.
+_AHEAD = 2048
+_AHEAD_CHARACTERS = 256 << 20
 _DETAIL = 200
 
 
@@ -72,18 +73,23 @@ def run_samples(
     used = _in_force()
     count = workers or min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
     total = len(samples) if isinstance(samples, Sized) else None
-    waiting: deque[Future[Outcome]] = deque()
+    waiting: deque[tuple[Future[Outcome], int]] = deque()
+    ahead = 0
     pool = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
     progress = tqdm(total=total, desc=f"running {label}", disable=None if label else True, delay=1)
     with progress:
         try:
             for program, cases in samples:
-                waiting.append(pool.submit(_graded, program, cases, limits, same, used))
-                waiting[-1].add_done_callback(lambda _: progress.update())
-                while len(waiting) > _AHEAD * count or (waiting and waiting[0].done()):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                outcome = pool.submit(_graded, program, cases, limits, same, used)
+                outcome.add_done_callback(lambda _: progress.update())
+                waiting.append((outcome, sum(len(case.given) + len(case.expected) for case in cases)))
+                ahead += waiting[-1][1]
+                while waiting and (waiting[0][0].done() or len(waiting) > _AHEAD or ahead > _AHEAD_CHARACTERS):
+                    outcome, characters = waiting.popleft()
+                    ahead -= characters
+                    yield outcome.result()
+            for outcome, _ in waiting:
+                yield outcome.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
