@@ -152,7 +152,7 @@ class Enqueuer:
         self.tell("finished")
         waiting = len(self.queue.entries("waiting")) + len(self.queue.entries("running"))
         if waiting:
-            logger.info("%d checkpoints wait for evaluation: sftgen worker %s", waiting, self.run)
+            logger.info("checkpoints that wait for evaluation: %d. sftgen worker %s", waiting, self.run)
 
     def _enqueue(self, step: int, model_id: str, last: bool) -> None:
         self.queue.add(Entry(step, f"{LEASES}/step-{step}", model_id, last))
