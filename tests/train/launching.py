@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from sftgen_train.distributed import accelerate_config, alone
 from tests.conftest import SCRIPTS
@@ -47,12 +49,28 @@ def launched(
     return subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT, env={**alone(), **env})
 
 
-def history(run: Path) -> list[tuple[float, float]]:
+def _history(run: Path) -> list[tuple[float, float]]:
     """Loss and gradient norm of every step."""
     state = json.loads((run / f"checkpoint-{STEPS}" / "trainer_state.json").read_text())
     return [(row["loss"], row["grad_norm"]) for row in state["log_history"] if "loss" in row]
 
 
-def accumulation(run: Path) -> int:
+def assert_trained_the_same(one: Path, two: Path) -> None:
+    """Two processes, and one with twice the accumulation."""
+    assert [_accumulation(one), _accumulation(two)] == [4, 2]
+    expected = _history(one)
+    assert len(expected) == STEPS
+    for found, wanted in zip(_history(two), expected, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5)
+    assert_same_weights(*(load_file(run / "model.safetensors") for run in (two, one)), 1e-6)
+
+
+def assert_same_weights(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], within: float) -> None:
+    """Every tensor that is wanted is there, with values as near as that."""
+    for name, weights in wanted.items():
+        torch.testing.assert_close(found[name], weights, rtol=0, atol=within)
+
+
+def _accumulation(run: Path) -> int:
     """Micro-batches a step."""
     return int(torch.load(run / "training_args.bin", weights_only=False).gradient_accumulation_steps)

@@ -15,7 +15,14 @@ from sftgen_train.leases import is_complete
 from sftgen_train.queue import Queue
 from sftgen_train.run import Run
 from sftgen_train.worker import work
-from tests.train.launching import ROOT, STEPS, accumulation, configuration, history, launched
+from tests.train.launching import (
+    ROOT,
+    STEPS,
+    assert_same_weights,
+    assert_trained_the_same,
+    configuration,
+    launched,
+)
 
 pytestmark = [pytest.mark.environments, pytest.mark.xdist_group("launched")]
 
@@ -58,20 +65,9 @@ def scores(run: Path) -> dict[tuple[int, str, str], float]:
     return {(row["step"], row["task"], row["metric"]): row["mean"] for row in Run(run).metric_rows()}
 
 
-def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], tolerance: float) -> None:
-    for key, weights in wanted.items():
-        torch.testing.assert_close(found[key], weights, rtol=0, atol=tolerance)
-
-
 @pytest.mark.parametrize("name", ["zero2", "zero3"])
 def test_two_processes_train_as_one_with_twice_the_accumulation(runs: dict[str, Path], name: str) -> None:
-    assert [accumulation(runs[n]) for n in ("one", name)] == [4, 2]
-    expected = history(runs["one"])
-    assert len(expected) == STEPS
-    for found, wanted in zip(history(runs[name]), expected, strict=True):
-        assert found == pytest.approx(wanted, rel=1e-5)
-    one, other = (load_file(runs[n] / "model.safetensors") for n in ("one", name))
-    assert_same(other, one, 1e-6)
+    assert_trained_the_same(runs["one"], runs[name])
 
 
 def test_processes_under_zero2_evaluate_their_parts_and_the_scores_are_those_of_one(runs: dict[str, Path]) -> None:
@@ -92,8 +88,8 @@ def test_whole_weights_are_enqueued_under_zero3_the_base_model_among_them(
     ]  # fmt: skip
     leased = {step: load_file(run / "leases" / f"step-{step}" / "model.safetensors") for step in (0, 1, STEPS)}
     base = load_file(tiny_model / "model.safetensors")
-    assert_same(leased[0], base, 0)
-    assert_same(leased[STEPS], load_file(run / "model.safetensors"), 0)
+    assert_same_weights(leased[0], base, 0)
+    assert_same_weights(leased[STEPS], load_file(run / "model.safetensors"), 0)
     assert any(not torch.equal(leased[1][key], weights) for key, weights in base.items())
     assert work(run) == [0, 1, STEPS]
     assert {key: mean for key, mean in scores(run).items() if key[0] == 0} == {

@@ -17,7 +17,7 @@ from sftgen_train.queue import Queue
 from sftgen_train.run import Run
 from sftgen_train.worker import work
 from tests.conftest import Command
-from tests.train.launching import STEPS, accumulation, configuration, history, launched
+from tests.train.launching import STEPS, assert_trained_the_same, configuration, launched
 
 # They share the port of accelerate's launcher, and the run in one process.
 pytestmark = pytest.mark.xdist_group("launched")
@@ -46,14 +46,7 @@ def runs(trained_alone: Path, tiny_model: Path, tmp_path_factory: pytest.TempPat
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp2"])
 def test_two_processes_train_as_one_with_twice_the_accumulation(runs: dict[str, Path], name: str) -> None:
-    assert [accumulation(runs[n]) for n in ("one", name)] == [4, 2]
-    expected = history(runs["one"])
-    assert len(expected) == STEPS
-    for found, wanted in zip(history(runs[name]), expected, strict=True):
-        assert found == pytest.approx(wanted, rel=1e-5)
-    one, other = (load_file(runs[n] / "model.safetensors") for n in ("one", name))
-    for key, weights in one.items():
-        torch.testing.assert_close(other[key], weights, rtol=0, atol=1e-6)
+    assert_trained_the_same(runs["one"], runs[name])
 
 
 def test_each_process_evaluates_its_own_documents_and_the_scores_are_those_of_one(runs: dict[str, Path]) -> None:
