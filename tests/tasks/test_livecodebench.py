@@ -469,7 +469,7 @@ THREADS = (
     *("abc374_c o1-preview", "abc374_e o1-preview", "abc378_d o1-preview", "abc380_f o1-preview"),
     *("abc382_c o1-mini", "arc185_c o1-preview"),
 )
-AT_THE_LIMIT = ("abc301_e o1-mini",)
+AT_THE_LIMIT = ("abc301_e o1-mini", "abc301_e o1-preview", "abc324_d o1-preview")
 NOT_OURS = {*READS_0, *THREADS, *AT_THE_LIMIT}
 
 
@@ -510,7 +510,7 @@ def test_stored_submissions_agree_with_the_official_verdicts(
     other = {name: verdict for name, verdict in found.items() if verdict.score != expected[name]}
     for name, verdict in other.items():
         assert (name in NOT_OURS, verdict.score) == (True, 1.0), (name, verdict)
-    # The last is at the limit: it passes on some machines.
+    # Those at the limit pass on some machines, and in some runs.
     assert set(other) >= (NOT_OURS - set(AT_THE_LIMIT)) & set(expected)
     differs = {name for name, verdict in found.items() if verdict.measures["score_official"] != expected[name]}
     # A thread that takes as long as Python lets it run is a race, there as here.

@@ -106,7 +106,7 @@ def test_scores_come_late_and_land_at_their_step(run: Run, tracker: str, tmp_pat
     expected = [(0, 0.9), (5, 0.7), (10, 0.5), (10, 0.6), (20, 0.1)]
     found = told_late(run, tracker)
     if tracker == "wandb" and len(found) < len(expected):
-        # wandb loses a value now and then, here one of about fifty times: its issue 10886.
+        # Once, in about fifty runs, a value was not in wandb's file, why is not known; its issue 10886 is alike.
         found = told_late(made(tmp_path / "again"), tracker)
     assert found == expected
 
