@@ -65,7 +65,7 @@ class _Stop(Exception):  # noqa: N818 - no error of ours
 def run_tests(source: str, function: str | None, inputs: Sequence[str], first: int, files: Files) -> NoReturn:
     """Run the tests from `first` on and end this process."""
     report = files.report
-    index = first
+    index, end = first, 0
     random.seed(0)  # so that a program that draws lots has one verdict
     try:
         code = _guarded(lambda: _compile(source))
@@ -75,12 +75,11 @@ def run_tests(source: str, function: str | None, inputs: Sequence[str], first: i
                 records.write(report, records.LEAVE, index, 0)
                 os._exit(0)
             seen: int | None = None
-            begin = os.fstat(files.output).st_size
             if solution is not None:
                 leave = _guarded(lambda: _call(solution, inputs[index], files.output))  # noqa: B023
             else:
                 leave, seen = _guarded(lambda: _run(code, files)) or (False, None)
-            end = os.fstat(files.output).st_size
+            begin, end = end, os.fstat(files.output).st_size
             records.write(report, records.OK, index, end, "" if seen in (None, end - begin) else str(seen))
             if leave or end > _MANY_BYTES:
                 records.write(report, records.LEAVE, index + 1, 0)
