@@ -19,8 +19,8 @@ from sftgen_judges.contracts import (
     Sandbox,
 )
 from sftgen_judges.hookspecs import hookimpl
-from sftgen_judges.records import Response, Verdict
-from sftgen_judges.thinking import split_thinking
+from sftgen_judges.records.schema import Response, Verdict
+from sftgen_judges.records.thinking import split_thinking
 
 __all__ = [
     "Checkpoint",

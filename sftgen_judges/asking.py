@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from sftgen_judges.contracts import Item, Judge, Reply, Request
-from sftgen_judges.records import Verdict, content_hash
+from sftgen_judges.records.schema import Verdict, content_hash
 from sftgen_judges.replies import UnreadableReply
 from sftgen_judges.settings import JudgeSettings, settings_for, without_key
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sftgen_judges.records import Response, Verdict
+from sftgen_judges.records.schema import Response, Verdict
 
 if TYPE_CHECKING:
     from sftgen_judges.settings import JudgeSettings

@@ -19,8 +19,8 @@ from sftgen_judges import workers
 from sftgen_judges.asking import identity, judge_items
 from sftgen_judges.contracts import Grader, Item, Judge
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import append_rows, read_rows
-from sftgen_judges.records import Verdict, content_hash
+from sftgen_judges.records.journal import append_rows, read_rows
+from sftgen_judges.records.schema import Verdict, content_hash
 from sftgen_judges.settings import settings_for
 
 logger = logging.getLogger(__name__)

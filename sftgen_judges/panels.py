@@ -9,7 +9,7 @@ from functools import partial
 from statistics import fmean
 
 from sftgen_judges.contracts import Item, Judge
-from sftgen_judges.records import SCORED, Verdict
+from sftgen_judges.records.schema import SCORED, Verdict
 from sftgen_judges.settings import settings_for
 
 Vote = Callable[[Sequence[float], int], "float | None"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sftgen_judges.contracts import Item, Judge
-from sftgen_judges.records import Verdict
+from sftgen_judges.records.schema import Verdict
 
 _CANNOT = (
     r"(?:can\s?not|can'?t|could\s?not|couldn'?t|won'?t|will not|must not|mustn'?t"

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sftgen_judges.contracts import Reply
+from sftgen_judges.records.thinking import split_thinking
 from sftgen_judges.refusal import declines
-from sftgen_judges.thinking import split_thinking
 
 
 class UnreadableReply(Exception):  # noqa: N818 - it is the reply that is unreadable

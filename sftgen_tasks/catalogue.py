@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import write_atomic
+from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.builtin import task_configs
 from sftgen_tasks.sources import HubSource
 

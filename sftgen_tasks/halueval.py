@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_judges.records import content_hash
+from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.answers import last_boxed
 from sftgen_tasks.published import strip_thinking
 from sftgen_tasks.sources import HubSource, Rows, finish
@@ -37,7 +37,7 @@ from sftgen_tasks.tables import DataError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from sftgen_judges.records import Measure
+    from sftgen_judges.records.schema import Measure
 
 SEED, SIZE = 0, 1000
 LABEL = "hallucination"

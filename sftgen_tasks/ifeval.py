@@ -38,7 +38,7 @@ from sftgen_tasks.tables import DataError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from sftgen_judges.records import Measure
+    from sftgen_judges.records.schema import Measure
 
 SOURCE = HubSource(
     task="sftgen_ifeval",

@@ -1,7 +1,7 @@
 """What several benchmarks of the published evaluation code (arXiv 2604.06628) share: how it strips thinking.
 
 It is the `paper` rule's reading of a response, its slips included; everything else goes through
-`sftgen_judges.thinking`.
+`sftgen_judges.records.thinking`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records import content_hash
+from sftgen_judges.records.schema import content_hash
 
 SHA256 = "296759ceb66eb239c16a6cebfe40872d7dd2c314699a8253a013873fc9e9aeb1"
 """Of the model as NLTK distributes it; what a package carries is used only if it is the same."""

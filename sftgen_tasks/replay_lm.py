@@ -10,9 +10,9 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records import doc_hash
+from sftgen_judges.records.schema import doc_hash
+from sftgen_judges.records.store import Recording, read_generations
 from sftgen_tasks._lm_eval.generation import GeneratedText, repeat_numbers
-from sftgen_tasks.recording import Recording, read_generations
 from sftgen_tasks.tables import SUFFIXES, read_table
 
 Answers = Callable[[str, Mapping[str, Any]], list[str]]

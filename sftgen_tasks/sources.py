@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftgen_judges.records import content_hash, doc_hash
+from sftgen_judges.records.schema import content_hash, doc_hash
 from sftgen_tasks.tables import SUFFIXES, DataError, read_table
 
 if TYPE_CHECKING:

@@ -136,7 +136,7 @@ def docs(
     out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
 ) -> None:
     """Print a manifest of a task's documents: ids and content hashes, to fix a subset."""
-    from sftgen_judges.journal import write_atomic
+    from sftgen_judges.records.journal import write_atomic
     from sftgen_tasks import load_tasks
     from sftgen_tasks.sources import make_manifest
 

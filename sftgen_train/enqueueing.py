@@ -14,7 +14,7 @@ from typing import Any
 from accelerate.utils import extract_model_from_parallel
 
 from sftgen_judges import Checkpoint, CheckpointSource
-from sftgen_judges.journal import write_atomic
+from sftgen_judges.records.journal import write_atomic
 from sftgen_train.leases import (
     ADAPTER,
     STABLE,

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from sftgen_judges.records.model_id import model_id, model_id_in_memory
+from sftgen_judges.records.store import Recording, recording
 from sftgen_tasks import TaskResult, evaluate, load_tasks
 from sftgen_tasks._lm_eval.templates import compiled_once
 from sftgen_tasks.hf_lm import RecordingHFLM
-from sftgen_tasks.identity import model_id, model_id_in_memory
-from sftgen_tasks.recording import Recording, recording
 from sftgen_tasks.sharing import Shard
 from sftgen_train.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.plan import Plan, Tier

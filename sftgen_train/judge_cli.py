@@ -18,7 +18,7 @@ from rich.table import Table
 from sftgen_judges.agreement import WEIGHTS, Interval, at_least, compare
 from sftgen_judges.contracts import Item, Judge
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records import Verdict
+from sftgen_judges.records.schema import Verdict
 
 app = typer.Typer(no_args_is_help=True, help="Judge files, list judges, measure their agreement.")
 console = Console()
@@ -90,8 +90,8 @@ def run(
     stopped, and costs nothing when nothing is missing.
     """
     from sftgen_judges.grading import grade_batch
-    from sftgen_judges.journal import write_atomic
     from sftgen_judges.plugins import lookup
+    from sftgen_judges.records.journal import write_atomic
     from sftgen_judges.settings import ready
     from sftgen_tasks.tables import read_table
 
@@ -171,7 +171,7 @@ def _chosen(judge: Judge, models: Sequence[str], given: dict[str, Any], repeats:
 
 
 def _items(rows: Sequence[dict[str, Any]], file: Path, response: str, columns: dict[str, str]) -> list[Item]:
-    from sftgen_judges.thinking import split_thinking
+    from sftgen_judges.records.thinking import split_thinking
 
     items = []
     for number, row in enumerate(rows, 1):

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import write_atomic
-from sftgen_tasks.identity import TRAINING_STATE, model_id
+from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.model_id import TRAINING_STATE, model_id
 from sftgen_tasks.preflight import TOKENIZER_FILES
 
 STABLE = "STABLE.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import write_atomic
+from sftgen_judges.records.journal import write_atomic
 
 LOG_SPACED = (0, 5, 10, 20, 40, 80, 160, 320, 640)
 PAPER_STEPS = (10, 20, 40, 80, 160, 320, 480, 640)

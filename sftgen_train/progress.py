@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
-from sftgen_judges.journal import read_rows
+from sftgen_judges.records.journal import read_rows
 from sftgen_train.queue import Queue
 
 TRAINING = "training.json"

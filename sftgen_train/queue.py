@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sftgen_judges.journal import write_atomic
-from sftgen_tasks.recording import now
+from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.store import now
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 STATES: tuple[State, ...] = ("waiting", "running", "done", "failed", "skipped")

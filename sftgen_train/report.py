@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.journal import write_atomic
+from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.aggregation import METRICS
 from sftgen_train.run import Run, RunError
 from sftgen_train.statistics import estimate

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import append_rows, read_rows, write_atomic
+from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_train.run import Run
 
 logger = logging.getLogger(__name__)

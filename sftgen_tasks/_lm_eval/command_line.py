@@ -12,14 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_tasks._lm_eval.evaluation import resolve_tasks, task_manager
-from sftgen_tasks._lm_eval.generation import counter_of, journal_generations
-from sftgen_tasks._lm_eval.models import register_models
-from sftgen_tasks._lm_eval.results_file import Estimate, Session, manifest_in_results
-from sftgen_tasks._lm_eval.skipping import usable_tasks
-from sftgen_tasks.identity import model_id
-from sftgen_tasks.preflight import check_local_model, check_no_secrets
-from sftgen_tasks.recording import (
+from sftgen_judges.records.model_id import model_id
+from sftgen_judges.records.store import (
     RecordError,
     Recording,
     compact_generations,
@@ -30,6 +24,12 @@ from sftgen_tasks.recording import (
     sole_writer,
     update_manifest,
 )
+from sftgen_tasks._lm_eval.evaluation import resolve_tasks, task_manager
+from sftgen_tasks._lm_eval.generation import counter_of, journal_generations
+from sftgen_tasks._lm_eval.models import register_models
+from sftgen_tasks._lm_eval.results_file import Estimate, Session, manifest_in_results
+from sftgen_tasks._lm_eval.skipping import usable_tasks
+from sftgen_tasks.preflight import check_local_model, check_no_secrets
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from sftgen_judges.contracts import Sample
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.grading import too_many_missing
 from sftgen_judges.plugins import task_directories
-from sftgen_judges.records import Measure
+from sftgen_judges.records.schema import Measure
+from sftgen_judges.records.store import Recording, recording
 from sftgen_tasks._lm_eval.generation import counter_of, journal_generations
 from sftgen_tasks._lm_eval.task import FILTER
-from sftgen_tasks.recording import Recording, recording
 from sftgen_tasks.sharing import Shard
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from tqdm import tqdm
 
-from sftgen_judges.records import GenerationRecord, doc_hash, text_hash
-from sftgen_judges.thinking import opens_thinking
-from sftgen_tasks.identity import model_id
-from sftgen_tasks.recording import Recording, current, managed, read_generations, record_generations
+from sftgen_judges.records.model_id import model_id
+from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash
+from sftgen_judges.records.store import Recording, current, managed, read_generations, record_generations
+from sftgen_judges.records.thinking import opens_thinking
 
 Count = Callable[[str], int]
 Produce = Callable[[Sequence[Instance], Sequence[int]], Iterable[Sequence[tuple[int, str]]]]

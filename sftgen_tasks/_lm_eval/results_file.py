@@ -12,9 +12,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.records.provenance import hardware, scrub, tallied
+from sftgen_judges.records.store import now, read_manifest, update_manifest
 from sftgen_tasks._lm_eval.evaluation import aggregations, metric_values
-from sftgen_tasks.provenance import hardware, scrub, tallied
-from sftgen_tasks.recording import now, read_manifest, update_manifest
 
 KEY = "sftgen"
 Estimate = Callable[..., Any]

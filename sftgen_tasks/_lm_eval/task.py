@@ -18,10 +18,12 @@ from sftgen_judges.contracts import Item, Judge
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.grading import grade_batch
 from sftgen_judges.plugins import lookup
-from sftgen_judges.records import ANSWERED, SCORED, GenerationRecord, Measure, Response, Verdict
+from sftgen_judges.records.model_id import model_id
+from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Measure, Response, Verdict
+from sftgen_judges.records.store import as_samples, current, record_documents, record_generations
+from sftgen_judges.records.thinking import read_record, split_thinking
+from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.settings import ready, set_from
-from sftgen_judges.thinking import read_record, split_thinking
-from sftgen_judges.thinking import think_markers as named_markers
 from sftgen_tasks._lm_eval.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GeneratedText,
@@ -32,9 +34,7 @@ from sftgen_tasks._lm_eval.generation import (
     prompt_text,
 )
 from sftgen_tasks.aggregation import METRICS
-from sftgen_tasks.identity import model_id
 from sftgen_tasks.preflight import max_model_len
-from sftgen_tasks.recording import as_samples, current, record_documents, record_generations
 from sftgen_tasks.sources import loaded
 
 FILTER = "sftgen"
@@ -170,7 +170,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
             task: The task's name.
             grader: Registered grader, or
             judge: registered judge; exactly one of the two.
-            think_markers: Name or `OPENER,CLOSER`, see `sftgen_judges.thinking.think_markers`.
+            think_markers: Name or `OPENER,CLOSER`, see `sftgen_judges.records.thinking.think_markers`.
             think_prefilled: Whether responses begin inside thinking, if not what the prompts say.
 
         Raises:

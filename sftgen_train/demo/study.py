@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from sftgen_judges.journal import write_atomic
-from sftgen_judges.records import content_hash
+from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.schema import content_hash
 from sftgen_train.demo import data, pretrain, tiny
 
 IN_DOMAIN = ["sftgen_countdown"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_judges.records import GenerationRecord
-from sftgen_tasks.recording import Recording, read_generations
+from sftgen_judges.records.schema import GenerationRecord
+from sftgen_judges.records.store import Recording, read_generations
 
 ROOT = Path(__file__).resolve().parents[2]
 VLLM_ENVIRONMENT = ROOT / ".venv-vllm"

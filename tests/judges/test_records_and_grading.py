@@ -17,8 +17,8 @@ import pytest
 
 from sftgen_judges import Grader, Item, Judge, Response, Verdict
 from sftgen_judges.grading import grade_batch
-from sftgen_judges.journal import append_rows, read_rows, write_atomic
-from sftgen_judges.records import SCORED, content_hash, doc_hash
+from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
+from sftgen_judges.records.schema import SCORED, content_hash, doc_hash
 from tests.judges.graders import grade_as_told
 
 # ------------------------------------------------------------------------------ records

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from sftgen_judges.journal import read_rows
+from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.store import Recording, read_generations
 from sftgen_tasks import load_tasks
 from sftgen_tasks.alpaca_eval import SOURCE, documents
-from sftgen_tasks.recording import Recording, read_generations
 from sftgen_tasks.replay_lm import ReplayLM
 from sftgen_tasks.sources import DataError, loaded
 from tests.conftest import Command

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import read_rows
-from sftgen_judges.records import GenerationRecord
-from sftgen_judges.thinking import THINK_MARKERS, read_record
+from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.schema import GenerationRecord
+from sftgen_judges.records.store import Recording, compact_generations, read_generations, recording
+from sftgen_judges.records.thinking import THINK_MARKERS, read_record
 from sftgen_tasks._lm_eval import journal_generations
 from sftgen_tasks.preflight import check_no_secrets
 from sftgen_tasks.procedural import make_docs, parity
-from sftgen_tasks.recording import Recording, compact_generations, read_generations, recording
 from tests.conftest import Command
 from tests.tasks.chat_server import ChatServer, chat_server, completion
 
@@ -47,7 +47,7 @@ def arguments(
 
 def rows(run: Path) -> list[dict[str, Any]]:
     """The graded responses, in the order of the documents."""
-    from sftgen_judges.records import doc_hash
+    from sftgen_judges.records.schema import doc_hash
 
     place = {doc_hash(doc): number for number, doc in enumerate(DOCS)}
     return sorted(read_rows(run / "samples.jsonl"), key=lambda row: place[row["doc_hash"]])

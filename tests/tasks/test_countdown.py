@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges import split_thinking
-from sftgen_judges.records import content_hash
+from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.countdown import GRADER, evaluate, extract, grade, make_docs, make_puzzle
 
 EXTRACTED = [

@@ -15,7 +15,7 @@ import pytest
 
 from sftgen_judges import Item, Response, Verdict
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import read_rows
+from sftgen_judges.records.journal import read_rows
 from sftgen_tasks import hex_phi, load_tasks, truthfulqa
 from tests.conftest import Command
 from tests.judges.server import JudgeServer, fail, say, serving

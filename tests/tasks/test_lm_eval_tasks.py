@@ -15,14 +15,14 @@ from lm_eval.tasks import TaskManager
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import read_rows
+from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.store import Recording
 from sftgen_tasks import Task, evaluate, load_tasks
 from sftgen_tasks._lm_eval import GeneratedText, GradeFilter, PromptTooLongError, aggregations, process_results
 from sftgen_tasks.aggregation import balanced, ratio
 from sftgen_tasks.builtin import task_configs
 from sftgen_tasks.gpqa_diamond import ANSWERS
 from sftgen_tasks.mmlu_pro import SUBJECTS, write_subset
-from sftgen_tasks.recording import Recording
 
 CONFIGS = sorted(task_configs().rglob("*.yaml"))
 # A row of the shape of the hub's for every task whose documents are not made from a seed.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges import split_thinking
-from sftgen_judges.records import doc_hash
+from sftgen_judges.records.schema import doc_hash
 from sftgen_tasks import load_tasks
 from sftgen_tasks._lm_eval import GradeFilter, process_results
 from sftgen_tasks.letters import letter, published_mmlu_pro

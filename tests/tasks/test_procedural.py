@@ -7,7 +7,7 @@ import re
 import pytest
 
 from sftgen_judges import split_thinking
-from sftgen_judges.records import content_hash
+from sftgen_judges.records.schema import content_hash
 from sftgen_tasks import procedural
 from sftgen_tasks.procedural import GRADER, addition, grade, make_docs, maximum, parity, reversal
 

@@ -6,7 +6,7 @@ import re
 
 from sftgen_judges import Item, split_thinking
 from sftgen_judges.grading import grade_batch
-from sftgen_judges.records import content_hash
+from sftgen_judges.records.schema import content_hash
 from sftgen_judges.refusal import REFUSAL
 from sftgen_tasks.refusal import documents, make_docs
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from sftgen_tasks.provenance import scrub
+from sftgen_judges.records.provenance import scrub
 from tests.conftest import SCRIPTS, Command
 
 KEY = "not-to-be-told-4711"

@@ -16,10 +16,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from sftgen_judges.records import GenerationRecord
+from sftgen_judges.records.model_id import model_id
+from sftgen_judges.records.schema import GenerationRecord
+from sftgen_judges.records.store import RecordError, Recording, compact_generations, read_generations, sole_writer
 from sftgen_tasks._lm_eval import journal_generations
-from sftgen_tasks.identity import model_id
-from sftgen_tasks.recording import RecordError, Recording, compact_generations, read_generations, sole_writer
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sftgen_judges.journal import append_rows
+from sftgen_judges.records.journal import append_rows
 from sftgen_train.run import Run
 from sftgen_train.trackers import TrackerError, Trackers, parse_trackers
 from tests.conftest import Command

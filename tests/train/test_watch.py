@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from sftgen_judges import Checkpoint
-from sftgen_judges.journal import append_rows
+from sftgen_judges.records.journal import append_rows
 from sftgen_train.checkpoints import DCP, FSDP, STEPS, TRAINER, known_sources
 from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.leases import STABLE, CheckpointError, mark_stable

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 ThinkStatus = Literal["closed", "missing_opener", "unclosed", "none"]
-"""How the thinking of a response ended; see `sftgen_judges.thinking`."""
+"""How the thinking of a response ended; see `sftgen_judges.records.thinking`."""
 
 Status = Literal["ok", "unparsable", "no_answer", "truncated", "judge_error", "sandbox_error", "not_graded"]
 """`ok`, `unparsable`, `no_answer` and `truncated` carry a score; the others are missing, never a number.
@@ -136,7 +136,7 @@ class GenerationRecord:
     Attributes:
         task: The task.
         step: Training step, None outside training.
-        model: Content id of the model (`sftgen_tasks.identity`), not its path.
+        model: Content id of the model (`sftgen_judges.records.model_id`), not its path.
         doc_hash: Hash of the document.
         repeat: Which sample of the document, from 0.
         prompt_hash: SHA-256 of the prompt as the model got it, chat template applied.

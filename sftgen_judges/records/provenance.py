@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sftgen_judges.records import GenerationRecord
+from sftgen_judges.records.schema import GenerationRecord
 
 HIDDEN = "***"
 LIBRARIES = ("sftgen", "lm_eval", "torch", "transformers", "trl", "datasets", "math-verify", "vllm")

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from sftgen_judges.thinking import THINK_MARKERS, opens_thinking, split_thinking, think_markers
+from sftgen_judges.records.thinking import THINK_MARKERS, opens_thinking, split_thinking, think_markers
 
 # Raw text -> (status, thinking, answer), with the default markers.
 PLAIN = {

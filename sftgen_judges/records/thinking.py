@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sftgen_judges.records import GenerationRecord, Response, ThinkStatus
+from sftgen_judges.records.schema import GenerationRecord, Response, ThinkStatus
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ import pytest
 
 from sftgen_judges import Grader, Item, Response, Verdict, split_thinking
 from sftgen_judges.grading import grade_batch
-from sftgen_judges.records import SCHEMA, GenerationRecord, text_hash
-from sftgen_tasks import evaluate, load_tasks
-from sftgen_tasks.recording import (
+from sftgen_judges.records.schema import SCHEMA, GenerationRecord, text_hash
+from sftgen_judges.records.store import (
     RecordError,
     Recording,
     compact_generations,
@@ -22,6 +21,7 @@ from sftgen_tasks.recording import (
     record_generations,
     require_usable,
 )
+from sftgen_tasks import evaluate, load_tasks
 
 SETTINGS = {"max_gen_toks": 4}
 

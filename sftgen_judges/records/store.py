@@ -21,9 +21,9 @@ from filelock import FileLock, Timeout
 
 from sftgen_judges.contracts import Item, Sample
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.journal import append_rows, read_rows, write_atomic
-from sftgen_judges.records import READABLE, GenerationRecord, Verdict, content_hash, doc_hash
-from sftgen_tasks.provenance import provenance, scrub, tally
+from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
+from sftgen_judges.records.provenance import provenance, scrub, tally
+from sftgen_judges.records.schema import READABLE, GenerationRecord, Verdict, content_hash, doc_hash
 from sftgen_tasks.sources import Loaded, digest
 
 MANIFEST = "manifest.json"
@@ -44,7 +44,7 @@ class Recording:
     Attributes:
         folder: The run directory; `generations/` and `verdicts/` go below it.
         step: Training step of the model, None outside training.
-        model: Content id of the model (`sftgen_tasks.identity`).
+        model: Content id of the model (`sftgen_judges.records.model_id`).
         seed: Base seed of sampled responses, where the model takes one a sample.
         samples: Graded samples are added to this list, if there is one.
     """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sftgen_tasks.provenance import scrub
+from sftgen_judges.records.provenance import scrub
 
 _SNAPSHOT = re.compile(r"snapshots/([0-9a-f]{40})")
 TRAINING_STATE = ("optimizer", "scheduler", "rng_state", "scaler", "training_args", "global_step")
