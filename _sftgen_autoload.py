@@ -32,7 +32,7 @@ def _patch(manager):
 
 def _with_plugin_folders(include_path):
     try:
-        from sftgen_judges.plugins import task_directories
+        from sftgen_judges.plugins.manager import task_directories
 
         ours = [str(folder) for folder in task_directories()]
         _register_models()

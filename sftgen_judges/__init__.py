@@ -3,7 +3,7 @@
 Nothing here knows lm_eval, a trainer or a benchmark.
 """
 
-from sftgen_judges.contracts import (
+from sftgen_judges.plugins.contracts import (
     Checkpoint,
     CheckpointSource,
     Diagnostic,
@@ -18,7 +18,7 @@ from sftgen_judges.contracts import (
     Sample,
     Sandbox,
 )
-from sftgen_judges.hookspecs import hookimpl
+from sftgen_judges.plugins.hookspecs import hookimpl
 from sftgen_judges.records.schema import Response, Verdict
 from sftgen_judges.records.thinking import split_thinking
 

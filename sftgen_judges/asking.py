@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any
 
-from sftgen_judges.contracts import Item, Judge, Reply, Request
+from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
 from sftgen_judges.records.schema import Verdict, content_hash
 from sftgen_judges.replies import UnreadableReply
 from sftgen_judges.settings import JudgeSettings, settings_for, without_key

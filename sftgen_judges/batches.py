@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 
 from sftgen_judges.client import CallError, Failure, Outcome, parameters, read_completion
-from sftgen_judges.contracts import Reply, Request
+from sftgen_judges.plugins.contracts import Reply, Request
 from sftgen_judges.records.schema import content_hash
 from sftgen_judges.settings import JudgeSettings, without_key
 from sftgen_judges.throttle import SPENT, BudgetSpentError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftgen_judges.hookspecs import Register, hookimpl
+from sftgen_judges.plugins.hookspecs import Register, hookimpl
 
 
 @hookimpl

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from sftgen_judges.contracts import Reply, Request
+from sftgen_judges.plugins.contracts import Reply, Request
 from sftgen_judges.settings import JudgeSettings, without_key
 from sftgen_judges.throttle import SPENT, BudgetSpentError, Limiter
 

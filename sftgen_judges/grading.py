@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from sftgen_judges import workers
 from sftgen_judges.asking import identity, judge_items
-from sftgen_judges.contracts import Grader, Item, Judge
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Grader, Item, Judge
 from sftgen_judges.records.journal import append_rows, read_rows
 from sftgen_judges.records.schema import Verdict, content_hash
 from sftgen_judges.settings import settings_for

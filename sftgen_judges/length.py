@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
-from sftgen_judges.contracts import Diagnostic, Sample
+from sftgen_judges.plugins.contracts import Diagnostic, Sample
 
 
 def diagnose(samples: Sequence[Sample]) -> Mapping[str, float]:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from sftgen_judges.client import Failure, Outcome
-from sftgen_judges.contracts import Reply, Request
+from sftgen_judges.plugins.contracts import Reply, Request
 from sftgen_judges.settings import JudgeSettings
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
-from sftgen_judges.contracts import Item, Judge
+from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import SCORED, Verdict
 from sftgen_judges.settings import settings_for
 

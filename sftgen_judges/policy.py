@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from sftgen_judges.contracts import Item, Judge, Reply, Request
+from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
 from sftgen_judges.records.schema import Verdict, text_hash
 from sftgen_judges.replies import read_score, score_schema
 from sftgen_judges.settings import JudgeSettings, SettingsError

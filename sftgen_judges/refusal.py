@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from sftgen_judges.contracts import Item, Judge
+from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Verdict
 
 _CANNOT = (

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sftgen_judges.contracts import Reply
+from sftgen_judges.plugins.contracts import Reply
 from sftgen_judges.records.thinking import split_thinking
 from sftgen_judges.refusal import declines
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sftgen_judges.contracts import Item, Judge
+from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Response, Status, Verdict, content_hash
 from sftgen_judges.records.thinking import ThinkMarkers, split_thinking
 from sftgen_judges.reward_engines import LocalModel, ServedModel

@@ -26,8 +26,8 @@ from pydantic import (
     ValidationError,
 )
 
-from sftgen_judges.contracts import Judge
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Judge
 
 PREFIX = "SFTGEN_JUDGE_"
 

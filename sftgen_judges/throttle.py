@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from sftgen_judges.contracts import Reply, Request
+from sftgen_judges.plugins.contracts import Reply, Request
 from sftgen_judges.settings import JudgeSettings
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sftgen_judges.contracts import Item, Judge, Reply, Request
+from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
 from sftgen_judges.records.schema import Verdict
 from sftgen_judges.replies import probability_of_yes, read_score, read_yes_no, score_schema
 from sftgen_judges.settings import JudgeSettings

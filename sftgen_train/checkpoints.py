@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges import Checkpoint, CheckpointSource
-from sftgen_judges.plugins import lookup, plugins
+from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_tasks.preflight import is_local
 from sftgen_train.leases import ADAPTER, CheckpointError
 

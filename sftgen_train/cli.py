@@ -44,8 +44,8 @@ def plugins(
     hook: Annotated[Optional[str], typer.Option(help="Only what was added through this hook.")] = None,  # noqa: UP045
 ) -> None:
     """List plugins and what each adds; those that were left out show why."""
-    from sftgen_judges.plugins import HOOKS
-    from sftgen_judges.plugins import plugins as loaded_plugins
+    from sftgen_judges.plugins.manager import HOOKS
+    from sftgen_judges.plugins.manager import plugins as loaded_plugins
 
     found = loaded_plugins()
     hooks = [hook] if hook else list(HOOKS)
@@ -311,7 +311,7 @@ def main() -> None:
 
 def _show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
     """Our own warnings are messages to a person, without the line of code that gave them."""
-    from sftgen_judges.plugins import PluginWarning
+    from sftgen_judges.plugins.manager import PluginWarning
 
     ours = issubclass(category, PluginWarning)
     print(

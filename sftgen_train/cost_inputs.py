@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.plugins import task_directories
+from sftgen_judges.plugins.manager import task_directories
 from sftgen_tasks import UnknownTaskError, load_tasks
 from sftgen_tasks.catalogue import read_configs
 from sftgen_tasks.mmlu_pro import SUBSET

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sftgen_judges.agreement import WEIGHTS, Interval, at_least, compare
-from sftgen_judges.contracts import Item, Judge
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Verdict
 
 app = typer.Typer(no_args_is_help=True, help="Judge files, list judges, measure their agreement.")
@@ -33,7 +33,7 @@ class JudgeFileError(SftgenError, ValueError):
 @app.command("list")
 def list_judges(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the judges, what each needs, and whether it can work now."""
-    from sftgen_judges.plugins import lookup, plugins
+    from sftgen_judges.plugins.manager import lookup, plugins
     from sftgen_judges.settings import ready, settings_for
 
     rows: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ def run(
     stopped, and costs nothing when nothing is missing.
     """
     from sftgen_judges.grading import grade_batch
-    from sftgen_judges.plugins import lookup
+    from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.journal import write_atomic
     from sftgen_judges.settings import ready
     from sftgen_tasks.tables import read_table

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.contracts import Judge, Sample
+from sftgen_judges.plugins.contracts import Judge, Sample
 from sftgen_judges.records.schema import GenerationRecord, Measure, doc_hash
 from sftgen_judges.records.store import Recording, read_generations, read_manifest, recording
 from sftgen_tasks import TaskResult, load_tasks

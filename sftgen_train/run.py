@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sftgen_judges.contracts import Sample
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins import plugins
+from sftgen_judges.plugins.contracts import Sample
+from sftgen_judges.plugins.manager import plugins
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.store import MANIFEST, now, read_manifest, update_manifest
 from sftgen_train.statistics import estimate

@@ -19,8 +19,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sftgen_judges.contracts import Item, Sample
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Item, Sample
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.provenance import provenance, scrub, tally
 from sftgen_judges.records.schema import READABLE, GenerationRecord, Verdict, content_hash, doc_hash

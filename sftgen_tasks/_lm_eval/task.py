@@ -14,10 +14,10 @@ from typing import Any
 from lm_eval.api.filter import Filter
 from lm_eval.api.task import ConfigurableTask
 
-from sftgen_judges.contracts import Item, Judge
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.grading import grade_batch
-from sftgen_judges.plugins import lookup
+from sftgen_judges.plugins.contracts import Item, Judge
+from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Measure, Response, Verdict
 from sftgen_judges.records.store import as_samples, current, record_documents, record_generations

@@ -4,7 +4,7 @@ Expected outputs never enter the process that runs a program: it gets inputs, it
 here. `docs/sandbox.md` says what each level keeps a program from.
 """
 
-from sftgen_judges.contracts import Limits, Program
+from sftgen_judges.plugins.contracts import Limits, Program
 from sftgen_tasks.sandbox.cases import Case, Outcome, Same
 from sftgen_tasks.sandbox.levels import Level, SandboxError, level, require_sandbox
 from sftgen_tasks.sandbox.local import decode

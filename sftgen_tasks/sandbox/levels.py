@@ -7,9 +7,9 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 
-from sftgen_judges.contracts import Sandbox
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins import lookup, plugins
+from sftgen_judges.plugins.contracts import Sandbox
+from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_tasks.sandbox.workers import WorkerError, borrowed
 
 ALLOW = "SFTGEN_ALLOW_UNSANDBOXED_CODE"

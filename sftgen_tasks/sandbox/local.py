@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
-from sftgen_judges.contracts import Execution, Limits, Program, Sandbox
+from sftgen_judges.plugins.contracts import Execution, Limits, Program, Sandbox
 from sftgen_tasks.sandbox.levels import SandboxError, level, require_local
 from sftgen_tasks.sandbox.workers import WorkerError, borrowed
 

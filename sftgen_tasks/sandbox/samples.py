@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from tqdm import tqdm
 
-from sftgen_judges.contracts import Execution, Limits, Program, Sandbox
+from sftgen_judges.plugins.contracts import Execution, Limits, Program, Sandbox
 from sftgen_tasks.sandbox.cases import Case, Outcome, Reason, Same
 from sftgen_tasks.sandbox.levels import LEVELS, require_sandbox, sandbox
 from sftgen_tasks.sandbox.local import SANDBOX

@@ -12,7 +12,7 @@ import pytest
 
 from sftgen_judges import Item, Judge, Response
 from sftgen_judges.grading import grade_batch
-from sftgen_judges.plugins import lookup, plugins
+from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.policy import POLICY, fill
 from sftgen_judges.settings import JudgeSettings, SettingsError, with_settings
 from sftgen_judges.truth import INFO, INFO_CHAT, TRUTH, TRUTH_CHAT
@@ -57,7 +57,7 @@ def test_a_judge_works_in_one_way(wrong: dict[str, object]) -> None:
 
 def test_listing_and_looking_up_judges_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from sftgen_judges.plugins import lookup; lookup('judge', 'policy'); lookup('judge', 'truth');"
+        "import sys; from sftgen_judges.plugins.manager import lookup; lookup('judge', 'policy'); lookup('judge', 'truth');"
         "sys.exit(', '.join({'torch', 'vllm', 'transformers', 'openai'} & sys.modules.keys()) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -33,7 +33,7 @@ from sftgen_tasks.sandbox import (
     workers,
 )
 from sftgen_tasks.sandbox.levels import ALLOW, CHOOSE, LEVELS
-from tests.plugins.conftest import Door
+from tests.judges.plugins.conftest import Door
 from tests.sandbox import table
 from tests.sandbox.conftest import Run, same
 from tests.sandbox.hostile import HOSTILE

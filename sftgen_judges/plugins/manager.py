@@ -20,8 +20,8 @@ from typing import Any
 
 import pluggy
 
-from sftgen_judges import contracts, hookspecs
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins import contracts, hookspecs
 
 GROUP = "sftgen"
 _KINDS: dict[str, type] = {

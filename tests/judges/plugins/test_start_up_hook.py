@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_judges.plugins import task_directories
-from tests.plugins.conftest import Door
+from sftgen_judges.plugins.manager import task_directories
+from tests.judges.plugins.conftest import Door
 
 REPOSITORY = Path(__file__).parents[2]
 HOOK = REPOSITORY / "_sftgen_autoload.py"
@@ -99,7 +99,7 @@ def test_it_stands_aside_where_lm_eval_reads_entry_points_itself(lm_eval: Door) 
 
 
 def test_lm_eval_works_when_sftgen_does_not(lm_eval: Door) -> None:
-    broken = "import sftgen_judges.plugins as p; p.task_directories = lambda: 1 / 0"
+    broken = "import sftgen_judges.plugins.manager as p; p.task_directories = lambda: 1 / 0"
     arguments, printed = given(lm_eval, "TaskManager(include_path='mine')", broken)
     assert arguments == [None, "mine", True, None]
     assert printed.count("\n") == 1

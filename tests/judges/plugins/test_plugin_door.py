@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sftgen_judges import hookspecs
-from sftgen_judges.plugins import HOOKS, UnknownNameError, lookup, task_directories
-from tests.plugins.conftest import Door
+from sftgen_judges.plugins import hookspecs
+from sftgen_judges.plugins.manager import HOOKS, UnknownNameError, lookup, task_directories
+from tests.judges.plugins.conftest import Door
 
 BUILT_IN = {("sftgen_judges", "sftgen"), ("sftgen_tasks", "sftgen"), ("sftgen_train", "sftgen")}
 HEAVY = {"torch", "transformers", "vllm", "lm_eval", "trl", "datasets"}
@@ -71,7 +71,7 @@ def test_the_built_in_floors_come_through_the_entry_point_group(door: Door) -> N
 
 def test_everything_built_in_can_be_loaded() -> None:
     """Targets are strings, so that only loading shows a wrong one."""
-    from sftgen_judges.plugins import plugins
+    from sftgen_judges.plugins.manager import plugins
 
     for kind in ("grader", "judge", "diagnostic", "checkpoint_source"):
         for name, entry in plugins().registered(f"register_{kind}s").items():
@@ -85,7 +85,7 @@ def test_a_judge_of_another_distribution_grades(door: Door) -> None:
         """
         from sftgen_judges import Item, split_thinking
         from sftgen_judges.grading import grade_batch
-        from sftgen_judges.plugins import lookup
+        from sftgen_judges.plugins.manager import lookup
         items = [Item({}, split_thinking(text)) for text in ("yes", "certainly", "<think>hm")]
         print([(verdict.status, verdict.score) for verdict in grade_batch(lookup("judge", "long"), items)])
         """
@@ -96,7 +96,7 @@ def test_a_judge_of_another_distribution_grades(door: Door) -> None:
 def test_task_folders_of_plugins_come_after_sftgens_own(door: Door) -> None:
     (door.folder / "tasks").mkdir()
     door.add("alpha", a_hook("register_tasks(register)", f"register({str(door.folder / 'tasks')!r})"))
-    done = door.python("from sftgen_judges.plugins import *\nprint(*task_directories(), sep='\\n')")
+    done = door.python("from sftgen_judges.plugins.manager import *\nprint(*task_directories(), sep='\\n')")
     own, plugins = done.stdout.splitlines()
     assert Path(own) == task_directories()[0]
     assert Path(plugins) == door.folder / "tasks"
@@ -299,7 +299,7 @@ def test_a_target_that_does_not_lead_to_a_judge_names_the_plugin(door: Door, tar
     done = door.python(
         """
         from sftgen_judges.errors import SftgenError
-        from sftgen_judges.plugins import lookup
+        from sftgen_judges.plugins.manager import lookup
         try:
             lookup("judge", "x")
         except SftgenError as error:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_judges import hookspecs
-from sftgen_judges.plugins import HOOKS
+from sftgen_judges.plugins import hookspecs
+from sftgen_judges.plugins.manager import HOOKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 

@@ -10,7 +10,7 @@ import pytest
 
 from sftgen_judges import Item, Sample, Verdict, split_thinking
 from sftgen_judges.grading import grade_batch
-from tests.plugins.conftest import Door
+from tests.judges.plugins.conftest import Door
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,7 +46,7 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
     }
     done = installed.python(
         """
-        from sftgen_judges.plugins import lookup
+        from sftgen_judges.plugins.manager import lookup
         print(lookup("grader", "template_letters").name)
         print(lookup("judge", "template_conciseness").name)
         print(lookup("diagnostic", "template_repetition").name)
