@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
+from sftgen_judges.asking.settings import settings_for
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import SCORED, Verdict
-from sftgen_judges.settings import settings_for
 
 Vote = Callable[[Sequence[float], int], "float | None"]
 

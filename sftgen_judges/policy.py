@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 
+from sftgen_judges.asking.replies import read_score, score_schema
+from sftgen_judges.asking.settings import JudgeSettings, SettingsError
 from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
 from sftgen_judges.records.schema import Verdict, text_hash
-from sftgen_judges.replies import read_score, score_schema
-from sftgen_judges.settings import JudgeSettings, SettingsError
 
 SCALE = (1, 5)
 AREAS = """\

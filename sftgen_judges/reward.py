@@ -25,12 +25,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Response, Status, Verdict, content_hash
 from sftgen_judges.records.thinking import ThinkMarkers, split_thinking
 from sftgen_judges.reward_engines import LocalModel, ServedModel
 from sftgen_judges.reward_models import Options, Pair, RewardModel, RewardModelError, check_config, reward_models
-from sftgen_judges.settings import JudgeSettings
 
 Texts = tuple[str, str]
 """An instruction and an answer."""

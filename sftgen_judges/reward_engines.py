@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.asking.settings import JudgeSettings, without_key
 from sftgen_judges.reward_models import (
     Options,
     Pair,
@@ -18,7 +19,6 @@ from sftgen_judges.reward_models import (
     loading,
     unfit,
 )
-from sftgen_judges.settings import JudgeSettings, without_key
 
 if TYPE_CHECKING:
     import openai

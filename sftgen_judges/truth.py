@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sftgen_judges.asking.replies import probability_of_yes, read_score, read_yes_no, score_schema
+from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
 from sftgen_judges.records.schema import Verdict
-from sftgen_judges.replies import probability_of_yes, read_score, read_yes_no, score_schema
-from sftgen_judges.settings import JudgeSettings
 
 Prompt = Callable[[Item, JudgeSettings], Request]
 SCALE = (0, 1)

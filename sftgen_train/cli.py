@@ -268,7 +268,7 @@ def _allow_unsandboxed(allowed: bool) -> None:
 
 
 def _set_judge(model: str | None, base_url: str | None) -> None:
-    from sftgen_judges.settings import set_from
+    from sftgen_judges.asking.settings import set_from
 
     set_from({"judge_model": model, "judge_base_url": base_url})
 

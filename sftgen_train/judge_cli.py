@@ -33,8 +33,8 @@ class JudgeFileError(SftgenError, ValueError):
 @app.command("list")
 def list_judges(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the judges, what each needs, and whether it can work now."""
+    from sftgen_judges.asking.settings import ready, settings_for
     from sftgen_judges.plugins.manager import lookup, plugins
-    from sftgen_judges.settings import ready, settings_for
 
     rows: list[dict[str, Any]] = []
     for name in plugins().registered("register_judges"):
@@ -89,10 +89,10 @@ def run(
     Verdicts are kept as they come, in *.verdicts.jsonl beside OUT: the same command goes on where it was
     stopped, and costs nothing when nothing is missing.
     """
+    from sftgen_judges.asking.settings import ready
     from sftgen_judges.grading import grade_batch
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.journal import write_atomic
-    from sftgen_judges.settings import ready
     from sftgen_tasks.tables import read_table
 
     given = {"base_url": base_url, "template": template, **_pairs(setting, "--set")}
@@ -156,8 +156,8 @@ def agreement(
 
 
 def _chosen(judge: Judge, models: Sequence[str], given: dict[str, Any], repeats: int, vote: str) -> Judge:
+    from sftgen_judges.asking.settings import with_settings
     from sftgen_judges.panels import VOTES, panel, repeated
-    from sftgen_judges.settings import with_settings
 
     if vote not in VOTES:
         raise JudgeFileError(f"--vote {vote!r}: expected one of {', '.join(VOTES)}")
@@ -212,8 +212,8 @@ def _shown(interval: Interval) -> str:
 
 
 def _report(judge: Judge, verdicts: Sequence[Verdict], out: Path, as_json: bool) -> None:
+    from sftgen_judges.asking.throttle import SPENT
     from sftgen_judges.grading import too_many_missing
-    from sftgen_judges.throttle import SPENT
 
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
     summary = {

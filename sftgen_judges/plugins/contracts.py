@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sftgen_judges.records.schema import Response, Verdict
 
 if TYPE_CHECKING:
-    from sftgen_judges.settings import JudgeSettings
+    from sftgen_judges.asking.settings import JudgeSettings
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Verdict, split_thinking
+from sftgen_judges.asking.settings import JudgeSettings, ready
 from sftgen_judges.grading import grade_batch
 from sftgen_judges.reward import REWARD, published_answer
 from sftgen_judges.reward_engines import LocalModel, batches
 from sftgen_judges.reward_models import Options, Reader, RewardModel, RewardModelError, check_config, reward_models
-from sftgen_judges.settings import JudgeSettings, ready
 from tests.judges.tiny_reward import build_reward_model, reference
 
 QUESTION = "Name a colour."

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Response
+from sftgen_judges.asking.settings import with_settings
+from sftgen_judges.asking.throttle import SPENT
 from sftgen_judges.grading import grade_batch
 from sftgen_judges.policy import POLICY
-from sftgen_judges.settings import with_settings
-from sftgen_judges.throttle import SPENT
 from tests.judges.server import Handler, completion, fail, named, prompt_of, serving
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
-from sftgen_judges.client import CallError, Failure, Outcome, parameters, read_completion
+from sftgen_judges.asking.server import CallError, Failure, Outcome, parameters, read_completion
+from sftgen_judges.asking.settings import JudgeSettings, without_key
+from sftgen_judges.asking.throttle import SPENT, BudgetSpentError
 from sftgen_judges.plugins.contracts import Reply, Request
 from sftgen_judges.records.schema import content_hash
-from sftgen_judges.settings import JudgeSettings, without_key
-from sftgen_judges.throttle import SPENT, BudgetSpentError
 
 if TYPE_CHECKING:
     import openai

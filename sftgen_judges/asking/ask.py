@@ -11,16 +11,16 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any
 
+from sftgen_judges.asking.replies import UnreadableReply
+from sftgen_judges.asking.settings import JudgeSettings, settings_for, without_key
 from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
 from sftgen_judges.records.schema import Verdict, content_hash
-from sftgen_judges.replies import UnreadableReply
-from sftgen_judges.settings import JudgeSettings, settings_for, without_key
 
 _BACKENDS = {
-    "server": "sftgen_judges.client:ask",
-    "batch": "sftgen_judges.batches:ask",
-    "transformers": "sftgen_judges.local_models:ask_transformers",
-    "vllm": "sftgen_judges.local_models:ask_vllm",
+    "server": "sftgen_judges.asking.server:ask",
+    "batch": "sftgen_judges.asking.batch_api:ask",
+    "transformers": "sftgen_judges.asking.local_models:ask_transformers",
+    "vllm": "sftgen_judges.asking.local_models:ask_vllm",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_judges import Reply
-from sftgen_judges.replies import UnreadableReply, probability_of_yes, read_score, read_yes_no
+from sftgen_judges.asking.replies import UnreadableReply, probability_of_yes, read_score, read_yes_no
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,11 +112,11 @@ def test_yes_against_no_by_log_probabilities(tokens: dict[str, float], share: fl
 # Only judges read replies and only their client asks for them.
 FORBIDDEN = {
     "openai",
-    "sftgen_judges.replies",
-    "sftgen_judges.client",
-    "sftgen_judges.batches",
-    "sftgen_judges.local_models",
-    "sftgen_judges.asking",
+    "sftgen_judges.asking.replies",
+    "sftgen_judges.asking.server",
+    "sftgen_judges.asking.batch_api",
+    "sftgen_judges.asking.local_models",
+    "sftgen_judges.asking.ask",
 }
 
 

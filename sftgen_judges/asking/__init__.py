@@ -1,0 +1,1 @@
+"""How a judge reaches its model: a server, its batch interface, or a model in this process."""
