@@ -8,7 +8,7 @@ from sftgen_judges.plugins.hookspecs import Register, hookimpl
 @hookimpl
 def register_judges(register: Register) -> None:
     register("refusal", "sftgen_judges.refusal:REFUSAL")
-    register("reward", "sftgen_judges.reward:REWARD")
+    register("reward", "sftgen_judges.reward.judge:REWARD")
     register("policy", "sftgen_judges.policy:POLICY")
     for name in ("truth", "info", "truth-logprob", "info-logprob", "truth-chat", "info-chat"):
         register(name, f"sftgen_judges.truth:{name.upper().replace('-', '_')}")

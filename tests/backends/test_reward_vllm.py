@@ -15,10 +15,10 @@ import pytest
 
 from sftgen_judges import Item, split_thinking
 from sftgen_judges.grading import grade_batch
-from sftgen_judges.reward import REWARD
+from sftgen_judges.reward.judge import REWARD
 from tests.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
-from tests.judges.test_reward import PAIRS
-from tests.judges.tiny_reward import build_reward_model, reference
+from tests.judges.reward.test_reward import PAIRS
+from tests.judges.reward.tiny_reward import build_reward_model, reference
 
 pytestmark = [
     pytest.mark.xdist_group("vllm"),

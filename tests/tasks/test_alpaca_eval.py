@@ -17,7 +17,7 @@ from sftgen_tasks.alpaca_eval import SOURCE, documents
 from sftgen_tasks.replay_lm import ReplayLM
 from sftgen_tasks.sources import DataError, loaded
 from tests.conftest import Command
-from tests.judges.tiny_reward import build_reward_model, reference
+from tests.judges.reward.tiny_reward import build_reward_model, reference
 
 TASK = "sftgen_alpaca_eval"
 ROWS = [

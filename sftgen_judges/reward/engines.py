@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.asking.settings import JudgeSettings, without_key
-from sftgen_judges.reward_models import (
+from sftgen_judges.reward.models import (
     Options,
     Pair,
     Reader,

@@ -29,8 +29,8 @@ from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Response, Status, Verdict, content_hash
 from sftgen_judges.records.thinking import ThinkMarkers, split_thinking
-from sftgen_judges.reward_engines import LocalModel, ServedModel
-from sftgen_judges.reward_models import Options, Pair, RewardModel, RewardModelError, check_config, reward_models
+from sftgen_judges.reward.engines import LocalModel, ServedModel
+from sftgen_judges.reward.models import Options, Pair, RewardModel, RewardModelError, check_config, reward_models
 
 Texts = tuple[str, str]
 """An instruction and an answer."""

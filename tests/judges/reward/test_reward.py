@@ -14,10 +14,10 @@ import pytest
 from sftgen_judges import Item, Verdict, split_thinking
 from sftgen_judges.asking.settings import JudgeSettings, ready
 from sftgen_judges.grading import grade_batch
-from sftgen_judges.reward import REWARD, published_answer
-from sftgen_judges.reward_engines import LocalModel, batches
-from sftgen_judges.reward_models import Options, Reader, RewardModel, RewardModelError, check_config, reward_models
-from tests.judges.tiny_reward import build_reward_model, reference
+from sftgen_judges.reward.engines import LocalModel, batches
+from sftgen_judges.reward.judge import REWARD, published_answer
+from sftgen_judges.reward.models import Options, Reader, RewardModel, RewardModelError, check_config, reward_models
+from tests.judges.reward.tiny_reward import build_reward_model, reference
 
 QUESTION = "Name a colour."
 PAIRS = [
@@ -307,7 +307,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, {"data": [{"id": "served", "root": str(self.server.folder), "max_model_len": 200}]})
 
     def do_POST(self) -> None:
-        from sftgen_judges.reward_models import Pair
+        from sftgen_judges.reward.models import Pair
 
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         assert (self.path, body["model"], body["use_activation"]) == ("/classify", "served", False)

@@ -1,0 +1,1 @@
+"""The judge that scores with a reward model."""
