@@ -26,9 +26,9 @@ import openai  # noqa: F401 - imported before the clock starts
 
 from sftgen_judges import Item, Response
 from sftgen_judges.asking.settings import with_settings
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.policy import POLICY
 from sftgen_judges.records.journal import read_rows
+from sftgen_judges.scoring.grading import grade_batch
 
 JUDGEMENTS, LATENCY, AT_ONCE = 330, 1.0, 32
 

@@ -90,9 +90,9 @@ def run(
     stopped, and costs nothing when nothing is missing.
     """
     from sftgen_judges.asking.settings import ready
-    from sftgen_judges.grading import grade_batch
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.journal import write_atomic
+    from sftgen_judges.scoring.grading import grade_batch
     from sftgen_tasks.tables import read_table
 
     given = {"base_url": base_url, "template": template, **_pairs(setting, "--set")}
@@ -213,7 +213,7 @@ def _shown(interval: Interval) -> str:
 
 def _report(judge: Judge, verdicts: Sequence[Verdict], out: Path, as_json: bool) -> None:
     from sftgen_judges.asking.throttle import SPENT
-    from sftgen_judges.grading import too_many_missing
+    from sftgen_judges.scoring.grading import too_many_missing
 
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
     summary = {

@@ -14,11 +14,11 @@ from typing import Any
 from lm_eval.api.registry import get_aggregation
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.grading import too_many_missing
 from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.schema import Measure
 from sftgen_judges.records.store import Recording, recording
+from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks._lm_eval.generation import counter_of, journal_generations
 from sftgen_tasks._lm_eval.task import FILTER
 from sftgen_tasks.sharing import Shard

@@ -16,7 +16,6 @@ from lm_eval.api.task import ConfigurableTask
 
 from sftgen_judges.asking.settings import ready, set_from
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.model_id import model_id
@@ -24,6 +23,7 @@ from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Mea
 from sftgen_judges.records.store import as_samples, current, record_documents, record_generations
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.records.thinking import think_markers as named_markers
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks._lm_eval.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GeneratedText,

@@ -10,10 +10,10 @@ import pytest
 
 from sftgen_judges import Item, Judge, Response, Verdict
 from sftgen_judges.asking.settings import ready, with_settings
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.panels import panel, repeated
 from sftgen_judges.policy import POLICY
 from sftgen_judges.records.journal import read_rows
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import INFO, TRUTH
 from tests.judges.server import Action, named, prompt_of, say, serving
 

@@ -12,9 +12,9 @@ import pytest
 
 from sftgen_judges import Item, Judge, Response
 from sftgen_judges.asking.settings import JudgeSettings, SettingsError, with_settings
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.policy import POLICY, fill
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import INFO, INFO_CHAT, TRUTH, TRUTH_CHAT
 from sftgen_tasks.tables import read_table
 from tests.judges.server import say, serving

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Verdict, split_thinking
-from sftgen_judges.grading import grade_batch
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import lcb_tests, livecodebench
 from sftgen_tasks.livecodebench import GRADER, SOURCE, document, documents, prompt
 from sftgen_tasks.programs import last_program

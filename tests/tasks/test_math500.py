@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_judges import Item, split_thinking
-from sftgen_judges.grading import grade_batch
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.math500 import GRADER, SOURCE, grade, prompt
 
 SAME = [

@@ -14,7 +14,7 @@ import pytest
 from math_verify import parse, verify
 
 from sftgen_judges import Grader, Item, Response, Verdict, split_thinking
-from sftgen_judges.grading import grade_batch
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks._lm_eval.task import process_results
 from sftgen_tasks.aime24 import GRADER
 from sftgen_tasks.math_grading import as_number, equivalent, normalise, published

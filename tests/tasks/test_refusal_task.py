@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from sftgen_judges import Item, split_thinking
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.records.schema import content_hash
 from sftgen_judges.refusal import REFUSAL
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.refusal import documents, make_docs
 
 

@@ -17,8 +17,8 @@ import pytest
 from sftgen_judges import Item, Response
 from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.asking.throttle import SPENT
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.policy import POLICY
+from sftgen_judges.scoring.grading import grade_batch
 from tests.judges.server import Handler, completion, fail, named, prompt_of, serving
 
 

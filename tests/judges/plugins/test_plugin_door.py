@@ -84,7 +84,7 @@ def test_a_judge_of_another_distribution_grades(door: Door) -> None:
     done = door.python(
         """
         from sftgen_judges import Item, split_thinking
-        from sftgen_judges.grading import grade_batch
+        from sftgen_judges.scoring.grading import grade_batch
         from sftgen_judges.plugins.manager import lookup
         items = [Item({}, split_thinking(text)) for text in ("yes", "certainly", "<think>hm")]
         print([(verdict.status, verdict.score) for verdict in grade_batch(lookup("judge", "long"), items)])

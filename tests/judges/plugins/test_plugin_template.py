@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_judges import Item, Sample, Verdict, split_thinking
-from sftgen_judges.grading import grade_batch
+from sftgen_judges.scoring.grading import grade_batch
 from tests.judges.plugins.conftest import Door
 
 if sys.version_info >= (3, 11):

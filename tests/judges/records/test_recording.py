@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Grader, Item, Response, Verdict, split_thinking
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.records.schema import SCHEMA, GenerationRecord, text_hash
 from sftgen_judges.records.store import (
     RecordError,
@@ -21,6 +20,7 @@ from sftgen_judges.records.store import (
     record_generations,
     require_usable,
 )
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import evaluate, load_tasks
 
 SETTINGS = {"max_gen_toks": 4}

@@ -13,10 +13,10 @@ import pytest
 
 from sftgen_judges import Item, Verdict, split_thinking
 from sftgen_judges.asking.settings import JudgeSettings, ready
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.reward.engines import LocalModel, batches
 from sftgen_judges.reward.judge import REWARD, published_answer
 from sftgen_judges.reward.models import Options, Reader, RewardModel, RewardModelError, check_config, reward_models
+from sftgen_judges.scoring.grading import grade_batch
 from tests.judges.reward.tiny_reward import build_reward_model, reference
 
 QUESTION = "Name a colour."

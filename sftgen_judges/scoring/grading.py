@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from sftgen_judges import workers
 from sftgen_judges.asking.ask import identity, judge_items
 from sftgen_judges.asking.settings import settings_for
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item, Judge
 from sftgen_judges.records.journal import append_rows, read_rows
 from sftgen_judges.records.schema import Verdict, content_hash
+from sftgen_judges.scoring import process_pool as workers
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Grader, Item, Judge, Response, Verdict
-from sftgen_judges.grading import grade_batch
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.schema import SCORED, content_hash, doc_hash
+from sftgen_judges.scoring.grading import grade_batch
 from tests.judges.graders import grade_as_told
 
 # ------------------------------------------------------------------------------ records
@@ -296,7 +296,7 @@ def test_a_script_without_main_guard_can_use_a_time_limit(tmp_path: Path) -> Non
     script.write_text(
         """
 from sftgen_judges import Grader, Item, Response, Verdict
-from sftgen_judges.grading import grade_batch
+from sftgen_judges.scoring.grading import grade_batch
 from graders import grade
 
 print("top level", flush=True)

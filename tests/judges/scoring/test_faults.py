@@ -1,6 +1,6 @@
 """Every fault of a server or of a reply ends as missing with its reason, or as the score it is in other clothes.
 
-`python -m tests.judges.test_faults` prints the table of docs/judges.md.
+`python -m tests.judges.scoring.test_faults` prints the table of docs/judges.md.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Scoring in batch, with worker processes."""
