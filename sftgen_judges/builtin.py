@@ -16,4 +16,4 @@ def register_judges(register: Register) -> None:
 
 @hookimpl
 def register_diagnostics(register: Register) -> None:
-    register("length", "sftgen_judges.length:LENGTH")
+    register("length", "sftgen_judges.diagnostics.length:LENGTH")

@@ -1,0 +1,1 @@
+"""Diagnostics that come with sftgen."""
