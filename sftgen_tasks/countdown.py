@@ -19,7 +19,7 @@ from fractions import Fraction
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks.answers import last_boxed, last_tag
+from sftgen_tasks.readers.boxed import last_boxed, last_tag
 from sftgen_tasks.sources import Generated, distinct
 
 PROMPT = (

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
-from sftgen_tasks.letters import LETTERS, letter, published_gpqa
+from sftgen_tasks.readers.letters import LETTERS, letter, published_gpqa
 from sftgen_tasks.sources import HubSource, finish
 
 if TYPE_CHECKING:

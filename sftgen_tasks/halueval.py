@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
-from sftgen_tasks.answers import last_boxed
-from sftgen_tasks.published import strip_thinking
+from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_tasks.readers.paper import strip_thinking
 from sftgen_tasks.sources import HubSource, Rows, finish
 from sftgen_tasks.tables import DataError
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks import punkt
 from sftgen_tasks.aggregation import ratio
-from sftgen_tasks.published import strip_thinking
+from sftgen_tasks.readers.paper import strip_thinking
 from sftgen_tasks.sources import HubSource, finish
 from sftgen_tasks.tables import DataError
 

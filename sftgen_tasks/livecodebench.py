@@ -36,7 +36,13 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item
 from sftgen_tasks.lcb_tests import read_problems, read_tests
-from sftgen_tasks.programs import last_program, published_program, published_same_output, same_output, same_value
+from sftgen_tasks.readers.programs import (
+    last_program,
+    published_program,
+    published_same_output,
+    same_output,
+    same_value,
+)
 from sftgen_tasks.sandbox import (
     Case,
     Limits,

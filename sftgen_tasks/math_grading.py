@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from sftgen_judges import Response, Verdict
-from sftgen_tasks.answers import last_boxed
 from sftgen_tasks.math_text import as_number, normalise, same_number, without_percent
+from sftgen_tasks.readers.boxed import last_boxed
 
 INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
 TIME_LIMIT = 30.0

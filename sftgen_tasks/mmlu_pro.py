@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash, doc_hash
-from sftgen_tasks.letters import LETTERS, letter, published_mmlu_pro
+from sftgen_tasks.readers.letters import LETTERS, letter, published_mmlu_pro
 from sftgen_tasks.sources import HubSource, Rows, digest, finish
 from sftgen_tasks.tables import DataError, read_table
 

@@ -17,7 +17,7 @@ from sftgen_judges import Item, Verdict, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import lcb_tests, livecodebench
 from sftgen_tasks.livecodebench import GRADER, SOURCE, document, documents, prompt
-from sftgen_tasks.programs import last_program
+from sftgen_tasks.readers.programs import last_program
 from sftgen_tasks.sandbox import Limits
 from sftgen_tasks.tables import DataError, read_table
 from tests.conftest import Command

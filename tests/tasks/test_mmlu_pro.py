@@ -17,8 +17,8 @@ from sftgen_judges import split_thinking
 from sftgen_judges.records.schema import doc_hash
 from sftgen_tasks import load_tasks
 from sftgen_tasks._lm_eval import GradeFilter, process_results
-from sftgen_tasks.letters import letter, published_mmlu_pro
 from sftgen_tasks.mmlu_pro import SOURCE, SUBJECTS, SUBSET, document, documents, grade, prompt, sample, write_subset
+from sftgen_tasks.readers.letters import letter, published_mmlu_pro
 from sftgen_tasks.sources import digest, loaded
 from sftgen_tasks.tables import DataError
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sftgen_tasks.answers import last_boxed, last_tag
+from sftgen_tasks.readers.boxed import last_boxed, last_tag
 
 BOXED = [
     (r"\boxed{4}", "4"),

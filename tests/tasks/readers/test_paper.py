@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sftgen_tasks.published import strip_thinking
+from sftgen_tasks.readers.paper import strip_thinking
 
 CASES = {
     "none": ("  a\n", "a"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sftgen_tasks.programs import (
+from sftgen_tasks.readers.programs import (
     last_program,
     published_program,
     published_same_output,

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sftgen_tasks.letters import letter, published_gpqa, published_mmlu_pro
+from sftgen_tasks.readers.letters import letter, published_gpqa, published_mmlu_pro
 
 # Text, the letter with ten options.
 READ = [

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 
-from sftgen_tasks.answers import last_boxed
+from sftgen_tasks.readers.boxed import last_boxed
 
 LETTERS = "ABCDEFGHIJ"
 INVALID = "[invalid]"
