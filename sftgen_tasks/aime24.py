@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks import math_grading
+from sftgen_tasks.math import grading as math_grading
 from sftgen_tasks.sources import HubSource
 
 SOURCE = HubSource(

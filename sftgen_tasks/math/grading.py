@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from sftgen_judges import Response, Verdict
-from sftgen_tasks.math_text import as_number, normalise, same_number, without_percent
+from sftgen_tasks.math.text import as_number, normalise, same_number, without_percent
 from sftgen_tasks.readers.boxed import last_boxed
 
 INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -80,13 +80,13 @@ def published(gold: str, text: str) -> bool:
         gold: The worked solution, or the answer alone, which then counts as boxed.
         text: The response.
     """
-    from sftgen_tasks.math_reading import verified
+    from sftgen_tasks.math.reading import verified
 
     return verified(gold if "boxed" in gold else _boxed(gold), text)
 
 
 def _math_verify(gold: str, answer: str) -> bool | None:
-    from sftgen_tasks.math_reading import readable, verified
+    from sftgen_tasks.math.reading import readable, verified
 
     return verified(_boxed(gold), _boxed(answer)) or (False if readable(_boxed(answer)) else None)
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from latex2sympy2_extended.latex2sympy2 import _Latex2Sympy
 
-from sftgen_tasks.math_latex import LatexReader
+from sftgen_tasks.math.latex import LatexReader
 
 FORMULAS = [
     r"\frac{1}{2}",

@@ -23,9 +23,9 @@ from math_verify import verify
 from math_verify.errors import TimeoutException
 from math_verify.utils import timeout
 
-from sftgen_tasks.math_difference import differ
-from sftgen_tasks.math_latex import LatexReader
-from sftgen_tasks.math_text import as_number, same_number
+from sftgen_tasks.math.difference import differ
+from sftgen_tasks.math.latex import LatexReader
+from sftgen_tasks.math.text import as_number, same_number
 
 T = TypeVar("T")
 
