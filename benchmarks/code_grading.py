@@ -34,9 +34,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sftgen_tasks.data.tables import read_table
 from sftgen_tasks.readers.programs import same_output, same_value
 from sftgen_tasks.sandbox import Case, Limits, Program, level, run_samples
-from sftgen_tasks.tables import read_table
 
 Sample = tuple[Program, list[Case]]
 CORES = len(os.sched_getaffinity(0))

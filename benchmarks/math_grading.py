@@ -29,7 +29,7 @@ from math_verify import parse, verify
 from sftgen_judges import Item, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.aime24 import GRADER
-from sftgen_tasks.tables import read_table
+from sftgen_tasks.data.tables import read_table
 
 Pairs = list[tuple[str, str]]
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sftgen_tasks.sources import HubSource, finish
+from sftgen_tasks.data.sources import HubSource, finish
 
 if TYPE_CHECKING:
     from datasets import Dataset

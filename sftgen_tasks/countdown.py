@@ -19,8 +19,8 @@ from fractions import Fraction
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
+from sftgen_tasks.data.sources import Generated, distinct
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
-from sftgen_tasks.sources import Generated, distinct
 
 PROMPT = (
     "Using the numbers {numbers}, write an arithmetic expression that equals {target}. "

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
+from sftgen_tasks.data.sources import HubSource, finish
 from sftgen_tasks.readers.letters import LETTERS, letter, published_gpqa
-from sftgen_tasks.sources import HubSource, finish
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Item, Judge, Verdict
 from sftgen_judges.policy import POLICY
 from sftgen_judges.refusal import REFUSAL
-from sftgen_tasks.sources import HubSource, Rows, finish
-from sftgen_tasks.tables import DataError, read_table
+from sftgen_tasks.data.sources import HubSource, Rows, finish
+from sftgen_tasks.data.tables import DataError, read_table
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -35,7 +35,9 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item
-from sftgen_tasks.lcb_tests import read_problems, read_tests
+from sftgen_tasks.data.lcb_tests import read_problems, read_tests
+from sftgen_tasks.data.sources import HubSource, check_columns, finish
+from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.programs import (
     last_program,
     published_program,
@@ -53,8 +55,6 @@ from sftgen_tasks.sandbox import (
     run_sample,
     run_samples,
 )
-from sftgen_tasks.sources import HubSource, check_columns, finish
-from sftgen_tasks.tables import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
+from sftgen_tasks.data.sources import HubSource
 from sftgen_tasks.math import grading as math_grading
-from sftgen_tasks.sources import HubSource
 
 SOURCE = HubSource(
     task="sftgen_math500",

@@ -10,7 +10,7 @@ top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
 
 The publication did not release its 1,000 questions. Ours (`sftgen_mmlu_pro`) are drawn by `sample`: equally many a
 subject, the questions of a subject in the order of SHA-256 of `SEED` and question id. Their manifest is in
-`subsets/mmlu_pro_1000.json`: ids and content hashes, made from the copies of the test split in the dataset authors'
+`data/subsets/mmlu_pro_1000.json`: ids and content hashes, made from the copies of the test split in the dataset authors'
 own result files of June and October 2024. Left out are questions that differ between the two, or that the authors
 announced to change later. The full set is `sftgen_mmlu_pro_full`.
 
@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash, doc_hash
+from sftgen_tasks.data.sources import HubSource, Rows, digest, finish
+from sftgen_tasks.data.tables import DataError, read_table
 from sftgen_tasks.readers.letters import LETTERS, letter, published_mmlu_pro
-from sftgen_tasks.sources import HubSource, Rows, digest, finish
-from sftgen_tasks.tables import DataError, read_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -47,7 +47,7 @@ INSTRUCTION = (
     "Please reason step by step, and put your final answer within \\boxed{}. "
     "Only give the letter of the option (A-J) in it."
 )
-SUBSET = Path(__file__).parent / "subsets" / "mmlu_pro_1000.json"
+SUBSET = Path(__file__).parent / "data" / "subsets" / "mmlu_pro_1000.json"
 
 SOURCE = HubSource(
     task="sftgen_mmlu_pro",

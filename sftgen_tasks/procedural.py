@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
+from sftgen_tasks.data.sources import Generated, distinct
 from sftgen_tasks.readers.boxed import last_boxed
-from sftgen_tasks.sources import Generated, distinct
 
 BOX = " Put the answer in \\boxed{}."
 

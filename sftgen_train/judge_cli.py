@@ -93,7 +93,7 @@ def run(
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.journal import write_atomic
     from sftgen_judges.scoring.grading import grade_batch
-    from sftgen_tasks.tables import read_table
+    from sftgen_tasks.data.tables import read_table
 
     given = {"base_url": base_url, "template": template, **_pairs(setting, "--set")}
     chosen = _chosen(lookup("judge", judge), model or [], given, repeats, vote)
@@ -122,7 +122,7 @@ def agreement(
 
     Each with its 95 % interval by bootstrap over the items that both have judged.
     """
-    from sftgen_tasks.tables import read_table
+    from sftgen_tasks.data.tables import read_table
 
     if level not in WEIGHTS:
         raise JudgeFileError(f"--level {level!r}: expected one of {', '.join(WEIGHTS)}")

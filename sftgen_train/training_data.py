@@ -18,7 +18,7 @@ from datasets import List as ListOf
 from rich.console import Console
 from rich.text import Text
 
-from sftgen_tasks.tables import SUFFIXES, DataError, read_table
+from sftgen_tasks.data.tables import SUFFIXES, DataError, read_table
 from sftgen_train.training_config import TrainingConfigError
 
 IGNORED = -100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sftgen_tasks.tables import DataError
+from sftgen_tasks.data.tables import DataError
 
 
 def usable_tasks(names: Sequence[str], manager: Any) -> tuple[list[str], dict[str, str]]:

@@ -34,8 +34,8 @@ from sftgen_tasks._lm_eval.generation import (
     prompt_text,
 )
 from sftgen_tasks.aggregation import METRICS
+from sftgen_tasks.data.sources import loaded
 from sftgen_tasks.preflight import max_model_len
-from sftgen_tasks.sources import loaded
 
 FILTER = "sftgen"
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from sftgen_judges import Item, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import math500
 from sftgen_tasks.aime24 import GRADER, SOURCE, grade, prompt
-from sftgen_tasks.tables import read_table
+from sftgen_tasks.data.tables import read_table
 
 # The gold answer is 033.
 CASES = {

@@ -14,8 +14,8 @@ from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import Recording, read_generations
 from sftgen_tasks import load_tasks
 from sftgen_tasks.alpaca_eval import SOURCE, documents
+from sftgen_tasks.data.sources import DataError, loaded
 from sftgen_tasks.replay_lm import ReplayLM
-from sftgen_tasks.sources import DataError, loaded
 from tests.conftest import Command
 from tests.judges.reward.tiny_reward import build_reward_model, reference
 

@@ -17,8 +17,8 @@ import pytest
 from sftgen_judges import split_thinking
 from sftgen_tasks import load_tasks
 from sftgen_tasks._lm_eval import GradeFilter, process_results
+from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.gpqa_diamond import ANSWERS, SOURCE, document, documents, grade, prompt
-from sftgen_tasks.tables import DataError
 
 # As the hub's: more columns than we use, line breaks and commas inside.
 ROWS = [
@@ -166,7 +166,7 @@ def test_the_whole_task(hub: Path) -> None:
 
 
 def test_a_subset_of_documents_can_be_named(hub: Path, tmp_path: Path) -> None:
-    from sftgen_tasks.sources import make_manifest
+    from sftgen_tasks.data.sources import make_manifest
 
     docs = list(documents(data_dir=str(hub))["test"])
     manifest = tmp_path / "subset.json"

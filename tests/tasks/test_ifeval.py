@@ -21,8 +21,8 @@ from sftgen_judges.plugins.contracts import Item
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import load_tasks
 from sftgen_tasks.aggregation import ratio
+from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.ifeval import GRADER, check, documents, four_mean, grade
-from sftgen_tasks.tables import DataError
 from tests.conftest import Command
 
 NO_COMMA, TITLE = "punctuation:no_comma", "detectable_format:title"
@@ -194,7 +194,7 @@ def test_a_whole_run(command: Command, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------ NLTK's data
 
 PROGRAM = (
-    "from sftgen_tasks import punkt; punkt.ensure(); import nltk; print(nltk.sent_tokenize('Dr. A is in. He is.'))"
+    "from sftgen_tasks.data import punkt; punkt.ensure(); import nltk; print(nltk.sent_tokenize('Dr. A is in. He is.'))"
 )
 
 

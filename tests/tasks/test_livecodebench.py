@@ -15,11 +15,12 @@ import pytest
 
 from sftgen_judges import Item, Verdict, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_tasks import lcb_tests, livecodebench
+from sftgen_tasks import livecodebench
+from sftgen_tasks.data import lcb_tests
+from sftgen_tasks.data.tables import DataError, read_table
 from sftgen_tasks.livecodebench import GRADER, SOURCE, document, documents, prompt
 from sftgen_tasks.readers.programs import last_program
 from sftgen_tasks.sandbox import Limits
-from sftgen_tasks.tables import DataError, read_table
 from tests.conftest import Command
 from tests.train.test_replay import results
 

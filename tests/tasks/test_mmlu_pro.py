@@ -17,10 +17,10 @@ from sftgen_judges import split_thinking
 from sftgen_judges.records.schema import doc_hash
 from sftgen_tasks import load_tasks
 from sftgen_tasks._lm_eval import GradeFilter, process_results
+from sftgen_tasks.data.sources import digest, loaded
+from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.mmlu_pro import SOURCE, SUBJECTS, SUBSET, document, documents, grade, prompt, sample, write_subset
 from sftgen_tasks.readers.letters import letter, published_mmlu_pro
-from sftgen_tasks.sources import digest, loaded
-from sftgen_tasks.tables import DataError
 
 MANIFEST = json.loads(SUBSET.read_text())
 # As the hub's rows: 20 a subject, ids in no order, blanks around options.

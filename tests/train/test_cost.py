@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sftgen_tasks import load_tasks
-from sftgen_tasks.tables import DataError
+from sftgen_tasks.data.tables import DataError
 from sftgen_train.cost import Assumptions, CostError, Device, Model, Work, checkpoint_cost, estimate, throughput
 from sftgen_train.cost_inputs import DOCUMENTS, read_model, read_work
 from tests.conftest import Command

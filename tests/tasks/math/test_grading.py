@@ -17,8 +17,8 @@ from sftgen_judges import Grader, Item, Response, Verdict, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks._lm_eval.task import process_results
 from sftgen_tasks.aime24 import GRADER
+from sftgen_tasks.data.tables import read_table
 from sftgen_tasks.math.grading import as_number, equivalent, normalise, published
-from sftgen_tasks.tables import read_table
 from tests.judges.graders import grade_as_told
 
 # ------------------------------------------------------------------------------ the strict rule

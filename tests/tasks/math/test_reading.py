@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from math_verify import parse, verify
 
+from sftgen_tasks.data.tables import read_table
 from sftgen_tasks.math.difference import differ
 from sftgen_tasks.math.reading import parsed, readable, verified
-from sftgen_tasks.tables import read_table
 
 # ------------------------------------------------------------------------------ numbers
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records.schema import content_hash, doc_hash
-from sftgen_tasks.tables import SUFFIXES, DataError, read_table
+from sftgen_tasks.data.tables import SUFFIXES, DataError, read_table
 
 if TYPE_CHECKING:
     from datasets import Dataset

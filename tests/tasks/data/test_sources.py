@@ -16,8 +16,8 @@ import pytest
 
 from sftgen_tasks import load_tasks
 from sftgen_tasks.countdown import documents as countdown_documents
-from sftgen_tasks.sources import HubSource, digest, loaded, make_manifest
-from sftgen_tasks.tables import DataError, read_table
+from sftgen_tasks.data.sources import HubSource, digest, loaded, make_manifest
+from sftgen_tasks.data.tables import DataError, read_table
 from tests.conftest import Command
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

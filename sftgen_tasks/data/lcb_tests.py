@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.sandbox import Case, decode
-from sftgen_tasks.tables import DataError
 
 TEST_COLUMNS = ("public_test_cases", "private_test_cases")
 
