@@ -48,7 +48,7 @@ def _with_plugin_folders(include_path):
 
 def _register_models():
     try:
-        from sftgen_tasks._lm_eval.models import register_models
+        from sftgen_tasks.harness.registry import register_models
 
         register_models()
     except ImportError:  # an lm_eval whose registry is elsewhere; asking for one of our models will say so

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sftgen_tasks._lm_eval import (
+    from sftgen_tasks.harness import (
         Task,
         TaskResult,
         UnknownTaskError,
@@ -22,7 +22,7 @@ __all__ = ["Task", "TaskResult", "UnknownTaskError", "evaluate", "load_tasks"]
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from sftgen_tasks import _lm_eval
+        from sftgen_tasks import harness
 
-        return getattr(_lm_eval, name)
+        return getattr(harness, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,8 @@ from requests import HTTPError, RequestException
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from sftgen_judges.errors import SftgenError
-from sftgen_tasks._lm_eval.generation import GeneratedText, prompt_text, repeat_numbers, sample_seed, stream_generations
-from sftgen_tasks.preflight import check_no_secrets
+from sftgen_tasks.harness.generation import GeneratedText, prompt_text, repeat_numbers, sample_seed, stream_generations
+from sftgen_tasks.harness.preflight import check_no_secrets
 
 OPENAI = "api.openai.com"
 # Client errors that another attempt may cure.

@@ -18,8 +18,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from sftgen_tasks._lm_eval import PromptTooLongError, quiet
-from sftgen_tasks._lm_eval.generation import (
+from sftgen_tasks.harness import PromptTooLongError, quiet
+from sftgen_tasks.harness.generation import (
     GeneratedText,
     batches,
     repeat_numbers,

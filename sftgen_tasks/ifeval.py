@@ -29,10 +29,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks.aggregation import ratio
 from sftgen_tasks.data import punkt
 from sftgen_tasks.data.sources import HubSource, finish
 from sftgen_tasks.data.tables import DataError
+from sftgen_tasks.harness.aggregation import ratio
 from sftgen_tasks.readers.paper import strip_thinking
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from lm_eval.api.model import LM
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.schema import doc_hash
 from sftgen_judges.records.store import Recording, read_generations
-from sftgen_tasks._lm_eval.generation import GeneratedText, repeat_numbers
 from sftgen_tasks.data.tables import SUFFIXES, read_table
+from sftgen_tasks.harness.generation import GeneratedText, repeat_numbers
 
 Answers = Callable[[str, Mapping[str, Any]], list[str]]
 

@@ -10,8 +10,8 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import LLM, SamplingParams
 
-from sftgen_tasks._lm_eval import PromptTooLongError
-from sftgen_tasks._lm_eval.generation import (
+from sftgen_tasks.harness import PromptTooLongError
+from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GENERIC_CHUNK,
     GeneratedText,

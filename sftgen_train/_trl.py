@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, get_quantization_config
 
 from sftgen_judges.errors import SftgenError
-from sftgen_tasks.preflight import check_local_model
+from sftgen_tasks.harness.preflight import check_local_model
 from sftgen_train.callback import HarnessCallback
 from sftgen_train.distributed import has_shards, start_worker, wait_for_all
 from sftgen_train.leases import is_complete

@@ -14,7 +14,7 @@ from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sftgen_judges.errors import SftgenError
-from sftgen_tasks.sharing import Shard
+from sftgen_tasks.harness.shards import Shard
 from sftgen_train.distributed import first_says, gathered_weights, shard, sharding
 from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.evaluating import Evaluator, evaluate_in_memory, undisturbed

@@ -20,7 +20,7 @@ from typing import Any
 
 from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_judges.plugins.manager import lookup, plugins
-from sftgen_tasks.preflight import is_local
+from sftgen_tasks.harness.preflight import is_local
 from sftgen_train.leases import ADAPTER, CheckpointError
 
 _TRAINER = re.compile(r"checkpoint-(\d+)")

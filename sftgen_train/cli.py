@@ -103,7 +103,7 @@ def evaluate(
     Chat template on (`--no_chat_template` turns it off), batch size auto, samples logged, and only
     sftgen's and the plugins' tasks indexed when every task is one of them.
     """
-    from sftgen_tasks._lm_eval.command_line import run_command_line
+    from sftgen_tasks.harness.command_line import run_command_line
     from sftgen_train.statistics import estimate
 
     _set_judge(judge_model, judge_base_url)

@@ -12,8 +12,8 @@ from typing import Any
 
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_tasks import UnknownTaskError, load_tasks
-from sftgen_tasks.catalogue import read_configs
 from sftgen_tasks.data.tables import DataError
+from sftgen_tasks.harness.catalogue import read_configs
 from sftgen_tasks.mmlu_pro import SUBSET
 from sftgen_train.cost import DEVICES, CostError, Device, Model, Work
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_tasks.sharing import Shard
+from sftgen_tasks.harness.shards import Shard
 
 CONFIGS = Path(__file__).with_name("accelerate_configs")
 FSDP1, FSDP2, ZERO3 = "FSDP version 1", "FSDP2", "DeepSpeed ZeRO-3"

@@ -17,9 +17,9 @@ import torch
 from sftgen_judges.records.model_id import model_id, model_id_in_memory
 from sftgen_judges.records.store import Recording, recording
 from sftgen_tasks import TaskResult, evaluate, load_tasks
-from sftgen_tasks._lm_eval.templates import compiled_once
+from sftgen_tasks.harness.shards import Shard
+from sftgen_tasks.harness.templates import compiled_once
 from sftgen_tasks.hf_lm import RecordingHFLM
-from sftgen_tasks.sharing import Shard
 from sftgen_train.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.progress import without_bars
@@ -160,7 +160,7 @@ def evaluate_checkpoint(
 def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Any:
     from lm_eval.api.registry import get_model
 
-    from sftgen_tasks._lm_eval.models import register_models
+    from sftgen_tasks.harness.registry import register_models
 
     register_models()
     arguments = {"pretrained": str(folder), **model_args}

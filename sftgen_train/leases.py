@@ -16,7 +16,7 @@ from typing import Any
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.model_id import TRAINING_STATE, model_id
-from sftgen_tasks.preflight import TOKENIZER_FILES
+from sftgen_tasks.harness.preflight import TOKENIZER_FILES
 
 STABLE = "STABLE.json"
 ADAPTER = "adapter_config.json"

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sftgen_judges.records.journal import write_atomic
-from sftgen_tasks.aggregation import METRICS
+from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.run import Run, RunError
 from sftgen_train.statistics import estimate
 from sftgen_train.trajectory import Trajectory, read_trajectory

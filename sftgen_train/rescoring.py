@@ -12,7 +12,7 @@ from sftgen_judges.plugins.contracts import Judge, Sample
 from sftgen_judges.records.schema import GenerationRecord, Measure, doc_hash
 from sftgen_judges.records.store import Recording, read_generations, read_manifest, recording
 from sftgen_tasks import TaskResult, load_tasks
-from sftgen_tasks._lm_eval import GeneratedText, process_results, task_result
+from sftgen_tasks.harness import GeneratedText, process_results, task_result
 from sftgen_train.run import Run, RunError
 
 

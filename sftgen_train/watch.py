@@ -15,8 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from sftgen_judges import Checkpoint, CheckpointSource
-from sftgen_tasks._lm_eval.evaluation import resolve_tasks, task_manager
-from sftgen_tasks.preflight import check_local_model, is_local
+from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
+from sftgen_tasks.harness.preflight import check_local_model, is_local
 from sftgen_train.checkpoints import TRAINER, known_sources
 from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.leases import STABLE, CheckpointError, check_complete

@@ -60,7 +60,7 @@ class Verdict:
         answer: The extracted answer, as text.
         reason: One short line for a person; never the response itself.
         measures: What else the benchmark reports of this response, by metric name. A value is a number,
-            or the numbers that the metric's own aggregation takes (`sftgen_tasks.aggregation`).
+            or the numbers that the metric's own aggregation takes (`sftgen_tasks.harness.aggregation`).
         evidence: What the verdict rests on, for the records only: a judge's model, its reply, hash of the
             prompt, tokens, seconds, cost. No part of what the verdict says.
     """

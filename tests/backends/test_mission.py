@@ -14,8 +14,8 @@ import pytest
 from tests.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 from tests.judges.reward.tiny_reward import build_reward_model
 from tests.judges.server import JudgeServer, say, serving
+from tests.tasks.harness.test_lm_eval_tasks import QUESTIONS, ROWS
 from tests.tasks.test_livecodebench import ADD, HALF, SUM, lay_out
-from tests.tasks.test_lm_eval_tasks import QUESTIONS, ROWS
 
 pytestmark = [
     pytest.mark.xdist_group("vllm"),

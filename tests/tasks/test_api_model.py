@@ -15,8 +15,8 @@ from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import Recording, compact_generations, read_generations, recording
 from sftgen_judges.records.thinking import THINK_MARKERS, read_record
-from sftgen_tasks._lm_eval import journal_generations
-from sftgen_tasks.preflight import check_no_secrets
+from sftgen_tasks.harness import journal_generations
+from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.procedural import make_docs, parity
 from tests.conftest import Command
 from tests.tasks.chat_server import ChatServer, chat_server, completion

@@ -20,8 +20,8 @@ from sftgen_judges import Verdict, split_thinking
 from sftgen_judges.plugins.contracts import Item
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import load_tasks
-from sftgen_tasks.aggregation import ratio
 from sftgen_tasks.data.tables import DataError
+from sftgen_tasks.harness.aggregation import ratio
 from sftgen_tasks.ifeval import GRADER, check, documents, four_mean, grade
 from tests.conftest import Command
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sftgen_tasks.sharing import Shard, ShardError
+from sftgen_tasks.harness.shards import Shard, ShardError
 from sftgen_train.distributed import accelerate_config, accelerate_configs, alone
 from sftgen_train.queue import Queue
 from sftgen_train.run import Run

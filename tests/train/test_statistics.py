@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 import pytest
 from scipy import stats
 
-from sftgen_tasks.aggregation import ratio
+from sftgen_tasks.harness.aggregation import ratio
 from sftgen_train.statistics import change, estimate, holm
 
 # ------------------------------------------------------------------------------ intervals

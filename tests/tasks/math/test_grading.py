@@ -15,9 +15,9 @@ from math_verify import parse, verify
 
 from sftgen_judges import Grader, Item, Response, Verdict, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_tasks._lm_eval.task import process_results
 from sftgen_tasks.aime24 import GRADER
 from sftgen_tasks.data.tables import read_table
+from sftgen_tasks.harness.task import process_results
 from sftgen_tasks.math.grading import as_number, equivalent, normalise, published
 from tests.judges.graders import grade_as_told
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sftgen_judges.records.provenance import hardware, scrub, tallied
 from sftgen_judges.records.store import now, read_manifest, update_manifest
-from sftgen_tasks._lm_eval.evaluation import aggregations, metric_values
+from sftgen_tasks.harness.evaluation import aggregations, metric_values
 
 KEY = "sftgen"
 Estimate = Callable[..., Any]

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from sftgen_tasks.builtin import task_configs
-from sftgen_tasks.catalogue import BEGIN, END, CatalogueError, read_configs, rewrite, tables
+from sftgen_tasks.harness.catalogue import BEGIN, END, CatalogueError, read_configs, rewrite, tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
 
 
 def test_the_page_is_what_the_task_files_give() -> None:
     made = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
-    assert made == tables(), "run: python -m sftgen_tasks.catalogue docs/tasks.md"
+    assert made == tables(), "run: python -m sftgen_tasks.harness.catalogue docs/tasks.md"
 
 
 def test_every_task_and_group_is_in_the_tables() -> None:
@@ -57,7 +57,7 @@ def test_a_new_task_gets_a_line(tmp_path: Path) -> None:
 def test_the_command_writes_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    subprocess.run([sys.executable, "-m", "sftgen_tasks.catalogue", str(page)], check=True)
+    subprocess.run([sys.executable, "-m", "sftgen_tasks.harness.catalogue", str(page)], check=True)
     assert page.read_text() == f"before\n{BEGIN}\n{tables()}\n{END}\nafter\n"
     page.write_text("no marks")
     with pytest.raises(CatalogueError, match="made by"):

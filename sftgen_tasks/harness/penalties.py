@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sftgen_tasks._lm_eval.task import Task
+from sftgen_tasks.harness.task import Task
 
 logger = logging.getLogger(__name__)
 PENALTIES = ("presence_penalty", "frequency_penalty")

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sftgen_tasks._lm_eval.evaluation import load_tasks, resolve_tasks, task_manager
-from sftgen_tasks._lm_eval.task import TaskError
 from sftgen_tasks.data import sources
+from sftgen_tasks.harness.evaluation import load_tasks, resolve_tasks, task_manager
+from sftgen_tasks.harness.task import TaskError
 
 
 def read_task_files(folder: Path) -> Iterator[tuple[Path, str | None, Exception | None]]:

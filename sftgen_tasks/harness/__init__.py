@@ -1,6 +1,6 @@
 """The one place that knows lm_eval's internals; nothing outside imports lm_eval but the model in `hf_lm`."""
 
-from sftgen_tasks._lm_eval.evaluation import (
+from sftgen_tasks.harness.evaluation import (
     TaskResult,
     UnknownTaskError,
     aggregations,
@@ -11,8 +11,8 @@ from sftgen_tasks._lm_eval.evaluation import (
     task_manager,
     task_result,
 )
-from sftgen_tasks._lm_eval.generation import GeneratedText, journal_generations
-from sftgen_tasks._lm_eval.task import (
+from sftgen_tasks.harness.generation import GeneratedText, journal_generations
+from sftgen_tasks.harness.task import (
     GradeFilter,
     PromptTooLongError,
     Task,

@@ -1,6 +1,6 @@
 """The tables of tasks and groups in docs/tasks.md, made from the task files and the modules they point to.
 
-`python -m sftgen_tasks.catalogue docs/tasks.md` writes them anew between the two marks in that file; without a file it
+`python -m sftgen_tasks.harness.catalogue docs/tasks.md` writes them anew between the two marks in that file; without a file it
 prints them. Nothing is downloaded: documents are not loaded.
 """
 
@@ -22,7 +22,7 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.builtin import task_configs
 from sftgen_tasks.data.sources import HubSource
 
-BEGIN, END = "<!-- made by: python -m sftgen_tasks.catalogue docs/tasks.md -->", "<!-- end of what was made -->"
+BEGIN, END = "<!-- made by: python -m sftgen_tasks.harness.catalogue docs/tasks.md -->", "<!-- end of what was made -->"
 MANY = 5
 """A group of more tasks does not list them."""
 

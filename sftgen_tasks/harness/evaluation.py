@@ -19,9 +19,9 @@ from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.schema import Measure
 from sftgen_judges.records.store import Recording, recording
 from sftgen_judges.scoring.grading import too_many_missing
-from sftgen_tasks._lm_eval.generation import counter_of, journal_generations
-from sftgen_tasks._lm_eval.task import FILTER
-from sftgen_tasks.sharing import Shard
+from sftgen_tasks.harness.generation import counter_of, journal_generations
+from sftgen_tasks.harness.shards import Shard
+from sftgen_tasks.harness.task import FILTER
 
 
 class UnknownTaskError(SftgenError, ValueError):

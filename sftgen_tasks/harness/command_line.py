@@ -24,12 +24,12 @@ from sftgen_judges.records.store import (
     sole_writer,
     update_manifest,
 )
-from sftgen_tasks._lm_eval.evaluation import resolve_tasks, task_manager
-from sftgen_tasks._lm_eval.generation import counter_of, journal_generations
-from sftgen_tasks._lm_eval.models import register_models
-from sftgen_tasks._lm_eval.results_file import Estimate, Session, manifest_in_results
-from sftgen_tasks._lm_eval.skipping import usable_tasks
-from sftgen_tasks.preflight import check_local_model, check_no_secrets
+from sftgen_tasks.harness.availability import usable_tasks
+from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
+from sftgen_tasks.harness.generation import counter_of, journal_generations
+from sftgen_tasks.harness.preflight import check_local_model, check_no_secrets
+from sftgen_tasks.harness.registry import register_models
+from sftgen_tasks.harness.results_file import Estimate, Session, manifest_in_results
 
 logger = logging.getLogger(__name__)
 
