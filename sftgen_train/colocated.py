@@ -16,8 +16,8 @@ from accelerate.utils.other import get_free_port
 from vllm import SamplingParams
 from vllm.distributed.parallel_state import destroy_distributed_environment, destroy_model_parallel
 
+from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
 from sftgen_tasks.harness.shards import Shard
-from sftgen_tasks.vllm_lm import EngineVLLM
 from sftgen_train._trl import colocated_generation, push_weights
 from sftgen_train.callback import CallbackError
 

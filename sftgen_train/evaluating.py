@@ -17,9 +17,9 @@ import torch
 from sftgen_judges.records.model_id import model_id, model_id_in_memory
 from sftgen_judges.records.store import Recording, recording
 from sftgen_tasks import TaskResult, evaluate, load_tasks
+from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_tasks.harness.shards import Shard
 from sftgen_tasks.harness.templates import compiled_once
-from sftgen_tasks.hf_lm import RecordingHFLM
 from sftgen_train.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.progress import without_bars

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 MODELS = {
-    "sftgen-hf": "sftgen_tasks.hf_lm:StreamingHFLM",
-    "sftgen-vllm": "sftgen_tasks.vllm_lm:StreamingVLLM",
-    "sftgen-chat": "sftgen_tasks.api_lm:StreamingChat",
-    "sftgen-replay": "sftgen_tasks.replay_lm:ReplayLM",
+    "sftgen-hf": "sftgen_tasks.harness.backends.hf:StreamingHFLM",
+    "sftgen-vllm": "sftgen_tasks.harness.backends.vllm_engine:StreamingVLLM",
+    "sftgen-chat": "sftgen_tasks.harness.backends.chat:StreamingChat",
+    "sftgen-replay": "sftgen_tasks.harness.backends.replay:ReplayLM",
 }
 
 

@@ -22,7 +22,7 @@ from sftgen_tasks.livecodebench import GRADER, SOURCE, document, documents, prom
 from sftgen_tasks.readers.programs import last_program
 from sftgen_tasks.sandbox import Limits
 from tests.conftest import Command
-from tests.train.test_replay import results
+from tests.tasks.harness.backends.test_replay import results
 
 SECRET = "7310417311"
 """In private tests only: 1 + 7310417310."""

@@ -14,8 +14,8 @@ import torch  # noqa: F401
 import transformers  # noqa: F401
 from lm_eval._cli import HarnessCLI  # noqa: F401
 
+import sftgen_tasks.harness.backends.hf  # noqa: F401
 import sftgen_tasks.harness.command_line
-import sftgen_tasks.hf_lm  # noqa: F401
 from sftgen_train import cli, report, rescoring  # noqa: F401
 
 

@@ -46,8 +46,8 @@ def test_a_record_has_the_hash_of_the_template_in_force(
 ) -> None:
     from lm_eval.models.huggingface import HFLM
 
-    from sftgen_tasks.hf_lm import RecordingHFLM
-    from sftgen_tasks.replay_lm import ReplayLM
+    from sftgen_tasks.harness.backends.hf import RecordingHFLM
+    from sftgen_tasks.harness.backends.replay import ReplayLM
 
     lm = (HFLM if stock else RecordingHFLM)(pretrained=str(tiny_model), batch_size=2, device="cpu")
     assert {record.template_hash for record in records(lm, tmp_path / "run")} == {template}

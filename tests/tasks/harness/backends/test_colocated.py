@@ -16,7 +16,7 @@ import torch
 
 from sftgen_train.callback import CallbackError, HarnessCallback
 from sftgen_train.run import Run
-from tests.backends.test_vllm import ROOT, SETTINGS, VLLM_ENVIRONMENT
+from tests.tasks.harness.backends.test_vllm import ROOT, SETTINGS, VLLM_ENVIRONMENT
 
 STEPS = {0, 2, 4, 6}
 pytestmark = pytest.mark.xdist_group("vllm")

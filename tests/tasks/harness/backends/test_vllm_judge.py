@@ -20,9 +20,9 @@ from sftgen_judges.asking.replies import read_score
 from sftgen_judges.asking.settings import JudgeSettings, with_settings
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH_LOGPROB
-from tests.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 from tests.conftest import Command
 from tests.judges.tiny_judge import example, train_judge
+from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 
 pytestmark = [
     pytest.mark.xdist_group("vllm"),

@@ -19,7 +19,7 @@ from sftgen_tasks.harness import journal_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.procedural import make_docs, parity
 from tests.conftest import Command
-from tests.tasks.chat_server import ChatServer, chat_server, completion
+from tests.tasks.harness.backends.chat_server import ChatServer, chat_server, completion
 
 DOCS = make_docs(parity)
 ANSWERS = {doc["question"]: f"\\boxed{{{doc['answer']}}}" for doc in DOCS}
@@ -82,7 +82,7 @@ def ask(reply: Any, folder: Path, *, prompts: int = 1, **options: Any) -> list[G
     from lm_eval.api.instance import Instance
     from lm_eval.models.api_models import JsonChatStr
 
-    from sftgen_tasks.api_lm import StreamingChat
+    from sftgen_tasks.harness.backends.chat import StreamingChat
 
     run = Recording(folder, model="m")
     answer = reply if callable(reply) else lambda *_: reply

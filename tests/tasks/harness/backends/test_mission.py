@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 from tests.judges.reward.tiny_reward import build_reward_model
 from tests.judges.server import JudgeServer, say, serving
+from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 from tests.tasks.harness.test_lm_eval_tasks import QUESTIONS, ROWS
 from tests.tasks.test_livecodebench import ADD, HALF, SUM, lay_out
 

@@ -16,9 +16,9 @@ import pytest
 from sftgen_judges import Item, split_thinking
 from sftgen_judges.reward.judge import REWARD
 from sftgen_judges.scoring.grading import grade_batch
-from tests.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 from tests.judges.reward.test_reward import PAIRS
 from tests.judges.reward.tiny_reward import build_reward_model, reference
+from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 
 pytestmark = [
     pytest.mark.xdist_group("vllm"),

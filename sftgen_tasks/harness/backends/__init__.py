@@ -1,0 +1,1 @@
+"""The models behind `--model sftgen-hf`, `sftgen-vllm`, `sftgen-chat` and `sftgen-replay`."""
