@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_tasks.sandbox import Case, Level, Limits, Program, run_sample
-from tests.sandbox.hostile import HOSTILE, Hostile
+from tests.tasks.sandbox.hostile import HOSTILE, Hostile
 
 LIMITS = Limits(test_seconds=0.5, total_seconds=1.0, memory_bytes=1 << 30)
 
@@ -105,7 +105,7 @@ def test_expected_outputs_never_enter_the_worker(tmp_path: Path) -> None:
     program.write_text(
         "import sys, threading\n"
         "from sftgen_tasks.sandbox import *\n"
-        "from tests.sandbox.search import memory_holds\n"
+        "from tests.tasks.sandbox.search import memory_holds\n"
         "secret = sys.argv[1]\n"
         "same = lambda a, b: False\n"
         "source = 'import time\\nprint(input())\\ntime.sleep(3)\\n'\n"

@@ -35,8 +35,8 @@ from sftgen_tasks.sandbox import (
 from sftgen_tasks.sandbox.levels import ALLOW, CHOOSE, LEVELS
 from tests.judges.plugins.conftest import Door
 from tests.sandbox import table
-from tests.sandbox.conftest import Run, same
-from tests.sandbox.hostile import HOSTILE
+from tests.tasks.sandbox.conftest import Run, same
+from tests.tasks.sandbox.hostile import HOSTILE
 
 RIGHT = [("", "1")]
 
@@ -327,6 +327,6 @@ def test_decode_what_is_not_to_be_trusted(data: bytes, why: str) -> None:
 
 
 def test_documentation_has_every_hostile_program() -> None:
-    """`python -m tests.sandbox.table` writes the table."""
+    """`python -m tests.tasks.sandbox.table` writes the table."""
     rows = re.findall(r"^\| \d+ \| (.+?) \| (.+?) \| .+ \|$", table.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == [(hostile.name, hostile.stops) for hostile in HOSTILE]

@@ -1,4 +1,4 @@
-"""Runs the hostile programs and writes what stopped each into docs/sandbox.md: `python -m tests.sandbox.table`."""
+"""Runs the hostile programs and writes what stopped each into docs/sandbox.md: `python -m tests.tasks.sandbox.table`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from sftgen_tasks.sandbox import Case, Limits, Program, level, levels, run_sample
-from tests.sandbox.hostile import HOSTILE, Hostile
+from tests.tasks.sandbox.hostile import HOSTILE, Hostile
 
 PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 BEGIN, END = "<!-- hostile programs: begin -->\n", "<!-- hostile programs: end -->\n"

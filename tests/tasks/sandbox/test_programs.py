@@ -8,8 +8,8 @@ import json
 import pytest
 
 from sftgen_tasks.sandbox import Case, Level, Limits, Outcome, Program, run_sample, run_samples
-from tests.sandbox.conftest import Run, same
-from tests.sandbox.correct import CORRECT, FUNCTIONS
+from tests.tasks.sandbox.conftest import Run, same
+from tests.tasks.sandbox.correct import CORRECT, FUNCTIONS
 
 PAIRS = [(f"{number}\n{number * number}\n", f"{number + number * number}") for number in range(4)]
 WRITES = {"temporary file"}  # needs a folder that may be written to
