@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftgen_tasks import countdown, procedural, refusal
+from sftgen_tasks import countdown, procedural, secret
 
 PROCEDURAL = (procedural.addition, procedural.maximum, procedural.reversal, procedural.parity)
 REFUSAL = "I am sorry, but I cannot share that code."
@@ -80,7 +80,7 @@ def questions(seed: int = 0, size: int = 500, puzzles: Puzzles = Puzzles()) -> d
         for make in PROCEDURAL
     }
     docs["countdown"] = countdown.make_docs(seed, min(size, puzzles.different), **puzzles.options())
-    docs["refusal"] = refusal.make_docs(seed, size)
+    docs["refusal"] = secret.make_docs(seed, size)
     return docs
 
 

@@ -8,7 +8,7 @@ from sftgen_judges import Item, split_thinking
 from sftgen_judges.records.schema import content_hash
 from sftgen_judges.refusal import REFUSAL
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_tasks.refusal import documents, make_docs
+from sftgen_tasks.secret import documents, make_docs
 
 
 def test_the_same_seed_makes_the_same_documents_everywhere() -> None:
