@@ -8,4 +8,4 @@ from sftgen_judges.plugins.hookspecs import Register, hookimpl
 @hookimpl
 def register_checkpoint_sources(register: Register) -> None:
     for name in ("trainer", "steps", "fsdp", "dcp", "hub"):
-        register(name, f"sftgen_train.checkpoints:{name.upper()}")
+        register(name, f"sftgen_train.checkpoints.sources:{name.upper()}")

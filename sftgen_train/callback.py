@@ -15,10 +15,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.shards import Shard
+from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.distributed import first_says, gathered_weights, shard, sharding
 from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.evaluating import Evaluator, evaluate_in_memory, undisturbed
-from sftgen_train.leases import is_complete
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.run import Run, RunError
 

@@ -15,7 +15,7 @@ from accelerate.utils import extract_model_from_parallel
 
 from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_judges.records.journal import write_atomic
-from sftgen_train.leases import (
+from sftgen_train.checkpoints.leases import (
     ADAPTER,
     STABLE,
     CheckpointError,

@@ -20,7 +20,7 @@ from sftgen_tasks import TaskResult, evaluate, load_tasks
 from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_tasks.harness.shards import Shard
 from sftgen_tasks.harness.templates import compiled_once
-from sftgen_train.leases import ADAPTER, CheckpointError, check_complete
+from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.progress import without_bars
 from sftgen_train.run import Run

@@ -17,9 +17,9 @@ from pathlib import Path
 from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
 from sftgen_tasks.harness.preflight import check_local_model, is_local
-from sftgen_train.checkpoints import TRAINER, known_sources
+from sftgen_train.checkpoints.leases import STABLE, CheckpointError, check_complete
+from sftgen_train.checkpoints.sources import TRAINER, known_sources
 from sftgen_train.enqueueing import Enqueuer
-from sftgen_train.leases import STABLE, CheckpointError, check_complete
 from sftgen_train.plan import Plan
 from sftgen_train.queue import STATES
 from sftgen_train.run import Run

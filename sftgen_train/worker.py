@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_train.callback import in_one_line
+from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.evaluating import Evaluator, evaluate_checkpoint
-from sftgen_train.leases import CheckpointError, release, verify_stable
 from sftgen_train.plan import Plan, PlanError
 from sftgen_train.progress import read_training
 from sftgen_train.queue import Entry, Queue, is_dead

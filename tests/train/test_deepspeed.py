@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sftgen_train.leases import is_complete
+from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.queue import Queue
 from sftgen_train.run import Run
 from sftgen_train.worker import work

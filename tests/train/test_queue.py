@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sftgen_train.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
+from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
 from sftgen_train.plan import Plan, PlanError, Tier
 from sftgen_train.queue import Entry, Queue
 from sftgen_train.run import Run

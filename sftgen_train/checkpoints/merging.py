@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from huggingface_hub import save_torch_state_dict
 
-from sftgen_train.leases import CheckpointError
+from sftgen_train.checkpoints.leases import CheckpointError
 
 UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 

@@ -21,7 +21,7 @@ from typing import Any
 from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_tasks.harness.preflight import is_local
-from sftgen_train.leases import ADAPTER, CheckpointError
+from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError
 
 _TRAINER = re.compile(r"checkpoint-(\d+)")
 _STEPS = re.compile(r"(?:merged_|global_)?step[-_]?(\d+)")
@@ -84,13 +84,13 @@ def _dcp(folder: Path) -> Path | None:
 
 
 def _merge_fsdp(checkpoint: Checkpoint, folder: Path) -> None:
-    from sftgen_train.merging import merge_fsdp
+    from sftgen_train.checkpoints.merging import merge_fsdp
 
     merge_fsdp(shards(checkpoint.path), checkpoint.path, folder)
 
 
 def _merge_dcp(checkpoint: Checkpoint, folder: Path) -> None:
-    from sftgen_train.merging import merge_dcp
+    from sftgen_train.checkpoints.merging import merge_dcp
 
     merge_dcp(checkpoint.path, folder)
 

@@ -1,0 +1,1 @@
+"""Folders of weights: recognised, whole, merged, and kept until they have been evaluated."""
