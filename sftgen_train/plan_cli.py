@@ -11,7 +11,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sftgen_train.cost import Assumptions, Estimate
+    from sftgen_train.costs.throughput import Assumptions, Estimate
 
 
 def plan_costs(
@@ -33,8 +33,9 @@ def plan_costs(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell beforehand what evaluating a run costs: generations, tokens, hours, disk, and what the dip adds."""
-    from sftgen_train import cost, cost_inputs
     from sftgen_train.cli import console
+    from sftgen_train.costs import inputs as cost_inputs
+    from sftgen_train.costs import throughput as cost
 
     work = cost_inputs.read_work(tasks.split(","), cost_inputs.parse_counts(docs), limit)
     size, on = cost_inputs.read_model(model, params), cost_inputs.read_device(device)

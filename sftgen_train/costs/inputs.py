@@ -15,7 +15,7 @@ from sftgen_tasks import UnknownTaskError, load_tasks
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.catalogue import read_configs
 from sftgen_tasks.mmlu_pro import SUBSET
-from sftgen_train.cost import DEVICES, CostError, Device, Model, Work
+from sftgen_train.costs.throughput import DEVICES, CostError, Device, Model, Work
 
 DOCUMENTS = {
     "sftgen_math500": 500, "sftgen_aime24": 30, "sftgen_gpqa_diamond": 198, "sftgen_lcb_v2": 511,

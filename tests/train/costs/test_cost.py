@@ -11,8 +11,17 @@ import pytest
 
 from sftgen_tasks import load_tasks
 from sftgen_tasks.data.tables import DataError
-from sftgen_train.cost import Assumptions, CostError, Device, Model, Work, checkpoint_cost, estimate, throughput
-from sftgen_train.cost_inputs import DOCUMENTS, read_model, read_work
+from sftgen_train.costs.inputs import DOCUMENTS, read_model, read_work
+from sftgen_train.costs.throughput import (
+    Assumptions,
+    CostError,
+    Device,
+    Model,
+    Work,
+    checkpoint_cost,
+    estimate,
+    throughput,
+)
 from tests.conftest import Command
 
 DEVICE = Device(memory=100e9, bandwidth=1e12, compute=1e15)

@@ -1,0 +1,1 @@
+"""What an evaluation will cost, told beforehand."""
