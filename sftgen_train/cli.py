@@ -104,7 +104,7 @@ def evaluate(
     sftgen's and the plugins' tasks indexed when every task is one of them.
     """
     from sftgen_tasks.harness.command_line import run_command_line
-    from sftgen_train.statistics import estimate
+    from sftgen_train.trajectory.statistics import estimate
 
     _set_judge(judge_model, judge_base_url)
     _allow_unsandboxed(allow_unsandboxed_code)

@@ -16,8 +16,8 @@ from rich.table import Table
 from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.run import Run, RunError
-from sftgen_train.statistics import estimate
-from sftgen_train.trajectory import Trajectory, read_trajectory
+from sftgen_train.trajectory.shape import Trajectory, read_trajectory
+from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
     from sftgen_tasks import TaskResult

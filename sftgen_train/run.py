@@ -23,7 +23,7 @@ from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.plugins.manager import plugins
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.store import MANIFEST, now, read_manifest, update_manifest
-from sftgen_train.statistics import estimate
+from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
     from sftgen_tasks import TaskResult

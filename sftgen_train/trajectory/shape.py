@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from sftgen_train.statistics import Change, change, holm
+from sftgen_train.trajectory.statistics import Change, change, holm
 
 Shape = Literal["did not fall", "fell and recovered", "fell and recovered in part", "fell and did not recover"]
 SIGNIFICANCE = 0.05

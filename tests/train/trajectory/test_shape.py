@@ -8,7 +8,7 @@ from math import sqrt
 
 import pytest
 
-from sftgen_train.trajectory import read_trajectory
+from sftgen_train.trajectory.shape import read_trajectory
 
 Scores = dict[int, dict[str, float]]
 

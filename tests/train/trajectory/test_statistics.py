@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from sftgen_tasks.harness.aggregation import ratio
-from sftgen_train.statistics import change, estimate, holm
+from sftgen_train.trajectory.statistics import change, estimate, holm
 
 # ------------------------------------------------------------------------------ intervals
 

@@ -1,0 +1,1 @@
+"""Statistics of checkpoints on the same documents."""
