@@ -20,7 +20,7 @@ from sftgen_train.distributed import first_says, gathered_weights, shard, shardi
 from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.evaluating import Evaluator, evaluate_in_memory, undisturbed
 from sftgen_train.plan import Plan, Tier
-from sftgen_train.run import Run, RunError
+from sftgen_train.results.run import Run, RunError
 
 if TYPE_CHECKING:
     from sftgen_train.colocated import ColocatedEngine

@@ -221,7 +221,7 @@ def worker(
 ) -> None:
     """Evaluate the checkpoints that a training run enqueues; several workers may share one run."""
     from sftgen_train.progress import shown
-    from sftgen_train.trackers import parse_trackers
+    from sftgen_train.results.trackers import parse_trackers
     from sftgen_train.worker import Backend, Policy, parse_model_args, parse_steps, work
 
     trackers = parse_trackers(log_to)
@@ -241,8 +241,8 @@ def report(
     """Print a run's scores and lengths against the step and write report.html."""
     from contextlib import closing
 
-    from sftgen_train.run import Run
-    from sftgen_train.trackers import Trackers, parse_trackers
+    from sftgen_train.results.run import Run
+    from sftgen_train.results.trackers import Trackers, parse_trackers
 
     trackers = parse_trackers(log_to)
     show_run(run, out)
@@ -275,7 +275,7 @@ def _set_judge(model: str | None, base_url: str | None) -> None:
 
 def _print_rescored(run: Path, tasks: list[str], judge: str | None = None) -> None:
     from sftgen_train.report import print_scores
-    from sftgen_train.rescoring import rescore as rescore_run
+    from sftgen_train.results.rescoring import rescore as rescore_run
 
     print_scores(rescore_run(run, tasks, judge), console)
 
@@ -283,7 +283,7 @@ def _print_rescored(run: Path, tasks: list[str], judge: str | None = None) -> No
 def show_run(folder: Path, out: Path | None = None) -> None:
     """Print a run's tables and write its report."""
     from sftgen_train.report import print_run, write_report
-    from sftgen_train.run import Run
+    from sftgen_train.results.run import Run
 
     run = Run(folder)
     print_run(run, console)

@@ -29,7 +29,7 @@ from sftgen_train.checkpoints.leases import (
 from sftgen_train.plan import Plan
 from sftgen_train.progress import TRAINING, without_bars
 from sftgen_train.queue import STATES, Entry, Queue, start_time
-from sftgen_train.run import Run, RunError
+from sftgen_train.results.run import Run, RunError
 
 logger = logging.getLogger(__name__)
 

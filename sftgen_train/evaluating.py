@@ -23,7 +23,7 @@ from sftgen_tasks.harness.templates import compiled_once
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.progress import without_bars
-from sftgen_train.run import Run
+from sftgen_train.results.run import Run
 
 if TYPE_CHECKING:
     from sftgen_train.colocated import ColocatedEngine

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.harness.aggregation import METRICS
-from sftgen_train.run import Run, RunError
+from sftgen_train.results.run import Run, RunError
 from sftgen_train.trajectory.shape import Trajectory, read_trajectory
 from sftgen_train.trajectory.statistics import estimate
 

@@ -22,7 +22,7 @@ from sftgen_train.checkpoints.sources import TRAINER, known_sources
 from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.plan import Plan
 from sftgen_train.queue import STATES
-from sftgen_train.run import Run
+from sftgen_train.results.run import Run
 from sftgen_train.worker import AllSteps
 
 logger = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ def watch_folder(
     from sftgen_train.cli import console, show_run
     from sftgen_train.plan import Plan, Tier, parse_mapping
     from sftgen_train.progress import shown
-    from sftgen_train.trackers import parse_trackers
+    from sftgen_train.results.trackers import parse_trackers
     from sftgen_train.watch import Watch, watch
     from sftgen_train.worker import Backend, Policy, parse_model_args, parse_steps, work
 

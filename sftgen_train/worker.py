@@ -17,8 +17,8 @@ from sftgen_train.evaluating import Evaluator, evaluate_checkpoint
 from sftgen_train.plan import Plan, PlanError
 from sftgen_train.progress import read_training
 from sftgen_train.queue import Entry, Queue, is_dead
-from sftgen_train.run import Run
-from sftgen_train.trackers import Trackers
+from sftgen_train.results.run import Run
+from sftgen_train.results.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 

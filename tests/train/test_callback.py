@@ -20,7 +20,7 @@ from sftgen_tasks import UnknownTaskError
 from sftgen_train.callback import CallbackError, HarnessCallback
 from sftgen_train.evaluating import undisturbed
 from sftgen_train.plan import PlanError
-from sftgen_train.run import Run, RunError
+from sftgen_train.results.run import Run, RunError
 
 TASKS = ["sftgen_parity", "sftgen_refusal"]
 QUICK: dict[str, Any] = {"limit": 3, "gen_kwargs": {"max_gen_toks": 8}, "form": "in_process"}

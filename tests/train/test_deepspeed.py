@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.queue import Queue
-from sftgen_train.run import Run
+from sftgen_train.results.run import Run
 from sftgen_train.worker import work
 from tests.train.launching import (
     ROOT,

@@ -26,7 +26,7 @@ from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.plan import Plan, Tier
 from sftgen_train.progress import describe
 from sftgen_train.queue import Entry, Queue
-from sftgen_train.run import Run, RunError
+from sftgen_train.results.run import Run, RunError
 from sftgen_train.watch import Watch, watch
 from tests.conftest import Command
 from tests.judges.server import say, serving

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
-from sftgen_train.run import Run
+from sftgen_train.results.run import Run
 
 logger = logging.getLogger(__name__)
 

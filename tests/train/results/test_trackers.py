@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sftgen_judges.records.journal import append_rows
-from sftgen_train.run import Run
-from sftgen_train.trackers import TrackerError, Trackers, parse_trackers
+from sftgen_train.results.run import Run
+from sftgen_train.results.trackers import TrackerError, Trackers, parse_trackers
 from tests.conftest import Command
 from tests.train.test_report import add_step
 

@@ -13,7 +13,7 @@ from sftgen_judges.records.schema import GenerationRecord, Measure, doc_hash
 from sftgen_judges.records.store import Recording, read_generations, read_manifest, recording
 from sftgen_tasks import TaskResult, load_tasks
 from sftgen_tasks.harness import GeneratedText, process_results, task_result
-from sftgen_train.run import Run, RunError
+from sftgen_train.results.run import Run, RunError
 
 
 def rescore(folder: Path, tasks: Sequence[str] = (), judge: str | None = None) -> list[tuple[int | None, TaskResult]]:

@@ -1,0 +1,1 @@
+"""From graded samples to metrics, and metrics to trackers."""
