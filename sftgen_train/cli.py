@@ -274,7 +274,7 @@ def _set_judge(model: str | None, base_url: str | None) -> None:
 
 
 def _print_rescored(run: Path, tasks: list[str], judge: str | None = None) -> None:
-    from sftgen_train.report import print_scores
+    from sftgen_train.report.report import print_scores
     from sftgen_train.results.rescoring import rescore as rescore_run
 
     print_scores(rescore_run(run, tasks, judge), console)
@@ -282,7 +282,7 @@ def _print_rescored(run: Path, tasks: list[str], judge: str | None = None) -> No
 
 def show_run(folder: Path, out: Path | None = None) -> None:
     """Print a run's tables and write its report."""
-    from sftgen_train.report import print_run, write_report
+    from sftgen_train.report.report import print_run, write_report
     from sftgen_train.results.run import Run
 
     run = Run(folder)

@@ -37,7 +37,7 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time(workshop: Workshop)
         for path in (REPOSITORY / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {"task_configs/math500.yaml", "sftgen_train/report.html.j2", "sftgen_judges/py.typed"} <= expected
+    assert {"task_configs/math500.yaml", "sftgen_train/report/report.html.j2", "sftgen_judges/py.typed"} <= expected
     shipped = {name for name in files if name.startswith(PACKAGES)}
     assert shipped == expected
     for name in START_UP:

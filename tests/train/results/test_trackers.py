@@ -17,7 +17,7 @@ from sftgen_judges.records.journal import append_rows
 from sftgen_train.results.run import Run
 from sftgen_train.results.trackers import TrackerError, Trackers, parse_trackers
 from tests.conftest import Command
-from tests.train.test_report import add_step
+from tests.train.report.test_report import add_step
 
 TRACKERS = ["wandb", "tensorboard", "trackio"]
 

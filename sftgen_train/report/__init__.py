@@ -1,0 +1,1 @@
+"""What a run looks like: tables for the terminal, one HTML file."""
