@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sftgen_train.callback import HarnessCallback
-    from sftgen_train.evaluating import evaluate_checkpoint
+    from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 
 __all__ = ["HarnessCallback", "evaluate_checkpoint"]
 
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return HarnessCallback
     if name == "evaluate_checkpoint":
-        from sftgen_train.evaluating import evaluate_checkpoint
+        from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 
         return evaluate_checkpoint
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

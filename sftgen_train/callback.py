@@ -18,12 +18,12 @@ from sftgen_tasks.harness.shards import Shard
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.distributed import first_says, gathered_weights, shard, sharding
 from sftgen_train.enqueueing import Enqueuer
-from sftgen_train.evaluating import Evaluator, evaluate_in_memory, undisturbed
-from sftgen_train.plan import Plan, Tier
+from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, undisturbed
+from sftgen_train.evaluation.schedule import Plan, Tier
 from sftgen_train.results.run import Run, RunError
 
 if TYPE_CHECKING:
-    from sftgen_train.colocated import ColocatedEngine
+    from sftgen_train.evaluation.colocated import ColocatedEngine
 
 logger = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ class HarnessCallback(TrainerCallback):
             self._enqueuer.end(state.global_step, kwargs["model"], kwargs["processing_class"], weights=weights)
 
     def _start_engine(self, args: TrainingArguments, given: Mapping[str, Any]) -> None:
-        from sftgen_train.colocated import ColocatedEngine
+        from sftgen_train.evaluation.colocated import ColocatedEngine
 
         with undisturbed(given["model"]):
             self._engine = ColocatedEngine(

@@ -26,7 +26,7 @@ from sftgen_train.checkpoints.leases import (
     mark_stable,
     verify_stable,
 )
-from sftgen_train.plan import Plan
+from sftgen_train.evaluation.schedule import Plan
 from sftgen_train.progress import TRAINING, without_bars
 from sftgen_train.queue import STATES, Entry, Queue, start_time
 from sftgen_train.results.run import Run, RunError

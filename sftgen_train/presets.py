@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.plan import PAPER_STEPS
+from sftgen_train.evaluation.schedule import PAPER_STEPS
 
 ROWS = 20_480
 LENGTH = 20_000

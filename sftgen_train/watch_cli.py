@@ -35,7 +35,7 @@ def watch_folder(
 ) -> None:
     """Evaluate the checkpoints of any trainer as they appear; half-written ones are waited for."""
     from sftgen_train.cli import console, show_run
-    from sftgen_train.plan import Plan, Tier, parse_mapping
+    from sftgen_train.evaluation.schedule import Plan, Tier, parse_mapping
     from sftgen_train.progress import shown
     from sftgen_train.results.trackers import parse_trackers
     from sftgen_train.watch import Watch, watch

@@ -145,7 +145,7 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     manifest = run.read_manifest()
     in_domain = set(manifest.get("in_domain") or ())
     environment = Environment(autoescape=select_autoescape(default=True))
-    template = environment.from_string(resources.files("sftgen_train").joinpath("report.html.j2").read_text())
+    template = environment.from_string(resources.files("sftgen_train.report").joinpath("report.html.j2").read_text())
     charts = [
         plotly_io.to_html(
             _chart(metrics, metric, title, in_domain), full_html=False, include_plotlyjs=False, div_id=metric

@@ -18,8 +18,8 @@ from trl import SFTConfig, SFTTrainer
 
 from sftgen_tasks import UnknownTaskError
 from sftgen_train.callback import CallbackError, HarnessCallback
-from sftgen_train.evaluating import undisturbed
-from sftgen_train.plan import PlanError
+from sftgen_train.evaluation.evaluator import undisturbed
+from sftgen_train.evaluation.schedule import PlanError
 from sftgen_train.results.run import Run, RunError
 
 TASKS = ["sftgen_parity", "sftgen_refusal"]
@@ -111,7 +111,7 @@ def test_a_run_directory_says_what_was_run(tiny_model: Path, tmp_path: Path) -> 
 def test_a_failing_evaluation_is_recorded_and_training_goes_on(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from sftgen_train import evaluating as module
+    from sftgen_train.evaluation import evaluator as module
 
     real: Callable[..., Any] = module.evaluate
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
-from sftgen_train.plan import Plan, PlanError, Tier
+from sftgen_train.evaluation.schedule import Plan, PlanError, Tier
 from sftgen_train.queue import Entry, Queue
 from sftgen_train.results.run import Run
 from tests.conftest import SCRIPTS, Command

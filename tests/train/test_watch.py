@@ -23,7 +23,7 @@ from sftgen_judges.records.journal import append_rows
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, mark_stable
 from sftgen_train.checkpoints.sources import DCP, FSDP, STEPS, TRAINER, known_sources
 from sftgen_train.enqueueing import Enqueuer
-from sftgen_train.plan import Plan, Tier
+from sftgen_train.evaluation.schedule import Plan, Tier
 from sftgen_train.progress import describe
 from sftgen_train.queue import Entry, Queue
 from sftgen_train.results.run import Run, RunError

@@ -21,12 +21,12 @@ from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_tasks.harness.shards import Shard
 from sftgen_tasks.harness.templates import compiled_once
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
-from sftgen_train.plan import Plan, Tier
+from sftgen_train.evaluation.schedule import Plan, Tier
 from sftgen_train.progress import without_bars
 from sftgen_train.results.run import Run
 
 if TYPE_CHECKING:
-    from sftgen_train.colocated import ColocatedEngine
+    from sftgen_train.evaluation.colocated import ColocatedEngine
 
 
 class Evaluator:
