@@ -220,9 +220,9 @@ def worker(
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
     """Evaluate the checkpoints that a training run enqueues; several workers may share one run."""
-    from sftgen_train.progress import shown
+    from sftgen_train.queue.progress import shown
+    from sftgen_train.queue.worker import Backend, Policy, parse_model_args, parse_steps, work
     from sftgen_train.results.trackers import parse_trackers
-    from sftgen_train.worker import Backend, Policy, parse_model_args, parse_steps, work
 
     trackers = parse_trackers(log_to)
     backend = Backend(model, parse_model_args(model_args))

@@ -36,10 +36,10 @@ def watch_folder(
     """Evaluate the checkpoints of any trainer as they appear; half-written ones are waited for."""
     from sftgen_train.cli import console, show_run
     from sftgen_train.evaluation.schedule import Plan, Tier, parse_mapping
-    from sftgen_train.progress import shown
+    from sftgen_train.queue.progress import shown
+    from sftgen_train.queue.watch import Watch, watch
+    from sftgen_train.queue.worker import Backend, Policy, parse_model_args, parse_steps, work
     from sftgen_train.results.trackers import parse_trackers
-    from sftgen_train.watch import Watch, watch
-    from sftgen_train.worker import Backend, Policy, parse_model_args, parse_steps, work
 
     if run is None and not folder.is_dir():
         raise SftgenError(f"{str(folder)!r} is no folder here; for a hub repository name a run directory: --run DIR")

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from sftgen_train.checkpoints.leases import is_complete
-from sftgen_train.queue import Queue
+from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
-from sftgen_train.worker import work
 from tests.train.launching import (
     ROOT,
     STEPS,

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from sftgen_tasks.harness.shards import Shard, ShardError
 from sftgen_train.distributed import accelerate_config, accelerate_configs, alone
-from sftgen_train.queue import Queue
+from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
-from sftgen_train.worker import work
 from tests.conftest import Command
 from tests.train.launching import STEPS, assert_trained_the_same, configuration, launched
 

@@ -15,9 +15,9 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, Re
 
 from sftgen_train import HarnessCallback
 from sftgen_train.callback import CallbackError
-from sftgen_train.queue import Queue
+from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
-from sftgen_train.worker import work
 from tests.train.test_callback import weights_hash
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -27,8 +27,8 @@ from sftgen_train.checkpoints.leases import (
     verify_stable,
 )
 from sftgen_train.evaluation.schedule import Plan
-from sftgen_train.progress import TRAINING, without_bars
-from sftgen_train.queue import STATES, Entry, Queue, start_time
+from sftgen_train.queue.entries import STATES, Entry, Queue, start_time
+from sftgen_train.queue.progress import TRAINING, without_bars
 from sftgen_train.results.run import Run, RunError
 
 logger = logging.getLogger(__name__)

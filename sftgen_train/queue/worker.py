@@ -15,8 +15,8 @@ from sftgen_train.callback import in_one_line
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Plan, PlanError
-from sftgen_train.progress import read_training
-from sftgen_train.queue import Entry, Queue, is_dead
+from sftgen_train.queue.entries import Entry, Queue, is_dead
+from sftgen_train.queue.progress import read_training
 from sftgen_train.results.run import Run
 from sftgen_train.results.trackers import Trackers
 

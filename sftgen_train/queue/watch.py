@@ -19,11 +19,11 @@ from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
 from sftgen_tasks.harness.preflight import check_local_model, is_local
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, check_complete
 from sftgen_train.checkpoints.sources import TRAINER, known_sources
-from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.evaluation.schedule import Plan
-from sftgen_train.queue import STATES
+from sftgen_train.queue.enqueueing import Enqueuer
+from sftgen_train.queue.entries import STATES
+from sftgen_train.queue.worker import AllSteps
 from sftgen_train.results.run import Run
-from sftgen_train.worker import AllSteps
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import yaml
 
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
 from sftgen_train.evaluation.schedule import Plan, PlanError, Tier
-from sftgen_train.queue import Entry, Queue
+from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.results.run import Run
 from tests.conftest import SCRIPTS, Command
 
@@ -179,7 +179,7 @@ def test_a_dead_workers_entry_goes_back(tmp_path: Path, host: str, silent: float
 
 
 def test_a_live_worker_keeps_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sftgen_train import queue as module
+    from sftgen_train.queue import entries as module
 
     monkeypatch.setattr(module, "BEAT", 0.05)
     queue = Queue(tmp_path)

@@ -22,12 +22,12 @@ from sftgen_judges import Checkpoint
 from sftgen_judges.records.journal import append_rows
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, mark_stable
 from sftgen_train.checkpoints.sources import DCP, FSDP, STEPS, TRAINER, known_sources
-from sftgen_train.enqueueing import Enqueuer
 from sftgen_train.evaluation.schedule import Plan, Tier
-from sftgen_train.progress import describe
-from sftgen_train.queue import Entry, Queue
+from sftgen_train.queue.enqueueing import Enqueuer
+from sftgen_train.queue.entries import Entry, Queue
+from sftgen_train.queue.progress import describe
+from sftgen_train.queue.watch import Watch, watch
 from sftgen_train.results.run import Run, RunError
-from sftgen_train.watch import Watch, watch
 from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from sftgen_judges.records.journal import read_rows
-from sftgen_train.queue import Queue
+from sftgen_train.queue.entries import Queue
 
 TRAINING = "training.json"
 """In the queue's folder: what the trainer tells its workers."""

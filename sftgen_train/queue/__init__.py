@@ -1,0 +1,1 @@
+"""Many checkpoints, evaluated later: entries, workers and watchers."""
