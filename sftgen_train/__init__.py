@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sftgen_train.callback import HarnessCallback
     from sftgen_train.evaluation.evaluator import evaluate_checkpoint
+    from sftgen_train.training.callback import HarnessCallback
 
 __all__ = ["HarnessCallback", "evaluate_checkpoint"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "HarnessCallback":
-        from sftgen_train.callback import HarnessCallback
+        from sftgen_train.training.callback import HarnessCallback
 
         return HarnessCallback
     if name == "evaluate_checkpoint":

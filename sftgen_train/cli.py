@@ -178,7 +178,7 @@ def train(
     train_data, harness_tasks, harness_at_steps and the other harness fields (docs/training.md).
     `sftgen train --preset qwen3-14b/math-cot-20k --set lr=1e-5 epochs=1`: a published run, with changes.
     """
-    from sftgen_train import presets
+    from sftgen_train.training import presets
 
     arguments, settings = presets.split_settings(context.args)
     chosen = presets.find(preset) if preset else None
@@ -188,7 +188,7 @@ def train(
         print(presets.describe(chosen, settings), end="")
         return
 
-    from sftgen_train._trl import train as run_training
+    from sftgen_train.training.trl import train as run_training
 
     run = run_training(arguments, {**(chosen.fields() if chosen else {}), **settings})
     if run:
@@ -200,7 +200,7 @@ def accelerate_config(
     name: Annotated[Optional[str], typer.Argument(help="One of those that are listed without it.")] = None,  # noqa: UP045
 ) -> None:
     """Print the file of a ready configuration: `accelerate launch --config_file "$(sftgen accelerate-config NAME)"`."""
-    from sftgen_train import distributed
+    from sftgen_train.training import distributed
 
     print(distributed.accelerate_config(name) if name else "\n".join(distributed.accelerate_configs()))
 

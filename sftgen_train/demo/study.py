@@ -42,7 +42,7 @@ def run_demo(folder: Path, console: Console) -> Path:
 
     import torch
 
-    from sftgen_train._trl import train
+    from sftgen_train.training.trl import train
 
     torch.set_num_threads(1)
     train(["--config", str(config)])

@@ -18,8 +18,8 @@ from vllm.distributed.parallel_state import destroy_distributed_environment, des
 
 from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
 from sftgen_tasks.harness.shards import Shard
-from sftgen_train._trl import colocated_generation, push_weights
-from sftgen_train.callback import CallbackError
+from sftgen_train.training.callback import CallbackError
+from sftgen_train.training.trl import colocated_generation, push_weights
 
 # A full training with Adam takes about 16 bytes a parameter, so that the engine's two are at most an eighth of a
 # device; the rest of this share is for the cache. `dummy`: the engine begins with noise, not with the checkpoint's

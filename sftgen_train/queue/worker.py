@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sftgen_train.callback import in_one_line
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Plan, PlanError
@@ -19,6 +18,7 @@ from sftgen_train.queue.entries import Entry, Queue, is_dead
 from sftgen_train.queue.progress import read_training
 from sftgen_train.results.run import Run
 from sftgen_train.results.trackers import Trackers
+from sftgen_train.training.callback import in_one_line
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.launching import configuration
+from tests.train.training.launching import configuration
 
 
 def eval_arguments(model: Path, run: Path, limit: int = 24) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train._trl import train
+from sftgen_train.training.trl import train
 from tests.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,9 +17,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from trl import SFTConfig, SFTTrainer
 
-from sftgen_train.callback import CallbackError, HarnessCallback
 from sftgen_train.demo.tiny import BOX, build_tokenizer
 from sftgen_train.evaluation import colocated
+from sftgen_train.training.callback import CallbackError, HarnessCallback
 
 CUDA = torch.cuda.is_available()
 # vLLM's attention on a GPU computes in half precision.

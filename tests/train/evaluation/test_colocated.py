@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from sftgen_train.callback import CallbackError, HarnessCallback
 from sftgen_train.results.run import Run
+from sftgen_train.training.callback import CallbackError, HarnessCallback
 from tests.tasks.harness.backends.test_vllm import ROOT, SETTINGS, VLLM_ENVIRONMENT
 
 STEPS = {0, 2, 4, 6}

@@ -40,7 +40,7 @@ OPTIONS = ["--tasks", "sftgen_parity", "--limit", "2", "--gen-kwargs", '{"max_ge
 def sharded(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as two ranks save it, without configuration: `verl` and `dcp`."""
     folder = tmp_path_factory.mktemp("sharded")
-    command = [sys.executable, "-m", "tests.train.sharded", str(tiny_model), str(folder), "2"]
+    command = [sys.executable, "-m", "tests.train.training.sharded", str(tiny_model), str(folder), "2"]
     subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
     return folder
 

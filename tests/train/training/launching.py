@@ -13,7 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from sftgen_train.distributed import accelerate_config, alone
+from sftgen_train.training.distributed import accelerate_config, alone
 from tests.conftest import SCRIPTS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from sftgen_tasks.harness.shards import Shard, ShardError
-from sftgen_train.distributed import accelerate_config, accelerate_configs, alone
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
+from sftgen_train.training.distributed import accelerate_config, accelerate_configs, alone
 from tests.conftest import Command
-from tests.train.launching import STEPS, assert_trained_the_same, configuration, launched
+from tests.train.training.launching import STEPS, assert_trained_the_same, configuration, launched
 
 # They share the port of accelerate's launcher, and the run in one process.
 pytestmark = pytest.mark.xdist_group("launched")

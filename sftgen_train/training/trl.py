@@ -20,13 +20,13 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, 
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.preflight import check_local_model
-from sftgen_train.callback import HarnessCallback
 from sftgen_train.checkpoints.leases import is_complete
-from sftgen_train.distributed import has_shards, start_worker, wait_for_all
 from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
-from sftgen_train.training_config import HarnessConfig, TrainingConfigError, accumulation_steps
-from sftgen_train.training_data import Encoding, chats, encode, print_example, read_rows, require_fitting
+from sftgen_train.training.callback import HarnessCallback
+from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps
+from sftgen_train.training.distributed import has_shards, start_worker, wait_for_all
+from sftgen_train.training.encoding import Encoding, chats, encode, print_example, read_rows, require_fitting
 
 logger = logging.getLogger(__name__)
 

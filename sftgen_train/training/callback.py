@@ -16,11 +16,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.shards import Shard
 from sftgen_train.checkpoints.leases import is_complete
-from sftgen_train.distributed import first_says, gathered_weights, shard, sharding
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, undisturbed
 from sftgen_train.evaluation.schedule import Plan, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.results.run import Run, RunError
+from sftgen_train.training.distributed import first_says, gathered_weights, shard, sharding
 
 if TYPE_CHECKING:
     from sftgen_train.evaluation.colocated import ColocatedEngine

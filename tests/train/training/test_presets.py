@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from sftgen_train import presets
-from sftgen_train._trl import parse
+from sftgen_train.training import presets
+from sftgen_train.training.trl import parse
 from tests.conftest import Command
 
 # The released scripts by group, with the steps that their rows, batch and epochs make.

@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer
 
 from sftgen_train import HarnessCallback
-from sftgen_train.callback import CallbackError
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
-from tests.train.test_callback import weights_hash
+from sftgen_train.training.callback import CallbackError
+from tests.train.training.test_callback import weights_hash
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMON: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Saves a model as FSDP trainings do: `python -m tests.train.sharded MODEL FOLDER WORLD`, real ranks, real shards."""
+"""Saves a model as FSDP trainings do: `python -m tests.train.training.sharded MODEL FOLDER WORLD`, real ranks, real shards."""
 
 from __future__ import annotations
 

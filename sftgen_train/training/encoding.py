@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sftgen_tasks.data.tables import SUFFIXES, DataError, read_table
-from sftgen_train.training_config import TrainingConfigError
+from sftgen_train.training.config import TrainingConfigError
 
 IGNORED = -100
 _ENCODED = Features(

@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCa
 from trl import SFTConfig, SFTTrainer
 
 from sftgen_tasks import UnknownTaskError
-from sftgen_train.callback import CallbackError, HarnessCallback
 from sftgen_train.evaluation.evaluator import undisturbed
 from sftgen_train.evaluation.schedule import PlanError
 from sftgen_train.results.run import Run, RunError
+from sftgen_train.training.callback import CallbackError, HarnessCallback
 
 TASKS = ["sftgen_parity", "sftgen_refusal"]
 QUICK: dict[str, Any] = {"limit": 3, "gen_kwargs": {"max_gen_toks": 8}, "form": "in_process"}

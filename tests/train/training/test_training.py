@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTTrainer
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train._trl import build_trainer, parse, train
+from sftgen_train.training.trl import build_trainer, parse, train
 from tests.conftest import Command
 
 END = "<|endoftext|>"  # the demo's tokenizer ends with <|im_end|>

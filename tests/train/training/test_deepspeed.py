@@ -15,7 +15,7 @@ from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
-from tests.train.launching import (
+from tests.train.training.launching import (
     ROOT,
     STEPS,
     assert_same_weights,

@@ -1,0 +1,1 @@
+"""Training with TRL, and the callback that evaluates meanwhile."""
