@@ -16,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from sftgen_judges.agreement import AgreementError, alpha, at_least, compare, kappa, read_label
 from sftgen_judges.errors import SftgenError
-from sftgen_train.cli import app
+from sftgen_train.cli.main import app
 from tests.conftest import Command
 from tests.judges.server import named, say, serving
 

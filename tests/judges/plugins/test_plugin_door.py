@@ -108,7 +108,7 @@ def test_listing_plugins_imports_nothing_heavy(door: Door) -> None:
     done = door.python(
         """
         import json, sys
-        from sftgen_train.cli import main
+        from sftgen_train.cli.main import main
         sys.argv = ["sftgen", "plugins", "--json"]
         try:
             main()

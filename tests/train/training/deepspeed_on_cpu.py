@@ -7,7 +7,7 @@ from typing import Any
 import deepspeed
 from accelerate.state import DistributedType, PartialState
 
-from sftgen_train.cli import main
+from sftgen_train.cli.main import main
 
 
 def _gloo(*_: Any) -> tuple[str, DistributedType]:

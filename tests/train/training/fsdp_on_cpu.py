@@ -8,7 +8,7 @@ from typing import Any
 from accelerate.state import AcceleratorState, DistributedType
 from accelerate.utils import FullyShardedDataParallelPlugin
 
-from sftgen_train.cli import main
+from sftgen_train.cli.main import main
 
 _make = AcceleratorState.__init__
 

@@ -34,7 +34,7 @@ def watch_folder(
     log_to: LogTo = "",
 ) -> None:
     """Evaluate the checkpoints of any trainer as they appear; half-written ones are waited for."""
-    from sftgen_train.cli import console, show_run
+    from sftgen_train.cli.main import console, show_run
     from sftgen_train.evaluation.schedule import Plan, Tier, parse_mapping
     from sftgen_train.queue.progress import shown
     from sftgen_train.queue.watch import Watch, watch

@@ -16,8 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train import judge_cli, plan_cli, watch_cli
-from sftgen_train.watch_cli import LogTo
+from sftgen_train.cli import cost as plan_cli
+from sftgen_train.cli import judge as judge_cli
+from sftgen_train.cli import watch as watch_cli
+from sftgen_train.cli.watch import LogTo
 
 app = typer.Typer(
     name="sftgen",
@@ -158,7 +160,7 @@ def doctor(
     model: Annotated[Optional[str], typer.Option(help="Model folder to check the tasks against.")] = None,  # noqa: UP045
 ) -> None:
     """Check the installation, the tasks, their data and a model; says what to do next for each problem."""
-    from sftgen_train.doctor import diagnose, print_findings
+    from sftgen_train.cli.doctor import diagnose, print_findings
 
     findings = diagnose(tasks.split(","), model)
     print_findings(findings, console)

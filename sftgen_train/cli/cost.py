@@ -33,7 +33,7 @@ def plan_costs(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell beforehand what evaluating a run costs: generations, tokens, hours, disk, and what the dip adds."""
-    from sftgen_train.cli import console
+    from sftgen_train.cli.main import console
     from sftgen_train.costs import inputs as cost_inputs
     from sftgen_train.costs import throughput as cost
 

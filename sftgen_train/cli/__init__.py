@@ -1,0 +1,1 @@
+"""The command line: each command next to the tables that it prints."""
