@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 
 from sftgen_judges.asking.replies import read_score, score_schema
-from sftgen_judges.asking.settings import JudgeSettings, SettingsError
 from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings, SettingsError
 from sftgen_judges.records.schema import Verdict, text_hash
 
 SCALE = (1, 5)

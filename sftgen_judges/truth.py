@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sftgen_judges.asking.replies import probability_of_yes, read_score, read_yes_no, score_schema
-from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.records.schema import Verdict
 
 Prompt = Callable[[Item, JudgeSettings], Request]

@@ -5,8 +5,8 @@ top_k 50, presence and frequency penalty 0.1, 16,384 new tokens, one sample. vLL
 has no such penalties and generates without them, which it says. The published number is the mean of the raw logits
 of allenai/Llama-3.1-8B-Instruct-RM-RB2; win rates against a baseline are no part of it.
 
-Scored by the judge `reward` (`sftgen_judges.reward.judge`, which tells how to name reward models and where they run); its
-first model's logit is the score. Without one, responses are kept and not graded, for `sftgen rescore`.
+Scored by the judge `reward` (`sftgen_judges.reward.judge` tells how to name reward models and where they run);
+its first model's logit is the score. Without one, responses are kept and not graded, for `sftgen rescore`.
 
 * `strict`: the logit of the instruction with the answer part (outside the thinking). An empty answer, or thinking
   that never closed, is scored as the empty answer: a logit has no zero to give it instead. `reward_answered` is

@@ -10,8 +10,8 @@ top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
 
 The publication did not release its 1,000 questions. Ours (`sftgen_mmlu_pro`) are drawn by `sample`: equally many a
 subject, the questions of a subject in the order of SHA-256 of `SEED` and question id. Their manifest is in
-`data/subsets/mmlu_pro_1000.json`: ids and content hashes, made from the copies of the test split in the dataset authors'
-own result files of June and October 2024. Left out are questions that differ between the two, or that the authors
+`data/subsets/mmlu_pro_1000.json`: ids and content hashes, made from the copies of the test split in the dataset
+authors' own result files of June and October 2024. Left out are questions that differ between the two, or that the authors
 announced to change later. The full set is `sftgen_mmlu_pro_full`.
 
 Blanks around a question or an option are removed: in some subjects they mark the right option.

@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import Any
 
 from sftgen_judges.asking.replies import UnreadableReply
-from sftgen_judges.asking.settings import JudgeSettings, settings_for, without_key
+from sftgen_judges.asking.settings import settings_for, without_key
 from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.records.schema import Verdict, content_hash
 
 _BACKENDS = {

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 
 from sftgen_judges.asking.server import CallError, Failure, Outcome, parameters, read_completion
-from sftgen_judges.asking.settings import JudgeSettings, without_key
+from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError
 from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.records.schema import content_hash
 
 if TYPE_CHECKING:

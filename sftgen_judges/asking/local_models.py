@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 from sftgen_judges.asking.server import Failure, Outcome
-from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 
 def ask_transformers(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from sftgen_judges.asking.settings import JudgeSettings, without_key
+from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError, Limiter
 from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 if TYPE_CHECKING:
     import openai

@@ -6,8 +6,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 
 class BudgetSpentError(Exception):

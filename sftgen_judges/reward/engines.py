@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sftgen_judges.asking.settings import JudgeSettings, without_key
+from sftgen_judges.asking.settings import without_key
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.reward.models import (
     Options,
     Pair,

@@ -25,8 +25,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.plugins.contracts import Item, Judge
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.records.schema import Response, Status, Verdict, content_hash
 from sftgen_judges.records.thinking import ThinkMarkers, split_thinking
 from sftgen_judges.reward.engines import LocalModel, ServedModel

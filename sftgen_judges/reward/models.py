@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from sftgen_judges.asking.settings import JudgeSettings
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 PUBLISHED = {
     "rb2": "allenai/Llama-3.1-8B-Instruct-RM-RB2@7206709bea1a3499b3019c58a9786be689ae3b84",

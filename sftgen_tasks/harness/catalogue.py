@@ -1,7 +1,7 @@
 """The tables of tasks and groups in docs/tasks.md, made from the task files and the modules they point to.
 
-`python -m sftgen_tasks.harness.catalogue docs/tasks.md` writes them anew between the two marks in that file; without a file it
-prints them. Nothing is downloaded: documents are not loaded.
+`python -m sftgen_tasks.harness.catalogue docs/tasks.md` writes them anew between the two marks in that file;
+without a file it prints them. Nothing is downloaded: documents are not loaded.
 """
 
 from __future__ import annotations

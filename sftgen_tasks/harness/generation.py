@@ -53,6 +53,7 @@ class GeneratedText(str):
         reasoning: str | None = None,
         record: GenerationRecord | None = None,
     ) -> GeneratedText:
+        """Make the text; what the backend did not count stays None."""
         made = super().__new__(cls, text)
         made.tokens, made.prompt_tokens, made.finish_reason = tokens, prompt_tokens, finish_reason
         made.seed, made.reasoning, made.record = seed, reasoning, record

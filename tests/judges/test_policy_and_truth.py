@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Judge, Response
-from sftgen_judges.asking.settings import JudgeSettings, SettingsError, with_settings
+from sftgen_judges.asking.settings import with_settings
+from sftgen_judges.plugins.judge_settings import JudgeSettings, SettingsError
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.policy import POLICY, fill
 from sftgen_judges.scoring.grading import grade_batch
@@ -57,7 +58,7 @@ def test_a_judge_works_in_one_way(wrong: dict[str, object]) -> None:
 
 def test_listing_and_looking_up_judges_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from sftgen_judges.plugins.manager import lookup; lookup('judge', 'policy'); lookup('judge', 'truth');"
+        "import sys; from sftgen_judges.plugins import lookup; lookup('judge', 'policy'); lookup('judge', 'truth');"
         "sys.exit(', '.join({'torch', 'vllm', 'transformers', 'openai'} & sys.modules.keys()) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

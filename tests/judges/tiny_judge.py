@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from sftgen_judges import Item, Response
-from sftgen_judges.asking.settings import JudgeSettings
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.truth import TRUTH
 
 TRUE, FALSE = ("it is so", "that holds", "indeed"), ("it never was", "a myth", "by magic")

@@ -17,8 +17,9 @@ import pytest
 
 from sftgen_judges import Item, Judge, Response, Verdict
 from sftgen_judges.asking.server import _retry_after
-from sftgen_judges.asking.settings import SettingsError, ready, settings_for, with_settings
+from sftgen_judges.asking.settings import ready, settings_for, with_settings
 from sftgen_judges.asking.throttle import SPENT, Limiter
+from sftgen_judges.plugins.judge_settings import SettingsError
 from sftgen_judges.policy import POLICY
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.scoring.grading import grade_batch

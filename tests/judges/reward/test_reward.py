@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Verdict, split_thinking
-from sftgen_judges.asking.settings import JudgeSettings, ready
+from sftgen_judges.asking.settings import ready
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.reward.engines import LocalModel, batches
 from sftgen_judges.reward.judge import REWARD, published_answer
 from sftgen_judges.reward.models import Options, Reader, RewardModel, RewardModelError, check_config, reward_models

@@ -1,4 +1,7 @@
-"""Runs the hostile programs and writes what stopped each into docs/sandbox.md: `python -m tests.tasks.sandbox.table`."""
+"""Runs the hostile programs and writes what stopped each into docs/sandbox.md.
+
+Call it as `python -m tests.tasks.sandbox.table`.
+"""
 
 from __future__ import annotations
 

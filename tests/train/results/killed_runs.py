@@ -14,9 +14,6 @@ import torch  # noqa: F401
 import transformers  # noqa: F401
 from lm_eval._cli import HarnessCLI  # noqa: F401
 
-import sftgen_tasks.harness.backends.hf  # noqa: F401
-import sftgen_tasks.harness.command_line
-from sftgen_train import report
 from sftgen_train.cli import main as cli
 from sftgen_train.results import rescoring  # noqa: F401
 

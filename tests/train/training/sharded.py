@@ -1,4 +1,7 @@
-"""Saves a model as FSDP trainings do: `python -m tests.train.training.sharded MODEL FOLDER WORLD`, real ranks, real shards."""
+"""Saves a model as FSDP trainings do, with real ranks and real shards.
+
+Call it as `python -m tests.train.training.sharded MODEL FOLDER WORLD`.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ import pytest
 
 from sftgen_judges import Item, Judge, Reply, Request, Response, Verdict
 from sftgen_judges.asking.replies import read_score
-from sftgen_judges.asking.settings import JudgeSettings, with_settings
+from sftgen_judges.asking.settings import with_settings
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH_LOGPROB
 from tests.conftest import Command

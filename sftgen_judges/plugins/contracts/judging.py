@@ -1,0 +1,114 @@
+"""What scores a response by an opinion: `Judge`, what it asks and what is replied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sftgen_judges.plugins.contracts.scoring import Item
+from sftgen_judges.records.schema import Verdict
+
+if TYPE_CHECKING:
+    from sftgen_judges.plugins.judge_settings import JudgeSettings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a judge asks its model about one item.
+
+    Attributes:
+        prompt: One text to complete, or chat messages (`{"role": ..., "content": ...}`).
+        max_tokens: Most tokens of the reply.
+        schema: JSON schema of the reply, for servers that can hold a model to it.
+        logprobs: How many of the likeliest first tokens to tell with their log-probabilities, 0 for none.
+        stop: Texts that end the reply.
+    """
+
+    prompt: str | tuple[Mapping[str, str], ...]
+    max_tokens: int
+    schema: Mapping[str, Any] | None = None
+    logprobs: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model replied: what a judge's parser is given.
+
+    Attributes:
+        text: The text, as it came.
+        model: The model, as the server names it.
+        finish_reason: `stop`, `length`, `content_filter`, or None where nobody tells.
+        refusal: The server's own note that the model declined.
+        logprobs: Log-probabilities of the likeliest first tokens, where they were asked for.
+        prompt_tokens: Length of the prompt in tokens, None where nobody counted.
+        tokens: Length of the reply in tokens.
+        seconds: How long the call took, its retries left out.
+        attempts: How many calls it took.
+        dropped: Parameters of the request that the server would not take.
+    """
+
+    text: str
+    model: str = ""
+    finish_reason: str | None = None
+    refusal: str | None = None
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+    prompt_tokens: int | None = None
+    tokens: int | None = None
+    seconds: float = 0.0
+    attempts: int = 1
+    dropped: tuple[str, ...] = ()
+
+
+Need = Literal["chat", "completions", "logprobs", "local model"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores responses by an opinion: a model's, a list of patterns, or that of several judges.
+
+    A judge owns both its prompt and the reading of the reply; benchmarks only see verdicts. It works
+    in exactly one of three ways: `judge`, `prompt` with `read`, or `score_batch`. What asks a model is
+    told which one by `settings.settings_for` and is called by `asking`, never by a benchmark.
+
+    Attributes:
+        name: The name it is registered under.
+        version: Raised when prompt, parser or patterns change.
+        scale: Lowest and highest score.
+        success: A score at or above this counts as the thing the judge looks for.
+        judge: Looks at nothing but the items (and their `verdicts`, with `parts`): yields a verdict an
+            item in order, or pairs (position, verdict) in any order. A failure is a verdict `judge_error`.
+        prompt: What to ask a model about one item; with
+        read: the verdict in its reply. Raises `replies.UnreadableReply` where there is none.
+        score_batch: As `judge`, for a judge with a model of its own that no chat or completion reaches.
+        needs: What its model has to offer; nothing for a judge that asks none.
+        model: The model it was made for; goes before `SFTGEN_JUDGE_MODEL`, after `SFTGEN_JUDGE_<NAME>_MODEL`.
+        settings: Settings that go before the environment's, by field of `settings.JudgeSettings`.
+        parts: Judges to ask first. Their verdicts are kept one by one and handed to `judge`.
+        check: Looks at the settings before anything is generated: says what is still to be set, empty when
+            nothing is, and raises a `SftgenError` for what can never work.
+    """
+
+    name: str
+    version: int
+    scale: tuple[float, float]
+    success: float
+    judge: Callable[[Sequence[Item]], Iterable[Verdict | tuple[int, Verdict]]] | None = None
+    prompt: Callable[[Item, JudgeSettings], Request] | None = None
+    read: Callable[[Reply], Verdict] | None = None
+    score_batch: Callable[[Sequence[Item], JudgeSettings], Iterable[Verdict | tuple[int, Verdict]]] | None = None
+    needs: tuple[Need, ...] = ()
+    model: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Judge, ...] = ()
+    check: Callable[[JudgeSettings], str] | None = None
+
+    def __post_init__(self) -> None:
+        ways = [self.judge, self.prompt and self.read, self.score_batch]
+        if sum(way is not None for way in ways) != 1 or (self.prompt is None) != (self.read is None):
+            raise ValueError(f"judge {self.name!r}: expected one of judge, prompt with read, or score_batch")
+        if self.parts and self.judge is None:
+            raise ValueError(f"judge {self.name!r}: parts need `judge`, which is given their verdicts")
+        if bool(self.needs) == (self.judge is not None):
+            raise ValueError(f"judge {self.name!r}: `needs` goes with prompt and read or score_batch, and only there")
