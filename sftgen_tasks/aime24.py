@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks.data.sources import HubSource
+from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.math import grading as math_grading
 
 SOURCE = HubSource(

@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sftgen_tasks.data.sources import HubSource, finish
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.hub import HubSource
 
 if TYPE_CHECKING:
     from datasets import Dataset

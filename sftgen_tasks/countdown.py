@@ -19,7 +19,7 @@ from fractions import Fraction
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks.data.sources import Generated, distinct
+from sftgen_tasks.data.generated import Generated, distinct
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
 
 PROMPT = (

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
-from sftgen_tasks.data.sources import HubSource, finish
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.readers.letters import LETTERS, letter, published_gpqa
 
 if TYPE_CHECKING:

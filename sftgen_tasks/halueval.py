@@ -29,7 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
-from sftgen_tasks.data.sources import HubSource, Rows, finish
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.rows import Rows
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.boxed import last_boxed
 from sftgen_tasks.readers.paper import strip_thinking

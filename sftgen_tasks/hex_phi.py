@@ -30,7 +30,9 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Item, Judge, Verdict
 from sftgen_judges.policy import POLICY
 from sftgen_judges.refusal import REFUSAL
-from sftgen_tasks.data.sources import HubSource, Rows, finish
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.rows import Rows
 from sftgen_tasks.data.tables import DataError, read_table
 
 if TYPE_CHECKING:

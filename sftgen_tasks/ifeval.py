@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data import punkt
-from sftgen_tasks.data.sources import HubSource, finish
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.aggregation import ratio
 from sftgen_tasks.readers.paper import strip_thinking

@@ -35,8 +35,10 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.lcb_tests import read_problems, read_tests
-from sftgen_tasks.data.sources import HubSource, check_columns, finish
+from sftgen_tasks.data.rows import check_columns
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.programs import (
     last_program,

@@ -11,8 +11,8 @@ top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
 The publication did not release its 1,000 questions. Ours (`sftgen_mmlu_pro`) are drawn by `sample`: equally many a
 subject, the questions of a subject in the order of SHA-256 of `SEED` and question id. Their manifest is in
 `data/subsets/mmlu_pro_1000.json`: ids and content hashes, made from the copies of the test split in the dataset
-authors' own result files of June and October 2024. Left out are questions that differ between the two, or that the authors
-announced to change later. The full set is `sftgen_mmlu_pro_full`.
+authors' own result files of June and October 2024. Left out are questions that differ between the two, or that the
+authors announced to change later. The full set is `sftgen_mmlu_pro_full`.
 
 Blanks around a question or an option are removed: in some subjects they mark the right option.
 """
@@ -29,7 +29,9 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash, doc_hash
-from sftgen_tasks.data.sources import HubSource, Rows, digest, finish
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.rows import Rows, digest
 from sftgen_tasks.data.tables import DataError, read_table
 from sftgen_tasks.readers.letters import LETTERS, letter, published_mmlu_pro
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks.data.sources import Generated, distinct
+from sftgen_tasks.data.generated import Generated, distinct
 from sftgen_tasks.readers.boxed import last_boxed
 
 BOX = " Put the answer in \\boxed{}."

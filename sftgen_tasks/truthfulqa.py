@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 
 from sftgen_judges import Item, Judge, Verdict
 from sftgen_judges.truth import INFO, INFO_CHAT, INFO_LOGPROB, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, published
-from sftgen_tasks.data.sources import HubSource
+from sftgen_tasks.data.hub import HubSource
 
 SOURCE = HubSource(
     task="sftgen_truthfulqa",

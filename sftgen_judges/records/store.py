@@ -24,7 +24,8 @@ from sftgen_judges.plugins.contracts import Item, Sample
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.provenance import provenance, scrub, tally
 from sftgen_judges.records.schema import READABLE, GenerationRecord, Verdict, content_hash, doc_hash
-from sftgen_tasks.data.sources import Loaded, digest
+from sftgen_tasks.data.documents import Loaded
+from sftgen_tasks.data.rows import digest
 
 MANIFEST = "manifest.json"
 # What of lm_eval's metadata decides how documents are loaded and responses are read.

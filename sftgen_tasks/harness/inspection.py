@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sftgen_tasks.data import sources
+from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.evaluation import load_tasks, resolve_tasks, task_manager
 from sftgen_tasks.harness.task import TaskError
 
@@ -84,7 +84,7 @@ def inspect_tasks(
             for task_name, task in load_tasks([name], metadata)["tasks"].items():
                 yield TaskFacts(
                     task_name,
-                    sources.loaded(task_name).origin,
+                    loaded(task_name).origin,
                     len(task.test_docs()),
                     task.max_gen_toks,
                     task.grading.scorer(),

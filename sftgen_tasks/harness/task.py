@@ -24,7 +24,7 @@ from sftgen_judges.records.store import as_samples, current, record_documents, r
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_tasks.data.sources import loaded
+from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,

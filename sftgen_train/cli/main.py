@@ -140,7 +140,7 @@ def docs(
     """Print a manifest of a task's documents: ids and content hashes, to fix a subset."""
     from sftgen_judges.records.journal import write_atomic
     from sftgen_tasks import load_tasks
-    from sftgen_tasks.data.sources import make_manifest
+    from sftgen_tasks.data.documents import make_manifest
 
     loaded = load_tasks([task])["tasks"]
     if list(loaded) != [task]:

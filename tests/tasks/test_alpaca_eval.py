@@ -14,7 +14,8 @@ from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import Recording, read_generations
 from sftgen_tasks import load_tasks
 from sftgen_tasks.alpaca_eval import SOURCE, documents
-from sftgen_tasks.data.sources import DataError, loaded
+from sftgen_tasks.data.documents import loaded
+from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.backends.replay import ReplayLM
 from tests.conftest import Command
 from tests.judges.reward.tiny_reward import build_reward_model, reference

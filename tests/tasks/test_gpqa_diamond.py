@@ -166,7 +166,7 @@ def test_the_whole_task(hub: Path) -> None:
 
 
 def test_a_subset_of_documents_can_be_named(hub: Path, tmp_path: Path) -> None:
-    from sftgen_tasks.data.sources import make_manifest
+    from sftgen_tasks.data.documents import make_manifest
 
     docs = list(documents(data_dir=str(hub))["test"])
     manifest = tmp_path / "subset.json"

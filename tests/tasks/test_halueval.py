@@ -14,7 +14,7 @@ import pytest
 
 from sftgen_judges import split_thinking
 from sftgen_tasks import load_tasks
-from sftgen_tasks.data.sources import loaded
+from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.halueval import KINDS, document, documents, grade, judgement, prompt, published, sample
 from tests.conftest import Command

@@ -16,7 +16,8 @@ import pytest
 from sftgen_judges import split_thinking
 from sftgen_judges.records.schema import doc_hash
 from sftgen_tasks import load_tasks
-from sftgen_tasks.data.sources import digest, loaded
+from sftgen_tasks.data.documents import loaded
+from sftgen_tasks.data.rows import digest
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness import GradeFilter, process_results
 from sftgen_tasks.mmlu_pro import SOURCE, SUBJECTS, SUBSET, document, documents, grade, prompt, sample, write_subset

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sftgen_tasks.answers import last_boxed
+from sftgen_tasks.sources import Generated, distinct
+
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks.data.sources import Generated, distinct
-from sftgen_tasks.readers.boxed import last_boxed
 
 PROMPT = 'How many times does the letter "{letter}" occur in "{text}"? Put the number in \\boxed{{}}.'
 _TEXT = """

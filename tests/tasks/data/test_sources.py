@@ -16,7 +16,9 @@ import pytest
 
 from sftgen_tasks import load_tasks
 from sftgen_tasks.countdown import documents as countdown_documents
-from sftgen_tasks.data.sources import HubSource, digest, loaded, make_manifest
+from sftgen_tasks.data.documents import loaded, make_manifest
+from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.rows import digest
 from sftgen_tasks.data.tables import DataError, read_table
 from tests.conftest import Command
 

@@ -1,0 +1,80 @@
+"""What a task is given: its rows as a dataset, and a note of where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftgen_judges.records.schema import doc_hash
+from sftgen_tasks.data.rows import Rows, apply_manifest, digest
+from sftgen_tasks.data.tables import DataError, read_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a task's documents were loaded from, last time in this process."""
+
+    task: str
+    origin: str
+    rows: int
+    sha256: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    id_column: str | None = None
+
+
+_loaded: dict[str, Loaded] = {}
+
+
+def loaded(task: str) -> Loaded:
+    """What was loaded for a task; lm_eval shows a filter neither the model nor the data source."""
+    return _loaded.get(task) or Loaded(task, "unknown", 0, "")
+
+
+def finish(
+    task: str, rows: Rows, origin: str, metadata: Mapping[str, Any], id_column: str | None
+) -> dict[str, Dataset]:
+    """Make a task's dataset of rows, apply the subset of the metadata, and remember what was loaded.
+
+    Raises:
+        DataError: There are no rows, a column holds values of several kinds, or the subset does not fit.
+    """
+    from datasets import Dataset
+
+    if not rows:
+        raise DataError(f"{task}: {origin} holds no documents")
+    # As a task will see them: with absent columns filled in, which changes a document's hash.
+    try:
+        rows = Dataset.from_list(rows).to_list()
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{task}: {origin}: a column holds values of several kinds: {error}") from error
+    subset = metadata.get("subset")
+    if subset:
+        [manifest] = read_table(Path(str(subset)), single=True)
+        if not isinstance(manifest.get("task"), str):
+            raise DataError(f"{subset}: not a subset manifest, expected the name of a `task`")
+        if manifest["task"] == task:
+            rows = apply_manifest(rows, manifest, str(subset))
+            origin = f"{origin}, subset {subset}"
+    _loaded[task] = Loaded(task, origin, len(rows), digest(rows), dict(metadata), id_column)
+    return {"test": Dataset.from_list(rows)}
+
+
+def make_manifest(task: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A subset manifest: which documents of a loaded task, by id and content, so that others can use the same."""
+    known = loaded(task)
+    return {
+        "task": task,
+        "origin": known.origin,
+        "docs": [{"id": _name(row, known.id_column), "sha256": doc_hash(row)} for row in rows],
+        "sha256": digest(rows),
+    }
+
+
+def _name(row: Mapping[str, Any], id_column: str | None) -> str:
+    name = row.get(id_column) if id_column else None
+    return doc_hash(row)[:16] if name is None else str(name)

@@ -1,0 +1,64 @@
+"""Documents that are made from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.rows import Rows
+from sftgen_tasks.data.tables import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Documents made from a seed.
+
+    Attributes:
+        task: The sftgen task they are for.
+        make: Makes the rows; its parameters can be set through lm_eval's metadata, for one task as
+            `{"sftgen_countdown": {"counts": [3]}}`, for all generated tasks as `{"docs_seed": 1}`.
+    """
+
+    task: str
+    make: Callable[..., Rows]
+
+    def documents(self, **metadata: Any) -> dict[str, Dataset]:
+        """Make the documents as lm_eval's `custom_dataset` wants them.
+
+        Raises:
+            DataError: An option of the task that it does not have.
+        """
+        own = metadata.get(self.task) or {}
+        if not isinstance(own, Mapping):
+            raise DataError(f"{self.task}: expected its options by name in the metadata, found {own!r}")
+        # Not `seed`: model arguments come with the metadata, and a model's seed must not change the questions.
+        shared = {name: metadata[f"docs_{name}"] for name in ("seed", "size") if f"docs_{name}" in metadata}
+        given = {**shared, **own}
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        try:
+            rows = self.make(**options)
+        except (TypeError, ValueError, IndexError) as error:
+            raise DataError(f"{self.task}: cannot make documents with {options}: {error}") from error
+        return finish(self.task, rows, f"generated {options or 'by default'}", metadata, None)
+
+
+def distinct(draw: Callable[[], dict[str, Any]], size: int) -> Rows:
+    """Draw documents until there are `size` with different questions.
+
+    Raises:
+        ValueError: There do not seem to be as many.
+    """
+    docs: dict[str, dict[str, Any]] = {}
+    in_vain = 0
+    while len(docs) < size:
+        doc = draw()
+        in_vain = in_vain + 1 if doc["question"] in docs else 0
+        if in_vain == 100_000:
+            raise ValueError(f"found {len(docs)} different questions, not {size}")
+        docs.setdefault(doc["question"], doc)
+    return list(docs.values())

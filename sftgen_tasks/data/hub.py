@@ -1,0 +1,165 @@
+"""Documents of a hub dataset at a pinned revision, or of local files in its layout.
+
+`SFTGEN_DATA_DIR` (or `--metadata data_dir=...`) takes local files instead of the hub.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.rows import Rows, check_columns
+from sftgen_tasks.data.tables import SUFFIXES, DataError, read_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_unreachable: list[ConnectionError] = []
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """Documents of a hub dataset.
+
+    Attributes:
+        task: The sftgen task they are for.
+        repo: Hub id of the dataset.
+        split: Split to read.
+        revision: Commit the protocol was checked against.
+        columns: Columns that must be there, with their types; no others are kept but the id.
+        id_column: Names a document in a subset manifest.
+        config: Hub configuration, if the dataset has several.
+        files: Further names for a local file, without suffix, besides the hub's own layout.
+        gated: Whether the hub asks for an agreement first.
+        data_file: File of the repository to read itself, where the hub's viewer would run a script or misread
+            it; a pattern stands for several.
+    """
+
+    task: str
+    repo: str
+    split: str
+    revision: str
+    columns: Mapping[str, type]
+    id_column: str
+    config: str | None = None
+    files: tuple[str, ...] = ()
+    gated: bool = False
+    data_file: str | None = None
+
+    def documents(self, **metadata: Any) -> dict[str, Dataset]:
+        """Load the documents as lm_eval's `custom_dataset` wants them.
+
+        Args:
+            metadata: lm_eval's metadata: `data_dir` and `subset` are read here.
+
+        Raises:
+            DataError: Nothing to read, or it is malformed.
+        """
+        rows, origin = self.read(**metadata)
+        return finish(self.task, rows, origin, metadata, self.id_column)
+
+    def read(self, **metadata: Any) -> tuple[Rows, str]:
+        """Read the rows and tell where they come from, for a task that makes its documents of them.
+
+        Only the declared columns and the id are kept, so that a row has one hash wherever it was read from.
+
+        Raises:
+            DataError: Nothing to read, or it is malformed.
+        """
+        paths, origin = self.files_to_read(**metadata)
+        rows = []
+        for path in paths:
+            part = read_table(path)
+            check_columns(part, self.columns, str(path))
+            rows += part
+        if not paths:
+            rows = self._download()
+            check_columns(rows, self.columns, origin)
+        kept = dict.fromkeys([*self.columns, self.id_column])
+        return [{column: row[column] for column in kept if column in row} for row in rows], origin
+
+    def files_to_read(self, **metadata: Any) -> tuple[list[Path], str]:
+        """The files that hold the rows, and what to call their origin; none if the hub serves the rows itself.
+
+        Raises:
+            DataError: There is no such file.
+        """
+        folder = metadata.get("data_dir") or os.environ.get("SFTGEN_DATA_DIR")
+        if folder:
+            paths = self.local_files(Path(folder))
+            return paths, str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+        return self._download_files(self.data_file) if self.data_file else [], f"{self.repo}@{self.revision}"
+
+    def local_files(self, folder: Path) -> list[Path]:
+        """The first local file that stands, in the hub's layouts or under its short names, or all its shards.
+
+        Raises:
+            DataError: None does; names every place that was looked at. Or shards are missing.
+        """
+        if not folder.is_dir():
+            raise DataError(f"{self.task}: data folder {str(folder)!r} does not exist (SFTGEN_DATA_DIR or data_dir)")
+        cached = f"datasets--{self.repo.replace('/', '--')}/snapshots/{self.revision}"
+        shards = f"{self.split}-*-of-*"
+        stems = [self.split, shards, f"data/{self.split}", f"data/{shards}"]
+        if self.config:
+            stems = [f"{self.config}/{self.split}", f"{self.config}/{shards}", self.config, *stems]
+        patterns = [f"{root}/{stem}" for root in (self.repo, cached) for stem in stems]
+        patterns += [self.task, self.task.removeprefix("sftgen_"), *self.files]
+        for pattern in patterns:
+            for suffix in SUFFIXES:
+                found = sorted(folder.glob(pattern + suffix))
+                numbered = re.search(r"-of-(\d+)", found[0].name) if found else None
+                if numbered and len(found) != int(numbered[1]):
+                    raise DataError(f"{self.task}: {len(found)} of {int(numbered[1])} shards like {found[0]} are there")
+                if found:
+                    return found
+        looked = ", ".join(f"{pattern}{{{','.join(SUFFIXES)}}}" for pattern in (patterns[0], *patterns[-2:]))
+        raise DataError(
+            f"{self.task}: no file for {self.repo} under {str(folder)!r}. Looked for {looked}"
+            f" and {len(patterns) - 3} more places. Put the hub's files into {self.repo}/ there, "
+            "or unset SFTGEN_DATA_DIR to download them."
+        )
+
+    def _download(self) -> Rows:
+        from datasets import load_dataset
+
+        with self._told():
+            return [dict(row) for row in load_dataset(self.repo, self.config, split=self.split, revision=self.revision)]
+
+    def _download_files(self, pattern: str) -> list[Path]:
+        from huggingface_hub import snapshot_download
+
+        with self._told():
+            folder = snapshot_download(self.repo, repo_type="dataset", revision=self.revision, allow_patterns=[pattern])
+            return sorted(Path(folder).glob(pattern))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of any failure to load from the hub what to do about it."""
+        # Six warnings a file while it tries to reach the hub; the error below says it once.
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+        try:
+            if _unreachable:  # told once: thirty tasks would each try for half a minute
+                raise _unreachable[0]
+            yield
+        except Exception as error:
+            if isinstance(error, ConnectionError) and not _unreachable:
+                _unreachable.append(error)
+            agreement = (
+                f" It is gated: accept its terms at https://huggingface.co/datasets/{self.repo} and set HF_TOKEN."
+                if self.gated
+                else ""
+            )
+            raise DataError(
+                f"{self.task}: cannot load {self.repo} (split {self.split}, revision {self.revision[:12]}) "
+                f"from the hub: {type(error).__name__}.{agreement} Without internet, set SFTGEN_DATA_DIR "
+                f"to a folder that holds {self.repo}/{self.data_file or f'{self.split}.jsonl or .parquet'}."
+            ) from error
