@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.table import Table
 
+from sftgen_train.cli.console import console
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,7 +35,6 @@ def plan_costs(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell beforehand what evaluating a run costs: generations, tokens, hours, disk, and what the dip adds."""
-    from sftgen_train.cli.main import console
     from sftgen_train.costs import inputs as cost_inputs
     from sftgen_train.costs import throughput as cost
 

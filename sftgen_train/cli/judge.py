@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,9 +18,9 @@ from sftgen_judges.agreement import WEIGHTS, Interval, at_least, compare
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Verdict
+from sftgen_train.cli.console import console
 
 app = typer.Typer(no_args_is_help=True, help="Judge files, list judges, measure their agreement.")
-console = Console()
 INCOMPLETE = 3
 """Exit code of a run with more missing judgements than it may have."""
 

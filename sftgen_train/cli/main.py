@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,7 +18,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import cost as plan_cli
 from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import watch as watch_cli
-from sftgen_train.cli.watch import LogTo
+from sftgen_train.cli.console import JudgeModel, JudgeUrl, LogTo, console, show_run
 
 app = typer.Typer(
     name="sftgen",
@@ -35,9 +34,6 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
     bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is to be had.")
 ]
-JudgeModel = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_MODEL: what judges ask.")]  # noqa: UP045
-JudgeUrl = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_BASE_URL: where it is served.")]  # noqa: UP045
-console = Console()
 
 
 @app.command()
@@ -276,20 +272,10 @@ def _set_judge(model: str | None, base_url: str | None) -> None:
 
 
 def _print_rescored(run: Path, tasks: list[str], judge: str | None = None) -> None:
-    from sftgen_train.report.report import print_scores
+    from sftgen_train.report.terminal import print_scores
     from sftgen_train.results.rescoring import rescore as rescore_run
 
     print_scores(rescore_run(run, tasks, judge), console)
-
-
-def show_run(folder: Path, out: Path | None = None) -> None:
-    """Print a run's tables and write its report."""
-    from sftgen_train.report.report import print_run, write_report
-    from sftgen_train.results.run import Run
-
-    run = Run(folder)
-    print_run(run, console)
-    console.print(f"report: {write_report(run, out)}", soft_wrap=True)
 
 
 def main() -> None:

@@ -8,8 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from sftgen_judges.errors import SftgenError
-
-LogTo = Annotated[str, typer.Option(help="Also log scores to wandb, tensorboard or trackio; commas between.")]
+from sftgen_train.cli.console import LogTo, console, show_run
 
 
 def watch_folder(
@@ -34,7 +33,6 @@ def watch_folder(
     log_to: LogTo = "",
 ) -> None:
     """Evaluate the checkpoints of any trainer as they appear; half-written ones are waited for."""
-    from sftgen_train.cli.main import console, show_run
     from sftgen_train.evaluation.schedule import Plan, Tier, parse_mapping
     from sftgen_train.queue.progress import shown
     from sftgen_train.queue.watch import Watch, watch

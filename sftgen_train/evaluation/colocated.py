@@ -16,10 +16,10 @@ from accelerate.utils.other import get_free_port
 from vllm import SamplingParams
 from vllm.distributed.parallel_state import destroy_distributed_environment, destroy_model_parallel
 
+from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
 from sftgen_tasks.harness.shards import Shard
-from sftgen_train.training.callback import CallbackError
-from sftgen_train.training.trl import colocated_generation, push_weights
+from sftgen_train.evaluation.trl_engine import colocated_generation, push_weights
 
 # A full training with Adam takes about 16 bytes a parameter, so that the engine's two are at most an eighth of a
 # device; the rest of this share is for the cache. `dummy`: the engine begins with noise, not with the checkpoint's
@@ -32,6 +32,10 @@ PROBE = (
 )
 PROBE_TOKENS = 64
 INSTEAD = "use form='queue', which evaluates in a process of its own (`sftgen worker RUN`)"
+
+
+class EngineError(SftgenError, ValueError):
+    """A vLLM engine that cannot hold the model in training, or does not hold its weights."""
 
 
 class ColocatedEngine:
@@ -61,7 +65,7 @@ class ColocatedEngine:
             shard: This process's part, when several evaluate together, each with an engine of its own.
 
         Raises:
-            CallbackError: vLLM cannot hold this model here.
+            EngineError: vLLM cannot hold this model here.
             ShardError: The same, in any of several processes.
         """
         self._model, self._tokenizer = extract_model_from_parallel(model), tokenizer
@@ -78,7 +82,7 @@ class ColocatedEngine:
                 self._generation = colocated_generation(self._model, tokenizer, sleep=self._sleeps, **settings)
         except Exception as error:
             self._leave_groups()
-            raise CallbackError(
+            raise EngineError(
                 f"vLLM cannot hold {self._model.name_or_path!r} beside the training: {type(error).__name__}: {error}. "
                 f"Its engine was given {settings}; change that with engine={{...}}, or {INSTEAD}"
             ) from error
@@ -98,7 +102,7 @@ class ColocatedEngine:
         Of several processes all serve, or none does.
 
         Raises:
-            CallbackError: The engine's weights are not the model's.
+            EngineError: The engine's weights are not the model's.
             ShardError: The same, in any of several processes.
         """
         try:
@@ -132,7 +136,7 @@ class ColocatedEngine:
 
     def _require_same_tokens(self) -> None:
         if self._llm.get_tokenizer().get_vocab() != self._tokenizer.get_vocab():
-            raise CallbackError(
+            raise EngineError(
                 f"the tokenizer in training has other tokens than that of {self._model.name_or_path!r}, which vLLM "
                 f"decodes with: save model and tokenizer into one folder and train from there, or {INSTEAD}"
             )
@@ -152,7 +156,7 @@ class ColocatedEngine:
         difference = (expected - torch.tensor(found)).abs().mean().item()
         allowed = tolerance(self._dtype)
         if not difference <= allowed:  # nan is none either
-            raise CallbackError(
+            raise EngineError(
                 f"vLLM does not hold the weights in training: over {len(found)} tokens of a probe, log-probabilities "
                 f"differ by {difference:.2g} on average, and by at most {allowed:.2g} in {self._dtype} when they are "
                 f"the same weights; {INSTEAD}"
@@ -189,13 +193,13 @@ def _process_as_it_was() -> Iterator[None]:
 def _require_loadable(model: Any, options: Mapping[str, Any]) -> None:
     fixed: Sequence[str] = [name for name in FIXED if name in options]
     if fixed:
-        raise CallbackError(f"engine: {fixed[0]} is set here and not an option: one whole model in each process")
+        raise EngineError(f"engine: {fixed[0]} is set here and not an option: one whole model in each process")
     if is_peft_model(model) or getattr(model, "is_quantized", False):
-        raise CallbackError(
+        raise EngineError(
             "form='colocated' takes neither adapters nor quantised models: use form='in_process', or form='queue'"
         )
     if not getattr(model, "name_or_path", ""):
-        raise CallbackError(
+        raise EngineError(
             "the model was made in memory, and vLLM needs the folder or the hub id of its configuration: save it "
             f"with its tokenizer and train from that folder, or {INSTEAD}"
         )

@@ -21,8 +21,8 @@ from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_tasks.harness.shards import Shard
 from sftgen_tasks.harness.templates import compiled_once
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
+from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Plan, Tier
-from sftgen_train.queue.progress import without_bars
 from sftgen_train.results.run import Run
 
 if TYPE_CHECKING:

@@ -26,9 +26,10 @@ from sftgen_train.checkpoints.leases import (
     mark_stable,
     verify_stable,
 )
+from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Plan
 from sftgen_train.queue.entries import STATES, Entry, Queue, start_time
-from sftgen_train.queue.progress import TRAINING, without_bars
+from sftgen_train.queue.progress import TRAINING
 from sftgen_train.results.run import Run, RunError
 
 logger = logging.getLogger(__name__)

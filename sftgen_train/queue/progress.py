@@ -22,20 +22,6 @@ TRAINING = "training.json"
 """In the queue's folder: what the trainer tells its workers."""
 
 
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """Without transformers' bars for loading and saving weights: noise where that happens at every checkpoint."""
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
-
-
 def read_training(queue: Queue) -> dict[str, Any] | None:
     """What the trainer told last, None when it told nothing."""
     try:

@@ -16,9 +16,8 @@ from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Plan, PlanError
 from sftgen_train.queue.entries import Entry, Queue, is_dead
 from sftgen_train.queue.progress import read_training
-from sftgen_train.results.run import Run
+from sftgen_train.results.run import Run, in_one_line
 from sftgen_train.results.trackers import Trackers
-from sftgen_train.training.callback import in_one_line
 
 logger = logging.getLogger(__name__)
 

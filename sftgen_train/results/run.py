@@ -175,3 +175,9 @@ def _sample_row(sample: Sample) -> dict[str, Any]:
         "status": verdict.status, "score": verdict.score, "paper": verdict.paper, "answer": verdict.answer,
         "think": response.think, "tokens": response.tokens, "finish_reason": response.finish_reason,
     }  # fmt: skip
+
+
+def in_one_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The scores of an evaluation for a log."""
+    scores = [row for row in rows if row["metric"] == "score"]
+    return ", ".join(f"{row['task'].removeprefix('sftgen_')} {row['mean']:.2f}" for row in scores)

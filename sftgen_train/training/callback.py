@@ -19,7 +19,7 @@ from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, undisturbed
 from sftgen_train.evaluation.schedule import Plan, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
-from sftgen_train.results.run import Run, RunError
+from sftgen_train.results.run import Run, RunError, in_one_line
 from sftgen_train.training.distributed import first_says, gathered_weights, shard, sharding
 
 if TYPE_CHECKING:
@@ -256,12 +256,6 @@ class HarnessCallback(TrainerCallback):
 
 def _precision(args: TrainingArguments) -> torch.dtype | None:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
-
-
-def in_one_line(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The scores of an evaluation for a log."""
-    scores = [row for row in rows if row["metric"] == "score"]
-    return ", ".join(f"{row['task'].removeprefix('sftgen_')} {row['mean']:.2f}" for row in scores)
 
 
 def _not_empty(run: Run, what: str) -> str:

@@ -1,4 +1,4 @@
-"""The one module that knows TRL: reads a training configuration, builds the trainer and runs it."""
+"""TRL's trainer: reads a training configuration, builds the trainer and runs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import yaml
-from accelerate import Accelerator
 from datasets import Dataset
 from rich.console import Console
 from transformers import AutoTokenizer
@@ -228,33 +226,6 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         gen_kwargs=mapping("harness_gen_kwargs", harness.harness_gen_kwargs),
         engine=mapping("harness_engine", harness.harness_engine),
     )
-
-
-def colocated_generation(model: Any, tokenizer: Any, *, sleep: bool, **options: Any) -> Any:
-    """TRL's vLLM engine in this process.
-
-    Args:
-        model: The model in training; the engine's configuration is read from its `name_or_path`.
-        tokenizer: Its tokenizer.
-        sleep: Whether the engine gives its memory back between uses; it is asleep then.
-        options: Arguments of vLLM's engine.
-    """
-    from trl.generation import vllm_generation
-    from vllm import LLM
-
-    # TRL hands on some arguments only; without `dtype` the engine computes in another than the training.
-    with patch.object(vllm_generation, "LLM", lambda **given: LLM(**{**given, **options})):
-        return vllm_generation.VLLMGeneration(model, Accelerator(), tokenizer, enable_sleep_mode=sleep)
-
-
-def push_weights(generation: Any) -> None:
-    """Put the weights of the model in training into TRL's engine, whose weights wake up for it."""
-    if generation.accelerator.device.type == "cpu":
-        # vLLM packs weights there as they are loaded; only its own reloading, which TRL does not use, packs again.
-        generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": generation._iter_named_params()})
-        generation.llm.reset_prefix_cache()
-    else:
-        generation.sync_weights()
 
 
 def parse(

@@ -19,7 +19,8 @@ from trl import SFTConfig, SFTTrainer
 
 from sftgen_train.demo.tiny import BOX, build_tokenizer
 from sftgen_train.evaluation import colocated
-from sftgen_train.training.callback import CallbackError, HarnessCallback
+from sftgen_train.evaluation.colocated import EngineError
+from sftgen_train.training.callback import HarnessCallback
 
 CUDA = torch.cuda.is_available()
 # vLLM's attention on a GPU computes in half precision.
@@ -113,7 +114,7 @@ def main(folder: Path) -> None:
 def refusal(trainer: SFTTrainer) -> str:
     try:
         trainer.train()
-    except CallbackError as error:
+    except EngineError as error:
         return str(error)
     return f"trained {trainer.state.global_step} steps"
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from sftgen_judges import Response, Sample, Verdict
 from sftgen_tasks import TaskResult
-from sftgen_train.report.report import print_run, write_report
+from sftgen_train.report.html import write_report
+from sftgen_train.report.terminal import print_run
 from sftgen_train.results.run import Run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)

@@ -14,7 +14,10 @@ import torch  # noqa: F401
 import transformers  # noqa: F401
 from lm_eval._cli import HarnessCLI  # noqa: F401
 
+from sftgen_tasks.harness import command_line  # noqa: F401
+from sftgen_tasks.harness.backends import hf  # noqa: F401
 from sftgen_train.cli import main as cli
+from sftgen_train.report import html, terminal  # noqa: F401
 from sftgen_train.results import rescoring  # noqa: F401
 
 

@@ -1,0 +1,25 @@
+"""What several commands share: the console, the options, the view of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+console = Console()
+LogTo = Annotated[str, typer.Option(help="Also log scores to wandb, tensorboard or trackio; commas between.")]
+JudgeModel = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_MODEL: what judges ask.")]  # noqa: UP045
+JudgeUrl = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_BASE_URL: where it is served.")]  # noqa: UP045
+
+
+def show_run(folder: Path, out: Path | None = None) -> None:
+    """Print a run's tables and write its report."""
+    from sftgen_train.report.html import write_report
+    from sftgen_train.report.terminal import print_run
+    from sftgen_train.results.run import Run
+
+    run = Run(folder)
+    print_run(run, console)
+    console.print(f"report: {write_report(run, out)}", soft_wrap=True)

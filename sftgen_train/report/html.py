@@ -1,0 +1,60 @@
+"""A run as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from sftgen_judges.records.journal import write_atomic
+from sftgen_train.report.charts import chart
+from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, short, steps_of, trajectories_of
+from sftgen_train.results.run import Run
+
+
+def write_report(run: Run, path: Path | None = None) -> Path:
+    """Write the report.
+
+    Args:
+        run: The run.
+        path: Where to, `report.html` in the run directory by default.
+
+    Returns:
+        The path.
+
+    Raises:
+        RunError: The run holds nothing to report.
+    """
+    import plotly.io as plotly_io
+    from jinja2 import Environment, select_autoescape
+    from plotly.offline import get_plotlyjs
+
+    metrics = metrics_of(run)
+    manifest = run.read_manifest()
+    in_domain = set(manifest.get("in_domain") or ())
+    environment = Environment(autoescape=select_autoescape(default=True))
+    template = environment.from_string(resources.files("sftgen_train.report").joinpath("report.html.j2").read_text())
+    charts = [
+        plotly_io.to_html(
+            chart(metrics, metric, title, in_domain), full_html=False, include_plotlyjs=False, div_id=metric
+        )
+        for metric, title in CHARTS
+    ]
+    steps = steps_of(metrics)
+    trajectories = sorted(trajectories_of(run), key=lambda trajectory: trajectory.task not in in_domain)
+    html = template.render(
+        plotly=get_plotlyjs(),
+        charts=charts,
+        manifest=manifest,
+        in_domain=in_domain,
+        trajectories=trajectories,
+        failures=failures_of(run),
+        steps=steps,
+        tasks=list(metrics),
+        metrics=metrics,
+        tables=CHARTS,
+        cell=cell,
+        short=short,
+    )
+    path = path or run.folder / "report.html"
+    write_atomic(path, html)
+    return path

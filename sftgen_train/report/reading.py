@@ -1,0 +1,60 @@
+"""What a report shows of a run: its metrics, failures and trajectories."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from sftgen_train.results.run import Run, RunError
+from sftgen_train.trajectory.shape import Trajectory, read_trajectory
+
+# Task -> metric -> step -> row
+Metrics = dict[str, dict[str, dict[int, dict[str, Any]]]]
+CHARTS = (("score", "Score"), ("response_tokens", "Mean response length (tokens)"))
+
+
+def metrics_of(run: Run) -> Metrics:
+    """The metrics of a run, by task, metric and step.
+
+    Raises:
+        RunError: There are none.
+    """
+    metrics: Metrics = defaultdict(lambda: defaultdict(dict))
+    for row in run.metric_rows():
+        if row.get("status") == "ok":
+            metrics[row["task"]][row["metric"]][row["step"]] = row
+    if not metrics:
+        raise RunError(f"run directory {str(run.folder)!r} holds no evaluation that succeeded (metrics.jsonl)")
+    return metrics
+
+
+def failures_of(run: Run) -> list[str]:
+    """Evaluations that failed and were not made good later, one line each."""
+    failed = {row["step"]: row["reason"] for row in run.metric_rows() if row.get("status") == "failed"}
+    return [f"step {step}: {failed[step]}" for step in sorted(set(failed) - run.evaluated_steps())]
+
+
+def trajectories_of(run: Run) -> list[Trajectory]:
+    """The reading of every task with at least two evaluated steps."""
+    return [read_trajectory(task, steps) for task, steps in run.scores().items() if len(steps) > 1]
+
+
+def steps_of(metrics: Metrics) -> list[int]:
+    """Every step at which something was measured."""
+    return sorted({step for task in metrics.values() for rows in task.values() for step in rows})
+
+
+def cell(row: Mapping[str, Any] | None, metric: str) -> str:
+    """One cell of a table: the mean and, below it, its interval."""
+    if row is None:
+        return "-"
+    digits = 2 if metric == "score" else 0
+    if "low" not in row:
+        return f"{row['mean']:.{digits}f}"
+    return f"{row['mean']:.{digits}f}\n{row['low']:.{digits}f}-{row['high']:.{digits}f}"
+
+
+def short(task: str) -> str:
+    """The name of a task without the prefix of all tasks."""
+    return task.removeprefix("sftgen_")

@@ -1,0 +1,95 @@
+"""A run as tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, short, steps_of, trajectories_of
+from sftgen_train.results.run import Run
+from sftgen_train.trajectory.statistics import estimate
+
+if TYPE_CHECKING:
+    from sftgen_tasks import TaskResult
+
+
+def print_run(run: Run, console: Console) -> None:
+    """Print scores and lengths by step, then what became of each task."""
+    metrics = metrics_of(run)
+    in_domain = set(run.read_manifest().get("in_domain") or ())
+    for metric, title in CHARTS:
+        table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("step", justify="right")
+        for task in metrics:
+            name = short(task) + ("*" if task in in_domain else "")
+            table.add_column(name, justify="right", overflow="fold")
+        for step in steps_of(metrics):
+            table.add_row(str(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
+        console.print(table)
+    table = Table(
+        title="Coverage (share graded) and truncated share, lowest to highest over the steps",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for column in ("task", "n", "coverage", "truncated", "what became of its score"):
+        table.add_column(column, overflow="fold")
+    readings = {trajectory.task: trajectory.sentence() for trajectory in trajectories_of(run)}
+    for task, found in metrics.items():
+        documents = sorted({row["docs"] for row in found["coverage"].values()})
+        table.add_row(
+            short(task) + ("*" if task in in_domain else ""),
+            "-".join(map(str, documents)),
+            _range(found["coverage"])
+            + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
+            _range(found["truncated"]),
+            readings.get(task, "one step only"),
+        )
+    console.print(table)
+    if in_domain:
+        console.print("* in-domain")
+    for line in failures_of(run):
+        console.print(f"[red]evaluation failed[/] at {escape(line)}", highlight=False)
+
+
+def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Console) -> None:
+    """Print one line a step and task: score with interval, documents, coverage, truncation, length."""
+    table = Table(title="Scores with 95 % intervals; shares of samples", title_justify="left")
+    for column in ("step", "task", "score", "paper", "n", "graded", "answered", "cut", "tokens"):
+        table.add_column(column, no_wrap=column != "task", overflow="fold")
+    for step, result in results:
+        score = estimate(result.values["score"]) if result.values.get("score") else None
+        means = {metric: estimate(result.values[metric]).mean for metric in METRICS if metric in result.values}
+        table.add_row(
+            "-" if step is None else str(step),
+            short(result.task),
+            f"{score.mean:.3f}\n{score.low:.3f}-{score.high:.3f}" if score else "-",
+            f"{means['score_paper']:.3f}" if "score_paper" in means else "-",
+            str(score.n if score else 0),
+            f"{means['coverage']:.2f}" + ("\nincomplete" if result.incomplete else ""),
+            *(f"{means[metric]:.2f}" for metric in ("answered", "truncated")),
+            f"{means['response_tokens']:.0f}" if "response_tokens" in means else "-",
+        )
+    console.print(table)
+    measures = Table(title="What the benchmarks measure besides, with 95 % intervals", title_justify="left")
+    for column in ("step", "task", "measure", "value", "n"):
+        measures.add_column(column, overflow="fold")
+    for step, result in results:
+        for metric in sorted(result.values.keys() - set(METRICS)):
+            found = estimate(result.values[metric], aggregation=result.aggregations.get(metric))
+            value = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+            measures.add_row("-" if step is None else str(step), short(result.task), metric, value, str(found.n))
+    if measures.row_count:
+        console.print(measures)
+
+
+def _range(rows: Mapping[int, Mapping[str, Any]]) -> str:
+    means = [row["mean"] for row in rows.values()]
+    low, high = f"{min(means):.2f}", f"{max(means):.2f}"
+    return low if low == high else f"{low} to {high}"
