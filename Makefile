@@ -31,6 +31,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports
 
 .venv/installed: pyproject.toml constraints.txt _sftgen_autoload.py sftgen_autoload.pth sftgen_autoload.start
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sftgen needs Python 3.10 or later; set PYTHON=")'

@@ -32,7 +32,8 @@ from lm_eval.evaluator import evaluate
 from lm_eval.loggers import EvaluationTracker
 
 from sftgen_judges.records.store import Recording, read_generations
-from sftgen_tasks.harness import GeneratedText, journal_generations, quiet
+from sftgen_tasks.harness.evaluation import quiet
+from sftgen_tasks.harness.generation import GeneratedText, journal_generations
 
 ROUNDS = 9
 WORDS = ("Let", "x", "be", "the", "sum", "$\\frac{1}{2}$", "so", "that", "wait,", "é", "3.14", "\n")

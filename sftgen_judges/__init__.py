@@ -1,4 +1,4 @@
-"""The ground floor: plugin door, contracts, records, the thinking splitter, batch grading.
+"""The ground floor: judges in the root; plugins, records, asking, scoring and diagnostics in rooms of their own.
 
 Nothing here knows lm_eval, a trainer or a benchmark.
 """
@@ -18,7 +18,8 @@ from sftgen_judges.plugins.contracts import (
     Sample,
     Sandbox,
 )
-from sftgen_judges.plugins.hookspecs import hookimpl
+from sftgen_judges.plugins.hookspecs import Register, hookimpl
+from sftgen_judges.plugins.renamed import keep_old_names
 from sftgen_judges.records.schema import Response, Verdict
 from sftgen_judges.records.thinking import split_thinking
 
@@ -32,6 +33,7 @@ __all__ = [
     "Judge",
     "Limits",
     "Program",
+    "Register",
     "Reply",
     "Request",
     "Response",
@@ -41,3 +43,15 @@ __all__ = [
     "hookimpl",
     "split_thinking",
 ]
+
+keep_old_names(
+    __name__,
+    {
+        "contracts": "plugins.contracts",
+        "grading": "scoring.grading",
+        "hookspecs": "plugins.hookspecs",
+        "replies": "asking.replies",
+        "settings": "asking.settings",
+        "thinking": "records.thinking",
+    },
+)

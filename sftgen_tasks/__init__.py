@@ -8,21 +8,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.plugins.renamed import keep_old_names
+
 if TYPE_CHECKING:
-    from sftgen_tasks.harness import (
-        Task,
-        TaskResult,
-        UnknownTaskError,
-        evaluate,
-        load_tasks,
-    )
+    from sftgen_tasks.harness.evaluation import TaskResult, UnknownTaskError, evaluate, load_tasks
+    from sftgen_tasks.harness.task import Task
 
 __all__ = ["Task", "TaskResult", "UnknownTaskError", "evaluate", "load_tasks"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from sftgen_tasks import harness
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sftgen_tasks.harness import evaluation, task
 
-        return getattr(harness, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(task if name == "Task" else evaluation, name)
+
+
+keep_old_names(
+    __name__,
+    {
+        "aggregation": "harness.aggregation",
+        "answers": "readers.boxed",
+        "letters": "readers.letters",
+        "math_grading": "math.grading",
+        "programs": "readers.programs",
+        "published": "readers.paper",
+        "refusal": "secret",
+        "sources": "data",
+        "tables": "data.tables",
+        "_lm_eval": "harness",
+        "_lm_eval.penalties": "harness.penalties",
+    },
+)

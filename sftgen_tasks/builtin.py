@@ -6,11 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sftgen_judges.plugins.hookspecs import Register, hookimpl
-
-
-def task_configs() -> Path:
-    """The folder of sftgen's own task YAML files, beside the packages in a checkout and a wheel."""
-    return Path(__file__).resolve().parent.parent / "task_configs"
+from sftgen_tasks.data.task_files import task_configs
 
 
 @hookimpl

@@ -21,19 +21,17 @@ A text whose language cannot be detected counts as following, as there.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_tasks.data import punkt
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.aggregation import ratio
+from sftgen_tasks.harness.ifeval_checkers import instruction_checkers
 from sftgen_tasks.readers.paper import strip_thinking
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def documents(**metadata: Any) -> dict[str, Dataset]:
         PunktError: The sentence splitter is not to be had.
     """
     rows, origin = SOURCE.read(**metadata)
-    known = _checkers().instructions_registry.INSTRUCTION_DICT
+    known = instruction_checkers().instructions_registry.INSTRUCTION_DICT
     for number, row in enumerate(rows, 1):
         names = row["instruction_id_list"]
         if not names or len(names) != len(row["kwargs"]) or not set(names) <= set(known):
@@ -130,22 +128,7 @@ def _follows(doc: Mapping[str, Any], name: str, given: Mapping[str, Any], text: 
         }
     one = {"key": doc.get("key"), "prompt": doc["prompt"], "instruction_id_list": [name], "kwargs": [dict(given)]}
     try:
-        found = _checkers().utils.process_results(one, [text])
+        found = instruction_checkers().utils.process_results(one, [text])
     except RecursionError:  # thousands of open brackets where JSON was asked for
         return False, False
     return bool(found["prompt_level_strict_acc"]), bool(found["prompt_level_loose_acc"])
-
-
-@cache
-def _checkers() -> Any:
-    """The package of lm_eval's checkers, imported once what they need is in place."""
-    punkt.ensure()  # first: the import would try a download of its own
-    import langdetect
-    import lm_eval.tasks.ifeval
-    import lm_eval.tasks.ifeval.instructions_registry
-    import lm_eval.tasks.ifeval.utils
-
-    langdetect.DetectorFactory.seed = 0
-    # It would print a whole response whose language it cannot tell.
-    logging.getLogger("lm_eval.tasks.ifeval.instructions").setLevel(logging.CRITICAL)
-    return lm_eval.tasks.ifeval

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from sftgen_judges.asking.declining import declines
 from sftgen_judges.plugins.contracts import Reply
 from sftgen_judges.records.thinking import split_thinking
-from sftgen_judges.refusal import declines
 
 
 class UnreadableReply(Exception):  # noqa: N818 - it is the reply that is unreadable

@@ -20,16 +20,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.contracts import Item, Sample
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.provenance import provenance, scrub, tally
-from sftgen_judges.records.schema import READABLE, GenerationRecord, Verdict, content_hash, doc_hash
-from sftgen_tasks.data.documents import Loaded
-from sftgen_tasks.data.rows import digest
+from sftgen_judges.records.schema import READABLE, GenerationRecord
 
 MANIFEST = "manifest.json"
-# What of lm_eval's metadata decides how documents are loaded and responses are read.
-OPTIONS = ("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "think_prefilled", "judge")
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +49,7 @@ class Recording:
     step: int | None = None
     model: str | None = None
     seed: int | str | None = None
-    samples: list[Sample] | None = None
+    samples: list[Any] | None = None
 
     def generations(self, task: str) -> Path:
         """The JSONL file of responses of a task."""
@@ -241,49 +236,6 @@ def sole_writer(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def as_samples(
-    run: Recording, task: str, items: Sequence[Sequence[Item]], verdicts: Sequence[Sequence[Verdict]]
-) -> list[Sample]:
-    """Responses and verdicts as diagnostics read them."""
-    return [
-        Sample(task, run.step, doc_hash(item.doc), repeat, item.response, verdict)
-        for of_doc, judged in zip(items, verdicts, strict=True)
-        for repeat, (item, verdict) in enumerate(zip(of_doc, judged, strict=True))
-    ]
-
-
-def record_documents(
-    run: Recording, loaded: Loaded, docs: Sequence[Mapping[str, Any]], records: Sequence[GenerationRecord]
-) -> None:
-    """Write into the manifest what a task was evaluated on, and how to load it again.
-
-    Args:
-        run: Whose manifest.
-        loaded: Where the task's documents come from.
-        docs: Those that were asked.
-        records: The generations, which know their prompts and chat template.
-    """
-    manifest = read_manifest(run.folder)
-    known = manifest.get("documents", {})
-    options = {name: loaded.metadata[name] for name in (*OPTIONS, loaded.task) if name in loaded.metadata}
-    facts = _plain(
-        {
-            "origin": loaded.origin,
-            "n": len(docs),
-            "sha256": digest(docs),
-            "prompts_sha256": content_hash(sorted({record.prompt_hash for record in records})),
-            "template_sha256": next((record.template_hash for record in records), None),
-            "options": options,
-        }
-    )
-    if known.get(loaded.task) != facts:
-        # A run that is scored again was made by another command, perhaps on another machine.
-        begins = not managed() or not manifest
-        _write_manifest(
-            run.folder, manifest | (provenance() if begins else {}), documents={**known, loaded.task: facts}
-        )
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run directory, empty where there is none that can be read."""
     try:
@@ -295,15 +247,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def update_manifest(folder: Path, **facts: Any) -> None:
     """Add facts to a run's manifest, with what runs now: command, versions, revisions, hardware."""
-    _write_manifest(folder, read_manifest(folder) | provenance(), **facts)
+    write_manifest(folder, read_manifest(folder) | provenance(), **facts)
 
 
-def _write_manifest(folder: Path, known: Mapping[str, Any], **facts: Any) -> None:
-    manifest = _plain({"created": now(), **known, **facts})
+def write_manifest(folder: Path, known: Mapping[str, Any], **facts: Any) -> None:
+    """Write the manifest whole: what is known, and facts over it."""
+    manifest = plain({"created": now(), **known, **facts})
     write_atomic(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
-def _plain(facts: Mapping[str, Any]) -> Any:
+def plain(facts: Mapping[str, Any]) -> Any:
     """As JSON gives it back, without secrets and home paths."""
     return scrub(json.loads(json.dumps(facts, default=str)))
 

@@ -19,8 +19,8 @@ import yaml
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import write_atomic
-from sftgen_tasks.builtin import task_configs
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.task_files import task_configs
 
 BEGIN, END = "<!-- made by: python -m sftgen_tasks.harness.catalogue docs/tasks.md -->", "<!-- end of what was made -->"
 MANY = 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 MODELS = {
     "sftgen-hf": "sftgen_tasks.harness.backends.hf:StreamingHFLM",
     "sftgen-vllm": "sftgen_tasks.harness.backends.vllm_engine:StreamingVLLM",
@@ -19,3 +21,18 @@ def register_models() -> None:
     for name, target in MODELS.items():
         if name not in model_registry:
             model_registry.register(name, target=target)
+
+
+def make_model(name: str, **arguments: Any) -> Any:
+    """A model as `lm_eval --model NAME` makes it."""
+    from lm_eval.api.registry import get_model
+
+    register_models()
+    return get_model(name)(**arguments)
+
+
+def parse_model_args(text: str) -> dict[str, Any]:
+    """`a=1,b=x` as lm_eval reads it."""
+    from lm_eval.utils import simple_parse_args_string
+
+    return dict(simple_parse_args_string(text))

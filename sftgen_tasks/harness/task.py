@@ -20,12 +20,13 @@ from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Measure, Response, Verdict
-from sftgen_judges.records.store import as_samples, current, record_documents, record_generations
+from sftgen_judges.records.store import current, record_generations
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.documents import as_samples, record_documents
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GeneratedText,

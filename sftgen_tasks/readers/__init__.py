@@ -1,1 +1,5 @@
 """Readers of answers that several benchmarks share."""
+
+from sftgen_tasks.readers.boxed import last_boxed
+
+__all__ = ["last_boxed"]

@@ -83,7 +83,7 @@ def plugins(
 @app.command("tasks-dir")
 def tasks_dir() -> None:
     """Print the folder of sftgen's task files, for `lm_eval --include_path`."""
-    from sftgen_tasks.builtin import task_configs
+    from sftgen_tasks.data.task_files import task_configs
 
     print(task_configs())
 
@@ -218,8 +218,9 @@ def worker(
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
     """Evaluate the checkpoints that a training run enqueues; several workers may share one run."""
+    from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.worker import Backend, Policy, parse_model_args, parse_steps, work
+    from sftgen_train.queue.worker import Backend, Policy, parse_steps, work
     from sftgen_train.results.trackers import parse_trackers
 
     trackers = parse_trackers(log_to)

@@ -33,10 +33,11 @@ def watch_folder(
     log_to: LogTo = "",
 ) -> None:
     """Evaluate the checkpoints of any trainer as they appear; half-written ones are waited for."""
+    from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.evaluation.schedule import Plan, Tier, parse_mapping
     from sftgen_train.queue.progress import shown
     from sftgen_train.queue.watch import Watch, watch
-    from sftgen_train.queue.worker import Backend, Policy, parse_model_args, parse_steps, work
+    from sftgen_train.queue.worker import Backend, Policy, parse_steps, work
     from sftgen_train.results.trackers import parse_trackers
 
     if run is None and not folder.is_dir():

@@ -18,6 +18,7 @@ from sftgen_judges.records.model_id import model_id, model_id_in_memory
 from sftgen_judges.records.store import Recording, recording
 from sftgen_tasks import TaskResult, evaluate, load_tasks
 from sftgen_tasks.harness.backends.hf import RecordingHFLM
+from sftgen_tasks.harness.registry import make_model
 from sftgen_tasks.harness.shards import Shard
 from sftgen_tasks.harness.templates import compiled_once
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
@@ -158,11 +159,6 @@ def evaluate_checkpoint(
 
 
 def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Any:
-    from lm_eval.api.registry import get_model
-
-    from sftgen_tasks.harness.registry import register_models
-
-    register_models()
     arguments = {"pretrained": str(folder), **model_args}
     if model in {"hf", "sftgen-hf"}:
         # lm_eval's default is cuda, whatever there is.
@@ -172,7 +168,7 @@ def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Any:
         arguments |= {"pretrained": base, "peft": str(folder), "tokenizer": str(folder)}
     try:
         with without_bars():
-            return get_model(model)(**arguments)
+            return make_model(model, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise CheckpointError(
             f"checkpoint {str(folder)!r} cannot be loaded: {type(error).__name__}: {error}"

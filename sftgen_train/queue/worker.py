@@ -96,13 +96,6 @@ def work(
             told.log_new()
 
 
-def parse_model_args(text: str) -> dict[str, Any]:
-    """`a=1,b=x` as lm_eval reads it."""
-    from lm_eval.utils import simple_parse_args_string
-
-    return dict(simple_parse_args_string(text))
-
-
 class AllSteps(frozenset[int]):
     """Contains every step."""
 

@@ -12,7 +12,9 @@ from sftgen_judges.plugins.contracts import Judge, Sample
 from sftgen_judges.records.schema import GenerationRecord, Measure, doc_hash
 from sftgen_judges.records.store import Recording, read_generations, read_manifest, recording
 from sftgen_tasks import TaskResult, load_tasks
-from sftgen_tasks.harness import GeneratedText, process_results, task_result
+from sftgen_tasks.harness.evaluation import task_result
+from sftgen_tasks.harness.generation import GeneratedText
+from sftgen_tasks.harness.task import process_results
 from sftgen_train.results.run import Run, RunError
 
 

@@ -18,7 +18,7 @@ from sftgen_judges import split_thinking
 from sftgen_tasks import load_tasks
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.gpqa_diamond import ANSWERS, SOURCE, document, documents, grade, prompt
-from sftgen_tasks.harness import GradeFilter, process_results
+from sftgen_tasks.harness.task import GradeFilter, process_results
 
 # As the hub's: more columns than we use, line breaks and commas inside.
 ROWS = [

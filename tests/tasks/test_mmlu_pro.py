@@ -19,7 +19,7 @@ from sftgen_tasks import load_tasks
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.data.rows import digest
 from sftgen_tasks.data.tables import DataError
-from sftgen_tasks.harness import GradeFilter, process_results
+from sftgen_tasks.harness.task import GradeFilter, process_results
 from sftgen_tasks.mmlu_pro import SOURCE, SUBJECTS, SUBSET, document, documents, grade, prompt, sample, write_subset
 from sftgen_tasks.readers.letters import letter, published_mmlu_pro
 

@@ -11,10 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sftgen_tasks.answers import last_boxed
-from sftgen_tasks.sources import Generated, distinct
-
 from sftgen_judges import Grader, Response, Verdict
+from sftgen_tasks.data import Generated, distinct
+from sftgen_tasks.readers import last_boxed
 
 PROMPT = 'How many times does the letter "{letter}" occur in "{text}"? Put the number in \\boxed{{}}.'
 _TEXT = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sftgen_judges.hookspecs import Register, hookimpl
+from sftgen_judges import Register, hookimpl
 
 
 @hookimpl

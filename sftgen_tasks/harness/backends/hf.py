@@ -18,7 +18,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from sftgen_tasks.harness import PromptTooLongError, quiet
+from sftgen_tasks.harness.evaluation import quiet
 from sftgen_tasks.harness.generation import (
     GeneratedText,
     batches,
@@ -26,6 +26,7 @@ from sftgen_tasks.harness.generation import (
     sample_seed,
     stream_generations,
 )
+from sftgen_tasks.harness.task import PromptTooLongError
 
 
 class RecordingHFLM(HFLM):  # type: ignore[misc]

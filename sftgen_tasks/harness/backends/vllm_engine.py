@@ -10,7 +10,6 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import LLM, SamplingParams
 
-from sftgen_tasks.harness import PromptTooLongError
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GENERIC_CHUNK,
@@ -19,6 +18,7 @@ from sftgen_tasks.harness.generation import (
     sample_seed,
     stream_generations,
 )
+from sftgen_tasks.harness.task import PromptTooLongError
 
 
 class StreamingVLLM(VLLM):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_tasks.builtin import task_configs
+from sftgen_tasks.data.task_files import task_configs
 from sftgen_tasks.harness.catalogue import BEGIN, END, CatalogueError, read_configs, rewrite, tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"

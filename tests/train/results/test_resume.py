@@ -19,7 +19,7 @@ import pytest
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RecordError, Recording, compact_generations, read_generations, sole_writer
-from sftgen_tasks.harness import journal_generations
+from sftgen_tasks.harness.generation import journal_generations
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
 

@@ -15,7 +15,7 @@ from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import Recording, compact_generations, read_generations, recording
 from sftgen_judges.records.thinking import THINK_MARKERS, read_record
-from sftgen_tasks.harness import journal_generations
+from sftgen_tasks.harness.generation import journal_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.procedural import make_docs, parity
 from tests.conftest import Command
