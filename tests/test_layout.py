@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
 
 
 def lint_imports(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-REPOSITORY = Path(__file__).parents[2]
-TEMPLATE = REPOSITORY / "examples" / "sftgen-plugin-template"
+from tests import ROOT
+
+TEMPLATE = ROOT / "examples" / "sftgen-plugin-template"
 LM_EVAL = "0.4.13"
 
 # What the environments get by installing it, and what would bring it in by another door.
@@ -35,6 +36,7 @@ import importlib.util, json, sys
 from importlib import metadata
 from pathlib import Path
 from lm_eval.tasks import TaskManager
+from tests import ROOT
 
 manager = TaskManager()
 declared = {entry.name: importlib.util.find_spec(entry.value) for entry in metadata.entry_points(group="lm_eval.tasks")}
@@ -121,7 +123,7 @@ class Workshop:
                 what += ["--editable", self.lm_eval_source()]
             else:
                 what += [self.download(version) if lm_eval == "wheel" else self.wheel(self.lm_eval_source(small=True))]
-            for project in (REPOSITORY, TEMPLATE):
+            for project in (ROOT, TEMPLATE):
                 what += ["--editable", project] if sftgen == "editable" else [self.wheel(project)]
             options = ("--quiet", "--no-deps", "--no-compile", "--no-build-isolation")
             # setuptools writes into the source.

@@ -18,9 +18,10 @@ from sftgen_judges.policy import POLICY, fill
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import INFO, INFO_CHAT, TRUTH, TRUTH_CHAT
 from sftgen_tasks.data.tables import read_table
+from tests import ROOT
 from tests.judges.server import say, serving
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "judges.md"
+DOCS = ROOT / "docs" / "judges.md"
 
 SETTINGS = JudgeSettings()
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 from math import log
-from pathlib import Path
 
 import pytest
 
 from sftgen_judges import Reply
 from sftgen_judges.asking.replies import UnreadableReply, probability_of_yes, read_score, read_yes_no
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
 
 SCORES = {
     "[[4]]": 4,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 
 import pytest
 
 from sftgen_judges.plugins import hookspecs
 from sftgen_judges.plugins.manager import HOOKS
+from tests import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+PAGE = ROOT / "docs" / "plugins.md"
 
 
 @pytest.mark.parametrize("hook", HOOKS)

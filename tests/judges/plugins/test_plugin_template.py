@@ -10,6 +10,7 @@ import pytest
 
 from sftgen_judges import Item, Sample, Verdict, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
+from tests import ROOT
 from tests.judges.plugins.conftest import Door
 
 if sys.version_info >= (3, 11):
@@ -17,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:  # pytest brings it
     import tomli as tomllib
 
-FOLDER = Path(__file__).parents[2] / "examples" / "sftgen-plugin-template"
+FOLDER = ROOT / "examples" / "sftgen-plugin-template"
 
 
 @pytest.fixture(autouse=True)

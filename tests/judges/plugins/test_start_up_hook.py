@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from sftgen_judges.plugins.manager import task_directories
+from tests import ROOT
 from tests.judges.plugins.conftest import Door
 
-REPOSITORY = Path(__file__).parents[2]
-HOOK = REPOSITORY / "_sftgen_autoload.py"
+HOOK = ROOT / "_sftgen_autoload.py"
 MANAGER = """
 class TaskManager:
     def __init__(self, verbosity=None, include_path=None, include_defaults=True, metadata=None):
@@ -133,10 +132,10 @@ sys.path.insert(0, sys.argv[1])
 site.addpackage(sys.argv[1], "sftgen_autoload.pth", set())
 print(*[type(finder).__module__ for finder in sys.meta_path if hasattr(type(finder), "searching")])
 """
-    line = [sys.executable, "-S", "-c", code, str(REPOSITORY)]  # -S: not the installed one
+    line = [sys.executable, "-S", "-c", code, str(ROOT)]  # -S: not the installed one
     done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
     assert (done.stdout, done.stderr) == ("_sftgen_autoload\n", "")
 
 
 def test_the_start_file_names_the_hook_as_pep_829_wants_it() -> None:
-    assert (REPOSITORY / "sftgen_autoload.start").read_text(encoding="utf-8") == "_sftgen_autoload:install\n"
+    assert (ROOT / "sftgen_autoload.start").read_text(encoding="utf-8") == "_sftgen_autoload:install\n"

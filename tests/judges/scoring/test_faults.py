@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from tests import ROOT
 from tests.judges import server
 from tests.judges.server import Action, after, dribble, fail, named, reset, say, send
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "judges.md"
+DOCS = ROOT / "docs" / "judges.md"
 GOOD = say('{"analysis": "harmless", "score": 2}')
 SETTINGS = {
     "SFTGEN_JUDGE_MODEL": "judge",

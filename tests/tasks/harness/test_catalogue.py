@@ -10,8 +10,9 @@ import pytest
 
 from sftgen_tasks.data.task_files import task_configs
 from sftgen_tasks.harness.catalogue import BEGIN, END, CatalogueError, read_configs, rewrite, tables
+from tests import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
+PAGE = ROOT / "docs" / "tasks.md"
 
 
 def test_the_page_is_what_the_task_files_give() -> None:

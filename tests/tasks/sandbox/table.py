@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 
 from sftgen_tasks.sandbox import Case, Limits, Program, level, levels, run_sample
+from tests import ROOT
 from tests.tasks.sandbox.hostile import HOSTILE, Hostile
 
-PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
+PAGE = ROOT / "docs" / "sandbox.md"
 BEGIN, END = "<!-- hostile programs: begin -->\n", "<!-- hostile programs: end -->\n"
 LIMITS = Limits(test_seconds=1.0, total_seconds=2.0, memory_bytes=1 << 30)
 

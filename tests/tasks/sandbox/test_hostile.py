@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_tasks.sandbox import Case, Level, Limits, Program, run_sample
+from tests import ROOT
 from tests.tasks.sandbox.hostile import HOSTILE, Hostile
 
 LIMITS = Limits(test_seconds=0.5, total_seconds=1.0, memory_bytes=1 << 30)
@@ -124,7 +125,7 @@ def test_expected_outputs_never_enter_the_worker(tmp_path: Path) -> None:
         text=True,
         timeout=60,
         check=False,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.split() == ["True", "False"], done

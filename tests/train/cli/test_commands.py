@@ -13,8 +13,6 @@ from sftgen_judges.errors import SftgenError
 from sftgen_train.training.trl import train
 from tests.conftest import Command
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
 def training(tiny_model: Path, tmp_path: Path) -> dict[str, object]:

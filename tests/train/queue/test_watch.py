@@ -28,6 +28,7 @@ from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.progress import describe
 from sftgen_train.queue.watch import Watch, watch
 from sftgen_train.results.run import Run, RunError
+from tests import ROOT
 from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout
@@ -41,7 +42,7 @@ def sharded(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as two ranks save it, without configuration: `verl` and `dcp`."""
     folder = tmp_path_factory.mktemp("sharded")
     command = [sys.executable, "-m", "tests.train.training.sharded", str(tiny_model), str(folder), "2"]
-    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     return folder
 
 

@@ -20,6 +20,7 @@ from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RecordError, Recording, compact_generations, read_generations, sole_writer
 from sftgen_tasks.harness.generation import journal_generations
+from tests import ROOT
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
 
@@ -45,8 +46,8 @@ def test_a_run_killed_at_fifty_points_ends_like_one_that_was_not(whole: Path, ti
     log = tmp_path / "log"
     done = subprocess.run(
         [sys.executable, script, str(KILLS), log, *eval_arguments(tiny_model, run)],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, check=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     killed, code = map(int, done.stdout.split())
     assert code == 0, log.read_text()

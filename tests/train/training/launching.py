@@ -14,9 +14,9 @@ import yaml
 from safetensors.torch import load_file
 
 from sftgen_train.training.distributed import accelerate_config, alone
+from tests import ROOT
 from tests.conftest import SCRIPTS
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 3
 
 

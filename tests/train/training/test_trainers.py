@@ -18,9 +18,10 @@ from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
 from sftgen_train.results.run import Run
 from sftgen_train.training.callback import CallbackError
+from tests import ROOT
 from tests.train.training.test_callback import weights_hash
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 COMMON: dict[str, Any] = {
     "max_steps": 2, "per_device_train_batch_size": 2, "save_strategy": "no", "report_to": "none", "use_cpu": True,
     "bf16": False, "disable_tqdm": True, "learning_rate": 1e-3, "seed": 5,

@@ -11,8 +11,8 @@ import pytest
 
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import Recording, read_generations
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 VLLM_ENVIRONMENT = ROOT / ".venv-vllm"
 TASKS = ("sftgen_parity", "sftgen_refusal")
 SETTINGS = {
