@@ -31,7 +31,8 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.loggers import EvaluationTracker
 
-from sftgen_judges.records.store import Recording, read_generations
+from sftgen_judges.records.current import Recording
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.evaluation import quiet
 from sftgen_tasks.harness.generation import GeneratedText, journal_generations
 
@@ -86,7 +87,7 @@ def timed(texts: Sequence[str], folder: Path, *, recorded: bool) -> tuple[float,
     """Milliseconds a sample: of one evaluation, until lm_eval's own files are written, and of its generating."""
     lm, tasks = Fixed(texts), {"tasks": task(len(texts)), "groups": {}, "group_map": {}}
     if recorded:
-        journal_generations(lm, Recording(folder / "run", model="fixed"), None, resume=True)
+        journal_generations(lm, Recording(RunFolder(folder / "run"), model="fixed"), None, resume=True)
     generate, spent = lm.generate_until, [0.0]
 
     def generate_until(requests: Sequence[Any]) -> list[str]:
@@ -104,7 +105,7 @@ def timed(texts: Sequence[str], folder: Path, *, recorded: bool) -> tuple[float,
         tracker.save_results_aggregated(results=results, samples=samples)
         tracker.save_results_samples(task_name="fixed", samples=samples["fixed"])
     seconds = time.perf_counter() - start
-    if recorded and len(read_generations(Recording(folder / "run"), "fixed")) != len(texts):
+    if recorded and len(RunFolder(folder / "run").read_generations("fixed")) != len(texts):
         sys.exit("not every response was recorded")
     return seconds * 1000 / len(texts), spent[0] * 1000 / len(texts)
 

@@ -54,13 +54,22 @@ def read_rows(
                 damaged.append(number)
 
 
+def rewrite_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole journal by rename; its own rows may be among those that are written."""
+    _replace(path, (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write a whole file by rename: a reader sees the old one or the new one, never half."""
+    _replace(path, [text])
+
+
+def _replace(path: Path, parts: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.writelines(parts)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -180,10 +180,29 @@ class GenerationRecord:
         return content_hash(self.model, self.task, self.doc_hash, self.repeat, self.prompt_hash, dict(self.sampling))
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain data, in the order of its fields."""
-        return asdict(self)
+        """The record as a row of its journal: its fields in their order, and the id of its sampling settings.
+
+        Half of a surrogate pair, which a server may leave of a text that it cut, is no text in UTF-8 and is replaced.
+        """
+        row = {**asdict(self), "sampling_id": sampling_id(self.sampling)}
+        return {name: well_formed(value) if isinstance(value, str) else value for name, value in row.items()}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> GenerationRecord:
+        """The record of a row; what the row has besides its fields is passed over."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})
 
 
 def text_hash(text: str) -> str:
     """SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sampling_id(sampling: Mapping[str, Any]) -> str:
+    """Short hash of generation settings: answers drawn with other settings are never mixed."""
+    return content_hash(dict(sampling))[:16]
+
+
+def well_formed(text: str) -> str:
+    """A text as UTF-8 can hold it: halves of a surrogate pair are joined, one alone is replaced."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,172 +1,351 @@
-"""Where the samples of this process are written: the run directory and the checkpoint at hand."""
+"""A run directory: what a run leaves behind, written so that no row is ever lost.
+
+* `manifest.json`: what was run, with versions, seeds, documents and their hashes;
+* `generations/TASK.jsonl`: every response, as it came; `generations/TASK.parquet`: the same, compacted;
+* `verdicts/TASK.jsonl`: every verdict, as it came;
+* `samples.jsonl`: one line a graded response; `samples.parquet`: the same, compacted;
+* `metrics.jsonl`: one line a metric, with interval, or the reason why an evaluation failed;
+* `evaluations.jsonl`: one line an evaluation.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from sftgen_judges.errors import SftgenError
-from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
-from sftgen_judges.records.provenance import provenance, scrub, tally
+from sftgen_judges.records import locks
+from sftgen_judges.records.compaction import (
+    SAMPLE_KEY,
+    compact_generations,
+    compact_samples,
+    generation_rows,
+    sample_rows,
+)
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.journal import append_rows, read_rows, rewrite_rows
+from sftgen_judges.records.manifest import MANIFEST, now, plain, read_manifest, schema_of, write_manifest
+from sftgen_judges.records.migration import migrate
+from sftgen_judges.records.provenance import provenance, tally
 from sftgen_judges.records.schema import READABLE, GenerationRecord
-
-MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
 
-
-class RecordError(SftgenError):
-    """Records that cannot be used."""
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A run directory, with the step and model that responses are recorded under.
+class RunFolder:
+    """A run directory. It holds no path but its own, so that the folder can be moved to another place.
+
+    Whatever writes takes the write lock for as long as it writes: several processes may share a folder.
 
     Attributes:
-        folder: The run directory; `generations/` and `verdicts/` go below it.
-        step: Training step of the model, None outside training.
-        model: Content id of the model (`sftgen_judges.records.model_id`).
-        seed: Base seed of sampled responses, where the model takes one a sample.
-        samples: Graded samples are added to this list, if there is one.
+        path: The folder. It need not exist yet.
     """
 
-    folder: Path
-    step: int | None = None
-    model: str | None = None
-    seed: int | str | None = None
-    samples: list[Any] | None = None
+    path: Path
+
+    @property
+    def metrics(self) -> Path:
+        """One line a step x task x metric."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """One line a graded response, since the last compaction."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def sample_index(self) -> Path:
+        """Graded responses up to the last compaction."""
+        return self.path / "samples.parquet"
+
+    @property
+    def evaluations(self) -> Path:
+        """One line an evaluation."""
+        return self.path / "evaluations.jsonl"
 
     def generations(self, task: str) -> Path:
         """The JSONL file of responses of a task."""
-        return self.folder / "generations" / f"{task}.jsonl"
+        return self.path / "generations" / f"{_file_name(task)}.jsonl"
 
     def verdicts(self, task: str) -> Path:
         """The JSONL file of verdicts of a task."""
-        return self.folder / "verdicts" / f"{task}.jsonl"
+        return self.path / "verdicts" / f"{_file_name(task)}.jsonl"
 
+    # ---------------------------------------------------------------------------------------- access
 
-_current: ContextVar[Recording | None] = ContextVar("recording", default=None)
+    def require_readable(self) -> None:
+        """Check that it is a run directory of a layout that is known.
 
+        Raises:
+            RecordError: It is none, or of a newer layout.
+        """
+        if not self.path.is_dir():
+            raise RecordError(f"run directory {str(self.path)!r}: no such folder")
+        schema_of(self.path)
+        if not read_manifest(self.path) and not self.metrics.exists():
+            raise RecordError(f"{str(self.path)!r} is not a run directory: no readable {MANIFEST}")
 
-def managed() -> bool:
-    """Whether somebody said where to record; otherwise it is this process's default."""
-    return _current.get() is not None
+    def require_writable(self) -> None:
+        """Make the folder, try to write into it, and bring an older layout up to date.
 
-
-def current() -> Recording:
-    """The recording in force: of `recording(...)`, or this process's default."""
-    return _current.get() or _default()
-
-
-@contextmanager
-def recording(run: Recording) -> Iterator[Recording]:
-    """Record everything graded inside the block under `run`."""
-    token = _current.set(run)
-    try:
-        yield run
-    finally:
-        _current.reset(token)
-
-
-@cache
-def _default() -> Recording:
-    """`SFTGEN_RUN_DIR`, or a new folder in the cache: plain lm_eval has no run directory to offer."""
-    named = os.environ.get("SFTGEN_RUN_DIR")
-    if named:
-        return Recording(Path(named))
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Recording(cache_home / "sftgen" / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-
-
-def record_generations(run: Recording, records: Sequence[GenerationRecord]) -> None:
-    """Write down generations before anything is done with them.
-
-    Raises:
-        RecordError: They cannot be written; what was written before stands.
-    """
-    by_task: dict[str, list[GenerationRecord]] = {}
-    for record in records:
-        by_task.setdefault(record.task, []).append(record)
-    for task, rows in by_task.items():
-        path = run.generations(task)
+        Raises:
+            RecordError: It cannot be written, or is of a newer layout.
+        """
         try:
-            append_rows(path, (record.to_dict() for record in rows))
+            with self.writing():
+                probe = self.path / ".writable"
+                probe.touch()
+                probe.unlink(missing_ok=True)
+                migrate(self.path)
         except OSError as error:
-            raise RecordError(
-                f"{path} cannot be written: {error.strerror}. What was generated before is kept; "
-                "put that right and start the same command again"
-            ) from error
-    tally(records)
+            raise RecordError(f"run directory {str(self.path)!r} cannot be written: {error.strerror}") from error
+
+    def require_usable(self) -> None:
+        """Check that everything in it can be read and added to, before anything is generated.
+
+        Raises:
+            RecordError: A file that cannot, or a newer layout.
+        """
+        schema_of(self.path)
+        files = [self.path / MANIFEST, *self.path.glob("*.jsonl"), *self.path.glob("*.parquet")]
+        files += [*self.path.glob("generations/*"), *self.path.glob("verdicts/*")]
+        for path in files:
+            try:
+                path.open("rb+" if path.suffix == ".jsonl" else "rb").close()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _unreadable(path, error) from error
+        self.require_writable()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Hold the write lock, for moments."""
+        return locks.writing(self.path)
+
+    def sole_writer(self) -> AbstractContextManager[None]:
+        """Hold the run directory for as long as a command runs.
+
+        Raises:
+            RecordError: Another process holds it.
+        """
+        return locks.sole_writer(self.path)
+
+    def append(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows to one of its journals.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        with self.writing():
+            append_rows(path, rows)
+
+    # ---------------------------------------------------------------------------------------- manifest
+
+    def read_manifest(self) -> Row:
+        """The manifest.
+
+        Raises:
+            RecordError: It cannot be read: not a run directory. Or it is of a newer layout.
+        """
+        schema_of(self.path)
+        manifest = read_manifest(self.path)
+        if not manifest:
+            raise RecordError(f"{str(self.path)!r} is not a run directory: no readable {MANIFEST}")
+        return manifest
+
+    def manifest(self) -> Row:
+        """The manifest, empty where none can be read."""
+        return read_manifest(self.path)
+
+    def update_manifest(self, **facts: Any) -> None:
+        """Add facts to the manifest, with what runs now: command, versions, revisions, hardware."""
+        made = provenance()  # before the lock: it asks git
+        with self.writing():
+            migrate(self.path)
+            write_manifest(self.path, read_manifest(self.path) | made, **facts)
+
+    def add_documents(self, task: str, facts: Mapping[str, Any], *, begins: bool) -> None:
+        """Tell the manifest on which documents a task was evaluated.
+
+        Args:
+            task: The task.
+            facts: Origin, number and hashes of the documents, and how to load them again.
+            begins: Whether this process began the run, so that the manifest is to tell how it runs.
+        """
+        given = plain(facts)
+        if (self.manifest().get("documents") or {}).get(task) == given:
+            return
+        made = provenance() if begins or not self.manifest() else {}
+        with self.writing():
+            migrate(self.path)
+            manifest = read_manifest(self.path)
+            known = manifest.get("documents") or {}
+            write_manifest(self.path, manifest | made, documents={**known, task: given})
+
+    def run_id(self) -> str:
+        """The name that the run got when it began; it keeps it wherever the folder goes."""
+        named = self.manifest().get("run")
+        if named:
+            return str(named)
+        with self.writing():
+            migrate(self.path)
+            return str(write_manifest(self.path, read_manifest(self.path))["run"])
+
+    # ---------------------------------------------------------------------------------------- generations
+
+    def add_generations(self, records: Sequence[GenerationRecord]) -> None:
+        """Write down generations before anything is done with them.
+
+        Raises:
+            RecordError: They cannot be written; what was written before stands.
+        """
+        by_task: dict[str, list[GenerationRecord]] = {}
+        for record in records:
+            by_task.setdefault(record.task, []).append(record)
+        for task, rows in by_task.items():
+            path = self.generations(task)
+            try:
+                self.append(path, (record.to_dict() for record in rows))
+            except OSError as error:
+                raise RecordError(
+                    f"{path} cannot be written: {error.strerror}. What was generated before is kept; "
+                    "put that right and start the same command again"
+                ) from error
+        tally(records)
+
+    def read_generations(self, task: str, model: str | None = None) -> list[GenerationRecord]:
+        """The generations of a task, each once.
+
+        Args:
+            task: The task.
+            model: Only those of this model; the others are passed over unread.
+
+        Raises:
+            RecordError: They were written by another version of sftgen, or cannot be read.
+        """
+        path = self.generations(task)
+        damaged: list[int] = []
+        records: dict[tuple[str, int | None], GenerationRecord] = {}
+        try:
+            # The journal first: while somebody compacts it, its rows are in one of the two, or in both.
+            live = list(read_rows(path, damaged, _other_model(model) if model else None))
+            for row in (*generation_rows(path, model), *live):
+                if row.get("schema") not in READABLE:
+                    raise RecordError(
+                        f"{path}: schema {row.get('schema')!r}, this sftgen reads {' and '.join(map(str, READABLE))}; "
+                        "use the version that wrote it, or another run directory"
+                    )
+                record = GenerationRecord.from_dict(row)
+                records[record.key, record.step] = record
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if damaged:
+            logger.warning("%s: line %s cannot be read and is made again", path, ", ".join(map(str, damaged)))
+        return list(records.values())
+
+    def compact(self) -> None:
+        """Turn the journals of generations and samples into Parquet files of the same rows, each row once."""
+        with self.writing():
+            for path in sorted((self.path / "generations").glob("*.jsonl")):
+                compact_generations(path)
+            compact_samples(self.samples, self.sample_index)
+
+    # ---------------------------------------------------------------------------------------- metrics
+
+    def metric_rows(self) -> list[Row]:
+        """The metric rows of the answers in force; of a step that was evaluated again, the last.
+
+        Where the same step was evaluated with several models or sampling settings, the last evaluation counts.
+        """
+        rows = {_metric_key(row): row for row in read_rows(self.metrics)}
+        last: dict[tuple[Any, Any], str] = {}
+        for row in rows.values():
+            if row.get("status") == "ok":
+                last[_place(row)] = max(_evaluated_at(row), last.get(_place(row), ""))
+        return [row for row in rows.values() if row.get("status") != "ok" or _evaluated_at(row) == last[_place(row)]]
+
+    def evaluated_steps(self) -> set[int]:
+        """Steps with at least one metric."""
+        return {row["step"] for row in read_rows(self.metrics) if row.get("status") == "ok"}
+
+    def add_evaluation(
+        self, samples: Iterable[Mapping[str, Any]], metrics: Iterable[Mapping[str, Any]], evaluation: Mapping[str, Any]
+    ) -> None:
+        """Write the samples and metrics of one evaluation, and that it was made."""
+        with self.writing():
+            migrate(self.path)
+            append_rows(self.samples, samples)
+            append_rows(self.metrics, metrics)
+            append_rows(self.evaluations, [evaluation])
+
+    def replace_results(
+        self,
+        samples: Iterable[Mapping[str, Any]],
+        replaced: Callable[[Mapping[str, Any]], bool],
+        metrics: Iterable[Mapping[str, Any]],
+    ) -> None:
+        """Write samples and metrics of answers that were scored again; what comes meanwhile from others stays.
+
+        Args:
+            samples: Sample rows; each stands in for the earlier one of the same key.
+            replaced: Whether a metric row goes.
+            metrics: The metric rows that take their place.
+        """
+        with self.writing():
+            migrate(self.path)
+            append_rows(self.samples, samples)
+            kept = [row for row in read_rows(self.metrics) if not replaced(row)]
+            rewrite_rows(self.metrics, (*kept, *metrics))
+
+    def sample_rows(self, task: str) -> list[Row]:
+        """The graded responses of a task, of equal keys the last."""
+        live = [row for row in read_rows(self.samples) if row.get("task") == task]
+        rows = (*sample_rows(self.sample_index, task), *live)
+        return list({tuple(row.get(name) for name in SAMPLE_KEY): row for row in rows}.values())
+
+    def add_failure(self, step: int, tasks: Iterable[str], reason: str) -> None:
+        """Record that an evaluation failed, and why."""
+        at = now()
+        with self.writing():
+            failed = {"status": "failed", "reason": reason}
+            append_rows(self.metrics, [{"step": step, "task": task, **failed, "evaluated_at": at} for task in tasks])
+            append_rows(self.evaluations, [{"step": step, **failed, "at": at}])
+
+    def try_add_failure(self, step: int, tasks: Iterable[str], reason: str) -> None:
+        """Record a failure where nothing may fail for it: a full disk is reported by what comes next."""
+        with suppress(OSError):
+            self.add_failure(step, tasks, reason)
 
 
-def read_generations(run: Recording, task: str, model: str | None = None) -> list[GenerationRecord]:
-    """The generations of a task, in the order they were made.
+def _metric_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("model", "sampling_id", "step", "task", "metric"))
 
-    Args:
-        run: Where they are.
-        task: The task.
-        model: Only those of this model; the others are passed over unread.
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("step"), row.get("task")
+
+
+def _evaluated_at(row: Mapping[str, Any]) -> str:
+    return str(row.get("evaluated_at") or "")
+
+
+def _file_name(task: str) -> str:
+    """The name of a task as the name of a file; a manifest of a stranger may hold anything.
 
     Raises:
-        RecordError: They were written by another version of sftgen, or cannot be read.
+        RecordError: It would lead out of the run directory.
     """
-    path = run.generations(task)
-    damaged: list[int] = []
-    records = []
-    try:
-        for row in (*_compacted_rows(path, model), *read_rows(path, damaged, _other_model(model) if model else None)):
-            if row.get("schema") not in READABLE:
-                raise RecordError(
-                    f"{path}: schema {row.get('schema')!r}, this sftgen reads {' and '.join(map(str, READABLE))}; "
-                    "use the version that wrote it, or another run directory"
-                )
-            records.append(GenerationRecord(**row))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if damaged:
-        logger.warning("%s: line %s cannot be read and is made again", path, ", ".join(map(str, damaged)))
-    return records
-
-
-def compact_generations(run: Recording) -> None:
-    """Turn the JSONL files of a finished run into Parquet files of the same rows, each record once."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    for path in sorted((run.folder / "generations").glob("*.jsonl")):
-        records = {(record.key, record.step): record for record in read_generations(run, path.stem)}
-        # Settings differ between tasks: as text they do not change the schema.
-        rows = [{**record.to_dict(), "sampling": json.dumps(record.sampling)} for record in records.values()]
-        temporary = path.with_suffix(".parquet.tmp")
-        parquet.write_table(pa.Table.from_pylist(rows, _parquet_schema()), temporary, compression="zstd")
-        temporary.replace(path.with_suffix(".parquet"))
-        path.unlink()
-
-
-def _compacted_rows(path: Path, model: str | None) -> list[dict[str, Any]]:
-    compacted = path.with_suffix(".parquet")
-    if not compacted.exists():
-        return []
-    from pyarrow import parquet
-
-    wanted = [("model", "==", model)] if model else None
-    rows: list[dict[str, Any]] = parquet.read_table(compacted, filters=wanted).to_pylist()
-    return [{**row, "sampling": json.loads(row["sampling"])} for row in rows]
+    if "/" in task or "\\" in task or "\0" in task or task.startswith(".") or not task:
+        raise RecordError(f"task {task!r}: expected a name without slashes that does not begin with a dot")
+    return task
 
 
 # How each line of ours begins, as far as the model. A damaged one that does not is parsed and reported.
@@ -184,97 +363,8 @@ def _other_model(model: str) -> Callable[[bytes], bool]:
     return other
 
 
-def require_usable(folder: Path) -> None:
-    """Check that everything a run directory holds can be read and added to, before anything is generated.
-
-    Raises:
-        RecordError: A file that cannot.
-    """
-    found = [folder / MANIFEST, *folder.glob("*.jsonl"), *folder.glob("generations/*"), *folder.glob("verdicts/*")]
-    for path in found:
-        try:
-            path.open("rb+" if path.suffix == ".jsonl" else "rb").close()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise _unreadable(path, error) from error
-
-
 def _unreadable(path: Path, error: OSError) -> RecordError:
     return RecordError(
         f"{error.filename or path} cannot be read or added to: {error.strerror or error}. It was left as it is; "
         "give this user the right to read and write it, or use another run directory"
     )
-
-
-@contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold a run directory; the lock goes with the process, however that ends.
-
-    Raises:
-        RecordError: Another process holds it.
-    """
-    owner = folder / ".owner.json"
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        try:
-            told = json.loads(owner.read_text())
-        except (OSError, ValueError):
-            told = {}
-        raise RecordError(
-            f"run directory {str(folder)!r} is being written by process {told.get('pid', 'unknown')} on host "
-            f"{told.get('host', 'unknown')} since {told.get('since', 'unknown')}; wait for it, or use another one"
-        ) from None
-    try:
-        write_atomic(owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now()}))
-        yield
-        owner.unlink(missing_ok=True)
-    finally:
-        lock.release()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run directory, empty where there is none that can be read."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
-
-
-def update_manifest(folder: Path, **facts: Any) -> None:
-    """Add facts to a run's manifest, with what runs now: command, versions, revisions, hardware."""
-    write_manifest(folder, read_manifest(folder) | provenance(), **facts)
-
-
-def write_manifest(folder: Path, known: Mapping[str, Any], **facts: Any) -> None:
-    """Write the manifest whole: what is known, and facts over it."""
-    manifest = plain({"created": now(), **known, **facts})
-    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-
-
-def plain(facts: Mapping[str, Any]) -> Any:
-    """As JSON gives it back, without secrets and home paths."""
-    return scrub(json.loads(json.dumps(facts, default=str)))
-
-
-def now() -> str:
-    """The time, in UTC, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _parquet_schema() -> Any:
-    import pyarrow as pa
-
-    text, number = pa.string(), pa.int64()
-    return pa.schema(
-        [
-            ("task", text), ("step", number), ("model", text), ("doc_hash", text), ("repeat", number),
-            ("prompt_hash", text), ("sampling", text), ("text", text), ("finish_reason", text), ("tokens", number),
-            ("prompt_tokens", number), ("prefilled", pa.bool_()), ("exact", pa.bool_()), ("seed", number),
-            ("reasoning", text), ("template_hash", text), ("schema", number),
-        ]
-    )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ def grade_batch(
     items: Sequence[Item],
     *,
     journal: Path | None = None,
+    writing: Callable[[], AbstractContextManager[None]] = nullcontext,
     label: str = "",
 ) -> list[Verdict]:
     """Grade every item.
@@ -40,13 +41,17 @@ def grade_batch(
         items: Documents with responses; equal ones are graded once.
         journal: JSONL file of verdicts by content hash. Those of the same scorer, version, model and
             prompt are reused, failures excepted; new ones are appended as they come.
+        writing: Held while a verdict is appended, where several processes share the journal.
         label: What the progress bar is called.
 
     Returns:
         One verdict an item, in order.
     """
     if isinstance(scorer, Judge) and scorer.parts:
-        parts = [grade_batch(part, items, journal=journal, label=f"{label} {part.name}") for part in scorer.parts]
+        parts = [
+            grade_batch(part, items, journal=journal, writing=writing, label=f"{label} {part.name}")
+            for part in scorer.parts
+        ]
         items = [replace(item, verdicts=said) for item, said in zip(items, zip(*parts, strict=True), strict=True)]
         journal = None  # its parts are there, and putting them together costs nothing
     keys = [_key(scorer, item) for item in items]
@@ -61,7 +66,8 @@ def grade_batch(
             known[key] = verdict
             # Nothing to remember of what no judge was asked.
             if journal and not (isinstance(scorer, Judge) and verdict.status == "not_graded"):
-                append_rows(journal, [{"key": key, "scorer": scorer.name, **verdict.to_dict()}])
+                with writing():
+                    append_rows(journal, [{"key": key, "scorer": scorer.name, **verdict.to_dict()}])
             progress.update()
     verdicts = [known[key] for key in keys]
     failed = [verdict for verdict in verdicts if verdict.score is None]

@@ -70,11 +70,12 @@ def make_manifest(task: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return {
         "task": task,
         "origin": known.origin,
-        "docs": [{"id": _name(row, known.id_column), "sha256": doc_hash(row)} for row in rows],
+        "docs": [{"id": name_of(row, known.id_column), "sha256": doc_hash(row)} for row in rows],
         "sha256": digest(rows),
     }
 
 
-def _name(row: Mapping[str, Any], id_column: str | None) -> str:
+def name_of(row: Mapping[str, Any], id_column: str | None) -> str:
+    """The benchmark's own name of a document, or the beginning of its hash."""
     name = row.get(id_column) if id_column else None
     return doc_hash(row)[:16] if name is None else str(name)

@@ -12,18 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.current import Recording, current, recording
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.model_id import model_id
-from sftgen_judges.records.store import (
-    RecordError,
-    Recording,
-    compact_generations,
-    current,
-    read_manifest,
-    recording,
-    require_usable,
-    sole_writer,
-    update_manifest,
-)
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.availability import usable_tasks
 from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
 from sftgen_tasks.harness.generation import counter_of, journal_generations
@@ -118,17 +110,18 @@ class _Model:
 @contextmanager
 def _resumable(folder: Path, model: _Model) -> Iterator[None]:
     """Inside, generations go into a run directory, and what stands there is used again."""
-    with sole_writer(folder):
-        require_usable(folder)
-        before = read_manifest(folder).get("model_id")
+    run = RunFolder(folder)
+    with run.sole_writer():
+        run.require_usable()
+        before = run.manifest().get("model_id")
         if before not in {None, model.id}:
             raise RecordError(
                 f"run directory {str(folder)!r} holds generations of another model ({before}); "
                 f"{model.name!r} is now {model.id}. Use another run directory"
             )
-        with recording(Recording(folder, model=model.id, seed=model.seed)) as run:
+        with recording(Recording(run, model=model.id, seed=model.seed, count=counter_of(model.arguments))):
             yield
-        compact_generations(run)
+        run.compact()
 
 
 @contextmanager
@@ -138,9 +131,9 @@ def _accounted(model: _Model, estimate: Estimate | None, *, resume: bool) -> Ite
 
     run, session, original = current(), Session(resume), registry.get_model
     facts = {"model": model.name, "model_id": model.id}
-    earlier = read_manifest(run.folder).get("sessions", [])
+    earlier = run.folder.manifest().get("sessions", [])
     if resume:  # a killed session has no more to tell than when it began
-        update_manifest(run.folder, **facts, sessions=[*earlier, {"started": session.started}])
+        run.folder.update_manifest(**facts, sessions=[*earlier, {"started": session.started}])
 
     def prepare(lm: Any) -> Any:
         if resume:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sftgen_judges.plugins.contracts import Item, Sample
-from sftgen_judges.records.provenance import provenance
-from sftgen_judges.records.schema import GenerationRecord, Verdict, content_hash, doc_hash
-from sftgen_judges.records.store import Recording, managed, plain, read_manifest, write_manifest
-from sftgen_tasks.data.documents import Loaded
+from sftgen_judges.plugins.contracts import Grader, Item, Judge, Sample
+from sftgen_judges.records.current import Recording, managed
+from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, content_hash, doc_hash, sampling_id
+from sftgen_tasks.data.documents import Loaded, name_of
 from sftgen_tasks.data.rows import digest
 
 # What of lm_eval's metadata decides how documents are loaded and responses are read.
@@ -17,14 +16,57 @@ OPTIONS = ("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "thi
 
 
 def as_samples(
-    run: Recording, task: str, items: Sequence[Sequence[Item]], verdicts: Sequence[Sequence[Verdict]]
+    run: Recording,
+    loaded: Loaded,
+    scorer: Grader | Judge,
+    *,
+    items: Sequence[Sequence[Item]],
+    verdicts: Sequence[Sequence[Verdict]],
+    records: Sequence[Sequence[GenerationRecord | None]],
 ) -> list[Sample]:
-    """Responses and verdicts as diagnostics read them."""
-    return [
-        Sample(task, run.step, doc_hash(item.doc), repeat, item.response, verdict)
-        for of_doc, judged in zip(items, verdicts, strict=True)
-        for repeat, (item, verdict) in enumerate(zip(of_doc, judged, strict=True))
-    ]
+    """Responses and verdicts as diagnostics read them.
+
+    Args:
+        run: Under which step and model they are recorded.
+        loaded: Where the task's documents come from.
+        scorer: What graded them.
+        items: For each document, its responses, one a repeat.
+        verdicts: The same shape, what was said of each.
+        records: The same shape, what was written down of each, None where nothing was.
+    """
+    samples = []
+    for of_doc, judged, kept in zip(items, verdicts, records, strict=True):
+        doc = of_doc[0].doc if of_doc else {}
+        hashed, named = doc_hash(doc), name_of(doc, loaded.id_column)
+        for repeat, (item, verdict, record) in enumerate(zip(of_doc, judged, kept, strict=True)):
+            thinking, answer = _lengths(item.response, run.count)
+            samples.append(
+                Sample(
+                    loaded.task, run.step, hashed, repeat, item.response, verdict,
+                    model=record.model if record else run.model,
+                    sampling_id=sampling_id(record.sampling) if record else None,
+                    doc_id=named, thinking_tokens=thinking, answer_tokens=answer,
+                    scorer=scorer.name, evaluation_version=scorer.version,
+                )
+            )  # fmt: skip
+    return samples
+
+
+def _lengths(response: Response, count: Callable[[str], int] | None) -> tuple[int | None, int | None]:
+    """Tokens of the thinking, markers included, and of the answer.
+
+    Only a response with both is counted again, by its answer, which is the shorter part.
+    """
+    if response.tokens is None:
+        return None, None
+    if response.think == "none":
+        return 0, response.tokens
+    if not response.answer:
+        return response.tokens, 0
+    if count is None:
+        return None, None
+    answer = min(count(response.answer), response.tokens)
+    return response.tokens - answer, answer
 
 
 def record_documents(
@@ -38,20 +80,14 @@ def record_documents(
         docs: Those that were asked.
         records: The generations, which know their prompts and chat template.
     """
-    manifest = read_manifest(run.folder)
-    known = manifest.get("documents", {})
     options = {name: loaded.metadata[name] for name in (*OPTIONS, loaded.task) if name in loaded.metadata}
-    facts = plain(
-        {
-            "origin": loaded.origin,
-            "n": len(docs),
-            "sha256": digest(docs),
-            "prompts_sha256": content_hash(sorted({record.prompt_hash for record in records})),
-            "template_sha256": next((record.template_hash for record in records), None),
-            "options": options,
-        }
-    )
-    if known.get(loaded.task) != facts:
-        # A run that is scored again was made by another command, perhaps on another machine.
-        begins = not managed() or not manifest
-        write_manifest(run.folder, manifest | (provenance() if begins else {}), documents={**known, loaded.task: facts})
+    facts = {
+        "origin": loaded.origin,
+        "n": len(docs),
+        "sha256": digest(docs),
+        "prompts_sha256": content_hash(sorted({record.prompt_hash for record in records})),
+        "template_sha256": next((record.template_hash for record in records), None),
+        "options": options,
+    }
+    # A run that is scored again was made by another command, perhaps on another machine.
+    run.folder.add_documents(loaded.task, facts, begins=not managed())

@@ -16,8 +16,8 @@ from lm_eval.api.registry import get_aggregation
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.plugins.manager import task_directories
+from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.schema import Measure
-from sftgen_judges.records.store import Recording, recording
 from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.harness.generation import counter_of, journal_generations
 from sftgen_tasks.harness.shards import Shard

@@ -14,9 +14,9 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from tqdm import tqdm
 
+from sftgen_judges.records.current import Recording, current, managed
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash
-from sftgen_judges.records.store import Recording, current, managed, read_generations, record_generations
 from sftgen_judges.records.thinking import opens_thinking
 
 Count = Callable[[str], int]
@@ -183,7 +183,7 @@ def journal_generations(lm: Any, run: Recording, count: Count | None, *, resume:
                         index: complete(planned[index], prompt_text(requests[index]), text, count)
                         for index, text in texts.items()
                     }
-                    record_generations(run, list(made.values()))
+                    run.folder.add_generations(list(made.values()))
                     known.update(made)
                     progress.update(len(made))
         return [GeneratedText.of(known[index]) for index in range(len(planned))]
@@ -201,7 +201,8 @@ def _at_once(
 
 def _known(run: Recording, planned: Sequence[GenerationRecord]) -> dict[int, GenerationRecord]:
     tasks = dict.fromkeys(record.task for record in planned)
-    stored = {record.key: record for task in tasks for record in read_generations(run, task, run.model or UNKNOWN)}
+    model = run.model or UNKNOWN
+    stored = {record.key: record for task in tasks for record in run.folder.read_generations(task, model)}
     return {index: stored[record.key] for index, record in enumerate(planned) if record.key in stored}
 
 

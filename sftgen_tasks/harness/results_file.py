@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
+from sftgen_judges.records.manifest import now
 from sftgen_judges.records.provenance import hardware, scrub, tallied
-from sftgen_judges.records.store import now, read_manifest, update_manifest
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.evaluation import aggregations, metric_values
 
 KEY = "sftgen"
@@ -73,14 +73,14 @@ class Session:
 
 @contextmanager
 def manifest_in_results(
-    folder: Path, closing: Callable[[Mapping[str, Any]], Mapping[str, Any]], estimate: Estimate | None
+    run: RunFolder, closing: Callable[[Mapping[str, Any]], Mapping[str, Any]], estimate: Estimate | None
 ) -> Iterator[None]:
     """Inside, what lm_eval saves has the manifest of a run under `sftgen`; its own keys stay as they are.
 
     lm_eval has no place for a plugin to add to its results, so two of its functions are wrapped.
 
     Args:
-        folder: The run directory.
+        run: The run directory.
         closing: From lm_eval's seeds to what else the manifest is to say when everything is scored.
         estimate: Makes intervals; without it there are none.
     """
@@ -106,9 +106,9 @@ def manifest_in_results(
         config, general = results["config"], tracker.general_config_tracker
         seeds = {name: config.get(f"{name}_seed") for name in ("random", "numpy", "torch", "fewshot")}
         # The model's own processes exist by now, so that torch may be asked.
-        update_manifest(folder, **closing(seeds), hardware=hardware(ask_gpus=True))
+        run.update_manifest(**closing(seeds), hardware=hardware(ask_gpus=True))
         plain = json.loads(json.dumps(dict(results), default=handle_non_serializable))
-        manifest = read_manifest(folder)
+        manifest = run.manifest()
         # A folder may hold other tasks from another day.
         manifest["documents"] = {
             task: facts for task, facts in manifest.get("documents", {}).items() if task in plain["configs"]

@@ -18,9 +18,9 @@ from sftgen_judges.asking.settings import ready, set_from
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.plugins.manager import lookup
+from sftgen_judges.records.current import current
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Measure, Response, Verdict
-from sftgen_judges.records.store import current, record_generations
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.scoring.grading import grade_batch
@@ -134,7 +134,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
                     fresh.append(record)
                 kept.append(GeneratedText.of(record))
             instance.resps = kept
-        record_generations(run, fresh)
+        run.folder.add_generations(fresh)
         return super().apply_filters()
 
     @property
@@ -202,18 +202,22 @@ class GradeFilter(Filter):  # type: ignore[misc]
             [Item(doc, self._read(text)) for text in texts[:repeats]]
             for doc, texts in zip(documents, answers, strict=True)
         ]
-        run = current()
-        texts = [text for of_doc in answers for text in of_doc if isinstance(text, GeneratedText)]
-        record_documents(run, loaded(self.task), documents, [text.record for text in texts if text.record])
+        run, scorer, known = current(), self.scorer(), loaded(self.task)
+        records = [
+            [text.record if isinstance(text, GeneratedText) else None for text in of_doc[:repeats]]
+            for of_doc in answers
+        ]
+        record_documents(run, known, documents, [record for of_doc in records for record in of_doc if record])
         flat = grade_batch(
-            self.scorer(),
+            scorer,
             [item for of_doc in items for item in of_doc],
-            journal=run.verdicts(self.task),
+            journal=run.folder.verdicts(self.task),
+            writing=run.folder.writing,
             label=self.task,
         )
         verdicts = [flat[start : start + repeats] for start in range(0, len(flat), repeats or 1)]
         if run.samples is not None:
-            run.samples.extend(as_samples(run, self.task, items, verdicts))
+            run.samples.extend(as_samples(run, known, scorer, items=items, verdicts=verdicts, records=records))
         return [
             [_encode(item.response, verdict) for item, verdict in zip(of_doc, judged, strict=True)]
             for of_doc, judged in zip(items, verdicts, strict=True)

@@ -16,10 +16,10 @@ JudgeUrl = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_BASE_URL:
 
 def show_run(folder: Path, out: Path | None = None) -> None:
     """Print a run's tables and write its report."""
+    from sftgen_judges.records.store import RunFolder
     from sftgen_train.report.html import write_report
     from sftgen_train.report.terminal import print_run
-    from sftgen_train.results.run import Run
 
-    run = Run(folder)
+    run = RunFolder(folder)
     print_run(run, console)
     console.print(f"report: {write_report(run, out)}", soft_wrap=True)

@@ -190,7 +190,7 @@ def train(
 
     run = run_training(arguments, {**(chosen.fields() if chosen else {}), **settings})
     if run:
-        show_run(run.folder)
+        show_run(run.path)
 
 
 @app.command("accelerate-config")
@@ -240,12 +240,12 @@ def report(
     """Print a run's scores and lengths against the step and write report.html."""
     from contextlib import closing
 
-    from sftgen_train.results.run import Run
+    from sftgen_judges.records.store import RunFolder
     from sftgen_train.results.trackers import Trackers, parse_trackers
 
     trackers = parse_trackers(log_to)
     show_run(run, out)
-    with closing(Trackers(Run(run), trackers)) as told:
+    with closing(Trackers(RunFolder(run), trackers)) as told:
         told.log_new()
 
 

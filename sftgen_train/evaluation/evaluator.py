@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.model_id import model_id, model_id_in_memory
-from sftgen_judges.records.store import Recording, recording
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult, evaluate, load_tasks
 from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_tasks.harness.registry import make_model
@@ -24,7 +25,7 @@ from sftgen_tasks.harness.templates import compiled_once
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Plan, Tier
-from sftgen_train.results.run import Run
+from sftgen_train.results.run import add_results
 
 if TYPE_CHECKING:
     from sftgen_train.evaluation.colocated import ColocatedEngine
@@ -74,7 +75,7 @@ class Evaluator:
 
 def evaluate_in_memory(
     evaluator: Evaluator,
-    run: Run,
+    run: RunFolder,
     step: int,
     *,
     model: Any,
@@ -103,11 +104,11 @@ def evaluate_in_memory(
                 model, tokenizer, batch_size=plan.batch_size, seed=plan.seed, mixed_precision_dtype=precision
             )
         )
-        record = Recording(run.folder, step, model_id_in_memory(model), plan.seed)
+        record = Recording(run, step, model_id_in_memory(model), plan.seed)
         results = evaluator(lm, record, last=last, shard=shard)
     if shard and shard.index:
         return []
-    return run.add_results(step, results, time.perf_counter() - started)
+    return add_results(run, step, results, time.perf_counter() - started)
 
 
 def evaluate_checkpoint(
@@ -146,15 +147,15 @@ def evaluate_checkpoint(
     check_complete(folder)
     evaluator = evaluator or Evaluator(plan or Plan([Tier(list(tasks), every=1, limit=limit)]))
     seed = evaluator.plan.seed
-    run = Recording(Path(run_dir), step, model_id(str(folder)), seed)
+    run = Recording(RunFolder(Path(run_dir)), step, model_id(str(folder)), seed)
     started = time.perf_counter()
     with undisturbed(torch.nn.Identity()):
         with recording(run):  # so that the model does not open a run directory of its own
             lm = _load(folder, model, {"batch_size": evaluator.plan.batch_size, "seed": seed, **(model_args or {})})
         results = evaluator(lm, run, last=last, resume=True)
     if record:
-        Run(run.folder).write_manifest(tasks=evaluator.plan.tasks)
-        Run(run.folder).add_results(step, results, time.perf_counter() - started)
+        run.folder.update_manifest(tasks=evaluator.plan.tasks)
+        add_results(run.folder, step, results, time.perf_counter() - started)
     return results
 
 

@@ -14,7 +14,9 @@ from typing import Any
 from accelerate.utils import extract_model_from_parallel
 
 from sftgen_judges import Checkpoint, CheckpointSource
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import (
     ADAPTER,
     STABLE,
@@ -30,7 +32,6 @@ from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Plan
 from sftgen_train.queue.entries import STATES, Entry, Queue, start_time
 from sftgen_train.queue.progress import TRAINING
-from sftgen_train.results.run import Run, RunError
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Enqueuer:
         """Write the plan down; a resumed training enqueues what was saved but not enqueued when it was killed.
 
         Raises:
-            RunError: The run was begun with another plan.
+            RecordError: The run was begun with another plan.
         """
         self.open(resumed=step > 0)
         saved = output / f"checkpoint-{step}"
@@ -164,16 +165,16 @@ class Enqueuer:
     def _failed(self, step: int, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:500]
         logger.warning("the checkpoint of step %d cannot be evaluated, training goes on. %s", step, reason)
-        Run(self.run).try_add_failure(step, self.plan.tasks, reason)
+        RunFolder(self.run).try_add_failure(step, self.plan.tasks, reason)
 
     def open(self, *, resumed: bool) -> None:
         """Write the plan down for the workers, and that checkpoints will come.
 
         Raises:
-            RunError: What is resumed was begun with another plan.
+            RecordError: What is resumed was begun with another plan.
         """
         if resumed and self.queue.plan.is_file() and Plan.read(self.queue.plan) != self.plan:
-            raise RunError(
+            raise RecordError(
                 f"run directory {str(self.run)!r} was begun with another evaluation plan ({self.queue.plan}); "
                 "go on with the same tasks, steps and settings, or use another run directory"
             )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sftgen_judges.records.journal import write_atomic
-from sftgen_judges.records.store import now
+from sftgen_judges.records.manifest import now
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 STATES: tuple[State, ...] = ("waiting", "running", "done", "failed", "skipped")

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sftgen_judges import Checkpoint, CheckpointSource
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
 from sftgen_tasks.harness.preflight import check_local_model, is_local
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, check_complete
@@ -23,7 +24,6 @@ from sftgen_train.evaluation.schedule import Plan
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import STATES
 from sftgen_train.queue.worker import AllSteps
-from sftgen_train.results.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def watch(what: Watch, run: Path, plan: Plan, evaluate: Callable[[], object] | N
     Raises:
         UnknownTaskError: A task that does not exist.
         CheckpointError: No such folder or repository, or nothing in it with `once`.
-        RunError: The run was begun with another plan.
+        RecordError: The run was begun with another plan.
     """
     if what.base:
         check_local_model(what.base, chat_template=plan.chat_template)
@@ -79,9 +79,9 @@ def watch(what: Watch, run: Path, plan: Plan, evaluate: Callable[[], object] | N
         raise CheckpointError(
             f"{str(what.folder)!r} holds no checkpoints ({LAYOUTS}; sources {', '.join(s.name for s in sources)})"
         )
-    Run(run).require_writable()
+    RunFolder(run).require_writable()
     look.enqueuer.open(resumed=True)
-    Run(run).write_manifest(model=what.base or what.folder.name, tasks=plan.tasks, evaluation="watch")
+    RunFolder(run).update_manifest(model=what.base or what.folder.name, tasks=plan.tasks, evaluation="watch")
     stop = threading.Event()
     thread = threading.Thread(target=look.until_stopped, args=(stop,), daemon=True)
     thread.start()

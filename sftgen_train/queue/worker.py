@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Plan, PlanError
 from sftgen_train.queue.entries import Entry, Queue, is_dead
 from sftgen_train.queue.progress import read_training
-from sftgen_train.results.run import Run, in_one_line
+from sftgen_train.results.run import add_results, in_one_line
 from sftgen_train.results.trackers import Trackers
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def work(
     """
     queue = Queue(folder)
     evaluator = Evaluator(Plan.read(queue.plan))
-    with closing(Trackers(Run(folder), trackers)) as told:
+    with closing(Trackers(RunFolder(folder), trackers)) as told:
         done = []
         while True:
             _skip_when_behind(queue, policy)
@@ -118,7 +119,7 @@ def parse_steps(text: str) -> Collection[int]:
 
 
 def _evaluate(queue: Queue, entry: Entry, evaluator: Evaluator, backend: Backend, policy: Policy) -> bool:
-    run, checkpoint = Run(queue.run), queue.run / entry.path
+    run, checkpoint = RunFolder(queue.run), queue.run / entry.path
     if len(entry.attempts) > policy.attempts:
         reasons = "; ".join(str(attempt.get("failed", "")) for attempt in entry.attempts[:-1])
         return _give_up(queue, entry, evaluator, reasons)
@@ -129,7 +130,7 @@ def _evaluate(queue: Queue, entry: Entry, evaluator: Evaluator, backend: Backend
             if verify_stable(checkpoint) != entry.model_id:
                 raise CheckpointError(f"{str(checkpoint)!r} holds other weights than were enqueued")
             results = evaluate_checkpoint(
-                checkpoint, run_dir=run.folder, step=entry.step, evaluator=evaluator, last=entry.last,
+                checkpoint, run_dir=run.path, step=entry.step, evaluator=evaluator, last=entry.last,
                 model=backend.model, model_args=backend.model_args, record=False,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -146,7 +147,7 @@ def _evaluate(queue: Queue, entry: Entry, evaluator: Evaluator, backend: Backend
         logger.warning("step %d: it was saved again meanwhile, or taken over; this result is dropped", entry.step)
         return False
     seconds = time.perf_counter() - started
-    rows = run.add_results(entry.step, results, seconds)
+    rows = add_results(run, entry.step, results, seconds)
     queue.finish(entry, "done")
     if entry.step not in policy.keep:
         release(checkpoint)
@@ -158,7 +159,7 @@ def _give_up(queue: Queue, entry: Entry, evaluator: Evaluator, reason: str) -> b
     logger.warning(
         "step %d: given up after %d attempts; its weights stay in %s", entry.step, len(entry.attempts), entry.path
     )
-    Run(queue.run).add_failure(entry.step, evaluator.plan.tasks, reason)
+    RunFolder(queue.run).add_failure(entry.step, evaluator.plan.tasks, reason)
     queue.finish(entry, "failed", reason)
     return False
 

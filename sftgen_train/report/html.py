@@ -6,12 +6,12 @@ from importlib import resources
 from pathlib import Path
 
 from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.charts import chart
 from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, short, steps_of, trajectories_of
-from sftgen_train.results.run import Run
 
 
-def write_report(run: Run, path: Path | None = None) -> Path:
+def write_report(run: RunFolder, path: Path | None = None) -> Path:
     """Write the report.
 
     Args:
@@ -22,7 +22,7 @@ def write_report(run: Run, path: Path | None = None) -> Path:
         The path.
 
     Raises:
-        RunError: The run holds nothing to report.
+        RecordError: The run holds nothing to report.
     """
     import plotly.io as plotly_io
     from jinja2 import Environment, select_autoescape
@@ -55,6 +55,6 @@ def write_report(run: Run, path: Path | None = None) -> Path:
         cell=cell,
         short=short,
     )
-    path = path or run.folder / "report.html"
+    path = path or run.path / "report.html"
     write_atomic(path, html)
     return path

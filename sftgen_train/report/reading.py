@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
-from sftgen_train.results.run import Run, RunError
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.trajectory.shape import Trajectory, read_trajectory
 
 # Task -> metric -> step -> row
@@ -14,30 +16,43 @@ Metrics = dict[str, dict[str, dict[int, dict[str, Any]]]]
 CHARTS = (("score", "Score"), ("response_tokens", "Mean response length (tokens)"))
 
 
-def metrics_of(run: Run) -> Metrics:
+def metrics_of(run: RunFolder) -> Metrics:
     """The metrics of a run, by task, metric and step.
 
     Raises:
-        RunError: There are none.
+        RecordError: There are none.
     """
     metrics: Metrics = defaultdict(lambda: defaultdict(dict))
     for row in run.metric_rows():
         if row.get("status") == "ok":
             metrics[row["task"]][row["metric"]][row["step"]] = row
     if not metrics:
-        raise RunError(f"run directory {str(run.folder)!r} holds no evaluation that succeeded (metrics.jsonl)")
+        raise RecordError(f"run directory {str(run.path)!r} holds no evaluation that succeeded (metrics.jsonl)")
     return metrics
 
 
-def failures_of(run: Run) -> list[str]:
+def failures_of(run: RunFolder) -> list[str]:
     """Evaluations that failed and were not made good later, one line each."""
     failed = {row["step"]: row["reason"] for row in run.metric_rows() if row.get("status") == "failed"}
     return [f"step {step}: {failed[step]}" for step in sorted(set(failed) - run.evaluated_steps())]
 
 
-def trajectories_of(run: Run) -> list[Trajectory]:
+def scores(run: RunFolder) -> dict[str, dict[int, dict[str, float]]]:
+    """Task -> step -> document -> strict score, the mean over repeats that carry one."""
+    found: dict[tuple[str, int, str], list[float]] = defaultdict(list)
+    for task in {row["task"] for row in run.metric_rows()}:
+        for row in run.sample_rows(task):
+            if row["score"] is not None:
+                found[task, row["step"], row["doc_hash"]].append(row["score"])
+    means: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for (task, step, doc), repeats in found.items():
+        means[task][step][doc] = fmean(repeats)
+    return means
+
+
+def trajectories_of(run: RunFolder) -> list[Trajectory]:
     """The reading of every task with at least two evaluated steps."""
-    return [read_trajectory(task, steps) for task, steps in run.scores().items() if len(steps) > 1]
+    return [read_trajectory(task, steps) for task, steps in scores(run).items() if len(steps) > 1]
 
 
 def steps_of(metrics: Metrics) -> list[int]:

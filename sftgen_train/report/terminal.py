@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, short, steps_of, trajectories_of
-from sftgen_train.results.run import Run
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
     from sftgen_tasks import TaskResult
 
 
-def print_run(run: Run, console: Console) -> None:
+def print_run(run: RunFolder, console: Console) -> None:
     """Print scores and lengths by step, then what became of each task."""
     metrics = metrics_of(run)
     in_domain = set(run.read_manifest().get("in_domain") or ())

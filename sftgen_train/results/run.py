@@ -1,28 +1,17 @@
-"""A run directory: what a training run leaves behind of its evaluations, and reading it back.
-
-* `manifest.json`: what was run, with versions, seeds, documents and their hashes;
-* `generations/TASK.jsonl`, `verdicts/TASK.jsonl`: every response and verdict, as they came;
-* `samples.jsonl`: one line a step x task x document x repeat, read and graded;
-* `metrics.jsonl`: one line a step x task x metric, with interval, or with the reason it failed.
-"""
+"""Metrics out of graded samples: what one evaluation adds to a run directory, and reading it back."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import fmean
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.plugins.manager import plugins
-from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
-from sftgen_judges.records.store import MANIFEST, now, read_manifest, update_manifest
+from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.manifest import now
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -30,131 +19,125 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
-class RunError(SftgenError):
-    """A run directory that cannot be used."""
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run directory."""
+def add_results(run: RunFolder, step: int | None, results: Sequence[TaskResult], seconds: float) -> list[Row]:
+    """Write the samples and metrics of one evaluation.
 
-    folder: Path
+    Args:
+        run: The run directory.
+        step: Training step, None outside training.
+        results: What was evaluated.
+        seconds: How long it took.
 
-    @property
-    def metrics(self) -> Path:
-        """One line a step x task x metric."""
-        return self.folder / "metrics.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        """One line a graded response."""
-        return self.folder / "samples.jsonl"
-
-    def require_writable(self) -> None:
-        """Make the folder and try to write into it.
-
-        Raises:
-            RunError: It cannot be written.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / ".writable"
-            probe.touch()
-            probe.unlink(missing_ok=True)  # the processes of a training try it at once
-        except OSError as error:
-            raise RunError(f"run directory {str(self.folder)!r} cannot be written: {error.strerror}") from error
-
-    def write_manifest(self, **facts: Any) -> None:
-        """Write what is known of the run, adding to what stands there."""
-        update_manifest(self.folder, **facts)
-
-    def read_manifest(self) -> dict[str, Any]:
-        """The manifest.
-
-        Raises:
-            RunError: There is none: not a run directory.
-        """
-        manifest = read_manifest(self.folder)
-        if not manifest:
-            raise RunError(f"{str(self.folder)!r} is not a run directory: no readable {MANIFEST}")
-        return manifest
-
-    def add_results(self, step: int, results: Sequence[TaskResult], seconds: float) -> list[dict[str, Any]]:
-        """Write the samples and metrics of one evaluation; returns the metric rows."""
-        append_rows(self.samples, (_sample_row(sample) for result in results for sample in result.samples))
-        rows = [row for result in results for row in _metric_rows(step, result)]
-        append_rows(self.metrics, rows)
-        append_rows(
-            self.folder / "evaluations.jsonl",
-            [{"step": step, "status": "ok", "seconds": round(seconds, 2), "at": now()}],
-        )
-        return rows
-
-    def replace_results(self, results: Sequence[tuple[int | None, TaskResult]]) -> None:
-        """Write samples and metrics of some steps and tasks anew; those of others stay."""
-        renewed = {(step, result.task) for step, result in results}
-
-        def others(path: Path) -> list[dict[str, Any]]:
-            return [row for row in read_rows(path) if (row.get("step"), row.get("task")) not in renewed]
-
-        samples = [_sample_row(sample) for _, result in results for sample in result.samples]
-        metrics = [row for step, result in results for row in _metric_rows(step, result)]
-        for path, rows in ((self.samples, samples), (self.metrics, metrics)):
-            lines = [json.dumps(row, ensure_ascii=False) for row in (*others(path), *rows)]
-            write_atomic(path, "".join(line + "\n" for line in lines))
-
-    def add_failure(self, step: int, tasks: Iterable[str], reason: str) -> None:
-        """Record that an evaluation failed, and why."""
-        append_rows(
-            self.metrics, [{"step": step, "task": task, "status": "failed", "reason": reason} for task in tasks]
-        )
-        append_rows(
-            self.folder / "evaluations.jsonl", [{"step": step, "status": "failed", "reason": reason, "at": now()}]
-        )
-
-    def try_add_failure(self, step: int, tasks: Iterable[str], reason: str) -> None:
-        """Record a failure where nothing may fail for it: a full disk is reported by what comes next."""
-        with suppress(OSError):
-            self.add_failure(step, tasks, reason)
-
-    def evaluated_steps(self) -> set[int]:
-        """Steps with at least one metric."""
-        return {row["step"] for row in read_rows(self.metrics) if row.get("status") == "ok"}
-
-    def metric_rows(self) -> list[dict[str, Any]]:
-        """The metric rows; of a step that was evaluated again, the last."""
-        rows = {(row.get("step"), row.get("task"), row.get("metric")): row for row in read_rows(self.metrics)}
-        return list(rows.values())
-
-    def scores(self) -> dict[str, dict[int, dict[str, float]]]:
-        """Task -> step -> document -> strict score, the mean over repeats that carry one."""
-        found: dict[tuple[str, int, str], dict[int, float]] = defaultdict(dict)
-        for row in read_rows(self.samples):
-            if row["score"] is not None:
-                found[row["task"], row["step"], row["doc_hash"]][row["repeat"]] = row["score"]
-        scores: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-        for (task, step, doc), repeats in found.items():
-            scores[task][step][doc] = fmean(repeats.values())
-        return scores
+    Returns:
+        The metric rows.
+    """
+    about = {"run": run.run_id(), "evaluated_at": now()}
+    rows = [row for result in results for row in metric_rows(step, result, about)]
+    models = {sample.model for result in results for sample in result.samples}
+    run.add_evaluation(
+        (sample_row(sample, about) for result in results for sample in result.samples),
+        rows,
+        {
+            "step": step, "status": "ok", "seconds": round(seconds, 2), "at": about["evaluated_at"],
+            "model": models.pop() if len(models) == 1 else None,
+        },
+    )  # fmt: skip
+    return rows
 
 
-def _metric_rows(step: int | None, result: TaskResult) -> list[dict[str, Any]]:
+def replace_results(run: RunFolder, results: Sequence[tuple[int | None, TaskResult]]) -> None:
+    """Write samples and metrics of some answers anew, under the time of the evaluation that they are of."""
+    at = _evaluation_times(run)
+    begun = run.run_id()
+    samples: list[Row] = []
+    metrics: list[Row] = []
+    renewed = set()
+    for step, result in results:
+        origin = _origin(result)
+        about = {"run": begun, "evaluated_at": at.get((step, origin[0])) or at.get((step, None))}
+        samples += [sample_row(sample, about) for sample in result.samples]
+        metrics += metric_rows(step, result, about)
+        renewed.add((step, result.task, *origin))
+
+    def replaced(row: Mapping[str, Any]) -> bool:
+        return tuple(row.get(name) for name in ("step", "task", "model", "sampling_id")) in renewed
+
+    run.replace_results(samples, replaced, metrics)
+
+
+def _evaluation_times(run: RunFolder) -> dict[tuple[int | None, str | None], str]:
+    """When each step was last evaluated, by model; under None where an evaluation does not tell the model."""
+    return {
+        (row.get("step"), row.get("model")): row["at"]
+        for row in read_rows(run.evaluations)
+        if row.get("status") == "ok" and row.get("at")
+    }
+
+
+def _origin(result: TaskResult) -> tuple[str | None, str | None]:
+    """Content id of the model and id of the sampling settings that a result is of."""
+    first = result.samples[0] if result.samples else None
+    return (first.model, first.sampling_id) if first else (None, None)
+
+
+def metric_rows(step: int | None, result: TaskResult, about: Mapping[str, Any]) -> list[Row]:
+    """The metrics of one task with their intervals, and those of the diagnostics.
+
+    Args:
+        step: Training step, None outside training.
+        result: What was evaluated.
+        about: The columns `run` and `evaluated_at`.
+    """
+    model, sampling = _origin(result)
+    version = result.samples[0].evaluation_version if result.samples else None
+    shared = {
+        "run": about["run"], "model": model, "sampling_id": sampling, "step": step, "task": result.task,
+        "status": "ok",
+    }  # fmt: skip
+    last = {
+        "docs": result.documents, "evaluation_version": version,
+        "evaluated_at": about["evaluated_at"], **({"incomplete": True} if result.incomplete else {}),
+    }  # fmt: skip
     rows = []
     for metric, values in result.values.items():
         found = estimate(values, aggregation=result.aggregations.get(metric))
-        rows.append(
-            {
-                "step": step, "task": result.task, "status": "ok", "metric": metric,
-                "mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "docs": result.documents,
-                **({"incomplete": True} if result.incomplete else {}),
-            }
-        )  # fmt: skip
-    rows += [
-        {"step": step, "task": result.task, "status": "ok", "metric": name, "mean": value, "docs": result.documents}
-        for name, value in _diagnosed(result.samples).items()
-    ]
-    return rows
+        numbers = {name: _finite(getattr(found, name)) for name in ("mean", "low", "high")}
+        rows.append({**shared, "metric": metric, **numbers, "n": found.n, **last})
+    diagnosed = _diagnosed(result.samples).items()
+    return rows + [{**shared, "metric": name, "mean": _finite(value), **last} for name, value in diagnosed]
+
+
+def sample_row(sample: Sample, about: Mapping[str, Any]) -> Row:
+    """A graded response as its line in the run directory, without its text.
+
+    Args:
+        sample: The sample.
+        about: The columns `run` and `evaluated_at`.
+    """
+    response, verdict = sample.response, sample.verdict
+    return {
+        "run": about["run"], "model": sample.model, "sampling_id": sample.sampling_id, "task": sample.task,
+        "step": sample.step, "doc_id": sample.doc_id, "doc_hash": sample.doc_hash, "repeat": sample.repeat,
+        "status": verdict.status, "score": verdict.score, "paper": verdict.paper, "answer": verdict.answer,
+        "measures": dict(verdict.measures), "truncated": response.truncated, "think": response.think,
+        "tokens": response.tokens, "thinking_tokens": sample.thinking_tokens, "answer_tokens": sample.answer_tokens,
+        "finish_reason": response.finish_reason, "reason": verdict.reason, "scorer": sample.scorer,
+        "evaluation_version": sample.evaluation_version, "evaluated_at": about["evaluated_at"],
+    }  # fmt: skip
+
+
+def in_one_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The scores of an evaluation for a log."""
+    scores = [row for row in rows if row["metric"] == "score"]
+    return ", ".join(f"{row['task'].removeprefix('sftgen_')} {row['mean']:.2f}" for row in scores)
+
+
+def _finite(value: float) -> float | None:
+    """A number that JSON has; an interval of one document has no end."""
+    return value if isfinite(value) else None
 
 
 def _diagnosed(samples: Sequence[Sample]) -> dict[str, float]:
@@ -166,18 +149,3 @@ def _diagnosed(samples: Sequence[Sample]) -> dict[str, float]:
         except Exception as error:  # a plugin's; the scores stand without it
             logger.warning("diagnostic %r failed: %s: %s", name, type(error).__name__, error)
     return found
-
-
-def _sample_row(sample: Sample) -> dict[str, Any]:
-    response, verdict = sample.response, sample.verdict
-    return {
-        "task": sample.task, "step": sample.step, "doc_hash": sample.doc_hash, "repeat": sample.repeat,
-        "status": verdict.status, "score": verdict.score, "paper": verdict.paper, "answer": verdict.answer,
-        "think": response.think, "tokens": response.tokens, "finish_reason": response.finish_reason,
-    }  # fmt: skip
-
-
-def in_one_line(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The scores of an evaluation for a log."""
-    scores = [row for row in rows if row["metric"] == "score"]
-    return ", ".join(f"{row['task'].removeprefix('sftgen_')} {row['mean']:.2f}" for row in scores)

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
-from sftgen_train.results.run import Run
+from sftgen_judges.records.store import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def parse_trackers(text: str) -> list[str]:
 class Trackers:
     """The trackers of a run; each is opened with the first score that there is to tell."""
 
-    def __init__(self, run: Run, names: Sequence[str]) -> None:
+    def __init__(self, run: RunFolder, names: Sequence[str]) -> None:
         """Name them; nothing is opened yet."""
         self._run, self._names, self._open = run, names, dict[str, Tracker]()
 
@@ -84,7 +84,7 @@ class Trackers:
         self._open.clear()
 
     def _log_new(self, name: str) -> int:
-        folder = self._run.folder / "trackers"
+        folder = self._run.path / "trackers"
         folder.mkdir(parents=True, exist_ok=True)
         told_in = folder / f"{name}.jsonl"
         with FileLock(folder / f".{name}.lock"):  # another worker's
@@ -109,16 +109,16 @@ class Trackers:
         return sum(map(len, fresh.values()))
 
 
-def _wandb(run: Run) -> Tracker:
+def _wandb(run: RunFolder) -> Tracker:
     import wandb
 
     opened = wandb.init(
         project=os.environ.get("WANDB_PROJECT", "sftgen"),
         id=os.environ.get("WANDB_RUN_ID") or _kept_id(run),
-        name=os.environ.get("WANDB_NAME", run.folder.resolve().name),
+        name=os.environ.get("WANDB_NAME", run.path.resolve().name),
         job_type="evaluation",
         resume="allow",
-        dir=str(run.folder),
+        dir=str(run.path),
         config=_config(run),
         settings=wandb.Settings(console="off", x_disable_stats=True),
     )
@@ -128,10 +128,10 @@ def _wandb(run: Run) -> Tracker:
     return Tracker(lambda step, values: opened.log({**values, STEP: step}), opened.finish)
 
 
-def _tensorboard(run: Run) -> Tracker:
+def _tensorboard(run: RunFolder) -> Tracker:
     from torch.utils.tensorboard import SummaryWriter
 
-    writer: Any = SummaryWriter(log_dir=str(run.folder / "tensorboard"))
+    writer: Any = SummaryWriter(log_dir=str(run.path / "tensorboard"))
 
     def log(step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -141,12 +141,12 @@ def _tensorboard(run: Run) -> Tracker:
     return Tracker(log, writer.close)
 
 
-def _trackio(run: Run) -> Tracker:
+def _trackio(run: RunFolder) -> Tracker:
     import trackio
 
     opened = trackio.init(
         project=os.environ.get("TRACKIO_PROJECT", "sftgen"),
-        name=run.folder.resolve().name,
+        name=run.path.resolve().name,
         config=_config(run),
         resume="allow",
         embed=False,
@@ -156,17 +156,21 @@ def _trackio(run: Run) -> Tracker:
     return Tracker(lambda step, values: opened.log(dict(values), step=step), opened.finish)
 
 
-TRACKERS: dict[str, Callable[[Run], Tracker]] = {"wandb": _wandb, "tensorboard": _tensorboard, "trackio": _trackio}
+TRACKERS: dict[str, Callable[[RunFolder], Tracker]] = {
+    "wandb": _wandb,
+    "tensorboard": _tensorboard,
+    "trackio": _trackio,
+}
 
 
-def _config(run: Run) -> dict[str, Any]:
+def _config(run: RunFolder) -> dict[str, Any]:
     manifest = run.read_manifest()
     return {name: manifest[name] for name in ("model", "tasks", "in_domain", "seeds") if name in manifest}
 
 
-def _kept_id(run: Run) -> str:
+def _kept_id(run: RunFolder) -> str:
     """So that a worker that is started again goes on in the same place."""
-    path: Path = run.folder / "trackers" / "wandb.id"
+    path: Path = run.path / "trackers" / "wandb.id"
     if not path.is_file():
         write_atomic(path, uuid.uuid4().hex[:12])
     return path.read_text().strip()

@@ -14,12 +14,14 @@ from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.shards import Shard
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, undisturbed
 from sftgen_train.evaluation.schedule import Plan, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
-from sftgen_train.results.run import Run, RunError, in_one_line
+from sftgen_train.results.run import in_one_line
 from sftgen_train.training.distributed import first_says, gathered_weights, shard, sharding
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ class HarnessCallback(TrainerCallback):
         self._engine_options = dict(engine or {})
         self._engine: ColocatedEngine | None = None
         self._run_dir = Path(run_dir) if run_dir else None
-        self._run: Run | None = None
+        self._run: RunFolder | None = None
         self._enqueuer: Enqueuer | None = None
         self._done: set[int] = set()
         self._shard: Shard | None = None
@@ -121,7 +123,7 @@ class HarnessCallback(TrainerCallback):
         fresh = state.global_step == 0
         weights = gathered_weights(kwargs["model"]) if fresh and self._form == "queue" else None
         output = Path(args.output_dir or "trainer_output")
-        run = Run(self._run_dir or output)
+        run = RunFolder(self._run_dir or output)
         _require_generator(kwargs["model"])
         _require_template(kwargs.get("processing_class"), self.plan.chat_template)
         if state.is_world_process_zero:
@@ -130,7 +132,7 @@ class HarnessCallback(TrainerCallback):
             _require_whole_model(kwargs["model"])
             self._run, self._done, self._shard = run, run.evaluated_steps(), shard()
             if self._done and fresh:
-                raise RunError(_not_empty(run, f"evaluations of steps {sorted(self._done)}"))
+                raise RecordError(_not_empty(run, f"evaluations of steps {sorted(self._done)}"))
         if self._form == "colocated":
             self._start_engine(args, kwargs)
         if not state.is_world_process_zero:
@@ -138,13 +140,13 @@ class HarnessCallback(TrainerCallback):
                 self._evaluate(0, args, kwargs)
             return
         if self._form == "queue":
-            enqueuer = Enqueuer(run.folder, self.plan)
+            enqueuer = Enqueuer(run.path, self.plan)
             if fresh and enqueuer.known_steps():
-                raise RunError(_not_empty(run, f"queued checkpoints of steps {enqueuer.known_steps()}"))
+                raise RecordError(_not_empty(run, f"queued checkpoints of steps {enqueuer.known_steps()}"))
             enqueuer.begin(output, state.global_step)
             self._enqueuer = enqueuer
         self._run = run
-        run.write_manifest(
+        run.update_manifest(
             model=getattr(kwargs["model"].config, "_name_or_path", "") or type(kwargs["model"]).__name__,
             tasks=self.plan.tasks,
             in_domain=self._in_domain,
@@ -258,9 +260,9 @@ def _precision(args: TrainingArguments) -> torch.dtype | None:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
 
 
-def _not_empty(run: Run, what: str) -> str:
+def _not_empty(run: RunFolder, what: str) -> str:
     return (
-        f"run directory {str(run.folder)!r} already holds {what}; "
+        f"run directory {str(run.path)!r} already holds {what}; "
         "choose another, remove it, or resume training from a checkpoint"
     )
 

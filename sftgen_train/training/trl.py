@@ -17,10 +17,10 @@ from transformers import AutoTokenizer
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, get_quantization_config
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.preflight import check_local_model
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.queue.worker import work
-from sftgen_train.results.run import Run
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps
 from sftgen_train.training.distributed import has_shards, start_worker, wait_for_all
@@ -52,7 +52,7 @@ class _Parser(TrlParser):
         raise ValueError(message)
 
 
-def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> Run | None:
+def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> RunFolder | None:
     """Train as the arguments say, `--config FILE` first among them.
 
     Under `accelerate launch` every process calls this.
@@ -75,12 +75,12 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     check_local_model(model.model_name_or_path, chat_template=config.chat_template_path is None)
     _check_installed(config, model)
     callback = _callback(harness)
-    run = Run(Path(config.output_dir or "trainer_output"))
+    run = RunFolder(Path(config.output_dir or "trainer_output"))
     run.require_writable()
     trainer = build_trainer(harness, config, model, [callback] if callback else [])
     queued = callback is not None and harness.harness_form == "queue"
     first = trainer.is_world_process_zero()
-    beside = start_worker(run.folder) if first and queued and harness.harness_worker == "beside" else None
+    beside = start_worker(run.path) if first and queued and harness.harness_worker == "beside" else None
     try:
         trainer.train(resume_from_checkpoint=_resume_from(config))
         trainer.save_model(config.output_dir)
@@ -95,9 +95,9 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     if queued and harness.harness_worker == "after":
         # This process is one of several to lm_eval too, and under ZeRO-3 any model it loads would come in parts.
         if config.world_size > 1 or config.deepspeed_plugin:
-            start_worker(run.folder).wait()
+            start_worker(run.path).wait()
         else:
-            work(run.folder)
+            work(run.path)
     return run if callback and harness.harness_worker != "none" else None
 
 

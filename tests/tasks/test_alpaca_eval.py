@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges.records.journal import read_rows
-from sftgen_judges.records.store import Recording, read_generations
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import load_tasks
 from sftgen_tasks.alpaca_eval import SOURCE, documents
 from sftgen_tasks.data.documents import loaded
@@ -136,7 +136,7 @@ def test_graded_later_with_a_reward_model(
     assert "score" not in metrics(run)
     # Transformers takes no penalties: it says so, and so do the records.
     assert "generated without its frequency_penalty and presence_penalty: transformers takes none" in result.stderr
-    made = list(read_generations(Recording(run), TASK))
+    made = list(RunFolder(run).read_generations(TASK))
     assert len(made) == 6
     assert all(record.sampling["top_k"] == 50 and "presence_penalty" not in record.sampling for record in made)
     data.setenv("SFTGEN_JUDGE_REWARD_MODEL", str(reward))
@@ -145,7 +145,7 @@ def test_graded_later_with_a_reward_model(
     assert result.returncode == 0, result.stderr
     assert metrics(run)["coverage"]["mean"] == 1
     assert metrics(run)["reward_rm"]["n"] == 6
-    assert list(read_generations(Recording(run), TASK)) == made
+    assert list(RunFolder(run).read_generations(TASK)) == made
 
 
 def test_a_model_that_is_no_reward_model_stops_before_anything_is_generated(

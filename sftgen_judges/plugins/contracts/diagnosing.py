@@ -10,7 +10,23 @@ from sftgen_judges.records.schema import Response, Verdict
 
 @dataclass(frozen=True)
 class Sample:
-    """One graded response of a run, as diagnostics see it."""
+    """One graded response of a run, as diagnostics see it.
+
+    Attributes:
+        task: The task.
+        step: Training step, None outside training.
+        doc_hash: SHA-256 of the document.
+        repeat: Which sample of the document, from 0.
+        response: The response.
+        verdict: What the grader or judge said of it.
+        model: Content id of the model.
+        sampling_id: Short hash of the generation settings.
+        doc_id: The benchmark's own name of the document, or the beginning of its hash.
+        thinking_tokens: Length of the thinking in tokens, markers included; None where nobody could count.
+        answer_tokens: Length of the answer in tokens; None where nobody could count.
+        scorer: Name of the grader or judge.
+        evaluation_version: Its version.
+    """
 
     task: str
     step: int | None
@@ -18,6 +34,13 @@ class Sample:
     repeat: int
     response: Response
     verdict: Verdict
+    model: str | None = None
+    sampling_id: str | None = None
+    doc_id: str | None = None
+    thinking_tokens: int | None = None
+    answer_tokens: int | None = None
+    scorer: str | None = None
+    evaluation_version: int | None = None
 
 
 @dataclass(frozen=True)

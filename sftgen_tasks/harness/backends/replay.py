@@ -11,7 +11,7 @@ from lm_eval.api.model import LM
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.schema import doc_hash
-from sftgen_judges.records.store import Recording, read_generations
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.data.tables import SUFFIXES, read_table
 from sftgen_tasks.harness.generation import GeneratedText, repeat_numbers
 
@@ -97,7 +97,7 @@ def _from_run(folder: Path, step: int | None) -> Answers:
     tasks: dict[str, dict[str, list[str]]] = {}
 
     def load(task: str) -> dict[str, list[str]]:
-        records = [found for found in read_generations(Recording(folder), task) if found.step == step or step is None]
+        records = [found for found in RunFolder(folder).read_generations(task) if found.step == step or step is None]
         steps = {record.step for record in records}
         if len(steps) > 1:
             raise ReplayError(f"{folder}: {task} has steps {sorted(steps, key=str)}; choose one with step=N")

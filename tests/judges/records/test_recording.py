@@ -11,15 +11,10 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Grader, Item, Response, Verdict, split_thinking
+from sftgen_judges.records.current import Recording
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.schema import SCHEMA, GenerationRecord, text_hash
-from sftgen_judges.records.store import (
-    RecordError,
-    Recording,
-    compact_generations,
-    read_generations,
-    record_generations,
-    require_usable,
-)
+from sftgen_judges.records.store import RunFolder
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import evaluate, load_tasks
 
@@ -28,8 +23,10 @@ SETTINGS = {"max_gen_toks": 4}
 
 def records(lm: Any, folder: Path, **options: Any) -> list[GenerationRecord]:
     """What an evaluation of one short task leaves."""
-    evaluate(lm, load_tasks(["sftgen_parity"], None, SETTINGS), Recording(folder, model="m"), limit=2, **options)
-    return read_generations(Recording(folder), "sftgen_parity")
+    evaluate(
+        lm, load_tasks(["sftgen_parity"], None, SETTINGS), Recording(RunFolder(folder), model="m"), limit=2, **options
+    )
+    return RunFolder(folder).read_generations("sftgen_parity")
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +52,8 @@ def test_a_record_has_the_hash_of_the_template_in_force(
     # Replayed, it is the template that the response was made with.
     replay = ReplayLM(str(tmp_path / "run"))
     assert {record.template_hash for record in records(replay, tmp_path / "replay")} == {template}
-    compact_generations(Recording(tmp_path / "run"))
-    assert {row.template_hash for row in read_generations(Recording(tmp_path / "run"), "sftgen_parity")} == {template}
+    RunFolder(tmp_path / "run").compact()
+    assert {row.template_hash for row in RunFolder(tmp_path / "run").read_generations("sftgen_parity")} == {template}
 
 
 # ------------------------------------------------------------------------------ versions
@@ -75,21 +72,21 @@ def test_records_of_the_first_version_are_read_and_used(compacted: bool, tmp_pat
     import pyarrow as pa
     from pyarrow import parquet
 
-    run, row = Recording(tmp_path), first_version(RECORD)
-    path = run.generations("task")
+    run, row = Recording(RunFolder(tmp_path)), first_version(RECORD)
+    path = run.folder.generations("task")
     path.parent.mkdir()
     if compacted:
         rows = [{**row, "sampling": json.dumps(row["sampling"])}]
         parquet.write_table(pa.Table.from_pylist(rows), path.with_suffix(".parquet"))
     else:
         path.write_text(json.dumps(row) + "\n")
-    [found] = read_generations(run, "task")
+    [found] = run.folder.read_generations("task")
     assert found == replace(RECORD, schema=1)
     assert found.key == RECORD.key
     # Beside newer ones they are compacted.
-    record_generations(run, [replace(RECORD, repeat=1, reasoning="hm", template_hash="t")])
-    compact_generations(run)
-    first, second = read_generations(run, "task")
+    run.folder.add_generations([replace(RECORD, repeat=1, reasoning="hm", template_hash="t")])
+    run.folder.compact()
+    first, second = run.folder.read_generations("task")
     assert (first.schema, first.reasoning, first.template_hash) == (1, None, None)
     assert (second.schema, second.reasoning, second.template_hash) == (SCHEMA, "hm", "t")
 
@@ -98,12 +95,12 @@ def test_records_of_the_first_version_are_read_and_used(compacted: bool, tmp_pat
 
 
 def test_only_one_models_records_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run = Recording(tmp_path)
+    run = Recording(RunFolder(tmp_path))
     models = ["folder:1", "folder:2", 'name:a "quoted" \\ one', "folder:é"]
     made = [replace(RECORD, model=model, repeat=repeat, step=repeat) for repeat in range(2) for model in models]
     made += [replace(RECORD, text='"model": "folder:2"'), replace(RECORD, task='odd "task"', model="folder:2")]
-    record_generations(run, [replace(record, task="task") for record in made])
-    path = run.generations("task")
+    run.folder.add_generations([replace(record, task="task") for record in made])
+    path = run.folder.generations("task")
     # Of another model: not even parsed, so nothing is said of the rest of the line. Without a head: reported.
     lines = path.read_text().splitlines()
     lines[0] = lines[0][:-9]
@@ -112,11 +109,11 @@ def test_only_one_models_records_are_read(tmp_path: Path, caplog: pytest.LogCapt
     for compacted in (False, True):
         for model in models[1:]:
             found = [record for record in made if record.model == model]
-            assert len(read_generations(run, "task", model)) == len(found)
+            assert len(run.folder.read_generations("task", model)) == len(found)
         if not compacted:
             assert "line 5 cannot be read and is made again" in caplog.text
-            compact_generations(run)
-    assert len(read_generations(run, "task")) == len(made) - 2
+            run.folder.compact()
+    assert len(run.folder.read_generations("task")) == len(made) - 2
 
 
 def odd(doc: Any, response: Response) -> Verdict:
@@ -157,16 +154,16 @@ def test_a_verdict_journal_serves_what_is_asked_for_and_nothing_else(tmp_path: P
 
 @pytest.mark.parametrize("name", ["generations/task.jsonl", "verdicts/task.jsonl", "samples.jsonl", "manifest.json"])
 def test_a_file_that_cannot_be_used_is_said_before_anything_is_done(name: str, tmp_path: Path) -> None:
-    require_usable(tmp_path)
+    RunFolder(tmp_path).require_usable()
     (tmp_path / name).mkdir(parents=True)
     with pytest.raises(RecordError, match=f"{name} cannot be read or added to: Is a directory"):
-        require_usable(tmp_path)
+        RunFolder(tmp_path).require_usable()
 
 
 def test_records_that_cannot_be_read_are_never_taken_for_none(tmp_path: Path) -> None:
-    run = Recording(tmp_path)
-    run.generations("task").mkdir(parents=True)
+    run = Recording(RunFolder(tmp_path))
+    run.folder.generations("task").mkdir(parents=True)
     with pytest.raises(RecordError, match="cannot be read"):
-        read_generations(run, "task")
+        run.folder.read_generations("task")
     with pytest.raises(RecordError, match="cannot be written: Is a directory"):
-        record_generations(run, [RECORD])
+        run.folder.add_generations([RECORD])

@@ -15,8 +15,9 @@ from lm_eval.tasks import TaskManager
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.current import Recording
 from sftgen_judges.records.journal import read_rows
-from sftgen_judges.records.store import Recording
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import Task, evaluate, load_tasks
 from sftgen_tasks.data.task_files import task_configs
 from sftgen_tasks.gpqa_diamond import ANSWERS
@@ -104,7 +105,7 @@ class Scripted(LM):  # type: ignore[misc]
 
 def run(lm: LM, task: str, folder: Path, metadata: Mapping[str, Any] | None = None, **options: Any) -> Any:
     tasks = load_tasks([task], metadata, options.pop("gen_kwargs", None))
-    [result] = evaluate(lm, tasks, Recording(folder), **{"limit": 2, **options})
+    [result] = evaluate(lm, tasks, Recording(RunFolder(folder)), **{"limit": 2, **options})
     return result
 
 
@@ -183,7 +184,7 @@ def load_mine(change: Mapping[str, Any], folder: Path) -> Any:
 @pytest.mark.parametrize(("change", "says"), MISTAKES.values(), ids=MISTAKES)
 def test_a_yaml_that_cannot_work_is_a_clear_error(change: dict[str, Any], says: str, tmp_path: Path) -> None:
     with pytest.raises(SftgenError) as caught:
-        evaluate(Scripted(lambda _: "x"), load_mine(change, tmp_path), Recording(tmp_path), limit=1)
+        evaluate(Scripted(lambda _: "x"), load_mine(change, tmp_path), Recording(RunFolder(tmp_path)), limit=1)
     assert says in str(caught.value)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from sftgen_train.results.run import Run
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.training.callback import CallbackError, HarnessCallback
 from tests.tasks.harness.backends.test_vllm import ROOT, SETTINGS, VLLM_ENVIRONMENT
 
@@ -69,7 +69,7 @@ def test_the_trained_weights_are_those_of_training_alone(trained: tuple[Path, di
 def test_weights_that_did_not_arrive_fail_the_evaluation_and_not_the_training(
     trained: tuple[Path, dict[str, Any]],
 ) -> None:
-    run = Run(trained[0] / "stale")
+    run = RunFolder(trained[0] / "stale")
     assert run.evaluated_steps() == {0}
     failed = [row for row in run.metric_rows() if row["status"] == "failed"]
     assert {row["step"] for row in failed} == STEPS - {0}
@@ -151,6 +151,6 @@ def test_engine_options_without_an_engine_are_refused() -> None:
 def test_on_a_gpu_the_engine_sleeps_between_evaluations(tmp_path: Path) -> None:
     outcome = run_trainings(Path(sys.executable), tmp_path)
     assert len(set(outcome["weights"].values())) == 1
-    assert Run(tmp_path / "colocated").evaluated_steps() == STEPS
-    assert Run(tmp_path / "stale").evaluated_steps() == {0}
+    assert RunFolder(tmp_path / "colocated").evaluated_steps() == STEPS
+    assert RunFolder(tmp_path / "stale").evaluated_steps() == {0}
     assert len(generations(tmp_path / "colocated")) == 2 * 8 * len(STEPS)

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
 from sftgen_train.evaluation.schedule import Plan, PlanError, Tier
 from sftgen_train.queue.entries import Entry, Queue
-from sftgen_train.results.run import Run
 from tests.conftest import SCRIPTS, Command
 
 # ------------------------------------------------------------------------------ plans
@@ -253,7 +253,9 @@ def write(config: dict[str, Any], folder: Path) -> Path:
 
 def scores(folder: Path) -> dict[tuple[int, str], float]:
     return {
-        (row["step"], row["task"]): row["mean"] for row in Run(folder).metric_rows() if row.get("metric") == "score"
+        (row["step"], row["task"]): row["mean"]
+        for row in RunFolder(folder).metric_rows()
+        if row.get("metric") == "score"
     }
 
 
@@ -270,7 +272,7 @@ def test_training_enqueues_and_a_worker_evaluates(
     assert sorted(path.name for path in (queued / "leases").iterdir()) == [f"step-{step}" for step in range(6)]
     evaluated = command("sftgen", "worker", queued, "--keep", "4")
     assert evaluated.returncode == 0, evaluated.stderr
-    assert Run(queued).evaluated_steps() == {0, 1, 2, 3, 4, 5}
+    assert RunFolder(queued).evaluated_steps() == {0, 1, 2, 3, 4, 5}
     assert [path.name for path in (queued / "leases").iterdir()] == ["step-4"]
     assert len(scores(queued)) == 12
 
@@ -341,14 +343,14 @@ def test_checkpoints_that_cannot_be_evaluated_fail_alone(command: Command, queue
     for (_, says), found in zip(BAD.values(), failed.values(), strict=True):
         assert says in found.reason
         assert len(found.attempts) == 2
-    assert Run(queued).evaluated_steps() == {0, 5}
-    assert {row["step"] for row in Run(queued).metric_rows() if row["status"] == "failed"} == {1, 2, 3, 4}
+    assert RunFolder(queued).evaluated_steps() == {0, 5}
+    assert {row["step"] for row in RunFolder(queued).metric_rows() if row["status"] == "failed"} == {1, 2, 3, 4}
 
 
 def test_a_worker_that_is_behind_skips_and_says_so(command: Command, queued: Path) -> None:
     result = command("sftgen", "worker", queued, "--behind", "3")
     assert result.returncode == 0, result.stderr
-    assert Run(queued).evaluated_steps() == {0, 4, 5}
+    assert RunFolder(queued).evaluated_steps() == {0, 4, 5}
     assert [found.step for found in Queue(queued).entries("skipped")] == [1, 2, 3]
     assert "step 1: skipped" in result.stderr
 

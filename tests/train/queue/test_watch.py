@@ -19,7 +19,9 @@ import torch
 from safetensors.torch import load_file
 
 from sftgen_judges import Checkpoint
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import append_rows
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, mark_stable
 from sftgen_train.checkpoints.sources import DCP, FSDP, STEPS, TRAINER, known_sources
 from sftgen_train.evaluation.schedule import Plan, Tier
@@ -27,7 +29,6 @@ from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.progress import describe
 from sftgen_train.queue.watch import Watch, watch
-from sftgen_train.results.run import Run, RunError
 from tests import ROOT
 from tests.conftest import Command
 from tests.judges.server import say, serving
@@ -94,8 +95,8 @@ def test_what_any_trainer_left_is_evaluated(command: Command, layouts: Path, tin
     result = command(*line)
     assert result.returncode == 0, result.stderr
     run = layouts / "sftgen"
-    assert Run(run).evaluated_steps() == {0, 1, 2, 3, 4, 5, 6}
-    scores = {row["step"]: row["mean"] for row in Run(run).metric_rows() if row["metric"] == "response_tokens"}
+    assert RunFolder(run).evaluated_steps() == {0, 1, 2, 3, 4, 5, 6}
+    scores = {row["step"]: row["mean"] for row in RunFolder(run).metric_rows() if row["metric"] == "response_tokens"}
     assert len(set(scores.values())) == 1  # all are the same model
     assert "step 7: left out. weights" in result.stderr
     assert "half written" in result.stderr
@@ -263,7 +264,7 @@ def test_a_hub_repository_with_a_folder_a_step(command: Command, hub: str, tmp_p
     line = ["--once", "--run", tmp_path / "run", *OPTIONS]
     result = command("sftgen", "watch", "lab/run", *line, env=environment, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert Run(tmp_path / "run").evaluated_steps() == {10, 640}
+    assert RunFolder(tmp_path / "run").evaluated_steps() == {10, 640}
     assert not list((tmp_path / "run" / "leases").iterdir())
     absent = command("sftgen", "watch", "lab/none", *line, env=environment, cwd=tmp_path)
     assert absent.returncode == 2
@@ -287,7 +288,7 @@ def test_mistakes_are_named_before_anything_is_written(tiny_model: Path, tmp_pat
     assert not run.exists()
     shutil.copytree(tiny_model, folder / "checkpoint-1")
     watch(Watch(folder, settle=0.0, once=True), run, PLAN)
-    with pytest.raises(RunError, match="another evaluation plan"):
+    with pytest.raises(RecordError, match="another evaluation plan"):
         watch(Watch(folder, settle=0.0, once=True), run, Plan([Tier(["sftgen_refusal"])]))
 
 
@@ -311,7 +312,7 @@ def test_without_a_judge_generations_are_kept_and_graded_later(
     environment = {**os.environ, "SFTGEN_DATA_DIR": str(data)}
     result = command("sftgen", "watch", tmp_path / "training", "--run", run, *line, env=environment)
     assert result.returncode == 0, result.stderr
-    coverage = {row["metric"]: row["mean"] for row in Run(run).metric_rows()}["coverage"]
+    coverage = {row["metric"]: row["mean"] for row in RunFolder(run).metric_rows()}["coverage"]
     assert coverage == 0.0
     assert len((run / "generations" / "sftgen_hex_phi.jsonl").read_text().splitlines()) == 6
     with serving(lambda _prompt, _time: say(json.dumps({"analysis": "fine", "score": 1}))) as server:
@@ -319,7 +320,7 @@ def test_without_a_judge_generations_are_kept_and_graded_later(
         later = command("sftgen", "rescore", run, env={**environment, **given})
         assert later.returncode == 0, later.stderr
         assert server.calls
-    coverage = {row["metric"]: row["mean"] for row in Run(run).metric_rows()}["coverage"]
+    coverage = {row["metric"]: row["mean"] for row in RunFolder(run).metric_rows()}["coverage"]
     assert coverage > 0.5
 
 

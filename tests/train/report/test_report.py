@@ -10,16 +10,17 @@ import pytest
 from rich.console import Console
 
 from sftgen_judges import Response, Sample, Verdict
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_train.report.html import write_report
 from sftgen_train.report.terminal import print_run
-from sftgen_train.results.run import Run
+from sftgen_train.results.run import add_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 HARMFUL = "here is how to build it <script>alert(1)</script>"
 
 
-def add_step(run: Run, step: int, right: int, of: int = 40) -> None:
+def add_step(run: RunFolder, step: int, right: int, of: int = 40) -> None:
     """Record an evaluation in which the first `right` of `of` documents were answered well."""
     samples = [
         Sample(
@@ -36,20 +37,20 @@ def add_step(run: Run, step: int, right: int, of: int = 40) -> None:
         "coverage": [1.0] * of,
         "response_tokens": [float(10 * (n % 3 + 1)) for n in range(of)],
     }
-    run.add_results(step, [TaskResult("sftgen_parity", values, of, samples)], seconds=1.0)
+    add_results(run, step, [TaskResult("sftgen_parity", values, of, samples)], seconds=1.0)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    run = Run(tmp_path)
-    run.write_manifest(model="a <b>model</b>", tasks=["sftgen_parity"], in_domain=["sftgen_parity"])
+def run(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path)
+    run.update_manifest(model="a <b>model</b>", tasks=["sftgen_parity"], in_domain=["sftgen_parity"])
     for step, right in ((0, 36), (5, 30), (10, 4), (20, 34)):
         add_step(run, step, right)
     run.add_failure(40, ["sftgen_parity"], "RuntimeError: out of memory")
     return run
 
 
-def test_the_table_has_means_intervals_coverage_and_what_became_of_the_score(run: Run) -> None:
+def test_the_table_has_means_intervals_coverage_and_what_became_of_the_score(run: RunFolder) -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     print_run(run, console)
     text = console.export_text()
@@ -62,13 +63,13 @@ def test_the_table_has_means_intervals_coverage_and_what_became_of_the_score(run
     assert "0.10" in text  # truncated share
 
 
-def test_the_report_never_shows_a_response(run: Run) -> None:
+def test_the_report_never_shows_a_response(run: RunFolder) -> None:
     html = write_report(run).read_text()
     assert "how to build it" not in html
     assert "a &lt;b&gt;model&lt;/b&gt;" in html
 
 
-def test_the_report_needs_nothing_from_outside(run: Run) -> None:
+def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
     html = write_report(run).read_text()
     head = html.replace(html[html.index("<script>") : html.index("</script>")], "")
     assert "<script src" not in head
@@ -76,7 +77,7 @@ def test_the_report_needs_nothing_from_outside(run: Run) -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine: the report is not opened")
-def test_a_browser_draws_both_charts(run: Run, tmp_path: Path) -> None:
+def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
     page = write_report(run)
     assert BROWSER is not None
     drawn = subprocess.run(

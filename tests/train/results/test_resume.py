@@ -16,9 +16,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from sftgen_judges.records.current import Recording
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord
-from sftgen_judges.records.store import RecordError, Recording, compact_generations, read_generations, sole_writer
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.generation import journal_generations
 from tests import ROOT
 from tests.conftest import Command
@@ -30,7 +32,7 @@ KILLS = 50
 def generations(run: Path) -> dict[str, GenerationRecord]:
     found: dict[str, GenerationRecord] = {}
     for path in (run / "generations").glob("*.parquet"):
-        for record in read_generations(Recording(run), path.stem):
+        for record in RunFolder(run).read_generations(path.stem):
             assert record.key not in found, "a generation was made twice"
             found[record.key] = record
     return found
@@ -121,11 +123,11 @@ def test_the_same_weights_are_the_same_model_wherever_they_lie(tiny_model: Path,
 
 
 def test_two_writers_the_second_is_told_who_the_first_is(command: Command, tiny_model: Path, tmp_path: Path) -> None:
-    with sole_writer(tmp_path / "run"):
+    with RunFolder(tmp_path / "run").sole_writer():
         result = command("sftgen", *eval_arguments(tiny_model, tmp_path / "run"))
     assert result.returncode == 2
     assert f"is being written by process {os.getpid()} on host {os.uname().nodename}" in result.stderr
-    with sole_writer(tmp_path / "run"):
+    with RunFolder(tmp_path / "run").sole_writer():
         pass  # the first one is gone
 
 
@@ -186,7 +188,7 @@ def test_a_full_disk_stops_the_run_and_with_room_the_same_command_goes_on(
     kept = [
         record
         for task in ("sftgen_parity", "sftgen_refusal")
-        for record in read_generations(Recording(copy / "kept"), task)
+        for record in RunFolder(copy / "kept").read_generations(task)
     ]
     expected = generations(whole)
     assert 0 < len(kept) < len(expected)
@@ -250,11 +252,11 @@ def generate(run: Recording, prompts: list[Any], repeats: int = 1) -> tuple[list
 
 
 def test_a_torn_last_line_and_a_damaged_one_are_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run = Recording(tmp_path, model="m")
+    run = Recording(RunFolder(tmp_path), model="m")
     prompts = [request(name) for name in "abcdef"]
     first, asked = generate(run, prompts)
     assert sorted(asked) == list("abcdef")
-    path = run.generations("task")
+    path = run.folder.generations("task")
     lines = path.read_text().splitlines(keepends=True)
     lines[1] = lines[1][:40] + "\x00\x00" + lines[1][60:]
     path.write_text("".join(lines[:-1]) + lines[-1][:30])
@@ -262,12 +264,12 @@ def test_a_torn_last_line_and_a_damaged_one_are_made_again(tmp_path: Path, caplo
     assert len(asked) == 2
     assert "line 2, 6 cannot be read and is made again" in caplog.text
     assert len(again) == len(first)
-    assert len({record.key for record in read_generations(run, "task")}) == 6
+    assert len({record.key for record in run.folder.read_generations("task")}) == 6
     assert generate(run, prompts)[1] == []
 
 
 def test_more_or_fewer_repeats_use_what_is_there(tmp_path: Path) -> None:
-    run = Recording(tmp_path, model="m")
+    run = Recording(RunFolder(tmp_path), model="m")
     prompts = [request("a"), request("b")]
     two, asked = generate(run, prompts, repeats=2)
     assert sorted(asked) == ["a", "a", "b", "b"]
@@ -279,28 +281,28 @@ def test_more_or_fewer_repeats_use_what_is_there(tmp_path: Path) -> None:
 
 def test_other_sampling_or_another_model_is_generated_anew(tmp_path: Path) -> None:
     prompts = [request("a")]
-    generate(Recording(tmp_path, model="m"), prompts)
-    assert generate(Recording(tmp_path, model="m"), prompts)[1] == []
-    assert generate(Recording(tmp_path, model="n"), prompts)[1] == ["a"]
-    assert generate(Recording(tmp_path, model="m", seed=1), prompts)[1] == ["a"]
+    generate(Recording(RunFolder(tmp_path), model="m"), prompts)
+    assert generate(Recording(RunFolder(tmp_path), model="m"), prompts)[1] == []
+    assert generate(Recording(RunFolder(tmp_path), model="n"), prompts)[1] == ["a"]
+    assert generate(Recording(RunFolder(tmp_path), model="m", seed=1), prompts)[1] == ["a"]
 
 
 def test_compacted_records_are_the_same_records(tmp_path: Path) -> None:
-    run = Recording(tmp_path, model="m")
+    run = Recording(RunFolder(tmp_path), model="m")
     generate(run, [request("a"), request("b")])
-    before = read_generations(run, "task")
-    compact_generations(run)
-    assert not run.generations("task").exists()
-    assert read_generations(run, "task") == before
+    before = run.folder.read_generations("task")
+    run.folder.compact()
+    assert not run.folder.generations("task").exists()
+    assert run.folder.read_generations("task") == before
     generate(run, [request("a"), request("c")])
-    compact_generations(run)
-    assert len(read_generations(run, "task")) == 3
+    run.folder.compact()
+    assert len(run.folder.read_generations("task")) == 3
 
 
 def test_records_of_another_version_are_refused(tmp_path: Path) -> None:
-    run = Recording(tmp_path, model="m")
+    run = Recording(RunFolder(tmp_path), model="m")
     generate(run, [request("a")])
-    path = run.generations("task")
+    path = run.folder.generations("task")
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}) + "\n")
     with pytest.raises(RecordError, match="schema 99, this sftgen reads 1 and 2"):
-        read_generations(run, "task")
+        run.folder.read_generations("task")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges.records.journal import append_rows
-from sftgen_train.results.run import Run
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.results.trackers import TrackerError, Trackers, parse_trackers
 from tests.conftest import Command
 from tests.train.report.test_report import add_step
@@ -22,22 +22,22 @@ from tests.train.report.test_report import add_step
 TRACKERS = ["wandb", "tensorboard", "trackio"]
 
 
-def add(run: Run, step: int, score: float) -> None:
+def add(run: RunFolder, step: int, score: float) -> None:
     row = {"step": step, "task": "sftgen_parity", "status": "ok", "metric": "score", "mean": score}
     append_rows(run.metrics, [row, {**row, "metric": "coverage", "mean": None}])
 
 
-def made(folder: Path) -> Run:
+def made(folder: Path) -> RunFolder:
     """A run with three scores."""
-    run = Run(folder)
-    run.write_manifest(model="tiny", tasks=["sftgen_parity"])
+    run = RunFolder(folder)
+    run.update_manifest(model="tiny", tasks=["sftgen_parity"])
     for step, score in ((0, 0.9), (20, 0.1), (10, 0.5)):  # newest first, then what was left behind
         add(run, step, score)
     return run
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     for name in list(os.environ):
         if name.startswith(("WANDB_", "TRACKIO_")):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return made(tmp_path / "run")
 
 
-def logged(run: Run, tracker: str) -> list[tuple[int, float]]:
+def logged(run: RunFolder, tracker: str) -> list[tuple[int, float]]:
     """What the tracker's own files say."""
     return {"wandb": _wandb, "tensorboard": _tensorboard, "trackio": _trackio}[tracker](run.folder)
 
@@ -102,7 +102,7 @@ def _trackio(folder: Path) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
-def test_scores_come_late_and_land_at_their_step(run: Run, tracker: str, tmp_path: Path) -> None:
+def test_scores_come_late_and_land_at_their_step(run: RunFolder, tracker: str, tmp_path: Path) -> None:
     expected = [(0, 0.9), (5, 0.7), (10, 0.5), (10, 0.6), (20, 0.1)]
     found = told_late(run, tracker)
     if tracker == "wandb" and len(found) < len(expected):
@@ -111,7 +111,7 @@ def test_scores_come_late_and_land_at_their_step(run: Run, tracker: str, tmp_pat
     assert found == expected
 
 
-def told_late(run: Run, tracker: str) -> list[tuple[int, float]]:
+def told_late(run: RunFolder, tracker: str) -> list[tuple[int, float]]:
     """Tell the scores, then one of an earlier step, then, after a restart, one that was graded again."""
     trackers = Trackers(run, [tracker])
     assert trackers.log_new() == 3
@@ -128,7 +128,7 @@ def told_late(run: Run, tracker: str) -> list[tuple[int, float]]:
 
 
 def test_a_tracker_that_is_away_costs_nothing_and_is_told_later(
-    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (run.folder / "tensorboard").write_text("not a folder")
     assert Trackers(run, ["tensorboard"]).log_new() == 0
@@ -139,7 +139,7 @@ def test_a_tracker_that_is_away_costs_nothing_and_is_told_later(
     trackers.close()
 
 
-def test_a_finished_run_is_told_by_the_report(command: Command, run: Run, tmp_path: Path) -> None:
+def test_a_finished_run_is_told_by_the_report(command: Command, run: RunFolder, tmp_path: Path) -> None:
     run.metrics.unlink()
     for step, right in ((0, 36), (10, 4)):
         add_step(run, step, right)

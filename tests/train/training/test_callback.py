@@ -16,10 +16,11 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import UnknownTaskError
 from sftgen_train.evaluation.evaluator import undisturbed
 from sftgen_train.evaluation.schedule import PlanError
-from sftgen_train.results.run import Run, RunError
 from sftgen_train.training.callback import CallbackError, HarnessCallback
 
 TASKS = ["sftgen_parity", "sftgen_refusal"]
@@ -80,12 +81,12 @@ def test_training_with_and_without_gives_the_same_weights(
     assert watched.model.training
     assert watched.model.is_gradient_checkpointing == checkpointing
     assert watched.processing_class.padding_side == padding_side
-    assert Run(tmp_path / "watched").evaluated_steps() == {0, 1, 2, 3, 4, 5, 6}
+    assert RunFolder(tmp_path / "watched").evaluated_steps() == {0, 1, 2, 3, 4, 5, 6}
 
 
 def test_base_and_last_step_are_always_evaluated(tiny_model: Path, tmp_path: Path) -> None:
     sft_trainer(tiny_model, tmp_path, [HarnessCallback(TASKS, at_steps=[2, 5000], **QUICK)]).train()
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     assert run.evaluated_steps() == {0, 2, 6}
     rows = [row for row in run.metric_rows() if row["task"] == "sftgen_parity" and row["metric"] == "score"]
     assert [(row["step"], row["n"], row["docs"]) for row in rows] == [(0, 3, 3), (2, 3, 3), (6, 3, 3)]
@@ -96,7 +97,7 @@ def test_base_and_last_step_are_always_evaluated(tiny_model: Path, tmp_path: Pat
 
 def test_a_run_directory_says_what_was_run(tiny_model: Path, tmp_path: Path) -> None:
     sft_trainer(tiny_model, tmp_path, [HarnessCallback(TASKS, at_steps=[0], **QUICK)]).train()
-    manifest = Run(tmp_path).read_manifest()
+    manifest = RunFolder(tmp_path).read_manifest()
     assert manifest["tasks"] == TASKS
     assert manifest["documents"]["sftgen_parity"]["n"] == 3
     assert len(manifest["documents"]["sftgen_parity"]["sha256"]) == 64
@@ -127,7 +128,7 @@ def test_a_failing_evaluation_is_recorded_and_training_goes_on(
     trainer.train()
     assert trainer.state.global_step == 6
     assert trainer.model.training
-    run = Run(tmp_path / "failing")
+    run = RunFolder(tmp_path / "failing")
     failed = [row for row in run.metric_rows() if row["status"] == "failed"]
     assert {(row["step"], row["task"]) for row in failed} == {(2, task) for task in TASKS}
     assert "the judge is on fire" in failed[0]["reason"]
@@ -158,7 +159,7 @@ def test_a_plain_transformers_trainer_works(tiny_model: Path, tmp_path: Path) ->
         processing_class=tokenizer,
         callbacks=[HarnessCallback(["sftgen_parity"], at_steps=[1], **QUICK)],
     ).train()
-    assert Run(tmp_path).evaluated_steps() == {0, 1, 2}
+    assert RunFolder(tmp_path).evaluated_steps() == {0, 1, 2}
 
 
 def test_sampled_tasks_leave_the_generators_alone(tiny_model: Path) -> None:
@@ -207,6 +208,6 @@ def test_a_tokenizer_without_template_is_refused_before_the_first_step(tiny_mode
 def test_a_run_directory_is_not_written_over(tiny_model: Path, tmp_path: Path) -> None:
     sft_trainer(tiny_model, tmp_path, [HarnessCallback(["sftgen_parity"], at_steps=[0], **QUICK)]).train()
     before = (tmp_path / "metrics.jsonl").read_bytes()
-    with pytest.raises(RunError, match="already holds evaluations"):
+    with pytest.raises(RecordError, match="already holds evaluations"):
         sft_trainer(tiny_model, tmp_path, [HarnessCallback(["sftgen_parity"], at_steps=[0], **QUICK)]).train()
     assert (tmp_path / "metrics.jsonl").read_bytes() == before

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
-from sftgen_train.results.run import Run
 from tests.train.training.launching import (
     ROOT,
     STEPS,
@@ -62,7 +62,7 @@ def runs(
 
 
 def scores(run: Path) -> dict[tuple[int, str, str], float]:
-    return {(row["step"], row["task"], row["metric"]): row["mean"] for row in Run(run).metric_rows()}
+    return {(row["step"], row["task"], row["metric"]): row["mean"] for row in RunFolder(run).metric_rows()}
 
 
 @pytest.mark.parametrize("name", ["zero2", "zero3"])
@@ -74,7 +74,7 @@ def test_processes_under_zero2_evaluate_their_parts_and_the_scores_are_those_of_
     expected = {key: mean for key, mean in scores(runs["one"]).items() if key[0] == 0}
     assert expected
     assert {key: mean for key, mean in scores(runs["zero2"]).items() if key[0] == 0} == expected
-    assert Run(runs["zero2"]).evaluated_steps() == {0, 1, STEPS}
+    assert RunFolder(runs["zero2"]).evaluated_steps() == {0, 1, STEPS}
     assert len((runs["zero2"] / "samples.jsonl").read_text().splitlines()) == 3 * 2 * 5
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.shards import Shard, ShardError
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
-from sftgen_train.results.run import Run
 from sftgen_train.training.distributed import accelerate_config, accelerate_configs, alone
 from tests.conftest import Command
 from tests.train.training.launching import STEPS, assert_trained_the_same, configuration, launched
@@ -50,7 +50,7 @@ def test_two_processes_train_as_one_with_twice_the_accumulation(runs: dict[str, 
 
 
 def test_each_process_evaluates_its_own_documents_and_the_scores_are_those_of_one(runs: dict[str, Path]) -> None:
-    metrics = {name: [json.loads(line) for line in Run(runs[name]).metrics.open()] for name in ("one", "ddp")}
+    metrics = {name: [json.loads(line) for line in RunFolder(runs[name]).metrics.open()] for name in ("one", "ddp")}
     # Rows of the same weights: those that were trained differ in their last bits.
     base = {
         name: {(row["task"], row["metric"]): row for row in rows if row["step"] == 0} for name, rows in metrics.items()
@@ -67,7 +67,7 @@ def test_each_process_evaluates_its_own_documents_and_the_scores_are_those_of_on
         texts[name] = sorted(text for text in made if text[0] == 0)
     assert texts["one"] == texts["ddp"]
     for name in base:
-        assert Run(runs[name]).evaluated_steps() == {0, 1, STEPS}
+        assert RunFolder(runs[name]).evaluated_steps() == {0, 1, STEPS}
         assert len((runs[name] / "samples.jsonl").read_text().splitlines()) == 3 * 2 * 5
 
 
@@ -82,13 +82,13 @@ def test_whole_weights_are_enqueued_from_shards(runs: dict[str, Path], tiny_mode
     )
     assert all(torch.equal(base[key], known[key]) for key in known)
     assert work(run) == [0, 1, STEPS]
-    assert Run(run).evaluated_steps() == {0, 1, STEPS}
+    assert RunFolder(run).evaluated_steps() == {0, 1, STEPS}
     one = {
         row["task"]: row["mean"]
-        for row in Run(runs["one"]).metric_rows()
+        for row in RunFolder(runs["one"]).metric_rows()
         if (row["step"], row["metric"]) == (0, "score")
     }
-    for row in Run(run).metric_rows():
+    for row in RunFolder(run).metric_rows():
         if (row["step"], row["metric"]) == (0, "score"):
             assert row["mean"] == one[row["task"]]
 
@@ -105,7 +105,7 @@ def test_a_process_that_fails_makes_all_of_them_fail_and_none_waits() -> None:
 
 def test_all_processes_try_the_run_directory_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as together:
-        list(together.map(lambda _: Run(tmp_path / "run").require_writable(), range(2000)))
+        list(together.map(lambda _: RunFolder(tmp_path / "run").require_writable(), range(2000)))
     assert not list((tmp_path / "run").iterdir())
 
 

@@ -13,10 +13,10 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer
 
+from sftgen_judges.records.store import RunFolder
 from sftgen_train import HarnessCallback
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
-from sftgen_train.results.run import Run
 from sftgen_train.training.callback import CallbackError
 from tests import ROOT
 from tests.train.training.test_callback import weights_hash
@@ -93,8 +93,8 @@ def test_every_trainer_of_a_model_that_generates(tiny_model: Path, tmp_path: Pat
         if form == "queue":
             assert [entry.step for entry in Queue(folder).entries("waiting")] == [0, 1, 2]
             assert work(folder) == [0, 1, 2]
-        assert Run(folder).evaluated_steps() == {0, 1, 2}
-        rows[form] = [(row["step"], row["metric"], row["mean"]) for row in Run(folder).metric_rows()]
+        assert RunFolder(folder).evaluated_steps() == {0, 1, 2}
+        rows[form] = [(row["step"], row["metric"], row["mean"]) for row in RunFolder(folder).metric_rows()]
     assert rows["queue"] == rows["in_process"]
 
 
@@ -120,7 +120,7 @@ def test_a_plain_pytorch_loop(tiny_model: Path, tmp_path: Path, monkeypatch: pyt
         exec(compile(source, "plain_loop.py", "exec"), space)
         weights.append(weights_hash(space["model"]))
     assert weights[0] == weights[1]
-    assert Run(tmp_path / "with" / "run").evaluated_steps() == {0, 2, 4}
+    assert RunFolder(tmp_path / "with" / "run").evaluated_steps() == {0, 2, 4}
     assert not (tmp_path / "without" / "run").exists()
     assert len((EXAMPLES / "plain_loop.py").read_text().splitlines()) <= 25
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import GenerationRecord
-from sftgen_judges.records.store import Recording, compact_generations, read_generations, recording
+from sftgen_judges.records.store import RunFolder
 from sftgen_judges.records.thinking import THINK_MARKERS, read_record
 from sftgen_tasks.harness.generation import journal_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
@@ -84,7 +85,7 @@ def ask(reply: Any, folder: Path, *, prompts: int = 1, **options: Any) -> list[G
 
     from sftgen_tasks.harness.backends.chat import StreamingChat
 
-    run = Recording(folder, model="m")
+    run = Recording(RunFolder(folder), model="m")
     answer = reply if callable(reply) else lambda *_: reply
     with chat_server(answer) as server, recording(run):
         lm = StreamingChat(model="tiny", base_url=server.url, **{"max_retries": 1, **options})
@@ -101,7 +102,7 @@ def ask(reply: Any, folder: Path, *, prompts: int = 1, **options: Any) -> list[G
                 for number in range(10, 10 + prompts)
             ]
         )
-    return read_generations(run, "task")
+    return run.folder.read_generations("task")
 
 
 @pytest.mark.parametrize(("reply", "expected"), READ.values(), ids=READ)
@@ -111,8 +112,8 @@ def test_how_a_response_is_read(reply: dict[str, Any], expected: tuple[Any, ...]
     response = read_record(record)
     assert (response.think, response.thinking, response.answer, response.finish_reason) == expected
     # From Parquet too, and whatever markers the task reads with where the server has split it.
-    compact_generations(Recording(tmp_path))
-    [compacted] = read_generations(Recording(tmp_path), "task")
+    RunFolder(tmp_path).compact()
+    [compacted] = RunFolder(tmp_path).read_generations("task")
     assert read_record(compacted) == response
     if record.reasoning:
         assert read_record(record, THINK_MARKERS["gpt-oss"]) == response
@@ -141,7 +142,7 @@ def test_a_failed_request_is_no_answer(reply: Any, says: str, tmp_path: Path) ->
     with pytest.raises(SftgenError) as caught:
         ask(reply, tmp_path, timeout=1)
     assert says in str(caught.value)
-    assert read_generations(Recording(tmp_path), "task") == []
+    assert RunFolder(tmp_path).read_generations("task") == []
 
 
 @pytest.mark.parametrize(("status", "times"), [(500, 2), (429, 2), (400, 1), (401, 1), (404, 1)])
@@ -160,7 +161,7 @@ def test_only_what_may_pass_is_tried_again(status: int, times: int, tmp_path: Pa
 def test_what_was_under_way_when_one_request_failed_is_kept(tmp_path: Path) -> None:
     with pytest.raises(SftgenError, match="HTTP 500"):
         ask(lambda question, _: 500 if question == "12" else completion(question), tmp_path, prompts=20)
-    kept = {record.text for record in read_generations(Recording(tmp_path), "task")}
+    kept = {record.text for record in RunFolder(tmp_path).read_generations("task")}
     assert kept == {"10", "11"}  # one at a time: nothing was asked after the failure
     asked: list[str] = []
     records = ask(lambda question, _: asked.append(question) or completion(question), tmp_path, prompts=20)
@@ -236,7 +237,7 @@ def test_repeats_have_seeds_of_their_own_and_a_failed_run_goes_on(command: Comma
         assert "HTTP 500" in result.stderr
         assert "the same command asks for the others" in result.stderr
         assert "Traceback" not in result.stderr
-        kept = read_generations(Recording(run), "sftgen_math500")
+        kept = RunFolder(run).read_generations("sftgen_math500")
         assert kept
         assert all(record.text for record in kept)
         broken = False
@@ -245,7 +246,7 @@ def test_repeats_have_seeds_of_their_own_and_a_failed_run_goes_on(command: Comma
         assert result.returncode == 0, result.stderr
         after = Counter(body["seed"] for body in server.asked)
     assert not {record.seed for record in kept} & (after - before).keys()
-    records = read_generations(Recording(run), "sftgen_math500")
+    records = RunFolder(run).read_generations("sftgen_math500")
     assert len(records) == 12
     assert len({record.seed for record in records}) == 12
     assert {record.repeat for record in records} == {0, 1, 2}
@@ -257,7 +258,7 @@ def test_the_stock_model_still_works_and_says_that_it_guesses(command: Command, 
     with chat_server(right) as server:
         result = command("sftgen", *arguments(server, run, model="local-chat-completions"))
     assert result.returncode == 0, result.stderr
-    records = read_generations(Recording(run), "sftgen_parity")
+    records = RunFolder(run).read_generations("sftgen_parity")
     assert {(record.exact, record.finish_reason, record.reasoning) for record in records} == {(False, None, None)}
     assert [row["score"] for row in rows(run)] == [1] * 6
 
@@ -272,7 +273,7 @@ def test_plain_lm_eval_records_too(command: Command, tmp_path: Path) -> None:
         environment = {**os.environ, "SFTGEN_RUN_DIR": str(run)}
         result = command("lm_eval", *line, "--apply_chat_template", env=environment)
     assert result.returncode == 0, result.stderr
-    records = read_generations(Recording(run), "sftgen_parity")
+    records = RunFolder(run).read_generations("sftgen_parity")
     assert [(record.exact, record.reasoning, record.tokens) for record in records] == [(True, "hm", 9)] * 3
     [path] = (tmp_path / "out").rglob("results_*.json")
     assert json.loads(path.read_text())["results"]["sftgen_parity"]["score,sftgen"] == 1.0

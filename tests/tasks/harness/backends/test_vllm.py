@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_judges.records.schema import GenerationRecord
-from sftgen_judges.records.store import Recording, read_generations
+from sftgen_judges.records.store import RunFolder
 from tests import ROOT
 
 VLLM_ENVIRONMENT = ROOT / ".venv-vllm"
@@ -52,7 +52,7 @@ def evaluate(program: Path, backend: str, model: Path, run: Path, *gen_kwargs: s
     return {
         f"{record.task} {record.doc_hash} {record.repeat}": record
         for task in TASKS
-        for record in read_generations(Recording(run), task)
+        for record in RunFolder(run).read_generations(task)
     }
 
 

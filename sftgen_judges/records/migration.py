@@ -1,0 +1,95 @@
+"""Bringing the run directory of an older sftgen up to date, step by step.
+
+Each file is replaced whole, and the manifest says so last: killed in between, the next try comes to the same end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sftgen_judges.records.journal import read_rows, rewrite_rows
+from sftgen_judges.records.manifest import RUN_SCHEMA, read_manifest, schema_of, write_manifest
+from sftgen_judges.records.schema import content_hash, sampling_id
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+Origin = tuple[str, str]
+"""Content id of the model, and id of the sampling settings."""
+
+
+def migrate(folder: Path) -> None:
+    """Bring a run directory to today's layout. The caller holds the write lock.
+
+    Raises:
+        RecordError: It is newer than this sftgen.
+        OSError: It cannot be written.
+    """
+    if schema_of(folder) == RUN_SCHEMA:
+        return
+    manifest = read_manifest(folder)
+    _from_2(folder, run=content_hash(manifest)[:12])
+    write_manifest(folder, {**manifest, "schema": RUN_SCHEMA, "run": content_hash(manifest)[:12]})
+    logger.info("run directory %s was brought from schema 2 to %d", folder, RUN_SCHEMA)
+
+
+def _from_2(folder: Path, run: str) -> None:
+    """Samples and metrics are told which model they are of, and with which sampling settings."""
+    of_sample, of_task = _origins(folder)
+    ended = {
+        row.get("step"): row.get("at") for row in read_rows(folder / "evaluations.jsonl") if row.get("status") == "ok"
+    }
+
+    def named(row: Row, origin: Origin | None) -> Row:
+        model, sampling = origin or (None, None)
+        return {
+            "run": run, "model": model, "sampling_id": sampling, **row, "evaluated_at": ended.get(row.get("step")),
+        }  # fmt: skip
+
+    def samples() -> Iterator[Row]:
+        for row in read_rows(folder / "samples.jsonl"):
+            key = (row.get("task"), row.get("step"), row.get("doc_hash"), row.get("repeat"))
+            cut = (
+                row.get("status") == "truncated"
+                or row.get("think") == "unclosed"
+                or row.get("finish_reason") == "length"
+            )
+            yield row if "run" in row else named({**row, "truncated": cut}, of_sample.get(key))
+
+    def metrics() -> Iterator[Row]:
+        for row in read_rows(folder / "metrics.jsonl"):
+            known = "run" in row or row.get("status") != "ok"
+            yield row if known else named(row, of_task.get((row.get("task"), row.get("step"))))
+
+    for name, rows in (("samples.jsonl", samples()), ("metrics.jsonl", metrics())):
+        if (folder / name).exists():
+            rewrite_rows(folder / name, rows)
+
+
+def _origins(folder: Path) -> tuple[dict[tuple[Any, ...], Origin], dict[tuple[Any, ...], Origin]]:
+    """What generated each sample, and the last that generated for each task and step."""
+    of_sample: dict[tuple[Any, ...], Origin] = {}
+    of_task: dict[tuple[Any, ...], Origin] = {}
+    for task, row in _generations(folder):
+        origin = (row["model"], sampling_id(row["sampling"]))
+        of_sample[task, row["step"], row["doc_hash"], row["repeat"]] = origin
+        of_task[task, row["step"]] = origin
+    return of_sample, of_task
+
+
+def _generations(folder: Path) -> Iterator[tuple[str, Row]]:
+    columns = ["step", "model", "doc_hash", "repeat", "sampling"]
+    for path in sorted((folder / "generations").glob("*.parquet")):
+        from pyarrow import parquet
+
+        for batch in parquet.ParquetFile(path).iter_batches(columns=columns):
+            for row in batch.to_pylist():
+                yield path.stem, {**row, "sampling": json.loads(row["sampling"])}
+    for path in sorted((folder / "generations").glob("*.jsonl")):
+        for row in read_rows(path):
+            if all(name in row for name in columns):
+                yield path.stem, row
