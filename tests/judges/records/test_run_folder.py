@@ -1,0 +1,372 @@
+"""A run directory: several writers, other places, other versions, and file systems that give less than asked for."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from sftgen_judges.records import locks
+from sftgen_judges.records.compaction import ROW_GROUP, SAMPLE_COLUMNS
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.manifest import RUN_SCHEMA
+from sftgen_judges.records.schema import GenerationRecord, sampling_id
+from sftgen_judges.records.store import RunFolder
+from tests import ROOT
+
+SAMPLING = {"temperature": 0.6}
+
+# What a worker does: generations, verdicts, then samples and metrics of a step.
+APPENDING = """
+import sys
+from pathlib import Path
+from sftgen_judges.records.schema import GenerationRecord
+from sftgen_judges.records.store import RunFolder
+run, who, steps = RunFolder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+for step in range(steps):
+    key = {"model": who, "sampling_id": "s", "task": "task", "step": step}
+    run.add_generations([GenerationRecord("task", step, who, f"d{n}", 0, "p", {}, "text") for n in range(5)])
+    samples = [{**key, "doc_hash": f"d{n}", "repeat": 0, "score": 1.0} for n in range(5)]
+    run.add_evaluation(samples, [{**key, "metric": "score", "status": "ok", "mean": 1.0}], {"step": step, "model": who})
+    run.update_manifest(**{f"last_{who}": step})
+"""
+
+# What `sftgen rescore` does, again and again: it reads all, writes what it scored anew, and compacts.
+RESCORING = """
+import sys
+from pathlib import Path
+from sftgen_judges.records.store import RunFolder
+run, stop = RunFolder(Path(sys.argv[1])), Path(sys.argv[2])
+rounds = 0
+while not stop.exists() or rounds == 0:
+    samples = run.sample_rows("task")
+    known = {(row["model"], row["step"]) for row in samples}
+    metric = {"sampling_id": "s", "task": "task", "metric": "score", "status": "ok", "mean": 0.5}
+    metrics = [{**metric, "model": model, "step": step} for model, step in known]
+    run.replace_results([{**row, "score": 0.5} for row in samples],
+                        lambda row: (row["model"], row["step"]) in known, metrics)
+    run.compact()
+    rounds += 1
+print(rounds)
+"""
+
+
+def start(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
+    line = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE)
+
+
+def test_two_workers_and_a_rescorer_of_one_run_lose_no_row(tmp_path: Path) -> None:
+    run, stop, steps = RunFolder(tmp_path / "run"), tmp_path / "stop", 25
+    workers = [start(APPENDING, run.path, who, str(steps)) for who in ("a", "b")]
+    rescorer = start(RESCORING, run.path, stop)
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+    stop.touch()
+    rounds, _ = rescorer.communicate(timeout=120)
+    assert rescorer.returncode == 0
+    assert int(rounds) >= 3  # it did rewrite while they appended
+    wanted = {(who, step, f"d{n}") for who in "ab" for step in range(steps) for n in range(5)}
+    assert {(row["model"], row["step"], row["doc_hash"]) for row in run.sample_rows("task")} == wanted
+    made = run.read_generations("task")
+    assert sorted((record.model, record.step, record.doc_hash) for record in made) == sorted(wanted)
+    metrics = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert sorted((row["model"], row["step"]) for row in metrics) == sorted({(m, s) for m, s, _ in wanted})
+    manifest = run.read_manifest()
+    assert (manifest["last_a"], manifest["last_b"]) == (steps - 1, steps - 1)
+    assert len(run.evaluations.read_text().splitlines()) == 2 * steps
+
+
+def record(step: int, doc: str, model: str = "m", **changes: Any) -> GenerationRecord:
+    return GenerationRecord("task", step, model, doc, 0, "p", SAMPLING, f"{doc} at {step}", **changes)
+
+
+def test_the_text_table_is_sorted_so_that_one_document_at_all_steps_lies_together(tmp_path: Path) -> None:
+    run, docs, steps = RunFolder(tmp_path), 400, 12
+    for step in range(steps):
+        run.add_generations([record(step, f"d{n:04}") for n in range(docs)])
+        if step % 5 == 0:
+            run.compact()  # and again: it is merged with what stands there
+    run.compact()
+    table = parquet.ParquetFile(tmp_path / "generations" / "task.parquet")
+    rows = table.read(columns=["doc_hash", "repeat", "step"]).to_pylist()
+    assert [(row["doc_hash"], row["step"]) for row in rows] == [
+        (f"d{n:04}", step) for n in range(docs) for step in range(steps)
+    ]
+    groups = [table.metadata.row_group(index).num_rows for index in range(table.num_row_groups)]
+    assert 1_000 <= max(groups) <= 5_000
+    assert set(groups[:-1]) == {ROW_GROUP}
+    assert not list((tmp_path / "generations").glob("*.jsonl"))
+
+
+def sample(**changes: Any) -> dict[str, Any]:
+    row = dict.fromkeys(SAMPLE_COLUMNS)
+    return {**row, "model": "m", "sampling_id": "s", "task": "task", "step": 1, "doc_hash": "d", "repeat": 0, **changes}
+
+
+def test_samples_keep_every_column_and_measure_when_they_are_compacted(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    row = sample(
+        run="r", doc_id="7", status="ok", answer="4", score=1, paper=0.0,
+        measures={"hard": 1.0, "followed": [2.0, 3.0]}, truncated=False, think="closed", tokens=9, thinking_tokens=6, answer_tokens=3, finish_reason="stop",
+        reason="", scorer="exact", evaluation_version=3, evaluated_at="2026-11-26T10:00:00+00:00",
+    )  # fmt: skip
+    run.append(run.samples, [row])
+    assert run.sample_rows("task") == [row]
+    run.compact()
+    assert not run.samples.exists()
+    assert run.sample_rows("task") == [row]
+    run.append(run.samples, [{**row, "score": 0.0}])  # scored again: it stands in for the first
+    assert [found["score"] for found in run.sample_rows("task")] == [0.0]
+    run.compact()
+    assert [found["score"] for found in run.sample_rows("task")] == [0.0]
+
+
+def test_a_kill_between_the_parquet_file_and_the_end_of_the_journal_doubles_nothing(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.add_generations([record(0, "a"), record(0, "b")])
+    run.append(run.samples, [sample(doc_hash="a"), sample(doc_hash="b")])
+    journals = {path: path.read_bytes() for path in (run.generations("task"), run.samples)}
+    run.compact()
+    for path, content in journals.items():
+        path.write_bytes(content)
+    assert len(run.read_generations("task")) == 2
+    assert len(run.sample_rows("task")) == 2
+    run.compact()
+    assert len(run.read_generations("task")) == 2
+    assert len(run.sample_rows("task")) == 2
+    assert not any(path.exists() for path in journals)
+
+
+def test_half_of_a_surrogate_pair_neither_stops_a_compaction_nor_loses_a_row(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.add_generations(
+        [record(0, "cut", reasoning="an emoji cut \ud83d"), record(0, "whole", reasoning="\ud83d\ude00")]
+    )
+    with run.generations("task").open(
+        "a", encoding="utf-8", errors="surrogatepass"
+    ) as file:  # as it was written before
+        file.write(json.dumps({**record(0, "old").to_dict(), "text": "\udc00 old"}, ensure_ascii=False) + "\n")
+    run.compact()
+    found = {made.doc_hash: (made.text, made.reasoning) for made in run.read_generations("task")}
+    assert found["cut"][1] == "an emoji cut \ufffd"
+    assert found["whole"][1] == "\U0001f600"
+    assert found["old"][0] == "\ufffd old"
+
+
+# ------------------------------------------------------------------------------ two models at one step
+
+
+def test_metrics_in_force_are_those_of_the_model_that_was_evaluated_last(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+
+    def metric(model: str, at: str, mean: float, name: str = "score") -> dict[str, Any]:
+        return {
+            "model": model, "sampling_id": "s", "task": "task", "step": 20, "status": "ok", "metric": name,
+            "mean": mean, "evaluated_at": at,
+        }  # fmt: skip
+
+    run.append(run.metrics, [metric("new", "2026-11-26T11", 0.2), metric("old", "2026-11-26T10", 0.7)])
+    run.append(run.metrics, [metric("old", "2026-11-26T10", 0.9, "coverage")])
+    assert [(row["model"], row["mean"]) for row in run.metric_rows()] == [("new", 0.2)]
+    run.add_failure(20, ["task"], "out of memory")  # and a try that failed hides nothing
+    assert [row.get("mean") for row in run.metric_rows()] == [0.2, None]
+
+
+# ------------------------------------------------------------------------------ versions
+
+
+def put(path: Path, *rows: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def schema_2(folder: Path) -> RunFolder:
+    """A run directory as the version before wrote it, with two models at step 20 of one task."""
+    put(
+        folder / "manifest.json",
+        {"created": "2026-11-20T10:00:00+00:00", "model": "tiny", "documents": {"task": {"n": 2}}},
+    )
+    models = {0: ("base", "base"), 20: ("first", "second")}
+    rows = [
+        record(step, doc, model).to_dict()
+        for step, pair in models.items()
+        for doc, model in zip("ab", pair, strict=True)
+    ]
+    for row in rows:
+        row.pop("sampling_id")
+    put(folder / "generations" / "task.jsonl", *rows)
+    old = {"task": "task", "repeat": 0, "score": 1.0, "paper": None, "answer": "4", "tokens": 3}
+    put(
+        folder / "samples.jsonl",
+        *(
+            {**old, "step": s, "doc_hash": d, "status": "ok", "think": "none", "finish_reason": "stop"}
+            for s in models
+            for d in "ab"
+        ),
+        {**old, "step": 20, "doc_hash": "c", "status": "truncated", "think": "unclosed", "finish_reason": "length"},
+    )
+    metric = {
+        "task": "task",
+        "status": "ok",
+        "metric": "score",
+        "mean": 1.0,
+        "low": 0.3,
+        "high": 1.0,
+        "n": 2,
+        "docs": 2,
+    }
+    put(
+        folder / "metrics.jsonl",
+        *({**metric, "step": step} for step in models),
+        {"step": 40, "task": "task", "status": "failed", "reason": "x"},
+    )
+    put(
+        folder / "evaluations.jsonl",
+        *({"step": step, "status": "ok", "seconds": 1.0, "at": f"2026-11-20T1{step // 20}"} for step in models),
+    )
+    return RunFolder(folder)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(folder.glob("*.json*"))}
+
+
+def test_a_run_of_the_version_before_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -> None:
+    run = schema_2(tmp_path)
+    assert [row["mean"] for row in run.metric_rows() if row["status"] == "ok"] == [1.0, 1.0]
+    assert "schema" not in run.read_manifest()  # reading changes nothing
+    run.require_writable()
+    manifest = run.read_manifest()
+    assert (manifest["schema"], manifest["model"], len(manifest["run"])) == (RUN_SCHEMA, "tiny", 12)
+    rows = {(row["step"], row["doc_hash"]): row for row in run.sample_rows("task")}
+    assert {key: row["model"] for key, row in rows.items()} == {
+        (0, "a"): "base", (0, "b"): "base", (20, "a"): "first", (20, "b"): "second", (20, "c"): None,
+    }  # fmt: skip
+    assert rows[0, "a"]["sampling_id"] == sampling_id(SAMPLING)
+    assert [rows[20, doc]["truncated"] for doc in "abc"] == [False, False, True]
+    assert {row["run"] for row in rows.values()} == {manifest["run"]}
+    assert [row.get("evaluated_at") for row in run.metric_rows()] == ["2026-11-20T10", "2026-11-20T11", None]
+    before = contents(tmp_path)
+    run.require_writable()  # once is enough
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("point", [1, 2, 3])
+def test_a_migration_killed_in_the_middle_comes_to_the_same_end(
+    point: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sftgen_judges.records import migration
+
+    whole, killed = schema_2(tmp_path / "whole"), schema_2(tmp_path / "killed")
+    whole.require_writable()
+    steps = 0
+
+    def until(do: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == point:
+                raise KeyboardInterrupt
+            return do(*arguments, **options)
+
+        return step
+
+    with monkeypatch.context() as patched:
+        for name in ("rewrite_rows", "write_manifest"):
+            patched.setattr(migration, name, until(getattr(migration, name)))
+        with pytest.raises(KeyboardInterrupt):
+            killed.require_writable()
+    assert len(killed.sample_rows("task")) == 5  # readable meanwhile
+    killed.require_writable()
+    assert contents(killed.path) == contents(whole.path)
+
+
+@pytest.mark.parametrize("schema", [RUN_SCHEMA + 1, "new", True, None])
+def test_a_newer_run_is_refused_by_name(schema: Any, tmp_path: Path) -> None:
+    put(tmp_path / "manifest.json", {"schema": schema, "versions": {"sftgen": "9.9"}})
+    run = RunFolder(tmp_path)
+    before = contents(tmp_path)
+    for use in (run.require_readable, run.require_writable, run.require_usable, run.read_manifest):
+        with pytest.raises(RecordError, match=rf"of schema {schema!r}, written by sftgen 9.9; .* 2 to {RUN_SCHEMA}"):
+            use()
+    assert contents(tmp_path) == before
+
+
+# ------------------------------------------------------------------------------ places
+
+
+def test_a_run_goes_on_at_another_place_under_its_own_name(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "here")
+    name = run.run_id()
+    run.add_generations([record(0, "a")])
+    shutil.move(run.path, tmp_path / "there")
+    moved = RunFolder(tmp_path / "there")
+    moved.add_generations([record(0, "b")])
+    moved.compact()
+    assert moved.run_id() == name
+    assert {made.doc_hash for made in moved.read_generations("task")} == {"a", "b"}
+    assert str(tmp_path / "here") not in "".join(contents(moved.path).values())
+
+
+@pytest.mark.parametrize("task", ["../escape", "a/b", ".hidden", "", "nul\0", "back\\slash"])
+def test_a_task_name_of_a_stranger_leads_nowhere(task: str, tmp_path: Path) -> None:
+    for path in (RunFolder(tmp_path).generations, RunFolder(tmp_path).verdicts):
+        with pytest.raises(RecordError, match="expected a name without slashes"):
+            path(task)
+
+
+def test_a_file_system_without_locks_is_said_once_and_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    locks._say_unlocked.cache_clear()
+    run = RunFolder(tmp_path)
+    with run.sole_writer():
+        for doc in "ab":
+            run.add_generations([record(0, doc)])
+    assert len(run.read_generations("task")) == 2
+    said = [entry.message for entry in caplog.records if "without locks" in entry.message]
+    assert said == [
+        f"run directory {tmp_path} is on a file system without locks: let one process at a time write it, "
+        "or put it on a local disk"
+    ]
+
+
+def test_a_killed_writer_leaves_no_lock_behind(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from sftgen_judges.records.store import RunFolder
+run = RunFolder(Path(sys.argv[1]))
+with run.sole_writer(), run.writing():
+    print("held", flush=True)
+    time.sleep(600)
+"""
+    run = RunFolder(tmp_path)
+    holder = start(code, tmp_path)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(RecordError, match=f"being written by process {holder.pid} on host"), run.sole_writer():
+        pass
+    waiting = start(APPENDING, tmp_path, "a", "1")
+    time.sleep(0.5)
+    assert waiting.poll() is None  # it waits for the lock
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert waiting.wait(60) == 0
+    with run.sole_writer():
+        assert len(run.sample_rows("task")) == 5
