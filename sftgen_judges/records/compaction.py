@@ -71,13 +71,13 @@ def generation_rows(journal: Path, model: str | None = None) -> list[dict[str, A
     return [{**row, "sampling": json.loads(row["sampling"])} for row in rows]
 
 
-def sample_rows(index: Path, task: str) -> list[dict[str, Any]]:
-    """The rows of one task in the index, as the journal held them."""
+def sample_rows(index: Path, task: str | None) -> list[dict[str, Any]]:
+    """The rows of one task in the index, or of all, as the journal held them."""
     if not index.exists():
         return []
     from pyarrow import parquet
 
-    rows: list[dict[str, Any]] = parquet.read_table(index, filters=[("task", "==", task)]).to_pylist()
+    rows: list[dict[str, Any]] = parquet.read_table(index, filters=[("task", "==", task)] if task else None).to_pylist()
     return [{**row, "measures": json.loads(row["measures"] or "{}")} for row in rows]
 
 

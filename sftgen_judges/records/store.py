@@ -305,9 +305,9 @@ class RunFolder:
             kept = [row for row in read_rows(self.metrics) if not replaced(row)]
             rewrite_rows(self.metrics, (*kept, *metrics))
 
-    def sample_rows(self, task: str) -> list[Row]:
-        """The graded responses of a task, of equal keys the last."""
-        live = [row for row in read_rows(self.samples) if row.get("task") == task]
+    def sample_rows(self, task: str | None = None) -> list[Row]:
+        """The graded responses of a task, or of all, of equal keys the last. For much, ask `records.query`."""
+        live = [row for row in read_rows(self.samples) if task in {None, row.get("task")}]
         rows = (*sample_rows(self.sample_index, task), *live)
         return list({tuple(row.get(name) for name in SAMPLE_KEY): row for row in rows}.values())
 

@@ -80,7 +80,8 @@ def work(
     """
     queue = Queue(folder)
     evaluator = Evaluator(Plan.read(queue.plan))
-    with closing(Trackers(RunFolder(folder), trackers)) as told:
+    run = RunFolder(folder)
+    with closing(Trackers(run, trackers)) as told:
         done = []
         while True:
             _skip_when_behind(queue, policy)
@@ -91,6 +92,7 @@ def work(
                 gc.collect()  # the weights of the last one, before those of the next
             elif not policy.wait or not _more_to_come(queue):
                 told.log_new()
+                run.compact()
                 return done
             else:
                 time.sleep(POLL)

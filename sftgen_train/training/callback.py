@@ -210,6 +210,8 @@ class HarnessCallback(TrainerCallback):
             if self._engine:
                 self._engine.close()
                 self._engine = None
+            if state.is_world_process_zero:
+                _compact(RunFolder(self._run_dir or Path(args.output_dir or "trainer_output")))
             return
         weights = gathered_weights(kwargs["model"])
         if self._enqueuer:
@@ -258,6 +260,14 @@ class HarnessCallback(TrainerCallback):
 
 def _precision(args: TrainingArguments) -> torch.dtype | None:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
+
+
+def _compact(run: RunFolder) -> None:
+    """Records that stay as they came are no loss: training does not fail for it."""
+    try:
+        run.compact()
+    except OSError as error:
+        logger.warning("the records of %s stay as they came: %s", run.path, error.strerror)
 
 
 def _not_empty(run: RunFolder, what: str) -> str:

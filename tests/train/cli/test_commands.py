@@ -63,7 +63,8 @@ def test_training_prints_a_table_and_writes_a_report(
     assert "what became of its score" in result.stdout
     run = tmp_path / "run"
     assert {path.name for path in run.iterdir()} >= {
-        "manifest.json", "metrics.jsonl", "samples.jsonl", "report.html", "model.safetensors", "generations", "verdicts"
+        "manifest.json", "metrics.jsonl", "samples.parquet", "report.html", "model.safetensors", "generations",
+        "verdicts",
     }  # fmt: skip
     scores = [
         row for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if row["metric"] == "score"

@@ -39,7 +39,10 @@ def generations(run: Path) -> dict[str, GenerationRecord]:
 
 
 def samples(run: Path) -> list[str]:
-    return sorted((run / "samples.jsonl").read_text().splitlines())
+    """The graded responses as text; when they were evaluated is left out."""
+    rows = RunFolder(run).sample_rows()
+    assert rows
+    return sorted(json.dumps({**row, "run": None, "evaluated_at": None}, sort_keys=True) for row in rows)
 
 
 def test_a_run_killed_at_fifty_points_ends_like_one_that_was_not(whole: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_a_second_start_loads_what_is_there_and_rescoring_needs_no_model(
     before = (run / "metrics.jsonl").read_text()
     records = {path.name: path.read_bytes() for path in (run / "generations").iterdir()}
     (run / "metrics.jsonl").unlink()
-    (run / "samples.jsonl").unlink()
+    (run / "samples.parquet").unlink()
     shutil.rmtree(run / "verdicts")
     model_args = {"env": {**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}}
     result = command("sftgen", "rescore", run, **model_args)

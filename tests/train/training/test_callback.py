@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -102,11 +101,13 @@ def test_a_run_directory_says_what_was_run(tiny_model: Path, tmp_path: Path) -> 
     assert manifest["documents"]["sftgen_parity"]["n"] == 3
     assert len(manifest["documents"]["sftgen_parity"]["sha256"]) == 64
     assert manifest["versions"]["trl"]
-    samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    samples = RunFolder(tmp_path).sample_rows()
     assert len(samples) == 2 * 2 * 3  # steps 0 and 6, tasks, documents
-    assert {"task", "step", "doc_hash", "repeat", "status", "score", "tokens", "think"} <= set(samples[0])
-    generations = (tmp_path / "generations" / "sftgen_parity.jsonl").read_text().splitlines()
-    assert json.loads(generations[0])["finish_reason"] in {"stop", "length"}
+    assert {row["scorer"] for row in samples} == {"exact", "refusal"}
+    filled = ("run", "model", "sampling_id", "doc_id", "status", "tokens", "thinking_tokens", "answer_tokens", "reason")
+    assert all(row[name] is not None for row in samples for name in (*filled, "evaluation_version", "evaluated_at"))
+    assert {row["thinking_tokens"] + row["answer_tokens"] - row["tokens"] for row in samples} == {0}
+    assert {made.finish_reason for made in RunFolder(tmp_path).read_generations("sftgen_parity")} <= {"stop", "length"}
 
 
 def test_a_failing_evaluation_is_recorded_and_training_goes_on(

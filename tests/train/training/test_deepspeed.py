@@ -75,7 +75,7 @@ def test_processes_under_zero2_evaluate_their_parts_and_the_scores_are_those_of_
     assert expected
     assert {key: mean for key, mean in scores(runs["zero2"]).items() if key[0] == 0} == expected
     assert RunFolder(runs["zero2"]).evaluated_steps() == {0, 1, STEPS}
-    assert len((runs["zero2"] / "samples.jsonl").read_text().splitlines()) == 3 * 2 * 5
+    assert len(RunFolder(runs["zero2"]).sample_rows()) == 3 * 2 * 5
 
 
 def test_whole_weights_are_enqueued_under_zero3_the_base_model_among_them(

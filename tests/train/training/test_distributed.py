@@ -68,7 +68,7 @@ def test_each_process_evaluates_its_own_documents_and_the_scores_are_those_of_on
     assert texts["one"] == texts["ddp"]
     for name in base:
         assert RunFolder(runs[name]).evaluated_steps() == {0, 1, STEPS}
-        assert len((runs[name] / "samples.jsonl").read_text().splitlines()) == 3 * 2 * 5
+        assert len(RunFolder(runs[name]).sample_rows()) == 3 * 2 * 5
 
 
 def test_whole_weights_are_enqueued_from_shards(runs: dict[str, Path], tiny_model: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.current import Recording, recording
-from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
 from sftgen_judges.records.thinking import THINK_MARKERS, read_record
@@ -51,7 +50,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
     from sftgen_judges.records.schema import doc_hash
 
     place = {doc_hash(doc): number for number, doc in enumerate(DOCS)}
-    return sorted(read_rows(run / "samples.jsonl"), key=lambda row: place[row["doc_hash"]])
+    return sorted(RunFolder(run).sample_rows(), key=lambda row: place[row["doc_hash"]])
 
 
 # ------------------------------------------------------------------------------ one response
@@ -202,11 +201,11 @@ def test_a_run_keeps_what_the_server_says(command: Command, tmp_path: Path) -> N
         assert [row["score"] for row in rows(run)] == [1, 0, 0, 1, 1, 1]
         # Again: nobody is asked, and no key is anywhere.
         asked = len(server.asked)
-        before = (run / "samples.jsonl").read_text()
+        before = rows(run)
         result = command("sftgen", *line, env=environment)
         assert result.returncode == 0, result.stderr
         assert len(server.asked) == asked
-        assert (run / "samples.jsonl").read_text() == before
+        assert rows(run) == before
     for path in run.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
 
@@ -250,7 +249,7 @@ def test_repeats_have_seeds_of_their_own_and_a_failed_run_goes_on(command: Comma
     assert len(records) == 12
     assert len({record.seed for record in records}) == 12
     assert {record.repeat for record in records} == {0, 1, 2}
-    assert all(row["score"] == 1 for row in read_rows(run / "samples.jsonl"))
+    assert {row["score"] for row in RunFolder(run).sample_rows()} == {1}
 
 
 def test_the_stock_model_still_works_and_says_that_it_guesses(command: Command, tmp_path: Path) -> None:
