@@ -3,46 +3,15 @@
 Nothing here knows lm_eval, a trainer or a benchmark.
 """
 
-from sftgen_judges.plugins.contracts import (
-    Checkpoint,
-    CheckpointSource,
-    Diagnostic,
-    Execution,
-    Grader,
-    Item,
-    Judge,
-    Limits,
-    Program,
-    Reply,
-    Request,
-    Sample,
-    Sandbox,
-)
+from sftgen_judges.plugins import contracts
+from sftgen_judges.plugins.contracts import *  # noqa: F403 - every contract, a new one too
 from sftgen_judges.plugins.hookspecs import Register, hookimpl
 from sftgen_judges.plugins.renamed import keep_old_names
 from sftgen_judges.records.schema import Response, Verdict
 from sftgen_judges.records.thinking import split_thinking
 
-__all__ = [
-    "Checkpoint",
-    "CheckpointSource",
-    "Diagnostic",
-    "Execution",
-    "Grader",
-    "Item",
-    "Judge",
-    "Limits",
-    "Program",
-    "Register",
-    "Reply",
-    "Request",
-    "Response",
-    "Sample",
-    "Sandbox",
-    "Verdict",
-    "hookimpl",
-    "split_thinking",
-]
+__all__ = ["Register", "Response", "Verdict", "hookimpl", "split_thinking"]
+__all__ += contracts.__all__
 
 keep_old_names(
     __name__,

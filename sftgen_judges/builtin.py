@@ -15,5 +15,13 @@ def register_judges(register: Register) -> None:
 
 
 @hookimpl
+def register_judge_backends(register: Register) -> None:
+    register("server", "sftgen_judges.asking.server:SERVER")
+    register("batch", "sftgen_judges.asking.batch_api:BATCH")
+    register("transformers", "sftgen_judges.asking.local_models:TRANSFORMERS")
+    register("vllm", "sftgen_judges.asking.local_models:VLLM")
+
+
+@hookimpl
 def register_diagnostics(register: Register) -> None:
     register("length", "sftgen_judges.diagnostics.length:LENGTH")

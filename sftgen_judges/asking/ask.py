@@ -6,23 +6,16 @@ benchmarks see none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from importlib import import_module
 from typing import Any
 
 from sftgen_judges.asking.replies import UnreadableReply
 from sftgen_judges.asking.settings import settings_for, without_key
-from sftgen_judges.plugins.contracts import Item, Judge, Reply, Request
+from sftgen_judges.plugins.contracts import Item, Judge, JudgeBackend, Reply, Request
 from sftgen_judges.plugins.judge_settings import JudgeSettings
+from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.schema import Verdict, content_hash
-
-_BACKENDS = {
-    "server": "sftgen_judges.asking.server:ask",
-    "batch": "sftgen_judges.asking.batch_api:ask",
-    "transformers": "sftgen_judges.asking.local_models:ask_transformers",
-    "vllm": "sftgen_judges.asking.local_models:ask_vllm",
-}
 
 
 def judge_items(judge: Judge, items: Sequence[Item]) -> Iterable[Verdict | tuple[int, Verdict]]:
@@ -100,9 +93,8 @@ def _ask(judge: Judge, items: Sequence[Item], settings: JudgeSettings) -> Iterat
         yield position, verdict
     if not requests:
         return
-    module, _, function = _BACKENDS[settings.backend].partition(":")
-    ask: Callable[..., Iterator[tuple[int, Any]]] = getattr(import_module(module), function)
-    for number, outcome in ask(settings, requests):
+    backend: JudgeBackend = lookup("judge_backend", settings.backend)
+    for number, outcome in backend.ask(settings, requests):
         position, request = positions[number], requests[number]
         if isinstance(outcome, Reply):
             verdict = _read(judge, request, outcome)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
-from sftgen_judges.asking.server import CallError, Failure, Outcome, parameters, read_completion
+from sftgen_judges.asking.server import CallError, parameters, read_completion
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError
-from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.records.schema import content_hash
 
@@ -61,6 +61,9 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
         reason = without_key(f"batch: {type(error).__name__}: {error}", settings)[:200]
         open_positions |= dict.fromkeys(set(asked) & open_positions.keys(), Failure(reason, attempts=1))
     yield from open_positions.items()
+
+
+BATCH = JudgeBackend("batch", ask)
 
 
 def _reply(result: dict[str, Any], request: Request) -> Reply:

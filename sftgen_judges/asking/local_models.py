@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sftgen_judges.asking.server import Failure, Outcome
-from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 
@@ -124,6 +123,10 @@ def ask_vllm(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[t
                     seconds=seconds,
                 ),
             )
+
+
+TRANSFORMERS = JudgeBackend("transformers", ask_transformers)
+VLLM = JudgeBackend("vllm", ask_vllm)
 
 
 def _text(request: Request, tokenizer: Any, settings: JudgeSettings) -> str:

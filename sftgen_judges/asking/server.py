@@ -12,15 +12,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tenacity
 
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError, Limiter
-from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 if TYPE_CHECKING:
@@ -28,18 +27,6 @@ if TYPE_CHECKING:
 
 GIVE_UP_AFTER = 10
 """Judgements that fail in a row, each after all its retries, before the rest is not even tried."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why there is no reply: `judge_error`, or `not_graded` where nothing was asked."""
-
-    reason: str
-    status: Literal["judge_error", "not_graded"] = "judge_error"
-    attempts: int = 0
-
-
-Outcome = Reply | Failure
 
 
 class CallError(Exception):
@@ -109,6 +96,9 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
             if not loop.is_closed():
                 loop.call_soon_threadsafe(task.cancel)
         thread.join()
+
+
+SERVER = JudgeBackend("server", ask)
 
 
 def make_client(settings: JudgeSettings) -> openai.AsyncOpenAI:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from sftgen_judges.plugins.contracts import Judge
 from sftgen_judges.plugins.judge_settings import PREFIX, JudgeSettings, SettingsError
+from sftgen_judges.plugins.manager import plugins
 
 
 def settings_for(judge: Judge) -> JudgeSettings:
@@ -37,6 +38,11 @@ def settings_for(judge: Judge) -> JudgeSettings:
         field = str(first["loc"][0])
         shown = "" if field == "api_key" else f" {first['input']!r}"
         raise SettingsError(f"judge setting {field} ({PREFIX}{field.upper()}){shown}: {first['msg']}") from None
+    backends = plugins().registered("register_judge_backends")
+    if settings.backend not in backends:
+        raise SettingsError(
+            f"judge setting backend ({PREFIX}BACKEND) {settings.backend!r}: expected one of {', '.join(backends)}"
+        )
     if settings.budget_cost is not None and None in (settings.input_price, settings.output_price):
         raise SettingsError(
             f"{PREFIX}BUDGET_COST needs prices: set {PREFIX}INPUT_PRICE and {PREFIX}OUTPUT_PRICE per million tokens"

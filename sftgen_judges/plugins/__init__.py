@@ -1,8 +1,7 @@
 """The plugin door: hooks, contracts, and the manager that looks up what was registered."""
 
-from sftgen_judges.plugins.hookspecs import Register, hookimpl
+from sftgen_judges.plugins.hookspecs import HOOKS, Register, hookimpl
 from sftgen_judges.plugins.manager import (
-    HOOKS,
     BrokenTargetError,
     PluginWarning,
     UnknownNameError,

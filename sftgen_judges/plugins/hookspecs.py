@@ -1,16 +1,21 @@
-"""The hooks a plugin may implement. Each is handed `register` and calls it once per thing it adds.
+"""The hooks a plugin may implement: one for each kind of thing in `contracts.KINDS`, one for tasks, one for commands.
 
-`target` is the thing itself or a string `"package.module:attribute"`, imported at first use: prefer
-the string, so that listing plugins imports nothing heavy.
+Each is handed `register` and calls it once for each thing that it adds. `target` is the thing itself or a string
+`"package.module:attribute"`, imported at first use: prefer the string, so that listing plugins imports nothing heavy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+from sftgen_judges.plugins.contracts import KINDS, Kind
+
+if TYPE_CHECKING:
+    import typer
 
 hookspec = pluggy.HookspecMarker("sftgen")
 hookimpl = pluggy.HookimplMarker("sftgen")
@@ -24,25 +29,24 @@ def register_tasks(register: Callable[[str | Path], None]) -> None:
 
 
 @hookspec
-def register_graders(register: Register) -> None:
-    """Add graders: `register(name, target)`, target a `Grader` that scores a response by a rule."""
+def register_commands(app: typer.Typer) -> None:
+    """Add commands of `sftgen`: `@app.command()` or `app.add_typer(...)`, `app` a Typer app for this plugin alone."""
 
 
-@hookspec
-def register_judges(register: Register) -> None:
-    """Add judges: `register(name, target)`, target a `Judge` that scores a batch of responses."""
+def _specify(kind: Kind) -> Callable[[Register], None]:
+    @hookspec
+    def specification(register: Register) -> None: ...
+
+    things = kind.hook.removeprefix("register_").replace("_", " ")
+    specification.__name__ = kind.hook
+    specification.__doc__ = (
+        f"Add {things}: `register(name, target)`, target a `{kind.contract.__name__}` that {kind.does}."
+    )
+    return specification
 
 
-@hookspec
-def register_diagnostics(register: Register) -> None:
-    """Add diagnostics: `register(name, target)`, target a `Diagnostic` that summarises records."""
-
-
-@hookspec
-def register_checkpoint_sources(register: Register) -> None:
-    """Add checkpoint sources: `register(name, target)`, target a `CheckpointSource` that lists a folder."""
-
-
-@hookspec
-def register_sandboxes(register: Register) -> None:
-    """Add sandboxes: `register(name, target)`, target a `Sandbox` that runs programs written by a model."""
+_ALL: dict[str, Callable[..., None]] = {"register_tasks": register_tasks, "register_commands": register_commands}
+_ALL |= {kind.hook: _specify(kind) for kind in KINDS.values()}
+HOOKS = tuple(sorted(_ALL))
+SPECIFICATIONS = type("Specifications", (), dict(_ALL))
+"""What pluggy is given: the specifications as attributes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import (
     BaseModel,
@@ -30,8 +30,8 @@ class JudgeSettings(BaseModel):
     """Where a judge's model is, how it is asked, and what may be spent.
 
     Attributes:
-        backend: `server` (any OpenAI-compatible one), `batch` (its Batch API), or a model in this
-            process: `transformers`, `vllm`.
+        backend: `server` (any OpenAI-compatible one), `batch` (its Batch API), a model in this process
+            (`transformers`, `vllm`), or what a plugin registered.
         base_url: The server, with its `/v1`; OpenAI's own where only a key is set.
         model: The model as the server names it; for a model in this process a folder or hub id.
         api_key: Sent to the server. `OPENAI_API_KEY` stands in only where no base_url is set, so that it
@@ -59,7 +59,7 @@ class JudgeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backend: Literal["server", "batch", "transformers", "vllm"] = "server"
+    backend: str = "server"
     base_url: str | None = None
     model: str | None = None
     api_key: SecretStr | None = None

@@ -7,11 +7,11 @@ left out; the others go on.
 
 from __future__ import annotations
 
-import importlib
 import os
+import pkgutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -21,17 +21,8 @@ from typing import Any
 import pluggy
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins import contracts, hookspecs
-
-GROUP = "sftgen"
-_KINDS: dict[str, type] = {
-    "grader": contracts.Grader,
-    "judge": contracts.Judge,
-    "diagnostic": contracts.Diagnostic,
-    "checkpoint_source": contracts.CheckpointSource,
-    "sandbox": contracts.Sandbox,
-}
-HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith("register_")))
+from sftgen_judges.plugins.contracts import KINDS
+from sftgen_judges.plugins.hookspecs import HOOKS, SPECIFICATIONS
 
 
 class PluginWarning(UserWarning):
@@ -56,10 +47,7 @@ class Registered:
 
     def load(self) -> Any:
         """The thing itself, imported now if it was registered as `"package.module:attribute"`."""
-        if not isinstance(self.target, str):
-            return self.target
-        module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
 
 
 @dataclass
@@ -78,10 +66,8 @@ class Plugins:
 
     def __init__(self, entry_points: Iterable[metadata.EntryPoint]) -> None:
         self.manager = pluggy.PluginManager("sftgen")
-        self.manager.add_hookspecs(hookspecs)
-        if os.environ.get("SFTGEN_TRACE_PLUGINS") == "1":
-            self.manager.add_hookcall_monitoring(_trace_before, lambda *_: None)
-        self.found: list[Plugin] = [self._load(entry_point) for entry_point in entry_points]
+        self.manager.add_hookspecs(SPECIFICATIONS)
+        self.found = [self._load(entry_point) for entry_point in entry_points]
         self._registered: dict[str, dict[str, Registered]] = {}
 
     def registered(self, hook: str) -> dict[str, Registered]:
@@ -93,111 +79,94 @@ class Plugins:
         return self._registered[hook]
 
     def _load(self, entry_point: metadata.EntryPoint) -> Plugin:
-        distribution = entry_point.dist
-        plugin = Plugin(
-            entry_point.name,
-            distribution.name if distribution else "unknown",
-            distribution.version if distribution else "unknown",
-        )
-        if self.manager.has_plugin(plugin.name):  # which stays
-            self._leave_out(plugin, ValueError("a plugin of this name was loaded before; rename its entry point"))
-            return plugin
+        origin = entry_point.dist
+        plugin = Plugin(entry_point.name, *((origin.name, origin.version) if origin else ("unknown", "unknown")))
+        known = self.manager.has_plugin(plugin.name)
         try:
+            if known:  # the other one stays
+                raise ValueError("a plugin of this name was loaded before; rename its entry point")
             module = entry_point.load()
-            self.manager.register(module, name=entry_point.name)
-            callers = self.manager.get_hookcallers(module) or []
-            plugin.hooks = sorted(caller.name for caller in callers)
-            unknown = [name for name in plugin.hooks if name not in HOOKS]
-            if unknown:
-                raise ValueError(f"no such hook: {', '.join(unknown)}; expected one of {', '.join(HOOKS)}")
+            self.manager.register(module, name=plugin.name)
+            plugin.hooks = sorted(caller.name for caller in self.manager.get_hookcallers(module) or [])
+            if unknown := set(plugin.hooks) - set(HOOKS):
+                raise ValueError(f"no such hook: {', '.join(sorted(unknown))}; expected one of {', '.join(HOOKS)}")
         except Exception as error:  # a plugin may fail in any way; the others must still load
-            self._refuse(plugin, error)
+            self._refuse(plugin, error, unregister=not known)
         return plugin
 
-    def _refuse(self, plugin: Plugin, error: Exception) -> None:
-        if self.manager.has_plugin(plugin.name):
+    def _refuse(self, plugin: Plugin, error: Exception, *, unregister: bool = True) -> None:
+        if unregister and self.manager.has_plugin(plugin.name):
             self.manager.unregister(name=plugin.name)
-        self._leave_out(plugin, error)
-
-    def _leave_out(self, plugin: Plugin, error: Exception) -> None:
         plugin.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        warnings.warn(
-            f"sftgen plugin {plugin.name!r} ({plugin.distribution} {plugin.version}) is left out. {plugin.error}",
-            PluginWarning,
-            stacklevel=2,
-        )
+        _warn(f"sftgen plugin {plugin.name!r} ({plugin.distribution} {plugin.version}) is left out. {plugin.error}")
 
     def _call(self, hook: str) -> dict[str, Registered]:
         added: dict[str, Registered] = {}
-        everyone = {plugin.name: self.manager.get_plugin(plugin.name) for plugin in self.found}
-        for plugin in self.found:
-            if plugin.error or hook not in plugin.hooks:
-                continue
-            mine: dict[str, Registered] = {}
-            others = [other for name, other in everyone.items() if name != plugin.name and other]
-            caller = self.manager.subset_hook_caller(hook, others)
+        plugins = {plugin.name: plugin for plugin in self.found if not plugin.error}
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            plugin = plugins[implementation.plugin_name]
+            if os.environ.get("SFTGEN_TRACE_PLUGINS") == "1":
+                print(f"sftgen hook {hook}: {plugin.name}", file=sys.stderr)
             try:
-                caller(register=_register(hook, plugin.name, mine))
+                mine = _collect(hook, plugin.name, implementation)
             except Exception as error:  # as above
                 self._refuse(plugin, error)
                 continue
-            for name, thing in mine.items():
-                if name in added:
-                    warnings.warn(
-                        f"sftgen plugin {plugin.name!r}: {hook} of {name!r} is left out, "
-                        f"plugin {added[name].plugin!r} registered that name first",
-                        PluginWarning,
-                        stacklevel=2,
-                    )
-                else:
-                    added[name] = thing
+            for name in mine.keys() & added.keys():
+                _warn(
+                    f"sftgen plugin {plugin.name!r}: {hook} of {name!r} is left out, "
+                    f"plugin {added[name].plugin!r} registered that name first"
+                )
+            added = added | mine | added  # the first of a name stays, in its place
         return added
 
 
-def _register(hook: str, plugin: str, into: dict[str, Registered]) -> Callable[..., None]:
-    def register_directory(directory: str | Path) -> None:
-        path = Path(directory)
-        if not path.is_dir():
-            raise ValueError(f"register_tasks: {str(directory)!r} is not a folder")
-        into[str(path)] = Registered(str(path), plugin, path)
+def _collect(hook: str, plugin: str, implementation: pluggy.HookImpl) -> dict[str, Registered]:
+    """What one plugin adds through one hook."""
+    added: dict[str, Registered] = {}
 
     def register(name: str, target: Any) -> None:
         if isinstance(target, str) and not all(target.partition(":")):
             raise ValueError(f"{hook}: target {target!r} of {name!r}: expected 'package.module:attribute'")
-        if name in into:
+        if name in added:
             raise ValueError(f"{hook}: {name!r} is registered twice")
-        into[name] = Registered(name, plugin, target)
+        added[name] = Registered(name, plugin, target)
 
-    return register_directory if hook == "register_tasks" else register
+    def register_directory(directory: str | Path) -> None:
+        if not Path(directory).is_dir():
+            raise ValueError(f"register_tasks: {str(directory)!r} is not a folder")
+        register(str(directory), Path(directory))
+
+    given: Any = {"register_tasks": register_directory}.get(hook, register)
+    if hook == "register_commands":
+        import typer
+
+        given = typer.Typer()
+    implementation.function(**dict.fromkeys(implementation.argnames, given))
+    if hook == "register_commands":
+        # Made here, so that a command that Typer cannot make takes no other plugin's with it.
+        for name, command in typer.main.get_group(given).commands.items():
+            register(name, command)
+    return added
 
 
-def _trace_before(hook: str, implementations: Iterable[Any], arguments: Any) -> None:
-    names = ", ".join(implementation.plugin_name for implementation in implementations)
-    print(f"sftgen hook {hook}: {names or 'nobody'}", file=sys.stderr)
+def _warn(message: str) -> None:
+    warnings.warn(message, PluginWarning, stacklevel=3)
 
 
 def _entry_points() -> list[metadata.EntryPoint]:
     """Built-ins first, then the others by name; `SFTGEN_LOAD_PLUGINS` keeps only those it lists."""
-    wanted = os.environ.get("SFTGEN_LOAD_PLUGINS")
-    names = None if wanted is None else {name.strip() for name in wanted.split(",")}
-
-    def origin(entry_point: metadata.EntryPoint) -> str:
-        return entry_point.dist.name if entry_point.dist else ""
-
-    kept, known = [], set()
-    for entry_point in metadata.entry_points(group=GROUP):
-        called = {entry_point.name, origin(entry_point)}
-        known |= called
-        if origin(entry_point) == "sftgen" or names is None or called & names:
-            kept.append(entry_point)
-    absent = sorted((names or set()) - known - {""})
-    if absent:
-        warnings.warn(
-            f"SFTGEN_LOAD_PLUGINS: no plugin {', '.join(map(repr, absent))} is installed", PluginWarning, stacklevel=2
-        )
-    return sorted(
-        kept, key=lambda entry_point: (origin(entry_point) != "sftgen", entry_point.name, origin(entry_point))
+    setting = os.environ.get("SFTGEN_LOAD_PLUGINS")
+    wanted = {name.strip() for name in (setting or "").split(",")} - {""}
+    points = metadata.entry_points(group="sftgen")
+    found = sorted(
+        ((point.name, point.dist.name if point.dist else "", point) for point in points), key=lambda row: row[:2]
     )
+    if absent := sorted(wanted.difference(*(names for *names, _ in found))):
+        _warn(f"SFTGEN_LOAD_PLUGINS: no plugin {', '.join(map(repr, absent))} is installed")
+    ours = [point for _, origin, point in found if origin == "sftgen"]
+    others = [row for row in found if row[1] != "sftgen"]
+    return ours + [point for *names, point in others if setting is None or wanted.intersection(names)]
 
 
 @cache
@@ -210,14 +179,14 @@ def lookup(kind: str, name: str) -> Any:
     """Load what was registered under `name`.
 
     Args:
-        kind: `grader`, `judge`, `diagnostic`, `checkpoint_source` or `sandbox`.
+        kind: One of `contracts.KINDS`, for example `judge`.
         name: The registered name.
 
     Raises:
         UnknownNameError: Nobody registered that name.
         BrokenTargetError: It cannot be imported, or is not a `kind`.
     """
-    known = plugins().registered(f"register_{kind}{'es' if kind.endswith('x') else 's'}")
+    contract, known = KINDS[kind].contract, plugins().registered(KINDS[kind].hook)
     if name not in known:
         raise UnknownNameError(
             f"{kind} {name!r}: no plugin registered it. Known: {', '.join(sorted(known)) or 'none'}. "
@@ -231,9 +200,9 @@ def lookup(kind: str, name: str) -> Any:
         raise BrokenTargetError(
             f"{where} cannot be loaded from {entry.target!r}: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(thing, _KINDS[kind]):
+    if not isinstance(thing, contract):
         raise BrokenTargetError(
-            f"{where}: expected a {_KINDS[kind].__name__}, found {type(thing).__name__} {entry.target!r}"
+            f"{where}: expected a {contract.__name__}, found {type(thing).__name__} {entry.target!r}"
         )
     return thing
 

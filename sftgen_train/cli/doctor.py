@@ -17,7 +17,8 @@ from rich.table import Table
 from sftgen_judges.asking.settings import ready
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Judge
-from sftgen_judges.plugins.manager import HOOKS, plugins, task_directories
+from sftgen_judges.plugins.hookspecs import HOOKS
+from sftgen_judges.plugins.manager import plugins, task_directories
 from sftgen_tasks.harness import inspection
 from sftgen_tasks.harness.preflight import ModelError, check_local_model, is_local, max_model_len
 from sftgen_tasks.sandbox import require_sandbox

@@ -42,7 +42,7 @@ def plugins(
     hook: Annotated[Optional[str], typer.Option(help="Only what was added through this hook.")] = None,  # noqa: UP045
 ) -> None:
     """List plugins and what each adds; those that were left out show why."""
-    from sftgen_judges.plugins.manager import HOOKS
+    from sftgen_judges.plugins.hookspecs import HOOKS
     from sftgen_judges.plugins.manager import plugins as loaded_plugins
 
     found = loaded_plugins()

@@ -1,24 +1,67 @@
-"""What a plugin adds: graders, judges, diagnostics, checkpoint sources, sandboxes, as frozen dataclasses."""
+"""What a plugin adds, as frozen dataclasses, and `KINDS`, the one table of them.
 
+A new kind of plugin is a file here with its contract, and its row in the table.
+"""
+
+from dataclasses import dataclass
+
+from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend, Outcome
 from sftgen_judges.plugins.contracts.checkpoints import Checkpoint, CheckpointSource
 from sftgen_judges.plugins.contracts.diagnosing import Diagnostic, Sample
 from sftgen_judges.plugins.contracts.judging import Judge, Need, Reply, Request
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox
+from sftgen_judges.plugins.contracts.scheduling import Schedule
 from sftgen_judges.plugins.contracts.scoring import Grader, Item
+from sftgen_judges.plugins.contracts.tracking import Connection, Tracker
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing that plugins add.
+
+    Attributes:
+        contract: The class that each thing of the kind is an instance of.
+        hook: The hook that adds it.
+        does: What each thing does, in the words of the docs.
+    """
+
+    contract: type
+    hook: str
+    does: str
+
+
+KINDS = {
+    "grader": Kind(Grader, "register_graders", "scores a response by a rule"),
+    "judge": Kind(Judge, "register_judges", "scores a batch of responses"),
+    "judge_backend": Kind(JudgeBackend, "register_judge_backends", "reaches the model of a judge"),
+    "diagnostic": Kind(Diagnostic, "register_diagnostics", "summarises records"),
+    "checkpoint_source": Kind(CheckpointSource, "register_checkpoint_sources", "lists a folder"),
+    "schedule": Kind(Schedule, "register_schedules", "says at which steps checkpoints are evaluated"),
+    "tracker": Kind(Tracker, "register_trackers", "shows scores elsewhere"),
+    "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
+}
 
 __all__ = [
+    "KINDS",
     "Checkpoint",
     "CheckpointSource",
+    "Connection",
     "Diagnostic",
     "Execution",
+    "Failure",
     "Grader",
     "Item",
     "Judge",
+    "JudgeBackend",
+    "Kind",
     "Limits",
     "Need",
+    "Outcome",
     "Program",
     "Reply",
     "Request",
     "Sample",
     "Sandbox",
+    "Schedule",
+    "Tracker",
 ]

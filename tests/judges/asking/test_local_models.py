@@ -9,8 +9,8 @@ import pytest
 
 from sftgen_judges import Item, Request, Response
 from sftgen_judges.asking.local_models import ask_transformers
-from sftgen_judges.asking.server import Failure
 from sftgen_judges.asking.settings import with_settings
+from sftgen_judges.plugins.contracts import Failure
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH, TRUTH_CHAT, TRUTH_LOGPROB

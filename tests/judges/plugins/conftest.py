@@ -59,8 +59,9 @@ class Door:
         return shown, [line for line in done.stderr.splitlines() if line.startswith("sftgen warning: ")]
 
     def _run(self, line: list[str], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONWARNINGS"}}
-        env = {**kept, "PYTHONPATH": str(self.folder), **settings}
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+        path = os.pathsep.join(filter(None, [str(self.folder), kept.get("PYTHONPATH")]))
+        env = {**kept, "PYTHONPATH": path, **settings}
         return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, env=env, cwd=self.folder)
 
 

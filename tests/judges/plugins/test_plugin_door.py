@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from sftgen_judges.plugins import hookspecs
-from sftgen_judges.plugins.manager import HOOKS, UnknownNameError, lookup, task_directories
+from sftgen_judges.plugins.contracts import KINDS
+from sftgen_judges.plugins.hookspecs import HOOKS, SPECIFICATIONS
+from sftgen_judges.plugins.manager import UnknownNameError, lookup, plugins, task_directories
 from tests.judges.plugins.conftest import Door
 
 BUILT_IN = {("sftgen_judges", "sftgen"), ("sftgen_tasks", "sftgen"), ("sftgen_train", "sftgen")}
@@ -71,12 +72,11 @@ def test_the_built_in_floors_come_through_the_entry_point_group(door: Door) -> N
 
 def test_everything_built_in_can_be_loaded() -> None:
     """Targets are strings, so that only loading shows a wrong one."""
-    from sftgen_judges.plugins.manager import plugins
-
-    for kind in ("grader", "judge", "diagnostic", "checkpoint_source"):
-        for name, entry in plugins().registered(f"register_{kind}s").items():
-            if entry.plugin.startswith("sftgen_"):
-                assert lookup(kind, name).name == name
+    for kind, facts in KINDS.items():
+        ours = [name for name, entry in plugins().registered(facts.hook).items() if entry.plugin.startswith("sftgen_")]
+        assert ours, kind
+        for name in ours:
+            assert lookup(kind, name).name == name
 
 
 def test_a_judge_of_another_distribution_grades(door: Door) -> None:
@@ -97,9 +97,9 @@ def test_task_folders_of_plugins_come_after_sftgens_own(door: Door) -> None:
     (door.folder / "tasks").mkdir()
     door.add("alpha", a_hook("register_tasks(register)", f"register({str(door.folder / 'tasks')!r})"))
     done = door.python("from sftgen_judges.plugins.manager import *\nprint(*task_directories(), sep='\\n')")
-    own, plugins = done.stdout.splitlines()
+    own, added = done.stdout.splitlines()
     assert Path(own) == task_directories()[0]
-    assert Path(plugins) == door.folder / "tasks"
+    assert Path(added) == door.folder / "tasks"
 
 
 def test_listing_plugins_imports_nothing_heavy(door: Door) -> None:
@@ -311,5 +311,6 @@ def test_a_target_that_does_not_lead_to_a_judge_names_the_plugin(door: Door, tar
 
 def test_every_hook_has_a_specification_and_an_implementation() -> None:
     for hook in HOOKS:
-        assert getattr(getattr(hookspecs, hook), "sftgen_spec", None) is not None
-    assert len(HOOKS) >= 5
+        assert getattr(getattr(SPECIFICATIONS, hook), "sftgen_spec", None) is not None
+        assert plugins().registered(hook), hook
+    assert set(HOOKS) == {kind.hook for kind in KINDS.values()} | {"register_tasks", "register_commands"}
