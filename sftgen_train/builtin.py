@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sftgen_judges.plugins.hookspecs import Register, hookimpl
+
+if TYPE_CHECKING:
+    import typer
+
+
+@hookimpl
+def register_commands(app: typer.Typer) -> None:
+    # `cli.main` has them in any case; here their names are taken, and `sftgen plugins` shows them.
+    from sftgen_train.cli.main import app as own
+
+    app.registered_commands += own.registered_commands
+    app.registered_groups += own.registered_groups
 
 
 @hookimpl
 def register_checkpoint_sources(register: Register) -> None:
     for name in ("trainer", "steps", "fsdp", "dcp", "hub"):
         register(name, f"sftgen_train.checkpoints.sources:{name.upper()}")
+
+
+@hookimpl
+def register_schedules(register: Register) -> None:
+    for name in ("log-spaced", "at_steps", "every"):
+        register(name, f"sftgen_train.evaluation.schedule:{name.upper().replace('-', '_')}")
+
+
+@hookimpl
+def register_trackers(register: Register) -> None:
+    for name in ("wandb", "tensorboard", "trackio"):
+        register(name, f"sftgen_train.results.trackers:{name.upper()}")

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 console = Console()
-LogTo = Annotated[str, typer.Option(help="Also log scores to wandb, tensorboard or trackio; commas between.")]
+LogTo = Annotated[str, typer.Option(help="Also log scores to these trackers (wandb,tensorboard,...); commas between.")]
 JudgeModel = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_MODEL: what judges ask.")]  # noqa: UP045
 JudgeUrl = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_BASE_URL: where it is served.")]  # noqa: UP045
 

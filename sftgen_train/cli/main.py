@@ -13,6 +13,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import cost as plan_cli
@@ -20,8 +21,28 @@ from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUrl, LogTo, console, show_run
 
+
+class WithPlugins(TyperGroup):
+    """sftgen's own commands and those of plugins, which are loaded when one of them, or the list, is asked for."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; sftgen's own comes first."""
+        return super().get_command(ctx, cmd_name) or self._of_plugins().get(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names."""
+        return [*super().list_commands(ctx), *self._of_plugins()]
+
+    def _of_plugins(self) -> dict[str, Any]:
+        from sftgen_judges.plugins.manager import plugins
+
+        added = plugins().registered("register_commands")
+        return {name: command.target for name, command in added.items() if name not in self.commands}
+
+
 app = typer.Typer(
     name="sftgen",
+    cls=WithPlugins,
     help="Evaluate reasoning fine-tuning: benchmarks scored right, at every checkpoint, with plugins.",
     no_args_is_help=True,
     add_completion=False,

@@ -34,7 +34,7 @@ def watch_folder(
 ) -> None:
     """Evaluate the checkpoints of any trainer as they appear; half-written ones are waited for."""
     from sftgen_tasks.harness.registry import parse_model_args
-    from sftgen_train.evaluation.schedule import Plan, Tier, parse_mapping
+    from sftgen_train.evaluation.schedule import Suite, Tier, parse_mapping
     from sftgen_train.queue.progress import shown
     from sftgen_train.queue.watch import Watch, watch
     from sftgen_train.queue.worker import Backend, Policy, parse_steps, work
@@ -44,10 +44,10 @@ def watch_folder(
         raise SftgenError(f"{str(folder)!r} is no folder here; for a hub repository name a run directory: --run DIR")
     into, trackers = run or folder / "sftgen", parse_trackers(log_to)
     settings = parse_mapping("--metadata", metadata), parse_mapping("--gen-kwargs", gen_kwargs)
-    plan = Plan([Tier(tasks.split(","), every=1, limit=limit)], *settings, chat_template, batch_size)
+    suite = Suite([Tier(tasks.split(","), every=1, limit=limit)], *settings, chat_template, batch_size)
     what = Watch(folder, base, parse_steps(steps), settle, until, once, poll=5.0 if folder.is_dir() else 60.0)
     backend, policy = Backend(model, parse_model_args(model_args)), Policy(keep=parse_steps(keep))
     with shown(into, console):
-        watch(what, into, plan, (lambda: work(into, backend, policy, trackers)) if evaluate else None)
+        watch(what, into, suite, (lambda: work(into, backend, policy, trackers)) if evaluate else None)
     if evaluate:
         show_run(into)

@@ -1,4 +1,4 @@
-"""Evaluating one model by a plan: in a trainer's process, or from a checkpoint's folder."""
+"""Evaluating one model by a suite: in a trainer's process, or from a checkpoint's folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sftgen_tasks.harness.shards import Shard
 from sftgen_tasks.harness.templates import compiled_once
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.evaluation.quiet import without_bars
-from sftgen_train.evaluation.schedule import Plan, Tier
+from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.results.run import add_results
 
 if TYPE_CHECKING:
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 
 
 class Evaluator:
-    """The tasks of a plan, loaded once for any number of checkpoints."""
+    """The tasks of a suite, loaded once for any number of checkpoints."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, suite: Suite) -> None:
         """Load every task.
 
         Raises:
             UnknownTaskError: A task that does not exist.
             DataError: Documents that cannot be read.
         """
-        self.plan = plan
+        self.suite = suite
         self._loaded: dict[tuple[str, ...], Any] = {}
-        for tier in plan.tiers:
+        for tier in suite.tiers:
             self._tasks(tier.tasks)
 
     def __call__(
         self, lm: Any, run: Recording, *, last: bool = False, resume: bool = False, shard: Shard | None = None
     ) -> list[TaskResult]:
-        """Evaluate a model on what the plan has for the step of `run`.
+        """Evaluate a model on what the suite has for the step of `run`.
 
         Args:
             lm: An lm_eval model.
@@ -58,18 +58,18 @@ class Evaluator:
             resume: Whether generations of the same model that stand in the run are used again.
             shard: This process's part, when several share the evaluation.
         """
-        options: dict[str, Any] = {"chat_template": self.plan.chat_template, "resume": resume, "shard": shard}
+        options: dict[str, Any] = {"chat_template": self.suite.chat_template, "resume": resume, "shard": shard}
         with compiled_once():
             return [
                 result
-                for tier in self.plan.at(run.step or 0, last=last)
+                for tier in self.suite.at(run.step or 0, last=last)
                 for result in evaluate(lm, self._tasks(tier.tasks), run, limit=tier.limit, **options)
             ]
 
     def _tasks(self, names: Sequence[str]) -> Any:
         key = tuple(names)
         if key not in self._loaded:
-            self._loaded[key] = load_tasks(names, self.plan.metadata, self.plan.gen_kwargs)
+            self._loaded[key] = load_tasks(names, self.suite.metadata, self.suite.gen_kwargs)
         return self._loaded[key]
 
 
@@ -94,17 +94,17 @@ def evaluate_in_memory(
         The metric rows; none in a process that did not write them.
     """
     started = time.perf_counter()
-    plan = evaluator.plan
+    suite = evaluator.suite
     with contextlib.ExitStack() as stack:
         stack.enter_context(undisturbed(model))
         lm: Any = (
             stack.enter_context(engine.serving())
             if engine
             else RecordingHFLM(
-                model, tokenizer, batch_size=plan.batch_size, seed=plan.seed, mixed_precision_dtype=precision
+                model, tokenizer, batch_size=suite.batch_size, seed=suite.seed, mixed_precision_dtype=precision
             )
         )
-        record = Recording(run, step, model_id_in_memory(model), plan.seed)
+        record = Recording(run, step, model_id_in_memory(model), suite.seed)
         results = evaluator(lm, record, last=last, shard=shard)
     if shard and shard.index:
         return []
@@ -118,12 +118,13 @@ def evaluate_checkpoint(
     run_dir: str | Path,
     step: int = 0,
     limit: int | None = None,
-    plan: Plan | None = None,
+    suite: Suite | None = None,
     evaluator: Evaluator | None = None,
     model: str = "sftgen-hf",
     model_args: Mapping[str, Any] | None = None,
     last: bool = False,
     record: bool = True,
+    plan: Suite | None = None,
 ) -> list[TaskResult]:
     """Evaluate a checkpoint's folder; the random number generators of this process are left alone.
 
@@ -133,28 +134,29 @@ def evaluate_checkpoint(
         run_dir: Where generations and verdicts are written. What stands there for these weights is used again.
         step: The step of the checkpoint.
         limit: Documents a task.
-        plan: what to evaluate when, in place of `tasks` and `limit`.
-        evaluator: The plan with its tasks loaded, for many checkpoints.
+        suite: What to evaluate when, in place of `tasks` and `limit`.
+        evaluator: The suite with its tasks loaded, for many checkpoints.
         model: Name of an lm_eval model that takes `pretrained`.
         model_args: Further arguments of it.
         last: Whether it is the last step of the training.
         record: Whether to add the results to the run's metrics, for `sftgen report`.
+        plan: The former name of `suite`.
 
     Raises:
         CheckpointError: It is not complete, or its model cannot be loaded.
     """
     folder = Path(path)
     check_complete(folder)
-    evaluator = evaluator or Evaluator(plan or Plan([Tier(list(tasks), every=1, limit=limit)]))
-    seed = evaluator.plan.seed
+    evaluator = evaluator or Evaluator(suite or plan or Suite([Tier(list(tasks), every=1, limit=limit)]))
+    seed = evaluator.suite.seed
     run = Recording(RunFolder(Path(run_dir)), step, model_id(str(folder)), seed)
     started = time.perf_counter()
     with undisturbed(torch.nn.Identity()):
         with recording(run):  # so that the model does not open a run directory of its own
-            lm = _load(folder, model, {"batch_size": evaluator.plan.batch_size, "seed": seed, **(model_args or {})})
+            lm = _load(folder, model, {"batch_size": evaluator.suite.batch_size, "seed": seed, **(model_args or {})})
         results = evaluator(lm, run, last=last, resume=True)
     if record:
-        run.folder.update_manifest(tasks=evaluator.plan.tasks)
+        run.folder.update_manifest(tasks=evaluator.suite.tasks)
         add_results(run.folder, step, results, time.perf_counter() - started)
     return results
 

@@ -1,23 +1,51 @@
-"""What to evaluate when: the plan that a trainer writes down and its workers read."""
+"""What to evaluate when: the suite that a trainer writes down and its workers read, and the built-in schedules."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Schedule
+from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.journal import write_atomic
 
-LOG_SPACED = (0, 5, 10, 20, 40, 80, 160, 320, 640)
+logger = logging.getLogger(__name__)
+
 PAPER_STEPS = (10, 20, 40, 80, 160, 320, 480, 640)
 """Where the published runs were evaluated."""
+DEFAULT = "log-spaced"
+Argument = int | float | str
 
 
-class PlanError(SftgenError, ValueError):
-    """A plan that cannot be carried out."""
+class ScheduleError(SftgenError, ValueError):
+    """A schedule or a suite that cannot be carried out."""
+
+
+def _log_spaced(step: int) -> bool:
+    return step in (0, 5, 10, 20, 40, 80, 160, 320, 640)
+
+
+def _at_steps(step: int, *steps: Argument) -> bool:
+    wrong = [given for given in steps if not isinstance(given, int) or given < 0]
+    if wrong:
+        raise ScheduleError(f"at_steps: {wrong[0]!r} is not a step; expected whole numbers of at least 0")
+    return step in steps
+
+
+def _every(step: int, steps: Argument) -> bool:
+    if not isinstance(steps, int) or steps < 1:
+        raise ScheduleError(f"every={steps!r}: expected a whole number of steps of at least 1")
+    return step % steps == 0
+
+
+LOG_SPACED = Schedule("log-spaced", version=1, due=_log_spaced)
+AT_STEPS = Schedule("at_steps", version=1, due=_at_steps)
+EVERY = Schedule("every", version=1, due=_every)
 
 
 @dataclass(frozen=True)
@@ -26,41 +54,68 @@ class Tier:
 
     Attributes:
         tasks: Task and group names.
-        at_steps: Steps to evaluate at, or
-        every: evaluate every so many steps. With neither, `LOG_SPACED`.
+        at_steps: The steps to evaluate at: the schedule `at_steps`.
+        every: Evaluate every so many steps: the schedule `every`.
         limit: Documents a task, None for all.
+        schedule: Any registered schedule, as `NAME` or `NAME:ARGUMENTS`. `DEFAULT` where no schedule is given in
+            any of the three ways.
     """
 
     tasks: Sequence[str]
     at_steps: Sequence[int] | None = None
     every: int | None = None
     limit: int | None = None
+    schedule: str | None = None
 
     def __post_init__(self) -> None:
-        if self.at_steps is not None and self.every is not None:
-            raise PlanError(f"at_steps={list(self.at_steps)} and every={self.every}: give one of the two")
-        if self.every is not None and (not isinstance(self.every, int) or self.every < 1):
-            raise PlanError(f"every={self.every!r}: expected a whole number of steps of at least 1")
-        wrong = [
-            step for step in self.at_steps or () if isinstance(step, bool) or not isinstance(step, int) or step < 0
-        ]
-        if wrong:
-            raise PlanError(f"at_steps: {wrong[0]!r} is not a step; expected whole numbers of at least 0")
+        ways = {"at_steps": self.at_steps, "every": self.every, "schedule": self.schedule}
+        given = [f"{name}={way!r}" for name, way in ways.items() if way is not None]
+        if len(given) > 1:
+            raise ScheduleError(f"{' and '.join(given)}: give one of them")
         if self.limit is not None and self.limit < 1:
-            raise PlanError(f"limit {self.limit}: expected a number of documents of at least 1, or None for all")
+            raise ScheduleError(f"limit {self.limit}: expected a number of documents of at least 1, or None for all")
+        try:
+            _due(self.when, 1)
+        except SftgenError:
+            raise
+        except Exception as error:  # a plugin's, or arguments that it does not take
+            raise ScheduleError(f"schedule {self.when!r} cannot be used: {type(error).__name__}: {error}") from error
+
+    @property
+    def when(self) -> str:
+        """The schedule, as `NAME` or `NAME:ARGUMENTS`."""
+        if self.at_steps is not None:
+            return f"at_steps:{','.join(map(str, self.at_steps))}"
+        return self.schedule or DEFAULT if self.every is None else f"every:{self.every}"
 
     def due(self, step: int) -> bool:
         """Whether these tasks are evaluated at a step; the base model, step 0, always is."""
-        if step == 0:
-            return True
-        if self.every is not None:
-            return step % self.every == 0
-        return step in (LOG_SPACED if self.at_steps is None else self.at_steps)
+        try:
+            return step == 0 or _due(self.when, step)
+        except Exception as error:  # a plugin's; training is worth more than one point of a curve
+            logger.warning("schedule %r, step %d: not evaluated. %s: %s", self.when, step, type(error).__name__, error)
+            return False
+
+
+def _due(when: str, step: int) -> bool:
+    name, _, arguments = when.partition(":")
+    schedule: Schedule = lookup("schedule", name.strip())
+    return bool(schedule.due(step, *map(_argument, arguments.split(",") if arguments else ())))
+
+
+def _argument(text: str) -> Argument:
+    """A number where the text is one."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text.strip()
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run's checkpoints are evaluated on.
+class Suite:
+    """What a run's checkpoints are evaluated on, and when.
 
     Attributes:
         tiers: What at which steps. The first and the last step get all of them.
@@ -97,39 +152,41 @@ class Plan:
             fresh = [name for name in tier.tasks if name not in seen]
             seen.update(fresh)
             if fresh:
-                chosen.append(Tier(fresh, tier.at_steps, tier.every, tier.limit))
+                chosen.append(replace(tier, tasks=fresh))
         return chosen
 
     def write(self, path: Path) -> None:
-        """Write the plan for the workers."""
+        """Write the suite for the workers."""
         write_atomic(path, json.dumps(asdict(self), indent=1, default=list) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> Plan:
-        """Read a plan back.
+    def read(cls, path: Path) -> Suite:
+        """Read a suite back.
 
         Raises:
-            PlanError: There is none, or it is another version's.
+            ScheduleError: There is none, or it is another version's.
         """
         try:
             facts = json.loads(path.read_text())
             return cls(tiers=[Tier(**tier) for tier in facts.pop("tiers")], **facts)
         except OSError as error:
-            raise PlanError(f"{path}: no evaluation plan here ({error.strerror}); is it a run directory?") from error
+            raise ScheduleError(
+                f"{path}: no evaluation suite here ({error.strerror}); is it a run directory?"
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise PlanError(f"{path}: not an evaluation plan of this version: {error}") from error
+            raise ScheduleError(f"{path}: not an evaluation suite of this version: {error}") from error
 
 
 def parse_mapping(name: str, text: str) -> dict[str, Any]:
     """A JSON mapping given on the command line.
 
     Raises:
-        PlanError: It is none; tells the option's name.
+        ScheduleError: It is none; tells the option's name.
     """
     try:
         found = json.loads(text or "{}")
     except ValueError as error:
-        raise PlanError(f"{name} {text!r}: not JSON: {error}") from error
+        raise ScheduleError(f"{name} {text!r}: not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise PlanError(f"{name} {text!r}: expected a JSON mapping")
+        raise ScheduleError(f"{name} {text!r}: expected a JSON mapping")
     return found

@@ -29,7 +29,7 @@ from sftgen_train.checkpoints.leases import (
     verify_stable,
 )
 from sftgen_train.evaluation.quiet import without_bars
-from sftgen_train.evaluation.schedule import Plan
+from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.entries import STATES, Entry, Queue, start_time
 from sftgen_train.queue.progress import TRAINING
 
@@ -42,9 +42,9 @@ TELL_EVERY = 5.0
 class Enqueuer:
     """The trainer's end of a queue."""
 
-    def __init__(self, run: Path, plan: Plan) -> None:
+    def __init__(self, run: Path, suite: Suite) -> None:
         """Open the queue of a run directory."""
-        self.run, self.plan, self.queue = run, plan, Queue(run)
+        self.run, self.suite, self.queue = run, suite, Queue(run)
         self._told = time.monotonic()
 
     def known_steps(self) -> list[int]:
@@ -52,16 +52,16 @@ class Enqueuer:
         return sorted(entry.step for state in STATES for entry in self.queue.entries(state))
 
     def begin(self, output: Path, step: int) -> None:
-        """Write the plan down; a resumed training enqueues what was saved but not enqueued when it was killed.
+        """Write the suite down; a resumed training enqueues what was saved but not enqueued when it was killed.
 
         Raises:
-            RecordError: The run was begun with another plan.
+            RecordError: The run was begun with another suite.
         """
         self.open(resumed=step > 0)
         saved = output / f"checkpoint-{step}"
         # One that holds shards only was enqueued from memory.
         enqueued = self.queue.find(step) and not is_complete(saved)
-        if step and self.plan.due(step) and saved.is_dir() and not enqueued:
+        if step and self.suite.due(step) and saved.is_dir() and not enqueued:
             self.add(step, saved)
 
     def add(self, step: int, checkpoint: Path, *, last: bool = False) -> None:
@@ -165,20 +165,20 @@ class Enqueuer:
     def _failed(self, step: int, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:500]
         logger.warning("the checkpoint of step %d cannot be evaluated, training goes on. %s", step, reason)
-        RunFolder(self.run).try_add_failure(step, self.plan.tasks, reason)
+        RunFolder(self.run).try_add_failure(step, self.suite.tasks, reason)
 
     def open(self, *, resumed: bool) -> None:
-        """Write the plan down for the workers, and that checkpoints will come.
+        """Write the suite down for the workers, and that checkpoints will come.
 
         Raises:
-            RecordError: What is resumed was begun with another plan.
+            RecordError: What is resumed was begun with another suite.
         """
-        if resumed and self.queue.plan.is_file() and Plan.read(self.queue.plan) != self.plan:
+        if resumed and self.queue.suite.is_file() and Suite.read(self.queue.suite) != self.suite:
             raise RecordError(
-                f"run directory {str(self.run)!r} was begun with another evaluation plan ({self.queue.plan}); "
+                f"run directory {str(self.run)!r} was begun with another evaluation suite ({self.queue.suite}); "
                 "go on with the same tasks, steps and settings, or use another run directory"
             )
-        self.plan.write(self.queue.plan)
+        self.suite.write(self.queue.suite)
         self.tell("running")
 
     def tell(self, state: str, **facts: Any) -> None:

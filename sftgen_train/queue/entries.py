@@ -68,9 +68,10 @@ class Queue:
         self.run, self.folder = run, run / "queue"
 
     @property
-    def plan(self) -> Path:
-        """Where the plan is."""
-        return self.folder / "plan.json"
+    def suite(self) -> Path:
+        """Where the suite is; a queue of an earlier version holds it under another name."""
+        path, earlier = self.folder / "suite.json", self.folder / "plan.json"
+        return earlier if earlier.is_file() and not path.is_file() else path
 
     def entries(self, state: State) -> list[Entry]:
         """Entries in a state, by step."""

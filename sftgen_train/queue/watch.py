@@ -20,7 +20,7 @@ from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
 from sftgen_tasks.harness.preflight import check_local_model, is_local
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, check_complete
 from sftgen_train.checkpoints.sources import TRAINER, known_sources
-from sftgen_train.evaluation.schedule import Plan
+from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import STATES
 from sftgen_train.queue.worker import AllSteps
@@ -56,32 +56,32 @@ class Watch:
     poll: float = 5.0
 
 
-def watch(what: Watch, run: Path, plan: Plan, evaluate: Callable[[], object] | None = None) -> None:
+def watch(what: Watch, run: Path, suite: Suite, evaluate: Callable[[], object] | None = None) -> None:
     """Enqueue every complete checkpoint, and have it evaluated unless others do.
 
     Args:
         what: What to look for.
         run: Run directory.
-        plan: What to evaluate.
+        suite: What to evaluate.
         evaluate: Works the queue off, as `worker.work` does.
 
     Raises:
         UnknownTaskError: A task that does not exist.
         CheckpointError: No such folder or repository, or nothing in it with `once`.
-        RecordError: The run was begun with another plan.
+        RecordError: The run was begun with another suite.
     """
     if what.base:
-        check_local_model(what.base, chat_template=plan.chat_template)
-    resolve_tasks(plan.tasks, task_manager())
+        check_local_model(what.base, chat_template=suite.chat_template)
+    resolve_tasks(suite.tasks, task_manager())
     sources = known_sources()
-    look = _Look(what, sources, Enqueuer(run, plan))
+    look = _Look(what, sources, Enqueuer(run, suite))
     if not look.candidates() and (what.once or not what.folder.is_dir()):
         raise CheckpointError(
             f"{str(what.folder)!r} holds no checkpoints ({LAYOUTS}; sources {', '.join(s.name for s in sources)})"
         )
     RunFolder(run).require_writable()
     look.enqueuer.open(resumed=True)
-    RunFolder(run).update_manifest(model=what.base or what.folder.name, tasks=plan.tasks, evaluation="watch")
+    RunFolder(run).update_manifest(model=what.base or what.folder.name, tasks=suite.tasks, evaluation="watch")
     stop = threading.Event()
     thread = threading.Thread(target=look.until_stopped, args=(stop,), daemon=True)
     thread.start()

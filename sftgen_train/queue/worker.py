@@ -14,7 +14,7 @@ from typing import Any
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
-from sftgen_train.evaluation.schedule import Plan, PlanError
+from sftgen_train.evaluation.schedule import ScheduleError, Suite
 from sftgen_train.queue.entries import Entry, Queue, is_dead
 from sftgen_train.queue.progress import read_training
 from sftgen_train.results.run import add_results, in_one_line
@@ -75,11 +75,11 @@ def work(
         The steps that this worker evaluated.
 
     Raises:
-        PlanError: Not the run directory of a queue.
+        ScheduleError: Not the run directory of a queue.
         SftgenError: A task or its data cannot be loaded.
     """
     queue = Queue(folder)
-    evaluator = Evaluator(Plan.read(queue.plan))
+    evaluator = Evaluator(Suite.read(queue.suite))
     run = RunFolder(folder)
     with closing(Trackers(run, trackers)) as told:
         done = []
@@ -110,14 +110,14 @@ def parse_steps(text: str) -> Collection[int]:
     """`10,20` or `all`.
 
     Raises:
-        PlanError: Something else.
+        ScheduleError: Something else.
     """
     if text == "all":
         return AllSteps()
     try:
         return frozenset(int(step) for step in text.split(",") if step)
     except ValueError as error:
-        raise PlanError(f"steps {text!r}: expected whole numbers with commas between, or all") from error
+        raise ScheduleError(f"steps {text!r}: expected whole numbers with commas between, or all") from error
 
 
 def _evaluate(queue: Queue, entry: Entry, evaluator: Evaluator, backend: Backend, policy: Policy) -> bool:
@@ -161,7 +161,7 @@ def _give_up(queue: Queue, entry: Entry, evaluator: Evaluator, reason: str) -> b
     logger.warning(
         "step %d: given up after %d attempts; its weights stay in %s", entry.step, len(entry.attempts), entry.path
     )
-    RunFolder(queue.run).add_failure(entry.step, evaluator.plan.tasks, reason)
+    RunFolder(queue.run).add_failure(entry.step, evaluator.suite.tasks, reason)
     queue.finish(entry, "failed", reason)
     return False
 

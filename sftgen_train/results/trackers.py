@@ -1,4 +1,4 @@
-"""Scores in wandb, TensorBoard and trackio, each against its own training step, however late and in whatever order.
+"""Scores in wandb, TensorBoard, trackio and the trackers of plugins: each at its own training step, in any order.
 
 What is logged is what `metrics.jsonl` says and a tracker was not told yet, so one worker that logs tells the scores of
 all workers, and `sftgen report --log-to` tells those of a finished run. A score that was graded again is told again.
@@ -12,13 +12,14 @@ import os
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Connection, Tracker
+from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.store import RunFolder
 
@@ -31,19 +32,6 @@ class TrackerError(SftgenError, ValueError):
     """A tracker that is not known or not installed."""
 
 
-@dataclass(frozen=True)
-class Tracker:
-    """An open connection.
-
-    Attributes:
-        log: Takes a step and its values by name.
-        close: Ends it.
-    """
-
-    log: Callable[[int, Mapping[str, float]], None]
-    close: Callable[[], None]
-
-
 def parse_trackers(text: str) -> list[str]:
     """`wandb,tensorboard,trackio`.
 
@@ -51,11 +39,14 @@ def parse_trackers(text: str) -> list[str]:
         TrackerError: An unknown name, or a package that is not installed.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
+    known = plugins().registered("register_trackers")
     for name in names:
-        if name not in TRACKERS:
-            raise TrackerError(f"tracker {name!r}: expected one of {', '.join(TRACKERS)}")
-        if importlib.util.find_spec(name) is None:
-            raise TrackerError(f"tracker {name!r} is not installed: pip install {name}, or sftgen[trackers]")
+        if name not in known:
+            raise TrackerError(f"tracker {name!r}: expected one of {', '.join(known)}")
+        tracker: Tracker = lookup("tracker", name)
+        if tracker.package and importlib.util.find_spec(tracker.package) is None:
+            install = tracker.install or f"pip install {tracker.package}"
+            raise TrackerError(f"tracker {name!r} is not installed: {install}")
     return names
 
 
@@ -64,7 +55,7 @@ class Trackers:
 
     def __init__(self, run: RunFolder, names: Sequence[str]) -> None:
         """Name them; nothing is opened yet."""
-        self._run, self._names, self._open = run, names, dict[str, Tracker]()
+        self._run, self._names, self._open = run, names, dict[str, Connection]()
 
     def log_new(self) -> int:
         """Tell each tracker what it was not told yet; one that fails is reported, and asked again the next time.
@@ -76,9 +67,9 @@ class Trackers:
 
     def close(self) -> None:
         """End all connections."""
-        for name, tracker in self._open.items():
+        for name, connection in self._open.items():
             try:
-                tracker.close()
+                connection.close()
             except Exception as error:  # the scores stand in the run directory
                 logger.warning("tracker %s: %s: %s", name, type(error).__name__, error)
         self._open.clear()
@@ -100,7 +91,7 @@ class Trackers:
             for step, values in sorted(fresh.items()):
                 try:
                     if name not in self._open:
-                        self._open[name] = TRACKERS[name](self._run)
+                        self._open[name] = lookup("tracker", name).connect(self._run.path, _facts(self._run))
                     self._open[name].log(step, values)
                 except Exception as error:  # a server that is away must not cost an evaluation
                     logger.warning("tracker %s: step %d: %s: %s", name, step, type(error).__name__, error)
@@ -109,68 +100,70 @@ class Trackers:
         return sum(map(len, fresh.values()))
 
 
-def _wandb(run: RunFolder) -> Tracker:
+def _wandb(run: Path, facts: Mapping[str, Any]) -> Connection:
     import wandb
 
     opened = wandb.init(
         project=os.environ.get("WANDB_PROJECT", "sftgen"),
         id=os.environ.get("WANDB_RUN_ID") or _kept_id(run),
-        name=os.environ.get("WANDB_NAME", run.path.resolve().name),
+        name=os.environ.get("WANDB_NAME", run.resolve().name),
         job_type="evaluation",
         resume="allow",
-        dir=str(run.path),
-        config=_config(run),
+        dir=str(run),
+        config=dict(facts),
         settings=wandb.Settings(console="off", x_disable_stats=True),
     )
     # Without it wandb draws against its own counter, which only goes forward.
     opened.define_metric(STEP, hidden=True)
     opened.define_metric("sftgen/*", step_metric=STEP)
-    return Tracker(lambda step, values: opened.log({**values, STEP: step}), opened.finish)
+    return Connection(lambda step, values: opened.log({**values, STEP: step}), opened.finish)
 
 
-def _tensorboard(run: RunFolder) -> Tracker:
+def _tensorboard(run: Path, facts: Mapping[str, Any]) -> Connection:
     from torch.utils.tensorboard import SummaryWriter
 
-    writer: Any = SummaryWriter(log_dir=str(run.path / "tensorboard"))
+    writer: Any = SummaryWriter(log_dir=str(run / "tensorboard"))
 
     def log(step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             writer.add_scalar(name, value, global_step=step)
         writer.flush()
 
-    return Tracker(log, writer.close)
+    return Connection(log, writer.close)
 
 
-def _trackio(run: RunFolder) -> Tracker:
+def _trackio(run: Path, facts: Mapping[str, Any]) -> Connection:
     import trackio
 
     opened = trackio.init(
         project=os.environ.get("TRACKIO_PROJECT", "sftgen"),
-        name=run.path.resolve().name,
-        config=_config(run),
+        name=run.resolve().name,
+        config=dict(facts),
         resume="allow",
         embed=False,
         auto_log_gpu=False,
         auto_log_cpu=False,
     )
-    return Tracker(lambda step, values: opened.log(dict(values), step=step), opened.finish)
+    return Connection(lambda step, values: opened.log(dict(values), step=step), opened.finish)
 
 
-TRACKERS: dict[str, Callable[[RunFolder], Tracker]] = {
-    "wandb": _wandb,
-    "tensorboard": _tensorboard,
-    "trackio": _trackio,
-}
+def _tracker(name: str, connect: Callable[[Path, Mapping[str, Any]], Connection]) -> Tracker:
+    return Tracker(name, connect, package=name, install=f"pip install {name}, or sftgen[trackers]")
 
 
-def _config(run: RunFolder) -> dict[str, Any]:
+WANDB = _tracker("wandb", _wandb)
+TENSORBOARD = _tracker("tensorboard", _tensorboard)
+TRACKIO = _tracker("trackio", _trackio)
+
+
+def _facts(run: RunFolder) -> dict[str, Any]:
     manifest = run.read_manifest()
     return {name: manifest[name] for name in ("model", "tasks", "in_domain", "seeds") if name in manifest}
 
 
-def _kept_id(run: RunFolder) -> str:
+def _kept_id(run: Path) -> str:
     """So that a worker that is started again goes on in the same place."""
-    path: Path = run.path / "trackers" / "wandb.id"
+    path = run / "trackers" / "wandb.id"
     if not path.is_file():
         write_atomic(path, uuid.uuid4().hex[:12])
     return path.read_text().strip()

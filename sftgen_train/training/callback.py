@@ -19,7 +19,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.shards import Shard
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, undisturbed
-from sftgen_train.evaluation.schedule import Plan, Tier
+from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.results.run import in_one_line
 from sftgen_train.training.distributed import first_says, gathered_weights, shard, sharding
@@ -59,6 +59,7 @@ class HarnessCallback(TrainerCallback):
         *,
         at_steps: Sequence[int] | None = None,
         every: int | None = None,
+        schedule: str | None = None,
         limit: int | None = None,
         tiers: Sequence[Tier] = (),
         form: Form = "queue",
@@ -75,8 +76,10 @@ class HarnessCallback(TrainerCallback):
 
         Args:
             tasks: Task and group names.
-            at_steps: Steps to evaluate at, or
-            every: evaluate every so many steps; by default at 0, 5, 10, 20, 40, 80, ...
+            at_steps: Steps to evaluate at.
+            every: Or evaluate every so many steps.
+            schedule: Or a schedule by its registered name, as `NAME` or `NAME:ARGUMENTS`; by default `log-spaced`,
+                which is 0, 5, 10, 20, 40, 80, ...
             limit: Documents a task, None for all.
             tiers: Further tasks with steps and limits of their own, for example the full suite at few steps.
             form: `queue`, `in_process` or `colocated`.
@@ -91,7 +94,7 @@ class HarnessCallback(TrainerCallback):
 
         Raises:
             CallbackError: An unknown form, or `colocated` without vLLM.
-            PlanError: An impossible schedule.
+            ScheduleError: An impossible schedule.
             UnknownTaskError: A task that does not exist.
             DataError: Documents that cannot be read.
         """
@@ -101,11 +104,11 @@ class HarnessCallback(TrainerCallback):
             raise CallbackError("form='colocated' needs vLLM, which is not installed: pip install 'sftgen[vllm]'")
         if engine and form != "colocated":
             raise CallbackError(f"engine={dict(engine)} is for form='colocated' only, and the form is {form!r}")
-        first = [Tier(list(tasks), at_steps, every, limit)] if tasks or not tiers else []
-        self.plan = Plan(
+        first = [Tier(list(tasks), at_steps, every, limit, schedule)] if tasks or not tiers else []
+        self.suite = Suite(
             [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed
         )
-        self._evaluator = Evaluator(self.plan)
+        self._evaluator = Evaluator(self.suite)
         self._form, self._in_domain = form, list(in_domain)
         self._engine_options = dict(engine or {})
         self._engine: ColocatedEngine | None = None
@@ -125,7 +128,7 @@ class HarnessCallback(TrainerCallback):
         output = Path(args.output_dir or "trainer_output")
         run = RunFolder(self._run_dir or output)
         _require_generator(kwargs["model"])
-        _require_template(kwargs.get("processing_class"), self.plan.chat_template)
+        _require_template(kwargs.get("processing_class"), self.suite.chat_template)
         if state.is_world_process_zero:
             run.require_writable()
         if self._form != "queue":
@@ -140,7 +143,7 @@ class HarnessCallback(TrainerCallback):
                 self._evaluate(0, args, kwargs)
             return
         if self._form == "queue":
-            enqueuer = Enqueuer(run.path, self.plan)
+            enqueuer = Enqueuer(run.path, self.suite)
             if fresh and enqueuer.known_steps():
                 raise RecordError(_not_empty(run, f"queued checkpoints of steps {enqueuer.known_steps()}"))
             enqueuer.begin(output, state.global_step)
@@ -148,14 +151,11 @@ class HarnessCallback(TrainerCallback):
         self._run = run
         run.update_manifest(
             model=getattr(kwargs["model"].config, "_name_or_path", "") or type(kwargs["model"]).__name__,
-            tasks=self.plan.tasks,
+            tasks=self.suite.tasks,
             in_domain=self._in_domain,
-            plan=[
-                {"tasks": list(t.tasks), "at_steps": t.at_steps, "every": t.every, "limit": t.limit}
-                for t in self.plan.tiers
-            ],
+            schedule=[{"tasks": list(t.tasks), "when": t.when, "limit": t.limit} for t in self.suite.tiers],
             evaluation=self._form,
-            seeds={"training": args.seed, "sampling": self.plan.seed},
+            seeds={"training": args.seed, "sampling": self.suite.seed},
             max_steps=state.max_steps,
         )
         if not fresh:
@@ -171,7 +171,7 @@ class HarnessCallback(TrainerCallback):
         last = step >= state.max_steps
         if self._enqueuer:
             self._enqueuer.progress(step, state.max_steps)
-        if not (last or self.plan.due(step)):
+        if not (last or self.suite.due(step)):
             return
         if self._form != "queue":
             if not last:
@@ -189,7 +189,7 @@ class HarnessCallback(TrainerCallback):
         """Lease and enqueue the checkpoint that was just written, when its step is due."""
         step = state.global_step
         last = step >= state.max_steps
-        if self._form != "queue" or not (last or self.plan.due(step)):
+        if self._form != "queue" or not (last or self.suite.due(step)):
             return
         checkpoint = Path(args.output_dir or "trainer_output") / f"checkpoint-{step}"
         if sharding(kwargs["model"]) and not first_says(lambda: is_complete(checkpoint)):  # shards only
@@ -226,7 +226,7 @@ class HarnessCallback(TrainerCallback):
                 given["processing_class"],
                 precision=_precision(args),
                 options=self._engine_options,
-                seed=self.plan.seed,
+                seed=self.suite.seed,
                 shard=self._shard,
             )
 
@@ -252,7 +252,7 @@ class HarnessCallback(TrainerCallback):
             if self._shard and self._shard.index:
                 return  # the first process tells
             logger.warning("evaluation at step %d failed, training goes on. %s", step, reason)
-            self._run.try_add_failure(step, self.plan.tasks, reason)
+            self._run.try_add_failure(step, self.suite.tasks, reason)
             return
         if rows:
             logger.info("step %d: %s (%.1f s)", step, in_one_line(rows), time.perf_counter() - started)

@@ -35,6 +35,9 @@ class HarnessConfig:
     harness_in_domain: list[str] = field(default_factory=list, metadata={"help": "Those of them in domain."})
     harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})
     harness_every: int | None = field(default=None, metadata={"help": "Or evaluate every so many steps."})
+    harness_schedule: str | None = field(
+        default=None, metadata={"help": "Or a registered schedule: NAME or NAME:ARGUMENTS."}
+    )
     harness_limit: int | None = field(default=None, metadata={"help": "Documents a task."})
     harness_form: str = field(default="queue", metadata={"help": "queue, in_process or colocated."})
     harness_engine: str | None = field(default=None, metadata={"help": "JSON for vLLM's engine, in colocated."})

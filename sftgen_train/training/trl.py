@@ -219,6 +219,7 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         in_domain=harness.harness_in_domain,
         at_steps=harness.harness_at_steps,
         every=harness.harness_every,
+        schedule=harness.harness_schedule,
         limit=harness.harness_limit,
         form=harness.harness_form,  # type: ignore[arg-type]  # checked there
         batch_size=harness.harness_batch_size,

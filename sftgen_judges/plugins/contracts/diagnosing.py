@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sftgen_judges.records.schema import Response, Verdict
 
@@ -43,6 +44,9 @@ class Sample:
     evaluation_version: int | None = None
 
 
+Level = Literal["sample", "checkpoint", "trajectory"]
+
+
 @dataclass(frozen=True)
 class Diagnostic:
     """Summarises the samples of one task at one step.
@@ -51,8 +55,18 @@ class Diagnostic:
         name: The name it is registered under; prefixes its metrics (`name/metric`).
         version: Raised when the summary changes.
         diagnose: Metric name to value; leave a metric out where it cannot be computed.
+        level: What it looks at. `sample`: the graded samples of a task at a step, which is what `diagnose` is given.
+            `checkpoint` (the model too) and `trajectory` (several steps and runs) come with a later version of
+            sftgen; until then they are refused.
     """
 
     name: str
     version: int
     diagnose: Callable[[Sequence[Sample]], Mapping[str, float]]
+    level: Level = "sample"
+
+    def __post_init__(self) -> None:
+        if self.level != "sample":
+            raise ValueError(
+                f"diagnostic {self.name!r}: this version of sftgen does not call level {self.level!r}; expected 'sample'"
+            )

@@ -16,33 +16,82 @@ from typing import Any
 import pytest
 import yaml
 
-from sftgen_judges.records.store import RunFolder
+from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.store import RecordError, RunFolder
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
-from sftgen_train.evaluation.schedule import Plan, PlanError, Tier
+from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
+from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from tests.conftest import SCRIPTS, Command
 
-# ------------------------------------------------------------------------------ plans
+# ------------------------------------------------------------------------------ suites
 
 
 def test_a_task_in_two_tiers_is_evaluated_once_on_most_documents() -> None:
-    plan = Plan([Tier(["a", "b"], every=5, limit=10), Tier(["b", "c"], at_steps=[10], limit=None)])
-    assert [(list(t.tasks), t.limit) for t in plan.at(5)] == [(["a", "b"], 10)]
-    assert [(list(t.tasks), t.limit) for t in plan.at(10)] == [(["b", "c"], None), (["a"], 10)]
-    assert [(list(t.tasks), t.limit) for t in plan.at(7)] == []
-    assert [(list(t.tasks), t.limit) for t in plan.at(7, last=True)] == [(["b", "c"], None), (["a"], 10)]
-    assert [step for step in range(12) if plan.due(step)] == [0, 5, 10]
+    suite = Suite([Tier(["a", "b"], every=5, limit=10), Tier(["b", "c"], at_steps=[10], limit=None)])
+    assert [(list(t.tasks), t.limit) for t in suite.at(5)] == [(["a", "b"], 10)]
+    assert [(list(t.tasks), t.limit) for t in suite.at(10)] == [(["b", "c"], None), (["a"], 10)]
+    assert [(list(t.tasks), t.limit) for t in suite.at(7)] == []
+    assert [(list(t.tasks), t.limit) for t in suite.at(7, last=True)] == [(["b", "c"], None), (["a"], 10)]
+    assert [step for step in range(12) if suite.due(step)] == [0, 5, 10]
 
 
 def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    plan = Plan([Tier(["a"], at_steps=[1, 2], limit=3)], {"docs_seed": 1}, {"max_gen_toks": 8}, False, 4, 7)
-    plan.write(tmp_path / "plan.json")
-    assert Plan.read(tmp_path / "plan.json") == plan
-    with pytest.raises(PlanError, match="is it a run directory"):
-        Plan.read(tmp_path / "none.json")
-    (tmp_path / "plan.json").write_text('{"tiers": [{"odd": 1}]}')
-    with pytest.raises(PlanError, match="not an evaluation plan"):
-        Plan.read(tmp_path / "plan.json")
+    suite = Suite([Tier(["a"], at_steps=[1, 2], limit=3)], {"docs_seed": 1}, {"max_gen_toks": 8}, False, 4, 7)
+    suite.write(tmp_path / "suite.json")
+    assert Suite.read(tmp_path / "suite.json") == suite
+    with pytest.raises(ScheduleError, match="is it a run directory"):
+        Suite.read(tmp_path / "none.json")
+    (tmp_path / "suite.json").write_text('{"tiers": [{"odd": 1}]}')
+    with pytest.raises(ScheduleError, match="not an evaluation suite"):
+        Suite.read(tmp_path / "suite.json")
+
+
+def test_a_queue_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    written = {"tasks": ["a"], "at_steps": [1, 2], "every": None, "limit": 3}
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "queue" / "plan.json").write_text(json.dumps({"tiers": [written], "seed": 7}))
+    suite = Suite([Tier(["a"], at_steps=[1, 2], limit=3)], seed=7)
+    assert Suite.read(Queue(tmp_path).suite) == suite
+    Enqueuer(tmp_path, suite).open(resumed=True)
+    with pytest.raises(RecordError, match="another evaluation suite"):
+        Enqueuer(tmp_path, Suite([Tier(["a"])], seed=7)).open(resumed=True)
+
+
+SCHEDULES = [
+    (Tier(["a"]), "log-spaced", [0, 5, 10, 20, 40]),
+    (Tier(["a"], at_steps=[3, 50]), "at_steps:3,50", [0, 3, 50]),
+    (Tier(["a"], at_steps=[]), "at_steps:", [0]),
+    (Tier(["a"], every=25), "every:25", [0, 25, 50]),
+    (Tier(["a"], schedule="log-spaced"), "log-spaced", [0, 5, 10, 20, 40]),
+    (Tier(["a"], schedule="at_steps: 3, 50"), "at_steps: 3, 50", [0, 3, 50]),
+    (Tier(["a"], schedule="every:25"), "every:25", [0, 25, 50]),
+]
+
+
+@pytest.mark.parametrize(("tier", "when", "steps"), SCHEDULES)
+def test_a_schedule_is_a_name_and_arguments(tier: Tier, when: str, steps: list[int], tmp_path: Path) -> None:
+    assert tier.when == when
+    assert [step for step in range(60) if tier.due(step)] == steps
+    Suite([tier]).write(tmp_path / "suite.json")
+    assert Suite.read(tmp_path / "suite.json").tiers == [tier]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "says"),
+    [
+        ("hourly", "schedule 'hourly': no plugin registered it. Known: at_steps, every, log-spaced"),
+        ("every", "schedule 'every' cannot be used: TypeError"),
+        ("every:2,3", "schedule 'every:2,3' cannot be used: TypeError"),
+        ("every:2.5", r"every=2\.5: expected a whole number"),
+        ("every:soon", "every='soon': expected a whole number"),
+        ("at_steps:3,ten", "'ten' is not a step"),
+        ("log-spaced:2", "schedule 'log-spaced:2' cannot be used: TypeError"),
+    ],
+)
+def test_a_schedule_that_cannot_be_used_is_named(schedule: str, says: str) -> None:
+    with pytest.raises(SftgenError, match=says):
+        Tier(["a"], schedule=schedule)
 
 
 # ------------------------------------------------------------------------------ whole checkpoints, leases
@@ -363,7 +412,7 @@ def test_a_run_of_another_plan_is_refused(command: Command, training: dict[str, 
     other = {**config, "harness_limit": 2, "resume_from_checkpoint": "last", "max_steps": 8}
     refused = command("sftgen", "train", "--config", write(other, queued.parent))
     assert refused.returncode == 2
-    assert "another evaluation plan" in refused.stderr
+    assert "another evaluation suite" in refused.stderr
 
 
 def test_a_worker_elsewhere(command: Command, tmp_path: Path) -> None:

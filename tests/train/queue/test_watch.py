@@ -24,7 +24,7 @@ from sftgen_judges.records.journal import append_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, mark_stable
 from sftgen_train.checkpoints.sources import DCP, FSDP, STEPS, TRAINER, known_sources
-from sftgen_train.evaluation.schedule import Plan, Tier
+from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.progress import describe
@@ -34,7 +34,7 @@ from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout
 
-PLAN = Plan([Tier(["sftgen_parity"], every=1, limit=2)], gen_kwargs={"max_gen_toks": 8})
+SUITE = Suite([Tier(["sftgen_parity"], every=1, limit=2)], gen_kwargs={"max_gen_toks": 8})
 OPTIONS = ["--tasks", "sftgen_parity", "--limit", "2", "--gen-kwargs", '{"max_gen_toks": 8}']
 
 
@@ -114,7 +114,7 @@ def test_what_any_trainer_left_is_evaluated(command: Command, layouts: Path, tin
     assert "evaluating" not in again.stderr
     other = command("sftgen", "watch", layouts, "--tasks", "sftgen_refusal", "--once", "--settle", "0.2")
     assert other.returncode == 2
-    assert "another evaluation plan" in other.stderr
+    assert "another evaluation suite" in other.stderr
 
 
 # ------------------------------------------------------------------------------ while a trainer writes
@@ -126,7 +126,7 @@ class Watching:
     def __init__(self, folder: Path, **options: Any) -> None:
         self.queue = Queue(folder / "sftgen")
         what = Watch(folder, poll=0.05, **{"settle": 0.3, **options})
-        self.thread = threading.Thread(target=watch, args=(what, folder / "sftgen", PLAN))
+        self.thread = threading.Thread(target=watch, args=(what, folder / "sftgen", SUITE))
         self.thread.start()
 
     def waiting(self) -> list[int]:
@@ -168,14 +168,14 @@ def test_a_step_that_is_written_again_with_other_weights_is_evaluated_again(tiny
     folder, run = tmp_path / "training", tmp_path / "run"
     shutil.copytree(tiny_model, folder / "step10")
     what = Watch(folder, settle=0.0, once=True)
-    watch(what, run, PLAN)
+    watch(what, run, SUITE)
     first = Queue(run).find(10)
     os.utime(folder / "step10" / "config.json")  # the same weights in another dress
-    watch(what, run, PLAN)
+    watch(what, run, SUITE)
     assert Queue(run).find(10) == first
     config = json.loads((folder / "step10" / "config.json").read_text())
     (folder / "step10" / "config.json").write_text(json.dumps({**config, "rope_theta": 5.0}))
-    watch(what, run, PLAN)
+    watch(what, run, SUITE)
     second = Queue(run).find(10)
     assert first
     assert second
@@ -280,16 +280,16 @@ def test_mistakes_are_named_before_anything_is_written(tiny_model: Path, tmp_pat
     folder, run = tmp_path / "training", tmp_path / "run"
     (folder / "checkpoint-x").mkdir(parents=True)
     with pytest.raises(CheckpointError, match=r"holds no checkpoints .*global_step_N"):
-        watch(Watch(folder, once=True), run, PLAN)
+        watch(Watch(folder, once=True), run, SUITE)
     with pytest.raises(CheckpointError, match="holds no checkpoints"):
-        watch(Watch(tmp_path / "none" / "there" / "is"), run, PLAN)
+        watch(Watch(tmp_path / "none" / "there" / "is"), run, SUITE)
     with pytest.raises(UnknownTaskError, match="sftgen_nothing"):
-        watch(Watch(folder), run, Plan([Tier(["sftgen_nothing"])]))
+        watch(Watch(folder), run, Suite([Tier(["sftgen_nothing"])]))
     assert not run.exists()
     shutil.copytree(tiny_model, folder / "checkpoint-1")
-    watch(Watch(folder, settle=0.0, once=True), run, PLAN)
-    with pytest.raises(RecordError, match="another evaluation plan"):
-        watch(Watch(folder, settle=0.0, once=True), run, Plan([Tier(["sftgen_refusal"])]))
+    watch(Watch(folder, settle=0.0, once=True), run, SUITE)
+    with pytest.raises(RecordError, match="another evaluation suite"):
+        watch(Watch(folder, settle=0.0, once=True), run, Suite([Tier(["sftgen_refusal"])]))
 
 
 def test_a_checkpoint_with_config_but_no_weights_yet_is_not_one(tiny_model: Path, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_without_a_judge_generations_are_kept_and_graded_later(
 
 
 def test_a_terminal_shows_step_queue_worker_and_time(tmp_path: Path) -> None:
-    enqueuer = Enqueuer(tmp_path, PLAN)
+    enqueuer = Enqueuer(tmp_path, SUITE)
     enqueuer.open(resumed=False)
     enqueuer.tell("running", step=35, max_steps=640)
     for step in (0, 5, 10, 20):

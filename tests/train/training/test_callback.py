@@ -19,7 +19,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import UnknownTaskError
 from sftgen_train.evaluation.evaluator import undisturbed
-from sftgen_train.evaluation.schedule import PlanError
+from sftgen_train.evaluation.schedule import ScheduleError
 from sftgen_train.training.callback import CallbackError, HarnessCallback
 
 TASKS = ["sftgen_parity", "sftgen_refusal"]
@@ -181,7 +181,7 @@ def test_sampled_tasks_leave_the_generators_alone(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"at_steps": [1], "every": 2}, "give one of the two"),
+        ({"at_steps": [1], "every": 2}, "give one of them"),
         ({"every": 0}, "every=0"),
         ({"at_steps": [5, -1]}, "-1 is not a step"),
         ({"at_steps": [5, "ten"]}, "'ten' is not a step"),
@@ -189,7 +189,7 @@ def test_sampled_tasks_leave_the_generators_alone(tiny_model: Path) -> None:
     ],
 )
 def test_an_impossible_schedule_is_refused_at_once(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(PlanError, match=says):
+    with pytest.raises(ScheduleError, match=says):
         HarnessCallback(["sftgen_parity"], **options)
 
 
