@@ -68,5 +68,5 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if self.level != "sample":
             raise ValueError(
-                f"diagnostic {self.name!r}: this version of sftgen does not call level {self.level!r}; expected 'sample'"
+                f"diagnostic {self.name!r}: level {self.level!r} is not called by this version; expected 'sample'"
             )
