@@ -112,7 +112,7 @@ class Plugins:
             except Exception as error:  # as above
                 self._refuse(plugin, error)
                 continue
-            for name in mine.keys() & added.keys():
+            for name in filter(added.__contains__, mine):
                 _warn(
                     f"sftgen plugin {plugin.name!r}: {hook} of {name!r} is left out, "
                     f"plugin {added[name].plugin!r} registered that name first"
@@ -137,16 +137,19 @@ def _collect(hook: str, plugin: str, implementation: pluggy.HookImpl) -> dict[st
             raise ValueError(f"register_tasks: {str(directory)!r} is not a folder")
         register(str(directory), Path(directory))
 
-    given: Any = {"register_tasks": register_directory}.get(hook, register)
+    def call(given: Any) -> None:
+        implementation.function(**dict.fromkeys(implementation.argnames, given))
+
     if hook == "register_commands":
         import typer
 
-        given = typer.Typer()
-    implementation.function(**dict.fromkeys(implementation.argnames, given))
-    if hook == "register_commands":
+        app = typer.Typer()
+        call(app)
         # Made here, so that a command that Typer cannot make takes no other plugin's with it.
-        for name, command in typer.main.get_group(given).commands.items():
+        for name, command in typer.main.get_group(app).commands.items():
             register(name, command)
+    else:
+        call(register_directory if hook == "register_tasks" else register)
     return added
 
 

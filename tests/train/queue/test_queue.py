@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records.store import RecordError, RunFolder
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
@@ -36,7 +37,7 @@ def test_a_task_in_two_tiers_is_evaluated_once_on_most_documents() -> None:
     assert [step for step in range(12) if suite.due(step)] == [0, 5, 10]
 
 
-def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_suite_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     suite = Suite([Tier(["a"], at_steps=[1, 2], limit=3)], {"docs_seed": 1}, {"max_gen_toks": 8}, False, 4, 7)
     suite.write(tmp_path / "suite.json")
     assert Suite.read(tmp_path / "suite.json") == suite
