@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges.plugins.renamed import keep_old_names
 
 if TYPE_CHECKING:
-    from sftgen_tasks.harness.evaluation import TaskResult, UnknownTaskError, evaluate, load_tasks
+    from sftgen_tasks.harness.evaluation import TaskResult, evaluate
+    from sftgen_tasks.harness.loading import LoadedTasks, UnknownTaskError, load_tasks
     from sftgen_tasks.harness.task import Task
 
-__all__ = ["Task", "TaskResult", "UnknownTaskError", "evaluate", "load_tasks"]
+__all__ = ["LoadedTasks", "Task", "TaskResult", "UnknownTaskError", "evaluate", "load_tasks"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sftgen_tasks.harness import evaluation, task
+    from sftgen_tasks.harness import evaluation, loading, task
 
-    return getattr(task if name == "Task" else evaluation, name)
+    return next(vars(module)[name] for module in (task, loading, evaluation) if name in vars(module))
 
 
 keep_old_names(

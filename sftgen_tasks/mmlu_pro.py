@@ -74,11 +74,11 @@ def documents(subject: str, full: bool = False, **metadata: Any) -> dict[str, Da
     """
     task = f"{SOURCE.task}_{'full_' * full}{subject}"
     rows, origin = SOURCE.read(**metadata)
-    docs = [document(row, f"{origin}, row {number}") for number, row in enumerate(rows, 1)]
     category = subject.replace("_", " ")
-    if full:
-        docs = [doc for doc in docs if doc["category"] == category]
-    else:
+    docs = [
+        document(row, f"{origin}, row {number}") for number, row in enumerate(rows, 1) if row["category"] == category
+    ]
+    if not full:
         docs, origin = _chosen(docs, origin, category, metadata.get("subset"))
     return finish(task, docs, origin, metadata, SOURCE.id_column)
 

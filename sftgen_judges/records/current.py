@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from sftgen_judges.records.store import RunFolder
 
@@ -25,7 +24,7 @@ class Recording:
         model: Content id of the model (`sftgen_judges.records.model_id`).
         seed: Base seed of sampled responses, where the model takes one a sample.
         count: Counts the tokens of a text as the model does, where somebody can.
-        samples: Graded samples are added to this list, if there is one.
+        part: Whether this process has a part of the documents only, and another one tells the manifest of all.
     """
 
     folder: RunFolder
@@ -33,7 +32,7 @@ class Recording:
     model: str | None = None
     seed: int | str | None = None
     count: Callable[[str], int] | None = field(default=None, compare=False)
-    samples: list[Any] | None = field(default=None, compare=False)
+    part: bool = False
 
 
 _current: ContextVar[Recording | None] = ContextVar("recording", default=None)

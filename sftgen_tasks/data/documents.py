@@ -21,8 +21,6 @@ class Loaded:
 
     task: str
     origin: str
-    rows: int
-    sha256: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     id_column: str | None = None
 
@@ -32,7 +30,7 @@ _loaded: dict[str, Loaded] = {}
 
 def loaded(task: str) -> Loaded:
     """What was loaded for a task; lm_eval shows a filter neither the model nor the data source."""
-    return _loaded.get(task) or Loaded(task, "unknown", 0, "")
+    return _loaded.get(task) or Loaded(task, "unknown")
 
 
 def finish(
@@ -47,9 +45,8 @@ def finish(
 
     if not rows:
         raise DataError(f"{task}: {origin} holds no documents")
-    # As a task will see them: with absent columns filled in, which changes a document's hash.
     try:
-        rows = Dataset.from_list(rows).to_list()
+        dataset = Dataset.from_list(rows)
     except (ValueError, TypeError) as error:
         raise DataError(f"{task}: {origin}: a column holds values of several kinds: {error}") from error
     subset = metadata.get("subset")
@@ -58,10 +55,11 @@ def finish(
         if not isinstance(manifest.get("task"), str):
             raise DataError(f"{subset}: not a subset manifest, expected the name of a `task`")
         if manifest["task"] == task:
-            rows = apply_manifest(rows, manifest, str(subset))
+            # As a task sees them: with absent columns filled in, which changes a document's hash.
+            dataset = Dataset.from_list(apply_manifest(dataset.to_list(), manifest, str(subset)))
             origin = f"{origin}, subset {subset}"
-    _loaded[task] = Loaded(task, origin, len(rows), digest(rows), dict(metadata), id_column)
-    return {"test": Dataset.from_list(rows)}
+    _loaded[task] = Loaded(task, origin, dict(metadata), id_column)
+    return {"test": dataset}
 
 
 def make_manifest(task: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

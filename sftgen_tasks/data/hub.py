@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_tasks.data.documents import finish
+from sftgen_tasks.data.loading import hub_unreachable, note_unreachable, shared, state_of
 from sftgen_tasks.data.rows import Rows, check_columns
 from sftgen_tasks.data.tables import SUFFIXES, DataError, read_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-_unreachable: list[ConnectionError] = []
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,17 @@ class HubSource:
         """Read the rows and tell where they come from, for a task that makes its documents of them.
 
         Only the declared columns and the id are kept, so that a row has one hash wherever it was read from.
+        The rows may be another task's too: they are not to be changed.
 
         Raises:
             DataError: Nothing to read, or it is malformed.
         """
         paths, origin = self.files_to_read(**metadata)
+        # By what is read, not by whom: a dataclass with a mapping has no hash.
+        key = (self.repo, self.config, self.split, self.revision, *self.columns, state_of(paths))
+        return shared(key, lambda: self._checked_rows(paths, origin)), origin
+
+    def _checked_rows(self, paths: list[Path], origin: str) -> Rows:
         rows = []
         for path in paths:
             part = read_table(path)
@@ -83,7 +88,7 @@ class HubSource:
             rows = self._download()
             check_columns(rows, self.columns, origin)
         kept = dict.fromkeys([*self.columns, self.id_column])
-        return [{column: row[column] for column in kept if column in row} for row in rows], origin
+        return [{column: row[column] for column in kept if column in row} for row in rows]
 
     def files_to_read(self, **metadata: Any) -> tuple[list[Path], str]:
         """The files that hold the rows, and what to call their origin; none if the hub serves the rows itself.
@@ -147,12 +152,13 @@ class HubSource:
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
         try:
-            if _unreachable:  # told once: thirty tasks would each try for half a minute
-                raise _unreachable[0]
+            before = hub_unreachable()
+            if before:  # thirty tasks would each try for half a minute
+                raise before
             yield
         except Exception as error:
-            if isinstance(error, ConnectionError) and not _unreachable:
-                _unreachable.append(error)
+            if isinstance(error, ConnectionError):
+                note_unreachable(error)
             agreement = (
                 f" It is gated: accept its terms at https://huggingface.co/datasets/{self.repo} and set HF_TOKEN."
                 if self.gated

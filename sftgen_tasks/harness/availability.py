@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.data.tables import DataError
+from sftgen_tasks.harness.loading import OwnTaskManager
+from sftgen_tasks.harness.patches import quiet
 
 
-def usable_tasks(names: Sequence[str], manager: Any) -> tuple[list[str], dict[str, str]]:
+def usable_tasks(names: Sequence[str], manager: OwnTaskManager) -> tuple[list[str], dict[str, str]]:
     """Load every task once to see whether it can be.
 
     Args:
         names: Task and group names that the manager knows.
-        manager: A TaskManager with the metadata of the run.
+        manager: Has the metadata of the run, and keeps what is loaded: its `load` reads nothing again.
 
     Returns:
         What to evaluate, where a group that lacks a task is its other members, since a mean over some of them
@@ -26,9 +28,8 @@ def usable_tasks(names: Sequence[str], manager: Any) -> tuple[list[str], dict[st
     first: list[DataError] = []
 
     def visit(name: str) -> list[str]:
-        entry = manager._entry(name)
-        children = entry.cfg.get("task") if entry else None
-        if isinstance(children, list) and all(isinstance(child, str) for child in children):
+        children = manager.members(name)
+        if children is not None:
             kept = [visit(child) for child in children]
             return [name] if kept == [[child] for child in children] else [child for part in kept for child in part]
         try:
@@ -39,7 +40,8 @@ def usable_tasks(names: Sequence[str], manager: Any) -> tuple[list[str], dict[st
             return []
         return [name]
 
-    usable = [task for name in names for task in visit(name)]
+    with quiet(), one_load():
+        usable = [task for name in names for task in visit(name)]
     if not usable and first:
         raise first[0]
     return usable, problems

@@ -5,28 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records.current import Recording, current, recording
+from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.availability import usable_tasks
-from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
-from sftgen_tasks.harness.generation import counter_of, journal_generations
+from sftgen_tasks.harness.evaluation import TaskResult
+from sftgen_tasks.harness.generation import counter_of
+from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
+from sftgen_tasks.harness.patches import compiled_once, replaced
 from sftgen_tasks.harness.preflight import check_local_model, check_no_secrets
 from sftgen_tasks.harness.registry import register_models
-from sftgen_tasks.harness.results_file import Estimate, Session, manifest_in_results
+from sftgen_tasks.harness.results_file import Account, Estimate, NamedModel
 
 logger = logging.getLogger(__name__)
 
 
-def run_command_line(arguments: Sequence[str], run: Path | None = None, estimate: Estimate | None = None) -> None:
+def run_command_line(
+    arguments: Sequence[str], run: Path | None = None, estimate: Estimate | None = None
+) -> list[TaskResult]:
     """lm_eval's `run` command with safer defaults; a flag that is given always wins.
 
     Chat template on unless `--no_chat_template`, batch size `auto` (16 for transformers on a CPU), samples
@@ -38,12 +41,51 @@ def run_command_line(arguments: Sequence[str], run: Path | None = None, estimate
         run: Run directory: every generation is kept there as it comes, and none is made twice.
         estimate: Makes the intervals in the results.
 
+    Returns:
+        What was found of each of our tasks; nothing in a process that only helps another one.
+
     Raises:
         SftgenError: What was asked for cannot be run: said before the model is loaded where possible.
     """
     import lm_eval.tasks
-    from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
+
+    setup_logging()
+    command, args = _parsed(arguments, run)
+    _check_before_loading(args)
+    skipped: dict[str, str] = {}
+    names = [name for listed in args.tasks or [] for name in listed.split(",")]
+    manager = OwnTaskManager(_metadata(args))
+
+    def task_manager(metadata: Mapping[str, Any] | None = None, **_: Any) -> OwnTaskManager:
+        return manager if dict(metadata or {}) == manager.metadata else OwnTaskManager(metadata)
+
+    try:
+        with ExitStack() as stack:
+            if names and not args.include_path and all(manager.match_tasks([name]) for name in names):
+                args.tasks, skipped = usable_tasks(resolve_tasks(names, manager), manager)
+                # lm_eval builds its index itself and has no flag to leave its own tasks out.
+                stack.enter_context(replaced(lm_eval.tasks, "TaskManager", task_manager))
+            register_models()
+            model = NamedModel.of(args)
+            if run:
+                stack.enter_context(_resumable(run, model))
+            account = Account(model, estimate, resume=bool(run))
+            stack.enter_context(account.kept())
+            stack.enter_context(compiled_once())
+            command.execute(args)
+    except (ValueError, OSError, AssertionError, ImportError) as error:
+        if isinstance(error, SftgenError) or os.environ.get("SFTGEN_DEBUG"):
+            raise
+        raise SftgenError(f"lm_eval stopped: {error} (SFTGEN_DEBUG=1 shows where)") from error
+    for name, reason in skipped.items():
+        logger.warning("skipped %s", reason if reason.startswith(name) else f"{name}: {reason}")
+    return account.results
+
+
+def _parsed(arguments: Sequence[str], run: Path | None) -> tuple[Any, Namespace]:
+    """lm_eval's command and what it makes of the flags, with our defaults for those that are not given."""
+    from lm_eval._cli import HarnessCLI
 
     given = [argument for argument in arguments if argument != "--no_chat_template"]
     defaults = {
@@ -55,60 +97,21 @@ def run_command_line(arguments: Sequence[str], run: Path | None = None, estimate
     for flag, (value, wanted) in defaults.items():
         if wanted and flag not in flags:
             given += [flag, *value]
-    setup_logging()
     command = HarnessCLI()
     args = command._parser.parse_args(["run", *given])
     if not flags & {"--batch_size", "-b"}:
         args.batch_size = _default_batch_size(args)
-    _check_before_loading(args)
-    skipped: dict[str, str] = {}
-    names = [name for listed in args.tasks or [] for name in listed.split(",")]
-    manager = task_manager(_metadata(args))
-    if names and not args.include_path and all(manager.match_tasks([name]) for name in names):
-        # lm_eval builds its index itself and has no flag to leave its own tasks out.
-        lm_eval.tasks.TaskManager = lambda metadata=None, **_: task_manager(metadata)
-        args.tasks, skipped = usable_tasks(resolve_tasks(names, manager), manager)
-    register_models()
-    try:
-        model = _Model.named_by(args)
-        with _resumable(run, model) if run else nullcontext(), _accounted(model, estimate, resume=bool(run)):
-            command.execute(args)
-    except (ValueError, OSError, AssertionError, ImportError) as error:
-        if isinstance(error, SftgenError) or os.environ.get("SFTGEN_DEBUG"):
-            raise
-        raise SftgenError(f"lm_eval stopped: {error} (SFTGEN_DEBUG=1 shows where)") from error
-    for name, reason in skipped.items():
-        logger.warning("skipped %s", reason if reason.startswith(name) else f"{name}: {reason}")
+    return command, args
 
 
-def _metadata(args: Any) -> dict[str, Any]:
+def _metadata(args: Namespace) -> dict[str, Any]:
     """What tasks will be given, as lm_eval puts it together: model arguments and metadata."""
     parts = (args.model_args, getattr(args, "metadata", None))
     return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
 
 
-@dataclass(frozen=True)
-class _Model:
-    """The model that lm_eval's arguments name."""
-
-    name: str
-    id: str
-    seed: int | str
-    arguments: dict[str, Any]
-
-    @classmethod
-    def named_by(cls, args: Any) -> _Model:
-        given = dict(args.model_args) if isinstance(args.model_args, dict) else {}
-        name = str(given.get("pretrained") or given.get("model") or args.model)
-        identity = {name: given[name] for name in ("base_url", "revision", "peft", "dtype") if name in given}
-        # Our own models take a seed a sample; the others draw from lm_eval's.
-        own = str(args.model).startswith("sftgen-")
-        seed = int(given.get("seed", 0)) if own else str(getattr(args, "seed", ""))
-        return cls(name, model_id(name, **identity), seed, given)
-
-
 @contextmanager
-def _resumable(folder: Path, model: _Model) -> Iterator[None]:
+def _resumable(folder: Path, model: NamedModel) -> Iterator[None]:
     """Inside, generations go into a run directory, and what stands there is used again."""
     run = RunFolder(folder)
     with run.sole_writer():
@@ -121,52 +124,9 @@ def _resumable(folder: Path, model: _Model) -> Iterator[None]:
             )
         with recording(Recording(run, model=model.id, seed=model.seed, count=counter_of(model.arguments))):
             yield
-        run.compact()
 
 
-@contextmanager
-def _accounted(model: _Model, estimate: Estimate | None, *, resume: bool) -> Iterator[None]:
-    """Inside, the model's work is measured, and the results tell how they came about."""
-    from lm_eval.api import registry
-
-    run, session, original = current(), Session(resume), registry.get_model
-    facts = {"model": model.name, "model_id": model.id}
-    earlier = run.folder.manifest().get("sessions", [])
-    if resume:  # a killed session has no more to tell than when it began
-        run.folder.update_manifest(**facts, sessions=[*earlier, {"started": session.started}])
-
-    def prepare(lm: Any) -> Any:
-        if resume:
-            journal_generations(lm, run, counter_of(model.arguments), resume=True)
-        return session.watch(lm)
-
-    def closing(seeds: Mapping[str, Any]) -> dict[str, Any]:
-        own = model.seed if isinstance(model.seed, int) else None
-        return {**facts, "seeds": {"sampling": own, **seeds}, "sessions": [*earlier, session.facts()]}
-
-    registry.get_model = lambda name: _Prepared(original(name), prepare)
-    try:
-        with manifest_in_results(run.folder, closing, estimate):
-            yield
-    finally:
-        registry.get_model = original
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A model class whose instances are prepared before lm_eval gets them."""
-
-    model: Any
-    prepare: Callable[[Any], Any]
-
-    def create_from_arg_obj(self, *arguments: Any) -> Any:
-        return self.prepare(self.model.create_from_arg_obj(*arguments))
-
-    def create_from_arg_string(self, *arguments: Any) -> Any:
-        return self.prepare(self.model.create_from_arg_string(*arguments))
-
-
-def _check_before_loading(args: Any) -> None:
+def _check_before_loading(args: Namespace) -> None:
     output = Path(args.output_path)
     folder = next(parent for parent in (output, *output.absolute().parents) if parent.exists())
     try:
@@ -183,7 +143,7 @@ def _check_before_loading(args: Any) -> None:
         check_local_model(model_args["pretrained"], chat_template=hasattr(args, "apply_chat_template"))
 
 
-def _default_batch_size(args: Any) -> str:
+def _default_batch_size(args: Namespace) -> str:
     """`auto`, except for transformers on a CPU: its search tries full-length batches, for hours."""
     if str(args.model) not in {"hf", "sftgen-hf"}:
         return "auto"

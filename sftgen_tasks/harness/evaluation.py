@@ -1,89 +1,27 @@
-"""Finding, loading and evaluating tasks in this process."""
+"""Evaluating a model in this process, and what an evaluation found."""
 
 from __future__ import annotations
 
-import fnmatch
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from lm_eval.api.registry import get_aggregation
 
-from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Sample
-from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.current import Recording, recording
-from sftgen_judges.records.schema import Measure
+from sftgen_judges.records.schema import GenerationRecord, Measure
 from sftgen_judges.scoring.grading import too_many_missing
+from sftgen_tasks.data.documents import loaded
+from sftgen_tasks.harness.documents import record_documents
 from sftgen_tasks.harness.generation import counter_of, journal_generations
+from sftgen_tasks.harness.graded import as_samples, process_results, records_of
+from sftgen_tasks.harness.loading import LoadedTasks
+from sftgen_tasks.harness.model import Model
+from sftgen_tasks.harness.patches import quiet, replaced
 from sftgen_tasks.harness.shards import Shard
-from sftgen_tasks.harness.task import FILTER
-
-
-class UnknownTaskError(SftgenError, ValueError):
-    """A task name that no task folder defines."""
-
-
-def task_manager(metadata: Mapping[str, Any] | None = None) -> Any:
-    """A TaskManager over sftgen's and the plugins' tasks, without lm_eval's 13,000 built-in ones."""
-    # Not from `lm_eval.tasks`: `sftgen eval` puts this very function under that name.
-    from lm_eval.tasks.manager import TaskManager
-
-    return TaskManager(
-        include_path=[str(path) for path in task_directories()],
-        include_defaults=False,
-        metadata=dict(metadata or {}),
-    )
-
-
-def resolve_tasks(names: Sequence[str], manager: Any) -> list[str]:
-    """Match names and globs; a glob gives tasks only, since a group would give its tasks again.
-
-    Raises:
-        UnknownTaskError: A name matches nothing; tells what there is.
-    """
-    found: list[str] = []
-    unknown = []
-    for name in names:
-        known = manager.all_subtasks if "*" in name else manager.all_tasks
-        matches = fnmatch.filter(known, name)
-        found += matches
-        unknown += [] if matches else [name]
-    if unknown or not names:
-        raise UnknownTaskError(
-            f"unknown task {', '.join(map(repr, unknown)) or '(none given)'}. Known: {', '.join(manager.all_tasks)}"
-        )
-    return list(dict.fromkeys(found))
-
-
-def load_tasks(
-    names: Sequence[str],
-    metadata: Mapping[str, Any] | None = None,
-    gen_kwargs: Mapping[str, Any] | None = None,
-) -> Any:
-    """Load tasks once, for any number of evaluations.
-
-    Args:
-        names: Task and group names; globs are allowed.
-        metadata: Handed to every task, as `lm_eval --metadata` does.
-        gen_kwargs: Put over every task's generation settings, as `lm_eval --gen_kwargs` does.
-
-    Raises:
-        UnknownTaskError: A name matches nothing.
-        DataError: A task's documents cannot be read.
-    """
-    manager = task_manager(metadata)
-    with quiet():
-        loaded = manager.load(resolve_tasks(names, manager))
-    for task in loaded["tasks"].values():
-        task.set_fewshot_seed(1234)
-        if gen_kwargs:
-            task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
-    return loaded
+from sftgen_tasks.harness.task import FILTER, Task
 
 
 @dataclass(frozen=True)
@@ -111,15 +49,15 @@ class TaskResult:
 Aggregation = Callable[[Sequence[Any]], float]
 
 
-def aggregations(task: Any) -> dict[str, Aggregation]:
+def aggregations(task: Task) -> dict[str, Aggregation]:
     """The metrics of a task that are no plain mean, with what aggregates them."""
     named: dict[str, Aggregation] = task.aggregation()
     return {metric: function for metric, function in named.items() if function is not get_aggregation("mean")}
 
 
 def evaluate(
-    lm: Any,
-    tasks: Any,
+    lm: Model,
+    tasks: LoadedTasks,
     run: Recording,
     *,
     limit: int | None = None,
@@ -149,61 +87,97 @@ def evaluate(
         parts = [_evaluate(lm, tasks, run, limit=limit, **options)]
     else:
         # Not lm_eval's own sharding: its collectives would wait for a process that failed.
-        own = {name: shard.places(len(task.eval_docs), limit) for name, task in tasks["tasks"].items()}
+        own = {name: shard.places(len(task.eval_docs), limit) for name, task in tasks.tasks.items()}
         own = {name: places for name, places in own.items() if places}
-        fewer = {"tasks": {name: tasks["tasks"][name] for name in own}}
-        parts = shard.collect(lambda: _evaluate(lm, fewer, run, places=own, **options))
-    samples: dict[str, list[Sample]] = defaultdict(list)
-    rows: dict[str, list[Mapping[str, Any]]] = {name: [] for name in tasks["tasks"]}
-    for part, kept in parts:
-        for task, of_task in part.items():
-            rows[task] += of_task
-        for sample in kept:
-            samples[sample.task].append(sample)
-    return [
-        task_result(tasks["tasks"][task], metric_values(rows[task]), len(rows[task]), samples[task]) for task in rows
-    ]
+        mine = replace(run, part=True)
+        parts = shard.collect(lambda: _evaluate(lm, tasks.only(list(own)), mine, places=own, **options))
+    whole: dict[str, _Found] = {name: _Found() for name in tasks.tasks}
+    for part in parts:
+        for name, found in part.items():
+            whole[name].rows += found.rows
+            whole[name].samples += found.samples
+            whole[name].records += found.records
+    if shard and shard.index == 0:
+        for name, found in whole.items():
+            record_documents(run, loaded(name), found.records)
+    return [found.result(tasks.tasks[name]) for name, found in whole.items()]
+
+
+@dataclass
+class _Found:
+    """Rows of metrics, graded responses, and what was written down of them, of one task."""
+
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    records: list[GenerationRecord] = field(default_factory=list)
+
+    def result(self, task: Task) -> TaskResult:
+        return task_result(task, metric_values(self.rows), len(self.rows), self.samples)
 
 
 def _evaluate(
-    lm: Any,
-    tasks: Any,
+    lm: Model,
+    tasks: LoadedTasks,
     run: Recording,
     *,
     limit: int | None = None,
     places: Mapping[str, list[int]] | None = None,
     chat_template: bool,
     resume: bool,
-) -> tuple[dict[str, list[Mapping[str, Any]]], list[Sample]]:
-    """Rows of metrics by task, and graded samples."""
+) -> dict[str, _Found]:
     from lm_eval.evaluator import evaluate as lm_eval_evaluate
 
-    kept: list[Sample] = []
-    if not tasks["tasks"]:  # fewer documents than processes
-        return {}, kept
-    [metadata, *_] = [task.config.metadata or {} for task in tasks["tasks"].values()]
-    generate = lm.generate_until
-    journal_generations(lm, run, counter_of(metadata), resume=resume)
-    with recording(replace(run, samples=kept)), quiet(), _restored(lm, generate):
+    if not tasks.tasks:  # fewer documents than processes
+        return {}
+    [metadata, *_] = [task.config.metadata or {} for task in tasks.tasks.values()]
+    with recording(run), quiet(), replaced(lm, "generate_until", lm.generate_until):
+        journal_generations(lm, run, counter_of(metadata), resume=resume)
         outcome = lm_eval_evaluate(
             lm,
-            tasks,
+            tasks.for_lm_eval(),
             limit=limit,
             samples=places,
             log_samples=True,
             apply_chat_template=chat_template,
             bootstrap_iters=0,
         )
-    found = outcome["samples"].items()
-    return {task: [_slim(row) for row in rows if row["filter"] == FILTER] for task, rows in found}, kept
+    return {name: _found(rows, records=run.part) for name, rows in outcome["samples"].items()}
+
+
+def results_of(outcome: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[TaskResult]:
+    """The results of our tasks in what lm_eval's `evaluate` returned, its log of samples among it.
+
+    Args:
+        outcome: What it returned.
+        tasks: The tasks that it was given, by name; those that are not ours are passed over.
+    """
+    ours = {name: task for name, task in tasks.items() if isinstance(task, Task)}
+    return [_found(outcome["samples"][name]).result(task) for name, task in ours.items()]
+
+
+def _found(rows: Sequence[Mapping[str, Any]], *, records: bool = False) -> _Found:
+    own = [row for row in rows if row["filter"] == FILTER]
+    return _Found(
+        [_slim(row) for row in own],
+        [sample for row in own for sample in as_samples(row["filtered_resps"])],
+        [_without_text(made) for row in own for made in records_of(row["filtered_resps"])] if records else [],
+    )
+
+
+def _without_text(record: GenerationRecord) -> GenerationRecord:
+    """What the manifest needs of a record: another process is sent it beside the response."""
+    return replace(record, text="", reasoning=None)
 
 
 def _slim(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a sample row its metrics need, without document and responses."""
+    if row["metrics"] == ["bypass"]:  # lm_eval's `--predict_only` hides the metrics, but everything is graded
+        metrics = process_results(row["doc"], row["filtered_resps"])
+        row = {**row, **metrics, "metrics": list(metrics)}
     return {name: row[name] for name in ("filter", "doc_id", "metrics", *row["metrics"])}
 
 
-def task_result(task: Any, values: dict[str, list[Measure]], documents: int, samples: list[Sample]) -> TaskResult:
+def task_result(task: Task, values: dict[str, list[Measure]], documents: int, samples: list[Sample]) -> TaskResult:
     """The outcome of a task, with what the task itself knows of its metrics."""
     scorer, verdicts = task.grading.scorer(), [sample.verdict for sample in samples]
     incomplete = too_many_missing(scorer, verdicts)
@@ -217,32 +191,3 @@ def metric_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Measure]]
         for metric in row["metrics"]:
             values[metric].append(row[metric])
     return dict(values)
-
-
-@contextmanager
-def _restored(lm: Any, generate: Any) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        lm.generate_until = generate
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence lm_eval's progress bar a task and its notes on settings that are ours."""
-    import lm_eval.api.task as task_module
-
-    loggers = [
-        logging.getLogger(name) for name in ("lm_eval.models.huggingface", "lm_eval.evaluator", "lm_eval.api.task")
-    ]
-    levels = [found.level for found in loggers]
-    bar = task_module.tqdm
-    task_module.tqdm = partial(bar, disable=True)
-    for found in loggers:
-        found.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        task_module.tqdm = bar
-        for found, level in zip(loggers, levels, strict=True):
-            found.setLevel(level)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -18,10 +18,9 @@ from sftgen_judges.records.current import Recording, current, managed
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash
 from sftgen_judges.records.thinking import opens_thinking
+from sftgen_tasks.harness.model import GenerateUntil, Model, StreamingModel
 
 Count = Callable[[str], int]
-Produce = Callable[[Sequence[Instance], Sequence[int]], Iterable[Sequence[tuple[int, str]]]]
-"""From requests and their repeats to finished responses, each with its place, as they come."""
 GENERIC_CHUNK = 256
 UNKNOWN = "unknown"
 DEFAULT_MAX_GEN_TOKS = 256  # lm_eval's, for a task that names none
@@ -148,7 +147,7 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
     return replace(record, text=text, tokens=tokens, prompt_tokens=count(prompt), finish_reason=reason)
 
 
-def journal_generations(lm: Any, run: Recording, count: Count | None, *, resume: bool) -> None:
+def journal_generations(lm: Model, run: Recording, count: Count | None, *, resume: bool) -> None:
     """Make a model write down every generation and, when resuming, take from the records what is there.
 
     Requests are generated task by task in batches; each is on disk before the next begins, so a killed
@@ -162,7 +161,7 @@ def journal_generations(lm: Any, run: Recording, count: Count | None, *, resume:
         count: Counts tokens, for models that do not.
         resume: Whether generations that stand in the run are used again.
     """
-    produce: Produce = getattr(lm, "generate_each", None) or partial(_at_once, lm, lm.generate_until)
+    produce = lm.generate_each if isinstance(lm, StreamingModel) else partial(_at_once, lm, lm.generate_until)
 
     def generate_until(requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         planned = [
@@ -192,7 +191,7 @@ def journal_generations(lm: Any, run: Recording, count: Count | None, *, resume:
 
 
 def _at_once(
-    lm: Any, generate: Callable[..., list[str]], requests: Sequence[Instance], repeats: Sequence[int]
+    lm: Model, generate: GenerateUntil, requests: Sequence[Instance], repeats: Sequence[int]
 ) -> Iterator[Sequence[tuple[int, str]]]:
     numbers = {"repeats": repeats} if getattr(lm, "takes_repeats", False) else {}
     texts = generate(requests, disable_tqdm=True, **numbers)
@@ -206,7 +205,7 @@ def _known(run: Recording, planned: Sequence[GenerationRecord]) -> dict[int, Gen
     return {index: stored[record.key] for index, record in enumerate(planned) if record.key in stored}
 
 
-def stream_generations(lm: Any, name: str, seed: int) -> None:
+def stream_generations(lm: Model, name: str, seed: int) -> None:
     """Make a model that was loaded by name write down what it generates, unless somebody else does."""
     if not managed():
         run = replace(current(), model=model_id(name), seed=seed)
@@ -247,9 +246,9 @@ def batches(requests: Sequence[Instance], size: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _chunk(lm: Any) -> int:
+def _chunk(lm: Model) -> int:
     """Requests handed over at once: the model's own batch, or enough to keep a server or vLLM busy."""
-    if hasattr(lm, "generate_each"):
+    if isinstance(lm, StreamingModel):
         return sys.maxsize
     size = str(getattr(lm, "batch_size", ""))
     return int(size) if size.isdigit() and int(size) > 1 else GENERIC_CHUNK

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_tasks.data.documents import loaded
-from sftgen_tasks.harness.evaluation import load_tasks, resolve_tasks, task_manager
-from sftgen_tasks.harness.task import TaskError
+from sftgen_tasks.data.loading import one_load
+from sftgen_tasks.harness.loading import OwnTaskManager, load_tasks, resolve_tasks
+from sftgen_tasks.harness.patches import replaced
+from sftgen_tasks.harness.task import Task, TaskError
 
 
 def read_task_files(folder: Path) -> Iterator[tuple[Path, str | None, Exception | None]]:
@@ -48,12 +50,8 @@ def folders_seen_by_lm_eval() -> set[str]:
             scanned.update(map(str, paths))
             return {}
 
-    original = manager.TaskIndex
-    manager.TaskIndex = Spy
-    try:
+    with replaced(manager, "TaskIndex", Spy):
         manager.TaskManager()
-    finally:
-        manager.TaskIndex = original
     return scanned
 
 
@@ -71,28 +69,30 @@ class TaskFacts:
 
 def inspect_tasks(
     names: Sequence[str], metadata: Mapping[str, Any] | None = None
-) -> Iterator[TaskFacts | tuple[str, Exception]]:
-    """Load tasks one by one, down to their graders; one that fails comes as its name and the error.
+) -> list[TaskFacts | tuple[str, Exception]]:
+    """Load tasks one by one, down to their graders; one that fails is its name and the error.
 
     Raises:
         UnknownTaskError: A name matches nothing.
     """
-    manager = task_manager(metadata)
-    groups = set(manager.all_groups)
-    for name in resolve_tasks(names, manager):
-        try:
-            for task_name, task in load_tasks([name], metadata)["tasks"].items():
-                yield TaskFacts(
-                    task_name,
-                    loaded(task_name).origin,
-                    len(task.test_docs()),
-                    task.max_gen_toks,
-                    task.grading.scorer(),
-                    partial(_prompts, task),
-                )
-        except Exception as error:
-            yield name + (" (group)" if name in groups else ""), error
+    manager = OwnTaskManager(metadata)
+    found: list[TaskFacts | tuple[str, Exception]] = []
+    with one_load():
+        for name in resolve_tasks(names, manager):
+            try:
+                found += [_facts(task) for task in load_tasks([name], manager=manager).tasks.values()]
+            except Exception as error:
+                found.append((name + (" (group)" if name in manager.all_groups else ""), error))
+    return found
 
 
-def _prompts(task: Any) -> list[str]:
+def _facts(task: Task) -> TaskFacts:
+    name = task.config.task
+    scorer = task.grading.scorer()
+    return TaskFacts(
+        name, loaded(name).origin, len(task.test_docs()), task.max_gen_toks, scorer, partial(_prompts, task)
+    )
+
+
+def _prompts(task: Task) -> list[str]:
     return [task.doc_to_text(doc) for doc in task.test_docs()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sftgen_tasks.harness.model import Model
+
 MODELS = {
     "sftgen-hf": "sftgen_tasks.harness.backends.hf:StreamingHFLM",
     "sftgen-vllm": "sftgen_tasks.harness.backends.vllm_engine:StreamingVLLM",
@@ -23,12 +25,13 @@ def register_models() -> None:
             model_registry.register(name, target=target)
 
 
-def make_model(name: str, **arguments: Any) -> Any:
+def make_model(name: str, **arguments: Any) -> Model:
     """A model as `lm_eval --model NAME` makes it."""
     from lm_eval.api.registry import get_model
 
     register_models()
-    return get_model(name)(**arguments)
+    made: Model = get_model(name)(**arguments)
+    return made
 
 
 def parse_model_args(text: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,14 +12,39 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
 
+from sftgen_judges.records.current import Recording, current
 from sftgen_judges.records.manifest import now
+from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.provenance import hardware, scrub, tallied
-from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.harness.evaluation import aggregations, metric_values
+from sftgen_tasks.harness.evaluation import TaskResult, results_of
+from sftgen_tasks.harness.generation import counter_of, journal_generations
+from sftgen_tasks.harness.model import Model
+from sftgen_tasks.harness.patches import replaced
 
 KEY = "sftgen"
 Estimate = Callable[..., Any]
 """From the values of documents, and what aggregates them, to a dataclass of mean, low, high and n."""
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """The model that lm_eval's arguments name."""
+
+    name: str
+    id: str
+    seed: int | str
+    arguments: dict[str, Any]
+
+    @classmethod
+    def of(cls, args: Namespace) -> NamedModel:
+        """Read the arguments."""
+        given = dict(args.model_args) if isinstance(args.model_args, dict) else {}
+        name = str(given.get("pretrained") or given.get("model") or args.model)
+        identity = {name: given[name] for name in ("base_url", "revision", "peft", "dtype") if name in given}
+        # Our own models take a seed a sample; the others draw from lm_eval's.
+        own = str(args.model).startswith("sftgen-")
+        seed = int(given.get("seed", 0)) if own else str(getattr(args, "seed", ""))
+        return cls(name, model_id(name, **identity), seed, given)
 
 
 @dataclass
@@ -41,7 +67,7 @@ class Session:
     requested: int = 0
     seconds: float = 0.0
 
-    def watch(self, lm: Any) -> Any:
+    def watch(self, lm: Model) -> None:
         """Measure a model's generating from now on."""
         generate = lm.generate_until
 
@@ -54,7 +80,6 @@ class Session:
                 self.requested += len(requests)
 
         lm.generate_until = generate_until
-        return lm
 
     def facts(self) -> dict[str, Any]:
         """The session's line in the manifest. Tokens per second is of the responses it made itself."""
@@ -71,59 +96,106 @@ class Session:
         }
 
 
-@contextmanager
-def manifest_in_results(
-    run: RunFolder, closing: Callable[[Mapping[str, Any]], Mapping[str, Any]], estimate: Estimate | None
-) -> Iterator[None]:
-    """Inside, what lm_eval saves has the manifest of a run under `sftgen`; its own keys stay as they are.
+@dataclass
+class Account:
+    """Keeps account of what lm_eval's command does: measures its model, and says in its results how they came about.
 
-    lm_eval has no place for a plugin to add to its results, so two of its functions are wrapped.
-
-    Args:
-        run: The run directory.
-        closing: From lm_eval's seeds to what else the manifest is to say when everything is scored.
+    Attributes:
+        model: The model it was told to use.
         estimate: Makes intervals; without it there are none.
+        resume: Whether the run directory is the user's, so that what stands there is used again.
+        run: Where samples are recorded.
+        session: What this process does.
+        earlier: What others did before.
+        results: What was found of each of our tasks.
     """
-    from lm_eval import evaluator
-    from lm_eval.loggers import EvaluationTracker
-    from lm_eval.utils import handle_non_serializable, sanitize_model_name
 
-    evaluate, save = evaluator.evaluate, EvaluationTracker.save_results_aggregated
-    intervals: dict[str, Any] = {}
+    model: NamedModel
+    estimate: Estimate | None
+    resume: bool
+    run: Recording = field(default_factory=current)
+    session: Session = field(init=False)
+    earlier: list[Any] = field(init=False)
+    results: list[TaskResult] = field(init=False, default_factory=list)
 
-    def evaluated(lm: Any, task_dict: Any, **options: Any) -> Any:
-        outcome = evaluate(lm=lm, task_dict=task_dict, **options)
-        if outcome and estimate:
-            for task, rows in outcome.get("samples", {}).items():
-                own = aggregations(task_dict["tasks"][task])
-                intervals[task] = {
-                    metric: _plain(estimate(values, aggregation=own.get(metric)))
-                    for metric, values in metric_values(rows).items()
-                }
-        return outcome
+    def __post_init__(self) -> None:
+        self.session = Session(self.resume)
+        self.earlier = self.run.folder.manifest().get("sessions", [])
+        if self.resume:  # a killed session has no more to tell than when it began
+            sessions = [*self.earlier, {"started": self.session.started}]
+            self.run.folder.update_manifest(**self._facts(), sessions=sessions)
 
-    def saved(tracker: Any, results: Mapping[str, Any], samples: Any = None) -> None:
-        config, general = results["config"], tracker.general_config_tracker
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Inside, lm_eval evaluates and saves through this account.
+
+        It has no place for a plugin to prepare a model or to add to its results, so two of its functions are wrapped.
+        """
+        from lm_eval import evaluator
+        from lm_eval.api.model import CachingLM
+        from lm_eval.loggers import EvaluationTracker
+
+        evaluate, save = evaluator.evaluate, EvaluationTracker.save_results_aggregated
+
+        def evaluated(lm: Any, task_dict: Any, **options: Any) -> Any:
+            self._prepare(lm.lm if isinstance(lm, CachingLM) else lm)
+            outcome = evaluate(lm=lm, task_dict=task_dict, **options)
+            if outcome:
+                self.results = results_of(outcome, task_dict["tasks"])
+            return outcome
+
+        def saved(tracker: Any, results: Mapping[str, Any], samples: Any = None) -> None:
+            save(tracker, results=self._completed(tracker.general_config_tracker, results), samples=samples)
+
+        with ExitStack() as stack:
+            stack.enter_context(replaced(evaluator, "evaluate", evaluated))
+            stack.enter_context(replaced(EvaluationTracker, "save_results_aggregated", saved))
+            yield
+
+    def _prepare(self, lm: Model) -> None:
+        if self.resume:
+            journal_generations(lm, self.run, counter_of(self.model.arguments), resume=True)
+        self.session.watch(lm)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"model": self.model.name, "model_id": self.model.id}
+
+    def _completed(self, general: Any, results: Mapping[str, Any]) -> Any:
+        """lm_eval's results with the manifest of the run under `sftgen`; its own keys stay as they are."""
+        from lm_eval.utils import handle_non_serializable, sanitize_model_name
+
+        config = results["config"]
         seeds = {name: config.get(f"{name}_seed") for name in ("random", "numpy", "torch", "fewshot")}
+        own = self.model.seed if isinstance(self.model.seed, int) else None
         # The model's own processes exist by now, so that torch may be asked.
-        run.update_manifest(**closing(seeds), hardware=hardware(ask_gpus=True))
+        self.run.folder.update_manifest(
+            **self._facts(),
+            seeds={"sampling": own, **seeds},
+            sessions=[*self.earlier, self.session.facts()],
+            hardware=hardware(ask_gpus=True),
+        )
         plain = json.loads(json.dumps(dict(results), default=handle_non_serializable))
-        manifest = run.manifest()
+        manifest = self.run.folder.manifest()
         # A folder may hold other tasks from another day.
         manifest["documents"] = {
             task: facts for task, facts in manifest.get("documents", {}).items() if task in plain["configs"]
         }
-        plain[KEY] = {**manifest, "intervals": intervals}
+        plain[KEY] = {**manifest, "intervals": self._intervals()}
         general.model_name = scrub(general.model_name)
         general.system_instruction = scrub(general.system_instruction)
         general.model_name_sanitized = sanitize_model_name(general.model_name.removeprefix("~/"))
-        save(tracker, results=scrub(plain), samples=samples)
+        return scrub(plain)
 
-    with ExitStack() as undo:
-        undo.callback(setattr, evaluator, "evaluate", evaluate)
-        undo.callback(setattr, EvaluationTracker, "save_results_aggregated", save)
-        evaluator.evaluate, EvaluationTracker.save_results_aggregated = evaluated, saved
-        yield
+    def _intervals(self) -> dict[str, dict[str, Any]]:
+        if not self.estimate:
+            return {}
+        return {
+            result.task: {
+                metric: _plain(self.estimate(values, aggregation=result.aggregations.get(metric)))
+                for metric, values in result.values.items()
+            }
+            for result in self.results
+        }
 
 
 def _plain(estimated: Any) -> dict[str, Any]:

@@ -1,14 +1,12 @@
-"""What lm_eval runs for us: the task class, the grading filter, the metrics of one document."""
+"""What lm_eval runs for us: the task class and the grading filter."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from lm_eval.api.filter import Filter
@@ -16,17 +14,17 @@ from lm_eval.api.task import ConfigurableTask
 
 from sftgen_judges.asking.settings import ready, set_from
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.contracts import Item, Judge
+from sftgen_judges.plugins.contracts import Grader, Item, Judge, Sample
 from sftgen_judges.plugins.manager import lookup
-from sftgen_judges.records.current import current
+from sftgen_judges.records.current import Recording, current
 from sftgen_judges.records.model_id import model_id
-from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Measure, Response, Verdict
+from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash, sampling_id
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_tasks.data.documents import loaded
+from sftgen_tasks.data.documents import loaded, name_of
 from sftgen_tasks.harness.aggregation import METRICS
-from sftgen_tasks.harness.documents import as_samples, record_documents
+from sftgen_tasks.harness.documents import record_documents
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GeneratedText,
@@ -36,6 +34,7 @@ from sftgen_tasks.harness.generation import (
     note_template,
     prompt_text,
 )
+from sftgen_tasks.harness.graded import GradedText, lengths, process_results
 from sftgen_tasks.harness.preflight import max_model_len
 
 FILTER = "sftgen"
@@ -154,7 +153,7 @@ def _chosen_judge(task: str, metadata: Mapping[str, Any], own: str) -> str:
 class GradeFilter(Filter):  # type: ignore[misc]
     """Reads, records and grades all responses of a task at once.
 
-    Each response leaves as a JSON string with its verdict, so that lm_eval's sample log shows it.
+    Each response leaves as JSON text with its verdict, so that lm_eval's sample log shows it.
     """
 
     def __init__(
@@ -186,7 +185,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
         except ValueError as error:
             raise TaskError(f"task {task!r}: {error}") from error
 
-    def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Mapping[str, Any]]) -> list[list[GradedText]]:
         """Grade responses.
 
         Args:
@@ -194,7 +193,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
             docs: The documents.
 
         Returns:
-            The same shape with verdicts as JSON.
+            The same shape, graded.
         """
         answers, documents = [list(repeats) for repeats in resps], list(docs)
         repeats = min(map(len, answers), default=0)
@@ -202,12 +201,13 @@ class GradeFilter(Filter):  # type: ignore[misc]
             [Item(doc, self._read(text)) for text in texts[:repeats]]
             for doc, texts in zip(documents, answers, strict=True)
         ]
-        run, scorer, known = current(), self.scorer(), loaded(self.task)
         records = [
-            [text.record if isinstance(text, GeneratedText) else None for text in of_doc[:repeats]]
-            for of_doc in answers
+            [text.record if isinstance(text, GeneratedText) else None for text in texts[:repeats]] for texts in answers
         ]
-        record_documents(run, known, documents, [record for of_doc in records for record in of_doc if record])
+        run, scorer = current(), self.scorer()
+        if not run.part:
+            made = [record for of_doc in records for record in of_doc if record]
+            record_documents(run, loaded(self.task), made)
         flat = grade_batch(
             scorer,
             [item for of_doc in items for item in of_doc],
@@ -215,61 +215,38 @@ class GradeFilter(Filter):  # type: ignore[misc]
             writing=run.folder.writing,
             label=self.task,
         )
-        verdicts = [flat[start : start + repeats] for start in range(0, len(flat), repeats or 1)]
-        if run.samples is not None:
-            run.samples.extend(as_samples(run, known, scorer, items=items, verdicts=verdicts, records=records))
+        verdicts = iter(flat)
         return [
-            [_encode(item.response, verdict) for item, verdict in zip(of_doc, judged, strict=True)]
-            for of_doc, judged in zip(items, verdicts, strict=True)
+            self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept)
+            for of_doc, kept in zip(items, records, strict=True)
         ]
+
+    def _graded(
+        self,
+        run: Recording,
+        scorer: Grader | Judge,
+        items: Sequence[Item],
+        verdicts: Sequence[Verdict],
+        records: Sequence[GenerationRecord | None],
+    ) -> list[GradedText]:
+        """The responses to one document as they leave."""
+        doc = items[0].doc if items else {}
+        hashed, named = doc_hash(doc), name_of(doc, loaded(self.task).id_column)
+        graded = []
+        for repeat, (item, verdict, record) in enumerate(zip(items, verdicts, records, strict=True)):
+            thinking, answer = lengths(item.response, run.count)
+            sample = Sample(
+                self.task, run.step, hashed, repeat, item.response, verdict,
+                model=record.model if record else run.model,
+                sampling_id=sampling_id(record.sampling) if record else None,
+                doc_id=named, thinking_tokens=thinking, answer_tokens=answer,
+                scorer=scorer.name, evaluation_version=scorer.version,
+            )  # fmt: skip
+            graded.append(GradedText(sample, record))
+        return graded
 
     def _read(self, text: str) -> Response:
         record = text.record if isinstance(text, GeneratedText) else None
         if record is None:
             return split_thinking(str(text), markers=self.markers, prefilled=bool(self.think_prefilled))
         return read_record(record, self.markers, self.think_prefilled)
-
-
-def process_results(doc: Mapping[str, Any], results: Any) -> dict[str, Measure]:
-    """Metrics of one document from its verdicts.
-
-    Args:
-        doc: The document; not looked at, the verdicts say it all.
-        results: JSON verdicts, nested however lm_eval's version nests repeats.
-
-    Returns:
-        Means over repeats. `score` and `score_paper` are left out where no verdict carries one, so a
-        failed judgement never becomes a number; `coverage` says how many were scored. So are the
-        benchmark's own measures.
-    """
-    verdicts = [json.loads(text) for text in _flatten(results)]
-    scored = [verdict for verdict in verdicts if verdict["status"] in SCORED]
-    metrics: dict[str, Measure] = {
-        "answered": fmean(verdict["status"] in ANSWERED for verdict in verdicts),
-        "truncated": fmean(verdict["truncated"] for verdict in verdicts),
-        "coverage": len(scored) / len(verdicts),
-    }
-    for metric, key in (("score", "score"), ("score_paper", "paper"), ("response_tokens", "tokens")):
-        values = [verdict[key] for verdict in verdicts if verdict[key] is not None]
-        if values:
-            metrics[metric] = fmean(values)
-    for metric in dict.fromkeys(name for verdict in verdicts for name in verdict["measures"]):
-        metrics[metric] = _mean([verdict["measures"][metric] for verdict in verdicts if metric in verdict["measures"]])
-    return metrics
-
-
-def _mean(values: Sequence[Measure]) -> Measure:
-    rows = [value for value in values if isinstance(value, list)]
-    return [fmean(column) for column in zip(*rows, strict=True)] if rows else fmean(values)  # type: ignore[arg-type]
-
-
-def _encode(response: Response, verdict: Verdict) -> str:
-    said = {name: value for name, value in verdict.to_dict().items() if name != "evidence"}  # that is in the journal
-    extra = {"think": response.think, "truncated": response.truncated, "tokens": response.tokens}
-    return json.dumps({**said, **extra}, ensure_ascii=False)
-
-
-def _flatten(results: Any) -> list[str]:
-    if isinstance(results, str):
-        return [results]
-    return [text for result in results for text in _flatten(result)]

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -122,14 +123,19 @@ def evaluate(
     Chat template on (`--no_chat_template` turns it off), batch size auto, samples logged, and only
     sftgen's and the plugins' tasks indexed when every task is one of them.
     """
+    from sftgen_judges.records.store import RunFolder
     from sftgen_tasks.harness.command_line import run_command_line
+    from sftgen_train.report.terminal import print_scores
+    from sftgen_train.results.run import renew_results
     from sftgen_train.trajectory.statistics import estimate
 
     _set_judge(judge_model, judge_base_url)
     _allow_unsandboxed(allow_unsandboxed_code)
-    run_command_line(context.args, run, estimate)
-    if run:
-        _print_rescored(run, [])
+    started = time.perf_counter()
+    results = run_command_line(context.args, run, estimate)
+    if run and results:
+        renew_results(RunFolder(run), results, time.perf_counter() - started)
+        print_scores([(None, result) for result in results], console)
 
 
 @app.command()
@@ -159,7 +165,7 @@ def docs(
     from sftgen_tasks import load_tasks
     from sftgen_tasks.data.documents import make_manifest
 
-    loaded = load_tasks([task])["tasks"]
+    loaded = load_tasks([task]).tasks
     if list(loaded) != [task]:
         raise SftgenError(f"{task!r} is a group; name one of its tasks: {', '.join(loaded)}")
     rows = [dict(row) for row in loaded[task].test_docs()][:limit]

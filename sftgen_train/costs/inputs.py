@@ -81,7 +81,7 @@ def _documents(task: str) -> int:
         if named:
             return len(named)
     try:
-        return len(load_tasks([task])["tasks"][task].test_docs())
+        return len(load_tasks([task]).tasks[task].test_docs())
     except DataError as error:
         raise CostError(f"{task}: how many documents it has is not known here; give --docs {task}=N") from error
 

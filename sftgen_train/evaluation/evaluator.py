@@ -17,11 +17,14 @@ import torch
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.model_id import model_id, model_id_in_memory
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks import TaskResult, evaluate, load_tasks
+from sftgen_tasks import LoadedTasks, TaskResult, evaluate, load_tasks
+from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.harness.backends.hf import RecordingHFLM
+from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
+from sftgen_tasks.harness.model import Model
+from sftgen_tasks.harness.patches import compiled_once
 from sftgen_tasks.harness.registry import make_model
 from sftgen_tasks.harness.shards import Shard
-from sftgen_tasks.harness.templates import compiled_once
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Suite, Tier
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Evaluator:
-    """The tasks of a suite, loaded once for any number of checkpoints."""
+    """The tasks of a suite, each loaded once for any number of tiers and checkpoints."""
 
     def __init__(self, suite: Suite) -> None:
         """Load every task.
@@ -42,12 +45,14 @@ class Evaluator:
             DataError: Documents that cannot be read.
         """
         self.suite = suite
-        self._loaded: dict[tuple[str, ...], Any] = {}
-        for tier in suite.tiers:
-            self._tasks(tier.tasks)
+        self._manager = OwnTaskManager(suite.metadata)
+        self._loaded: dict[tuple[str, ...], LoadedTasks] = {}
+        with one_load():
+            for tier in suite.tiers:
+                self._tasks(tier.tasks)
 
     def __call__(
-        self, lm: Any, run: Recording, *, last: bool = False, resume: bool = False, shard: Shard | None = None
+        self, lm: Model, run: Recording, *, last: bool = False, resume: bool = False, shard: Shard | None = None
     ) -> list[TaskResult]:
         """Evaluate a model on what the suite has for the step of `run`.
 
@@ -66,11 +71,23 @@ class Evaluator:
                 for result in evaluate(lm, self._tasks(tier.tasks), run, limit=tier.limit, **options)
             ]
 
-    def _tasks(self, names: Sequence[str]) -> Any:
+    def _tasks(self, names: Sequence[str]) -> LoadedTasks:
         key = tuple(names)
-        if key not in self._loaded:
-            self._loaded[key] = load_tasks(names, self.suite.metadata, self.suite.gen_kwargs)
+        if key not in self._loaded:  # the manager has loaded each task once, whatever tiers name it
+            self._loaded[key] = load_tasks(names, gen_kwargs=self.suite.gen_kwargs, manager=self._manager)
         return self._loaded[key]
+
+
+def require_tasks(suite: Suite) -> None:
+    """Check that every task of a suite exists, without loading its documents.
+
+    Raises:
+        UnknownTaskError: A task that does not exist.
+        RepeatedTaskError: A task that one tier names twice, for example by a group too.
+    """
+    manager = OwnTaskManager()
+    for tier in suite.tiers:
+        resolve_tasks(tier.tasks, manager)
 
 
 def evaluate_in_memory(
@@ -97,7 +114,7 @@ def evaluate_in_memory(
     suite = evaluator.suite
     with contextlib.ExitStack() as stack:
         stack.enter_context(undisturbed(model))
-        lm: Any = (
+        lm: Model = (
             stack.enter_context(engine.serving())
             if engine
             else RecordingHFLM(
@@ -125,6 +142,7 @@ def evaluate_checkpoint(
     last: bool = False,
     record: bool = True,
     plan: Suite | None = None,
+    content_id: str | None = None,
 ) -> list[TaskResult]:
     """Evaluate a checkpoint's folder; the random number generators of this process are left alone.
 
@@ -141,15 +159,18 @@ def evaluate_checkpoint(
         last: Whether it is the last step of the training.
         record: Whether to add the results to the run's metrics, for `sftgen report`.
         plan: The former name of `suite`.
+        content_id: That of the folder where it was just checked (`leases.verify_stable`), so that it is not read again.
 
     Raises:
         CheckpointError: It is not complete, or its model cannot be loaded.
     """
     folder = Path(path)
-    check_complete(folder)
+    if content_id is None:
+        check_complete(folder)
+        content_id = model_id(str(folder))
     evaluator = evaluator or Evaluator(suite or plan or Suite([Tier(list(tasks), every=1, limit=limit)]))
     seed = evaluator.suite.seed
-    run = Recording(RunFolder(Path(run_dir)), step, model_id(str(folder)), seed)
+    run = Recording(RunFolder(Path(run_dir)), step, content_id, seed)
     started = time.perf_counter()
     with undisturbed(torch.nn.Identity()):
         with recording(run):  # so that the model does not open a run directory of its own
@@ -161,7 +182,7 @@ def evaluate_checkpoint(
     return results
 
 
-def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Any:
+def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Model:
     arguments = {"pretrained": str(folder), **model_args}
     if model in {"hf", "sftgen-hf"}:
         # lm_eval's default is cuda, whatever there is.

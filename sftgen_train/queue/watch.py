@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.harness.evaluation import resolve_tasks, task_manager
+from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.preflight import check_local_model, is_local
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, check_complete
 from sftgen_train.checkpoints.sources import TRAINER, known_sources
@@ -72,7 +72,7 @@ def watch(what: Watch, run: Path, suite: Suite, evaluate: Callable[[], object] |
     """
     if what.base:
         check_local_model(what.base, chat_template=suite.chat_template)
-    resolve_tasks(suite.tasks, task_manager())
+    resolve_tasks(suite.tasks, OwnTaskManager())
     sources = known_sources()
     look = _Look(what, sources, Enqueuer(run, suite))
     if not look.candidates() and (what.once or not what.folder.is_dir()):

@@ -129,11 +129,12 @@ def _evaluate(queue: Queue, entry: Entry, evaluator: Evaluator, backend: Backend
     started = time.perf_counter()
     try:
         with queue.alive(entry):
-            if verify_stable(checkpoint) != entry.model_id:
+            content_id = verify_stable(checkpoint)
+            if content_id != entry.model_id:
                 raise CheckpointError(f"{str(checkpoint)!r} holds other weights than were enqueued")
             results = evaluate_checkpoint(
                 checkpoint, run_dir=run.path, step=entry.step, evaluator=evaluator, last=entry.last,
-                model=backend.model, model_args=backend.model_args, record=False,
+                model=backend.model, model_args=backend.model_args, record=False, content_id=content_id,
             )  # fmt: skip
     except KeyboardInterrupt:
         queue.finish(entry, "waiting", "interrupted")

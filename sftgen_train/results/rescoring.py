@@ -14,10 +14,11 @@ from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.schema import GenerationRecord, Measure, doc_hash, sampling_id
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks import TaskResult, load_tasks
+from sftgen_tasks import Task, TaskResult, load_tasks
+from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.harness.evaluation import task_result
 from sftgen_tasks.harness.generation import GeneratedText
-from sftgen_tasks.harness.task import process_results
+from sftgen_tasks.harness.graded import as_samples, process_results
 from sftgen_train.results.run import replace_results
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,10 @@ def rescore(folder: Path, tasks: Sequence[str] = (), judge: str | None = None) -
         raise RecordError(f"{str(folder)!r} holds no generations of {', '.join(sorted(unknown)) or 'any task'}")
     chosen = {task: facts for task, facts in documents.items() if not tasks or task in tasks}
     run.require_writable()
-    if judge:
-        _choose_judge(chosen, judge)
-    results = [found for task, facts in chosen.items() for found in _rescore_task(run, task, facts)]
+    with one_load():
+        if judge:
+            _choose_judge(chosen, judge)
+        results = [found for task, facts in chosen.items() for found in _rescore_task(run, task, facts)]
     replace_results(run, results)
     run.compact()
     return results
@@ -70,11 +72,11 @@ def _choose_judge(documents: dict[str, Any], judge: str) -> None:
     documents[task] = {**documents[task], "options": {**options, "judge": {task: judge}}}
 
 
-def _load(task: str, facts: Mapping[str, Any]) -> Any:
+def _load(task: str, facts: Mapping[str, Any]) -> Task:
     options = facts.get("options") or {}
     # A manifest tells no home directory.
     files = {name: str(Path(options[name]).expanduser()) for name in ("data_dir", "subset") if name in options}
-    return load_tasks([task], {**options, **files})["tasks"][task]
+    return load_tasks([task], {**options, **files}).tasks[task]
 
 
 def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> Iterator[tuple[int | None, TaskResult]]:
@@ -95,10 +97,11 @@ def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> I
         chosen = [name for name in docs if name in by_doc]
         texts = [[GeneratedText.of(record) for _, record in sorted(by_doc[name].items())] for name in chosen]
         kept: list[Sample] = []
-        with recording(Recording(run, step, model, samples=kept)):
+        with recording(Recording(run, step, model)):
             verdicts = task.grading.apply(texts, [docs[name] for name in chosen])
         values: dict[str, list[Measure]] = defaultdict(list)
         for name, judged in zip(chosen, verdicts, strict=True):
+            kept += as_samples(judged)
             for metric, value in process_results(docs[name], judged).items():
                 values[metric].append(value)
         samples = [_with_length(sample, lengths) for sample in kept]

@@ -48,6 +48,23 @@ def add_results(run: RunFolder, step: int | None, results: Sequence[TaskResult],
     return rows
 
 
+def renew_results(run: RunFolder, results: Sequence[TaskResult], seconds: float) -> None:
+    """Write the samples and metrics of one evaluation outside training, in place of those of an earlier start.
+
+    Args:
+        run: The run directory.
+        results: What was evaluated.
+        seconds: How long it took.
+    """
+    models = {sample.model for result in results for sample in result.samples}
+    model = models.pop() if len(models) == 1 else None
+    run.append(
+        run.evaluations, [{"step": None, "status": "ok", "seconds": round(seconds, 2), "at": now(), "model": model}]
+    )
+    replace_results(run, [(None, result) for result in results])
+    run.compact()
+
+
 def replace_results(run: RunFolder, results: Sequence[tuple[int | None, TaskResult]]) -> None:
     """Write samples and metrics of some answers anew, under the time of the evaluation that they are of."""
     at = _evaluation_times(run)

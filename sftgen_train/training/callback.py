@@ -18,7 +18,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.shards import Shard
 from sftgen_train.checkpoints.leases import is_complete
-from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, undisturbed
+from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, require_tasks, undisturbed
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.results.run import in_one_line
@@ -72,7 +72,9 @@ class HarnessCallback(TrainerCallback):
         run_dir: str | Path | None = None,
         seed: int = 0,
     ) -> None:
-        """Load the tasks once; everything that can be wrong with them shows here, before training.
+        """Check the tasks before training, and load them once where they are evaluated in this process.
+
+        In the form `queue` the worker loads the documents, so that one that is missing shows there.
 
         Args:
             tasks: Task and group names.
@@ -96,7 +98,7 @@ class HarnessCallback(TrainerCallback):
             CallbackError: An unknown form, or `colocated` without vLLM.
             ScheduleError: An impossible schedule.
             UnknownTaskError: A task that does not exist.
-            DataError: Documents that cannot be read.
+            DataError: Documents that cannot be read, in a form that evaluates in this process.
         """
         if form not in get_args(Form):
             raise CallbackError(f"form {form!r}: expected one of {', '.join(get_args(Form))}")
@@ -108,7 +110,11 @@ class HarnessCallback(TrainerCallback):
         self.suite = Suite(
             [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed
         )
-        self._evaluator = Evaluator(self.suite)
+        self._evaluator: Evaluator | None = None
+        if form == "queue":  # documents are the worker's matter
+            require_tasks(self.suite)
+        else:
+            self._evaluator = Evaluator(self.suite)
         self._form, self._in_domain = form, list(in_domain)
         self._engine_options = dict(engine or {})
         self._engine: ColocatedEngine | None = None
@@ -231,7 +237,7 @@ class HarnessCallback(TrainerCallback):
             )
 
     def _evaluate(self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False) -> None:
-        if self._run is None or step in self._done:
+        if self._run is None or self._evaluator is None or step in self._done:
             return
         self._done.add(step)
         started = time.perf_counter()

@@ -84,7 +84,7 @@ def test_the_real_instructions(data_dir: Path, tmp_path: Path) -> None:
 
 
 def test_the_prompt_and_the_published_decoding(hub: Path) -> None:
-    task = load_tasks([TASK], {"data_dir": str(hub)})["tasks"][TASK]
+    task = load_tasks([TASK], {"data_dir": str(hub)}).tasks[TASK]
     assert task.doc_to_text(task.test_docs()[0]) == "Name 1 colours.\n"
     assert task.config.repeats == 1
     assert task.config.generation_kwargs == {
@@ -168,7 +168,7 @@ def test_penalties_go_to_a_backend_that_may_take_them(
     formatted: bool, hub: Path, stored: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = ReplayLM(**dict(part.split("=", 1) for part in stored.split(",")))
-    task = load_tasks([TASK], {"data_dir": str(hub)}, {"presence_penalty": 0})["tasks"][TASK]
+    task = load_tasks([TASK], {"data_dir": str(hub)}, {"presence_penalty": 0}).tasks[TASK]
     task.build_all_requests(
         apply_chat_template=formatted, chat_template=model.apply_chat_template if formatted else None
     )

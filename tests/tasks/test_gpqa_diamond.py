@@ -146,7 +146,7 @@ def test_without_the_data_the_error_says_where_to_ask() -> None:
 
 
 def test_the_whole_task(hub: Path) -> None:
-    task = load_tasks(["sftgen_gpqa_diamond"], {"data_dir": str(hub)})["tasks"]["sftgen_gpqa_diamond"]
+    task = load_tasks(["sftgen_gpqa_diamond"], {"data_dir": str(hub)}).tasks["sftgen_gpqa_diamond"]
     assert task.config.repeats == 3
     settings: dict[str, Any] = task.config.generation_kwargs
     assert (settings["temperature"], settings["top_p"], settings["max_gen_toks"]) == (0.6, 0.95, 32768)

@@ -153,7 +153,7 @@ def test_rows_that_cannot_be_scored_are_refused(change: dict[str, Any], says: st
 @pytest.mark.parametrize("name", ["google/IFEval/train.jsonl", "google/IFEval/ifeval_input_data.jsonl", "ifeval.jsonl"])
 def test_the_hubs_file_is_found(name: str, tmp_path: Path) -> None:
     write(tmp_path / name, ROWS)
-    task = load_tasks(["sftgen_ifeval"], {"data_dir": str(tmp_path)})["tasks"]["sftgen_ifeval"]
+    task = load_tasks(["sftgen_ifeval"], {"data_dir": str(tmp_path)}).tasks["sftgen_ifeval"]
     docs = list(task.test_docs())
     assert [task.doc_to_text(found) for found in docs] == [row["prompt"] for row in ROWS]
     # The table gives every row the kwargs of all instructions, most of them None.

@@ -237,7 +237,7 @@ def test_another_judge_of_the_same_benchmark(tmp_path: Path) -> None:
     (tmp_path / "truthfulqa.json").write_text(json.dumps(rows))
     given = {"data_dir": str(tmp_path), "judge": {"sftgen_truthfulqa": "truthfulqa-chat", "sftgen_other": "x"}}
     tasks = load_tasks(["sftgen_truthfulqa"], given)
-    assert tasks["tasks"]["sftgen_truthfulqa"].grading.scorer().name == "truthfulqa-chat"
+    assert tasks.tasks["sftgen_truthfulqa"].grading.scorer().name == "truthfulqa-chat"
     with pytest.raises(SftgenError, match="expected judges by task"):
         load_tasks(["sftgen_truthfulqa"], {**given, "judge": "truthfulqa-chat"})
 

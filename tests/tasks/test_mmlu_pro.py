@@ -218,16 +218,16 @@ def test_what_is_no_manifest_is_refused(docs: Any, hub: dict[str, str], tmp_path
 def test_the_group_has_the_subjects_and_their_means(hub: dict[str, str]) -> None:
     for name, size in (("sftgen_mmlu_pro", 2), ("sftgen_mmlu_pro_full", 20)):
         group = load_tasks([name], hub)
-        assert list(group["tasks"]) == [f"{name}_{subject.replace(' ', '_')}" for subject in SUBJECTS]
-        assert {len(task.test_docs()) for task in group["tasks"].values()} == {size}
-        aggregates = group["groups"][name].aggregate_metric_list
+        assert list(group.tasks) == [f"{name}_{subject.replace(' ', '_')}" for subject in SUBJECTS]
+        assert {len(task.test_docs()) for task in group.tasks.values()} == {size}
+        aggregates = group.groups[name].aggregate_metric_list
         assert [aggregate.metric for aggregate in aggregates] == ["score", "score_paper", "answered", "truncated"]
         assert all(aggregate.weight_by_size for aggregate in aggregates)
 
 
 def test_one_subject_by_itself_decodes_as_in_the_group(hub: dict[str, str]) -> None:
-    alone = load_tasks(["sftgen_mmlu_pro_law"], hub)["tasks"]["sftgen_mmlu_pro_law"]
-    grouped = load_tasks(["sftgen_mmlu_pro"], hub)["tasks"]["sftgen_mmlu_pro_law"]
+    alone = load_tasks(["sftgen_mmlu_pro_law"], hub).tasks["sftgen_mmlu_pro_law"]
+    grouped = load_tasks(["sftgen_mmlu_pro"], hub).tasks["sftgen_mmlu_pro_law"]
     settings = {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 1.0, "max_gen_toks": 32768}
     assert alone.config.generation_kwargs == grouped.config.generation_kwargs == settings
     assert alone.config.repeats == 1
@@ -282,9 +282,9 @@ def test_the_manifest_comes_from_the_real_questions(data_dir: Path) -> None:
 
 def test_the_subset_is_loaded_from_the_real_questions(data_dir: Path, tmp_path: Path) -> None:
     put(tmp_path, outputs(data_dir, "llama"))
-    tasks = load_tasks(["sftgen_mmlu_pro"], {"data_dir": str(tmp_path)})["tasks"]
+    tasks = load_tasks(["sftgen_mmlu_pro"], {"data_dir": str(tmp_path)}).tasks
     assert sum(len(task.test_docs()) for task in tasks.values()) == 1000
-    full = load_tasks(["sftgen_mmlu_pro_full"], {"data_dir": str(tmp_path)})["tasks"]
+    full = load_tasks(["sftgen_mmlu_pro_full"], {"data_dir": str(tmp_path)}).tasks
     assert sum(len(task.test_docs()) for task in full.values()) == 12_032
 
 

@@ -18,7 +18,6 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from sftgen_tasks.harness.evaluation import quiet
 from sftgen_tasks.harness.generation import (
     GeneratedText,
     batches,
@@ -26,6 +25,7 @@ from sftgen_tasks.harness.generation import (
     sample_seed,
     stream_generations,
 )
+from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.task import PromptTooLongError
 
 

@@ -338,8 +338,8 @@ def test_the_docs_command_writes_a_manifest_that_subset_accepts(command: Command
     manifest = tmp_path / "subset.json"
     done = command("sftgen", "docs", "sftgen_parity", "--limit", "5", "--out", manifest)
     assert done.returncode == 0, done.stderr
-    whole = load_tasks(["sftgen_parity"])["tasks"]["sftgen_parity"].test_docs()
-    part = load_tasks(["sftgen_parity"], {"subset": str(manifest)})["tasks"]["sftgen_parity"].test_docs()
+    whole = load_tasks(["sftgen_parity"]).tasks["sftgen_parity"].test_docs()
+    part = load_tasks(["sftgen_parity"], {"subset": str(manifest)}).tasks["sftgen_parity"].test_docs()
     assert (len(whole), len(part)) == (500, 5)
     assert list(part) == list(whole)[:5]
     assert len(json.loads(manifest.read_text())["docs"]) == 5
@@ -411,7 +411,7 @@ def test_no_documents_at_all_are_refused() -> None:
 
 
 def test_options_reach_a_task_through_lm_evals_metadata() -> None:
-    tasks = load_tasks(["sftgen_countdown"], {"sftgen_countdown": {"counts": [3], "size": 7}})["tasks"]
+    tasks = load_tasks(["sftgen_countdown"], {"sftgen_countdown": {"counts": [3], "size": 7}}).tasks
     docs = tasks["sftgen_countdown"].test_docs()
     assert len(docs) == 7
     assert {len(doc["numbers"]) for doc in docs} == {3}

@@ -113,7 +113,7 @@ def run(lm: LM, task: str, folder: Path, metadata: Mapping[str, Any] | None = No
 
 
 def test_all_tasks_load_with_a_glob(data: dict[str, str]) -> None:
-    loaded = set(load_tasks(["sftgen_*"], data)["tasks"])
+    loaded = set(load_tasks(["sftgen_*"], data).tasks)
     assert loaded >= TASKS
     assert not loaded & GROUPS
 
@@ -122,7 +122,7 @@ def test_all_tasks_load_with_a_glob(data: dict[str, str]) -> None:
 def test_a_task_generates_with_settings_of_its_own_and_exports_the_common_metrics(
     name: str, data: dict[str, str]
 ) -> None:
-    task = load_tasks([name], data)["tasks"][name]
+    task = load_tasks([name], data).tasks[name]
     assert set(task.aggregation()) >= METRICS
     assert set(task.higher_is_better()) >= METRICS
     assert task.higher_is_better()["truncated"] is False
@@ -136,7 +136,7 @@ def test_a_task_generates_with_settings_of_its_own_and_exports_the_common_metric
 
 
 def test_math500_is_sampled_as_published(data: dict[str, str]) -> None:
-    task = load_tasks(["sftgen_math500"], data)["tasks"]["sftgen_math500"]
+    task = load_tasks(["sftgen_math500"], data).tasks["sftgen_math500"]
     assert task.config.repeats == 3
     settings = task.config.generation_kwargs
     assert (settings["temperature"], settings["top_p"], settings["max_gen_toks"]) == (0.6, 0.95, 32768)
@@ -146,8 +146,8 @@ def test_math500_is_sampled_as_published(data: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", sorted(GROUPS))
 def test_a_group_averages_the_score_of_its_tasks(name: str, data: dict[str, str]) -> None:
     loaded = load_tasks([name], data)
-    assert set(loaded["tasks"]) <= TASKS
-    aggregates = loaded["groups"][name].aggregate_metric_list or []
+    assert set(loaded.tasks) <= TASKS
+    aggregates = loaded.groups[name].aggregate_metric_list or []
     # A mean over tasks would count each subject of MMLU-Pro, and each part of HaluEval, as a benchmark.
     if name in {"sftgen_reasoning", "sftgen_general", "sftgen_safety", "sftgen_ood", "sftgen_all"}:
         assert not aggregates
@@ -157,7 +157,7 @@ def test_a_group_averages_the_score_of_its_tasks(name: str, data: dict[str, str]
 
 
 def test_generation_settings_can_be_put_over_a_tasks_own(data: dict[str, str]) -> None:
-    task = load_tasks(["sftgen_math500"], data, {"max_gen_toks": 64})["tasks"]["sftgen_math500"]
+    task = load_tasks(["sftgen_math500"], data, {"max_gen_toks": 64}).tasks["sftgen_math500"]
     assert (task.config.generation_kwargs["max_gen_toks"], task.config.generation_kwargs["top_p"]) == (64, 0.95)
 
 

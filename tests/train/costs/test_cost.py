@@ -109,7 +109,7 @@ def test_the_counts_are_those_of_the_data(data_dir: Path) -> None:
         if task == "sftgen_lcb_v2":
             continue
         try:
-            found = load_tasks([task], {"data_dir": str(data_dir)})["tasks"][task].test_docs()
+            found = load_tasks([task], {"data_dir": str(data_dir)}).tasks[task].test_docs()
         except DataError:
             continue  # this one is not here
         assert (task, len(found)) == (task, count)

@@ -1,0 +1,55 @@
+"""What sftgen needs of an lm_eval model. lm_eval itself has no types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from lm_eval.api.instance import Instance
+
+GenerateUntil: TypeAlias = Callable[..., list[str]]
+"""From requests (and whether to hide a progress bar) to their responses, in the same order."""
+Produce: TypeAlias = Callable[[Sequence[Instance], Sequence[int]], Iterable[Sequence[tuple[int, str]]]]
+"""From requests and their repeats to finished responses, each with its place, as they come."""
+
+
+class Model(Protocol):
+    """A model that answers prompts, whoever wrote it.
+
+    Three more attributes are used where a model has them: `batch_size`, how many prompts it takes at once,
+    `takes_repeats`, whether its `generate_until` is told which repeat each request is, and `generate_each`
+    (see `StreamingModel`).
+    """
+
+    generate_until: GenerateUntil
+    """Replaced by one that writes responses down, see `sftgen_tasks.harness.generation`."""
+
+    @property
+    def rank(self) -> int:
+        """Which of several processes this is, from 0."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """How many processes lm_eval shares the requests between."""
+        ...
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Tells apart the chat templates of models, for lm_eval's cache of requests."""
+        ...
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> Any:
+        """The prompt of a dialogue: text, or for a server what it is sent."""
+        ...
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The template itself, if there is one."""
+        ...
+
+
+@runtime_checkable
+class StreamingModel(Protocol):
+    """A model that hands out responses one by one."""
+
+    generate_each: Produce

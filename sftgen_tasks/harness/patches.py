@@ -1,0 +1,51 @@
+"""Putting something of ours in the place of something of lm_eval's, for as long as a block lasts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Inside, a module, class or object has another attribute of this name."""
+    own, before = name in vars(owner), getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:  # it was its class's
+            delattr(owner, name)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence lm_eval's progress bar a task and its notes on settings that are ours."""
+    import lm_eval.api.task as task_module
+
+    loggers = [
+        logging.getLogger(name) for name in ("lm_eval.models.huggingface", "lm_eval.evaluator", "lm_eval.api.task")
+    ]
+    levels = [found.level for found in loggers]
+    for found in loggers:
+        found.setLevel(logging.ERROR)
+    try:
+        with replaced(task_module, "tqdm", partial(task_module.tqdm, disable=True)):
+            yield
+    finally:
+        for found, level in zip(loggers, levels, strict=True):
+            found.setLevel(level)
+
+
+@contextmanager
+def compiled_once() -> Iterator[None]:
+    """Inside, a template is compiled once: lm_eval does it again for every document, three times."""
+    from lm_eval import utils
+
+    with replaced(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
+        yield
