@@ -202,7 +202,10 @@ def _known(run: Recording, planned: Sequence[GenerationRecord]) -> dict[int, Gen
     tasks = dict.fromkeys(record.task for record in planned)
     model = run.model or UNKNOWN
     stored = {record.key: record for task in tasks for record in run.folder.read_generations(task, model)}
-    return {index: stored[record.key] for index, record in enumerate(planned) if record.key in stored}
+    if not stored:  # keys are hashes, and there may be ten thousand
+        return {}
+    keys = [record.key for record in planned]
+    return {index: stored[key] for index, key in enumerate(keys) if key in stored}
 
 
 def stream_generations(lm: Model, name: str, seed: int) -> None:

@@ -8,17 +8,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.agreement import WEIGHTS, Interval, at_least, compare
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Verdict
 from sftgen_train.cli.console import console
+
+if TYPE_CHECKING:
+    from sftgen_judges.agreement import Interval
 
 app = typer.Typer(no_args_is_help=True, help="Judge files, list judges, measure their agreement.")
 INCOMPLETE = 3
@@ -121,6 +123,7 @@ def agreement(
 
     Each with its 95 % interval by bootstrap over the items that both have judged.
     """
+    from sftgen_judges.agreement import WEIGHTS, at_least, compare
     from sftgen_tasks.data.tables import read_table
 
     if level not in WEIGHTS:

@@ -9,7 +9,6 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ def estimate(
         return Estimate(mean, *_wilson(mean, _effective_size(values, mean), level), n)
     if n == 1:
         return Estimate(mean, float("-inf"), float("inf"), n)
+    from scipy import stats
+
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * stdev(values) / sqrt(n)
     return Estimate(mean, mean - half, mean + half, n)
 
@@ -80,6 +81,8 @@ def change(before: Sequence[float], after: Sequence[float]) -> Change:
     differences = [b - a for a, b in zip(before, after, strict=True)]
     up = sum(difference > 0 for difference in differences)
     down = sum(difference < 0 for difference in differences)
+    from scipy import stats
+
     p = float(stats.binomtest(up, up + down).pvalue) if up + down else 1.0
     return Change(fmean(differences), p)
 
@@ -112,6 +115,8 @@ def _effective_size(values: Sequence[float], mean: float) -> float:
 
 
 def _wilson(mean: float, n: float, level: float) -> tuple[float, float]:
+    from scipy import stats  # a second to import, which a command that only starts would pay too
+
     z = float(stats.norm.ppf((1 + level) / 2))
     centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))

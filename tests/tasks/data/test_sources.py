@@ -113,7 +113,7 @@ LAYOUTS = [
 def test_a_file_is_found_in_the_layouts_of_the_hub_and_under_short_names(place: str, tmp_path: Path) -> None:
     file = put(tmp_path / place, FORMATS[place.partition(".")[2]](ROWS))
     assert questions(SOURCE, data_dir=str(tmp_path)) == [row["question"] for row in ROWS]
-    assert (loaded("sftgen_riddles").origin, loaded("sftgen_riddles").rows) == (str(file), 3)
+    assert loaded("sftgen_riddles").origin == str(file)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
