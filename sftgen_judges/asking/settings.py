@@ -7,7 +7,6 @@ header of a call.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,14 +22,14 @@ from sftgen_judges.plugins.manager import plugins
 def settings_for(judge: Judge) -> JudgeSettings:
     """The settings of one judge.
 
-    The most particular counts: the judge's own `settings`, `SFTGEN_JUDGE_<NAME>_<FIELD>`, the model the
-    judge was made for, `SFTGEN_JUDGE_<FIELD>`, the default.
+    The most particular value counts, in this order: the judge's own `settings`, `SFTGEN_JUDGE_<NAME>_<FIELD>`,
+    the model that the judge was made for, the judge's `defaults`, `SFTGEN_JUDGE_<FIELD>`, the field's default.
 
     Raises:
         SettingsError: A variable that means nothing, or a value that cannot be used.
     """
     general, own = _environment(judge.name)
-    values = {**general, **({"model": judge.model} if judge.model else {}), **own, **judge.settings}
+    values = {**general, **judge.defaults, **({"model": judge.model} if judge.model else {}), **own, **judge.settings}
     try:
         settings = JudgeSettings.model_validate(values)
     except ValidationError as error:
@@ -52,19 +51,33 @@ def settings_for(judge: Judge) -> JudgeSettings:
     return settings
 
 
-def set_from(options: Mapping[str, Any]) -> None:
-    """Take settings from options named `judge_<field>`, of lm_eval's metadata say, as if from the environment.
+def judge_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options named `judge_<field>`, where `<field>` is a field of `JudgeSettings`.
 
     Raises:
-        SettingsError: A key, which comes from the environment only: options are written into results.
+        SettingsError: A key is among them. Options are written into results, so a key comes from the environment only.
     """
-    for field in JudgeSettings.model_fields:
-        value = options.get(f"judge_{field}")
-        if value is None:
-            continue
-        if field == "api_key":
-            raise SettingsError(f"judge_api_key among the options: set {PREFIX}API_KEY in the environment instead")
-        os.environ[PREFIX + field.upper()] = json.dumps(value) if isinstance(value, dict) else str(value)
+    if options.get("judge_api_key") is not None:
+        raise SettingsError(f"judge_api_key among the options: set {PREFIX}API_KEY in the environment instead")
+    named = (f"judge_{field}" for field in JudgeSettings.model_fields)
+    return {name: options[name] for name in named if options.get(name) not in (None, "")}
+
+
+def with_options(judge: Judge, options: Mapping[str, Any]) -> Judge:
+    """The judge, and its parts, with the options named `judge_<field>` in place of `SFTGEN_JUDGE_<FIELD>`.
+
+    They hold for this judge only: nothing is kept for other judges of the process.
+
+    Raises:
+        SettingsError: A key is among the options.
+    """
+    # Values as text, as in the environment: a model named 7 is a name all the same.
+    defaults = {
+        name.removeprefix("judge_"): value if isinstance(value, dict) else str(value)
+        for name, value in judge_options(options).items()
+    }
+    parts = tuple(with_options(part, options) for part in judge.parts)
+    return replace(judge, parts=parts, defaults={**judge.defaults, **defaults})
 
 
 def with_settings(judge: Judge, **settings: Any) -> Judge:
@@ -73,14 +86,14 @@ def with_settings(judge: Judge, **settings: Any) -> Judge:
     return replace(judge, parts=parts, settings={**judge.settings, **(settings if judge.needs else {})})
 
 
-def ready(judge: Judge) -> str:
-    """What has to be set before a judge can work; empty when it can.
+def missing_settings(judge: Judge) -> str:
+    """What has to be set before a judge can work; empty when nothing is missing.
 
     Raises:
         SftgenError: Settings that cannot be used.
     """
     if judge.parts:
-        return next(filter(None, map(ready, judge.parts)), "")
+        return next(filter(None, map(missing_settings, judge.parts)), "")
     if not judge.needs:
         return ""
     settings = settings_for(judge)

@@ -7,10 +7,11 @@ import os
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.asking.settings import judge_options
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.errors import RecordError
@@ -28,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 
 def run_command_line(
-    arguments: Sequence[str], run: Path | None = None, estimate: Estimate | None = None
+    arguments: Sequence[str],
+    run: Path | None = None,
+    estimate: Estimate | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> list[TaskResult]:
     """lm_eval's `run` command with safer defaults; a flag that is given always wins.
 
@@ -40,6 +44,7 @@ def run_command_line(
         arguments: lm_eval's flags, and `--no_chat_template`.
         run: Run directory: every generation is kept there as it comes, and none is made twice.
         estimate: Makes the intervals in the results.
+        options: Settings of judges, named `judge_<field>`; those of `--metadata` go before them.
 
     Returns:
         What was found of each of our tasks; nothing in a process that only helps another one.
@@ -51,7 +56,8 @@ def run_command_line(
     from lm_eval.utils import setup_logging
 
     setup_logging()
-    command, args = _parsed(arguments, run)
+    command, args = _parsed(arguments, run, options)
+    judge_options(_metadata(args))  # refuses a key
     _check_before_loading(args)
     skipped: dict[str, str] = {}
     names = [name for listed in args.tasks or [] for name in listed.split(",")]
@@ -83,7 +89,7 @@ def run_command_line(
     return account.results
 
 
-def _parsed(arguments: Sequence[str], run: Path | None) -> tuple[Any, Namespace]:
+def _parsed(arguments: Sequence[str], run: Path | None, options: Mapping[str, Any] | None) -> tuple[Any, Namespace]:
     """lm_eval's command and what it makes of the flags, with our defaults for those that are not given."""
     from lm_eval._cli import HarnessCLI
 
@@ -101,13 +107,26 @@ def _parsed(arguments: Sequence[str], run: Path | None) -> tuple[Any, Namespace]
     args = command._parser.parse_args(["run", *given])
     if not flags & {"--batch_size", "-b"}:
         args.batch_size = _default_batch_size(args)
+    if options:
+        args.metadata = {**options, **_own_metadata(args)}
     return command, args
 
 
 def _metadata(args: Namespace) -> dict[str, Any]:
     """What tasks will be given, as lm_eval puts it together: model arguments and metadata."""
-    parts = (args.model_args, getattr(args, "metadata", None))
+    parts = (args.model_args, _own_metadata(args))
     return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
+
+
+def _own_metadata(args: Namespace) -> dict[str, Any]:
+    """`--metadata`, or that of the file that `--config` names: lm_eval takes one or the other."""
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    given = getattr(args, "metadata", None)
+    if not given and getattr(args, "config", None):
+        with suppress(OSError, ValueError, TypeError):  # lm_eval says what is wrong with the file
+            given = EvaluatorConfig.load_yaml_config(args.config).get("metadata")
+    return given if isinstance(given, dict) else {}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 from lm_eval.api.filter import Filter
 from lm_eval.api.task import ConfigurableTask
 
-from sftgen_judges.asking.settings import ready, set_from
+from sftgen_judges.asking.settings import judge_options, missing_settings, with_options
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item, Judge, Sample
 from sftgen_judges.plugins.manager import lookup
@@ -70,15 +70,15 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             "judge": config.get("judge") and _chosen_judge(given["task"], metadata, config["judge"]),
             "think_markers": metadata.get("think_markers"),
             "think_prefilled": metadata.get("think_prefilled"),
+            "options": judge_options(metadata),
         }
         # lm_eval makes filters when everything has been generated: too late for a wrong name or setting.
         self.grading = GradeFilter(**scoring)
-        set_from(metadata)
         scorer = self.grading.scorer()
-        todo = ready(scorer) if isinstance(scorer, Judge) else ""
-        if todo:
+        missing = missing_settings(scorer) if isinstance(scorer, Judge) else ""
+        if missing:
             logger.warning(
-                "%s: no judge, responses are kept and not graded: %s; then `sftgen rescore`", given["task"], todo
+                "%s: no judge, responses are kept and not graded: %s; then `sftgen rescore`", given["task"], missing
             )
         defaults = {
             "test_split": "test",
@@ -150,6 +150,11 @@ def _chosen_judge(task: str, metadata: Mapping[str, Any], own: str) -> str:
     return str(named.get(task, own))
 
 
+def _scorer(kind: str, name: str, options: Mapping[str, Any]) -> Any:
+    found = lookup(kind, name)
+    return with_options(found, options) if isinstance(found, Judge) else found
+
+
 class GradeFilter(Filter):  # type: ignore[misc]
     """Reads, records and grades all responses of a task at once.
 
@@ -159,10 +164,12 @@ class GradeFilter(Filter):  # type: ignore[misc]
     def __init__(
         self,
         task: str,
+        *,
         grader: str | None = None,
         judge: str | None = None,
         think_markers: str | None = None,
         think_prefilled: bool | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Set up one task's filter.
 
@@ -172,6 +179,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
             judge: registered judge; exactly one of the two.
             think_markers: Name or `OPENER,CLOSER`, see `sftgen_judges.records.thinking.think_markers`.
             think_prefilled: Whether responses begin inside thinking, if not what the prompts say.
+            options: Settings of the judge, named `judge_<field>`; they hold for this task only.
 
         Raises:
             TaskError: Neither or both of grader and judge, or unknown markers.
@@ -179,7 +187,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
         if (grader is None) == (judge is None):
             raise TaskError(f"task {task!r}: its YAML needs exactly one of `grader` and `judge`")
         self.task, self.think_prefilled = task, think_prefilled
-        self.scorer = partial(lookup, "grader" if grader else "judge", grader or judge or "")
+        self.scorer = partial(_scorer, "grader" if grader else "judge", grader or judge or "", options or {})
         try:
             self.markers = named_markers(think_markers)
         except ValueError as error:

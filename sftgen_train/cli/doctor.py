@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.asking.settings import ready
+from sftgen_judges.asking.settings import missing_settings
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Judge
 from sftgen_judges.plugins.hookspecs import HOOKS
@@ -189,7 +189,7 @@ def _tasks(names: Sequence[str], model: str | None, tokenizer: Any, room: int | 
             yield Finding("error", name, message)
             continue
         yield Finding("ok", facts.name, f"{facts.documents} documents from {facts.origin}; {facts.scorer.name}")
-        if isinstance(facts.scorer, Judge) and (step := ready(facts.scorer)):
+        if isinstance(facts.scorer, Judge) and (step := missing_settings(facts.scorer)):
             yield Finding("warning", facts.name, f"judge {facts.scorer.name!r} has no model to ask", step)
         if tokenizer is None or room is None:
             continue

@@ -34,7 +34,7 @@ class JudgeFileError(SftgenError, ValueError):
 @app.command("list")
 def list_judges(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the judges, what each needs, and whether it can work now."""
-    from sftgen_judges.asking.settings import ready, settings_for
+    from sftgen_judges.asking.settings import missing_settings, settings_for
     from sftgen_judges.plugins.manager import lookup, plugins
 
     rows: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def list_judges(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
                 "needs": list(judge.needs),
                 "model": settings_for(judge).model if judge.needs else None,
                 "parts": [part.name for part in judge.parts],
-                "to_do": ready(judge),
+                "to_do": missing_settings(judge),
             }
         )
     if as_json:
@@ -90,7 +90,7 @@ def run(
     Verdicts are kept as they come, in *.verdicts.jsonl beside OUT: the same command goes on where it was
     stopped, and costs nothing when nothing is missing.
     """
-    from sftgen_judges.asking.settings import ready
+    from sftgen_judges.asking.settings import missing_settings
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.journal import write_atomic
     from sftgen_judges.scoring.grading import grade_batch
@@ -98,7 +98,7 @@ def run(
 
     given = {"base_url": base_url, "template": template, **_pairs(setting, "--set")}
     chosen = _chosen(lookup("judge", judge), model or [], given, repeats, vote)
-    to_do = ready(chosen)
+    to_do = missing_settings(chosen)
     if to_do:
         raise JudgeFileError(f"judge {judge!r} has no model to ask: {to_do}")
     rows = read_table(file)[:limit]

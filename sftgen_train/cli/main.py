@@ -129,10 +129,9 @@ def evaluate(
     from sftgen_train.results.run import renew_results
     from sftgen_train.trajectory.statistics import estimate
 
-    _set_judge(judge_model, judge_base_url)
     _allow_unsandboxed(allow_unsandboxed_code)
     started = time.perf_counter()
-    results = run_command_line(context.args, run, estimate)
+    results = run_command_line(context.args, run, estimate, _judge_options(judge_model, judge_base_url))
     if run and results:
         renew_results(RunFolder(run), results, time.perf_counter() - started)
         print_scores([(None, result) for result in results], console)
@@ -149,9 +148,9 @@ def rescore(
     allow_unsandboxed_code: Unsandboxed = False,
 ) -> None:
     """Grade a run's generations again, without a model, and write its samples and metrics anew."""
-    _set_judge(judge_model, judge_base_url)
     _allow_unsandboxed(allow_unsandboxed_code)
-    _print_rescored(run, [task for task in tasks.split(",") if task], judge)
+    options = _judge_options(judge_model, judge_base_url)
+    _print_rescored(run, [task for task in tasks.split(",") if task], judge, options)
 
 
 @app.command()
@@ -293,17 +292,18 @@ def _allow_unsandboxed(allowed: bool) -> None:
         os.environ[ALLOW] = "1"
 
 
-def _set_judge(model: str | None, base_url: str | None) -> None:
-    from sftgen_judges.asking.settings import set_from
+def _judge_options(model: str | None, base_url: str | None) -> dict[str, Any]:
+    """Settings of judges as the tasks take them: valid for this command only."""
+    return {name: value for name, value in (("judge_model", model), ("judge_base_url", base_url)) if value}
 
-    set_from({"judge_model": model, "judge_base_url": base_url})
 
-
-def _print_rescored(run: Path, tasks: list[str], judge: str | None = None) -> None:
+def _print_rescored(
+    run: Path, tasks: list[str], judge: str | None = None, options: dict[str, Any] | None = None
+) -> None:
     from sftgen_train.report.terminal import print_scores
     from sftgen_train.results.rescoring import rescore as rescore_run
 
-    print_scores(rescore_run(run, tasks, judge), console)
+    print_scores(rescore_run(run, tasks, judge, options), console)
 
 
 def main() -> None:

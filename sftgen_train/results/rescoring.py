@@ -27,7 +27,12 @@ Origin = tuple[int | None, str, str]
 """Step, content id of the model, id of the sampling settings: answers that belong together."""
 
 
-def rescore(folder: Path, tasks: Sequence[str] = (), judge: str | None = None) -> list[tuple[int | None, TaskResult]]:
+def rescore(
+    folder: Path,
+    tasks: Sequence[str] = (),
+    judge: str | None = None,
+    judge_options: Mapping[str, Any] | None = None,
+) -> list[tuple[int | None, TaskResult]]:
     """Grade the generations of a run again and write its samples and metrics anew.
 
     Verdicts of the same rule and version are taken from the run; a raised version grades again. Answers of
@@ -37,6 +42,7 @@ def rescore(folder: Path, tasks: Sequence[str] = (), judge: str | None = None) -
         folder: Run directory.
         tasks: Which of its tasks, all by default.
         judge: Another judge than the task's own; there has to be one judged task only.
+        judge_options: Settings of the judges, named `judge_<field>`. The run does not keep them.
 
     Returns:
         A result for each step, model and task.
@@ -50,7 +56,12 @@ def rescore(folder: Path, tasks: Sequence[str] = (), judge: str | None = None) -
     unknown = set(tasks) - set(documents)
     if unknown or not documents:
         raise RecordError(f"{str(folder)!r} holds no generations of {', '.join(sorted(unknown)) or 'any task'}")
-    chosen = {task: facts for task, facts in documents.items() if not tasks or task in tasks}
+    given = judge_options or {}
+    chosen = {
+        task: {**facts, "options": {**(facts.get("options") or {}), **given}}
+        for task, facts in documents.items()
+        if not tasks or task in tasks
+    }
     run.require_writable()
     with one_load():
         if judge:

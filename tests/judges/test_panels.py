@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Judge, Response, Verdict
-from sftgen_judges.asking.settings import ready, with_settings
+from sftgen_judges.asking.settings import missing_settings, with_settings
 from sftgen_judges.panels import panel, repeated
 from sftgen_judges.policy import POLICY
 from sftgen_judges.records.journal import read_rows
@@ -96,7 +96,7 @@ def both(items: Sequence[Item]) -> Iterator[Verdict]:
 def test_a_judge_made_of_others_keeps_what_each_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     journal = tmp_path / "v.jsonl"
     judge = Judge("both", 1, (0, 1), 1, judge=both, parts=(TRUTH, INFO))
-    assert ready(judge).startswith("set SFTGEN_JUDGE_BASE_URL")
+    assert missing_settings(judge).startswith("set SFTGEN_JUDGE_BASE_URL")
     sick = True
 
     def plan(prompt: str, _time: int) -> Action:
@@ -106,7 +106,7 @@ def test_a_judge_made_of_others_keeps_what_each_said(monkeypatch: pytest.MonkeyP
 
     with serving(plan) as server:
         monkeypatch.setenv("SFTGEN_JUDGE_BASE_URL", server.url)
-        assert ready(judge) == ""
+        assert missing_settings(judge) == ""
         assert [verdict.status for verdict in grade_batch(judge, ITEMS, journal=journal)] == ["judge_error"] * 3
         assert len(server.calls) == 6
         sick = False

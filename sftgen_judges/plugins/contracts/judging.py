@@ -84,7 +84,8 @@ class Judge:
         score_batch: As `judge`, for a judge with a model of its own that no chat or completion reaches.
         needs: What its model has to offer; nothing for a judge that asks none.
         model: The model it was made for; goes before `SFTGEN_JUDGE_MODEL`, after `SFTGEN_JUDGE_<NAME>_MODEL`.
-        settings: Settings that go before the environment's, by field of `settings.JudgeSettings`.
+        settings: Settings that go before the environment's, by field of `JudgeSettings`.
+        defaults: Settings that go before `SFTGEN_JUDGE_<FIELD>` but not before what is set for this judge alone.
         parts: Judges to ask first. Their verdicts are kept one by one and handed to `judge`.
         check: Looks at the settings before anything is generated: says what is still to be set, empty when
             nothing is, and raises a `SftgenError` for what can never work.
@@ -103,6 +104,7 @@ class Judge:
     settings: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[Judge, ...] = ()
     check: Callable[[JudgeSettings], str] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ways = [self.judge, self.prompt and self.read, self.score_batch]

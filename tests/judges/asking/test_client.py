@@ -17,7 +17,7 @@ import pytest
 
 from sftgen_judges import Item, Judge, Response, Verdict
 from sftgen_judges.asking.server import _retry_after
-from sftgen_judges.asking.settings import ready, settings_for, with_settings
+from sftgen_judges.asking.settings import missing_settings, settings_for, with_settings
 from sftgen_judges.asking.throttle import SPENT, Limiter
 from sftgen_judges.plugins.judge_settings import SettingsError
 from sftgen_judges.policy import POLICY
@@ -395,7 +395,7 @@ def test_without_a_model_nothing_is_asked_and_nothing_is_remembered(
     assert {verdict.status for verdict in verdicts} == {"not_graded"}
     assert (
         verdicts[0].reason
-        == f"no judge: {ready(POLICY)}"
+        == f"no judge: {missing_settings(POLICY)}"
         == ("no judge: set SFTGEN_JUDGE_MODEL, and SFTGEN_JUDGE_BASE_URL for a server of your own")
     )
     assert not (tmp_path / "v.jsonl").exists()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Verdict, split_thinking
-from sftgen_judges.asking.settings import ready
+from sftgen_judges.asking.settings import missing_settings
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.reward.engines import LocalModel, batches
 from sftgen_judges.reward.judge import REWARD, published_answer
@@ -287,7 +287,7 @@ def test_without_a_place_to_run_nothing_is_graded(others: dict[str, str], monkey
     monkeypatch.setenv("SFTGEN_JUDGE_MODEL", "a chat model")
     [verdict] = grade("Blue.")
     assert (verdict.status, verdict.score) == ("not_graded", None)
-    assert verdict.reason == ready(REWARD)
+    assert verdict.reason == missing_settings(REWARD)
     assert verdict.reason.startswith("set SFTGEN_JUDGE_REWARD_BASE_URL to a server of the reward model, or ")
 
 
