@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
-from sftgen_judges.asking.server import CallError, parameters, read_completion
+from sftgen_judges.asking.retrying import CallError, call_openai
+from sftgen_judges.asking.server import parameters, read_completion
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError
 from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
@@ -36,8 +36,6 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
     Yields:
         Position and outcome of each request, when the batch has ended.
     """
-    import openai
-
     open_positions = dict.fromkeys(range(len(requests)), Failure("the batch has no reply to it", attempts=1))
     for position in open_positions:
         try:
@@ -57,8 +55,8 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
             SPENT.add(settings, requests[position], reply)
             del open_positions[position]
             yield position, reply
-    except openai.OpenAIError as error:
-        reason = without_key(f"batch: {type(error).__name__}: {error}", settings)[:200]
+    except CallError as error:
+        reason = without_key(f"batch: {error}", settings)[:200]
         open_positions |= dict.fromkeys(set(asked) & open_positions.keys(), Failure(reason, attempts=1))
     yield from open_positions.items()
 
@@ -82,14 +80,6 @@ def _results(
     client = openai.OpenAI(
         api_key=settings.key or "none", base_url=settings.base_url, max_retries=0, timeout=settings.time_limit
     )
-    retry = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(settings.attempts),
-        wait=tenacity.wait_random_exponential(multiplier=settings.backoff, max=60),
-        retry=tenacity.retry_if_exception_type(
-            (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
-        ),
-        reraise=True,
-    )
     url = "/v1/completions" if isinstance(requests[asked[0]].prompt, str) else "/v1/chat/completions"
     lines = [
         {
@@ -100,14 +90,18 @@ def _results(
         }
         for number, position in enumerate(asked)
     ]
-    batch = retry(lambda: _find_or_make(client, lines, url))
+    batch = call_openai(partial(_find_or_make, client, lines, url), settings)
     while batch.status not in _ENDED:
         time.sleep(settings.poll)
-        batch = retry(client.batches.retrieve, batch.id)
+        batch = call_openai(partial(client.batches.retrieve, batch.id), settings)
     for file in filter(None, (batch.output_file_id, batch.error_file_id)):
-        for line in retry(lambda file=file: client.files.content(file).text).splitlines():
+        for line in call_openai(partial(_text_of, client, file), settings).splitlines():
             result = json.loads(line)
             yield asked[int(result["custom_id"])], result
+
+
+def _text_of(client: openai.OpenAI, file: str) -> str:
+    return client.files.content(file).text
 
 
 def _find_or_make(client: openai.OpenAI, lines: Sequence[dict[str, Any]], url: Any) -> Any:

@@ -12,11 +12,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
+from sftgen_judges.asking.retrying import CallError, Patience, openai_error, retrying_async, timed_out
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError, Limiter
 from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
@@ -27,29 +25,6 @@ if TYPE_CHECKING:
 
 GIVE_UP_AFTER = 10
 """Judgements that fail in a row, each after all its retries, before the rest is not even tried."""
-
-
-class CallError(Exception):
-    """One call that failed.
-
-    Attributes:
-        passing: Whether it may go well next time.
-        overloaded: Whether the server has too much to do.
-        fatal: Whether every other call will fail the same way.
-        retry_after: Seconds the server wants to be left alone.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        passing: bool = True,
-        overloaded: bool = False,
-        fatal: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.passing, self.overloaded, self.fatal, self.retry_after = passing, overloaded, fatal, retry_after
 
 
 def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
@@ -200,14 +175,7 @@ class _Session:
                 task.cancel()
 
     async def _judgement(self, request: Request) -> Outcome:
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.settings.attempts),
-            wait=self._wait,
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, CallError) and error.passing and self.stopped is None
-            ),
-            reraise=True,
-        )
+        retrying = retrying_async(Patience.of(self.settings), unless=lambda: self.stopped is not None)
         attempts = 0
         failure: Failure | None = None
         try:
@@ -227,18 +195,11 @@ class _Session:
             return failure or Failure(str(error), "not_graded")
         except CallError as error:
             assert failure is not None
-            self.failed_in_a_row += error.passing
+            self.failed_in_a_row += error.transient
             if error.fatal or self.failed_in_a_row >= GIVE_UP_AFTER:
                 self.stopped = self.stopped or f"not asked, the server keeps failing: {failure.reason}"
             return failure
         return reply
-
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, CallError) and error.retry_after is not None:
-            return error.retry_after
-        jittered = tenacity.wait_random_exponential(multiplier=self.settings.backoff, max=60)
-        return self.settings.backoff / 2 + jittered(state)
 
     async def _call(self, request: Request, attempt: int) -> Reply:
         async with self.limiter as started:
@@ -265,7 +226,7 @@ class _Session:
             except openai.BadRequestError as error:
                 unwanted = _unwanted(str(error), given)
                 if unwanted is None:
-                    raise CallError(_describe(error), passing=False) from None
+                    raise openai_error(error, self.settings) from None
                 dropped |= {unwanted}
             else:
                 self.dropped |= dropped
@@ -282,33 +243,14 @@ class _Session:
         try:
             raw = await asyncio.wait_for(call, self.settings.time_limit)
             return read_completion(json.loads(raw.text), request)
-        except (asyncio.TimeoutError, openai.APITimeoutError):
-            limit = f"{self.settings.time_limit:g} s"
-            raise CallError(f"timeout: no reply within {limit}", overloaded=True) from None
+        except asyncio.TimeoutError:
+            raise timed_out(self.settings) from None
         except openai.BadRequestError:
             raise
-        except openai.APIStatusError as error:
-            raise self._status_error(error) from None
-        except openai.APIConnectionError as error:
-            raise CallError(f"connection: {type(error.__cause__ or error).__name__}") from None
+        except openai.OpenAIError as error:
+            raise openai_error(error, self.settings) from None
         except ValueError:
             raise CallError("unreadable reply: no JSON") from None
-
-    def _status_error(self, error: openai.APIStatusError) -> CallError:
-        status, reason = error.status_code, _describe(error)
-        if status in {401, 403, 404} or error.code == "insufficient_quota":
-            return CallError(reason, passing=False, fatal=True)
-        if status in {408, 409, 425, 429} or status >= 500:
-            pause = _retry_after(error.response.headers)
-            if pause is not None and pause > self.settings.longest_wait:
-                return CallError(f"{reason}; to be asked again in {pause:g} s", passing=False, fatal=True)
-            return CallError(reason, overloaded=status in {408, 429, 503, 504}, retry_after=pause)
-        return CallError(reason, passing=False)
-
-
-def _describe(error: openai.APIStatusError) -> str:
-    body = error.body if isinstance(error.body, Mapping) else {}
-    return f"HTTP {error.status_code}: {' '.join(str(body.get('message') or '').split())[:120]}".rstrip(": ")
 
 
 def _unwanted(message: str, given: Mapping[str, Any]) -> str | None:
@@ -321,18 +263,3 @@ def _unwanted(message: str, given: Mapping[str, Any]) -> str | None:
         return "seed"
     # Servers word this in many ways; a reply without a schema is read as well.
     return "response_format" if "response_format" in given else None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by `Retry-After-Ms` or `Retry-After`, which is a number or a date."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        value = headers.get("retry-after")
-        if value is None:
-            return None
-        if value.strip().replace(".", "", 1).isdigit():
-            return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None

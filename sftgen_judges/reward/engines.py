@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.asking.retrying import CallError, call_openai
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.reward.models import (
@@ -94,8 +95,7 @@ class ServedModel:
         serving: list[str] = []
         for address in (settings.base_url or "").split(","):
             self.client = self._connect(address)
-            with self._told():
-                answer: Any = self.client.get("/v1/models", cast_to=object)
+            answer = self._call(partial(self.client.get, "/v1/models", cast_to=object))
             cards = {card["id"]: card for card in answer["data"]}
             served = next((name for name, card in cards.items() if model.name in (name, card.get("root"))), None)
             if served:
@@ -119,8 +119,7 @@ class ServedModel:
             batch = [pair.tokens for pair in pairs[start : start + self.BATCH]]
             # Without this it gives the logit's sigmoid.
             body = {"model": self.served, "input": batch, "use_activation": False}
-            with self._told():
-                answer: Any = self.client.post("/classify", cast_to=object, body=body)
+            answer = self._call(partial(self.client.post, "/classify", cast_to=object, body=body))
             rows: list[Mapping[str, Any]] = sorted(answer["data"], key=lambda row: row["index"])
             if len(rows) != len(batch) or any(len(row["probs"]) != 1 for row in rows):
                 raise RewardModelError(f"{self.where}: expected one number for each of {len(batch)} pairs")
@@ -129,26 +128,33 @@ class ServedModel:
     def _connect(self, address: str) -> openai.OpenAI:
         import openai
 
-        # `/classify` is beside `/v1`, not below it. The package's own retries honour Retry-After.
+        # `/classify` is beside `/v1`, not below it.
         return openai.OpenAI(
             api_key=self.settings.key or "none",
             base_url=address.strip().rstrip("/").removesuffix("/v1"),
-            max_retries=self.settings.attempts - 1,
+            max_retries=0,
             timeout=self.settings.time_limit,
         )
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        import openai
+    def _call(self, send: Callable[[], Any]) -> Mapping[str, Any]:
+        """The JSON object that the server replies.
+
+        Raises:
+            RewardModelError: The server cannot be reached, or refuses, after all attempts.
+        """
+
+        def read() -> Mapping[str, Any]:
+            answer = send()
+            if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list):
+                raise CallError("unreadable reply: no JSON object with a list `data`")
+            return answer
 
         try:
-            yield
-        except openai.APIConnectionError as error:
-            raise RewardModelError(f"{self.where}: cannot be reached ({type(error).__name__})") from error
-        except openai.APIStatusError as error:
-            hint = " (serve it with `vllm serve MODEL --runner pooling`)" if error.status_code == 404 else ""
-            told = without_key(" ".join(str(error.message).split())[:150], self.settings)
-            raise RewardModelError(f"{self.where}: HTTP {error.status_code}{hint}: {told}") from error
+            return call_openai(read, self.settings)
+        except CallError as error:
+            hint = " (serve it with `vllm serve MODEL --runner pooling`)" if error.status == 404 else ""
+            reason = without_key(f"{error}{hint}", self.settings)
+            raise RewardModelError(f"{self.where}: {reason}") from error
 
 
 def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -11,15 +11,13 @@ from urllib.parse import urlsplit
 from lm_eval.api.instance import Instance
 from lm_eval.models.openai_completions import LocalChatCompletion
 from requests import HTTPError, RequestException
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
+from sftgen_judges.asking.retrying import CallError, Patience, retrying, status_error
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.generation import GeneratedText, prompt_text, repeat_numbers, sample_seed, stream_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
 
 OPENAI = "api.openai.com"
-# Client errors that another attempt may cure.
-PASSING = frozenset({408, 409, 425, 429})
 
 
 class ApiError(SftgenError):
@@ -114,13 +112,15 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
         if settings["temperature"] > 0:
             # Some servers take 32 bits.
             seed = settings["seed"] = sample_seed(self.seed, prompt_text(request), repeat) % 2**31
-        attempts = Retrying(
-            stop=stop_after_attempt(self.max_retries),
-            wait=wait_exponential(multiplier=0.5, min=1, max=10),
-            retry=retry_if_exception(_may_pass),
-            reraise=True,
-        )
-        return attempts(lambda: _read(self.model_call([request.args[0]], generate=True, gen_kwargs=settings), seed))
+
+        def call() -> GeneratedText:
+            try:
+                return _read(self.model_call([request.args[0]], generate=True, gen_kwargs=settings), seed)
+            except (RequestException, ApiError) as error:
+                raise _call_error(error, patience) from error
+
+        patience = Patience(attempts=self.max_retries)
+        return retrying(patience)(call)
 
     def _create_payload(self, messages: Any, **options: Any) -> dict[str, Any]:
         payload: dict[str, Any] = super()._create_payload(messages, **options)
@@ -155,15 +155,19 @@ def _read(outputs: Any, seed: int | None) -> GeneratedText:
     )
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether another attempt makes sense; not where the server says that the request is wrong."""
-    if not isinstance(error, HTTPError) or error.response is None:
-        return isinstance(error, RequestException | ApiError)
-    status = error.response.status_code
-    return status >= 500 or status in PASSING
-
-
 def _described(error: Exception) -> str:
-    if isinstance(error, HTTPError) and error.response is not None:
-        return f"HTTP {error.response.status_code}: {' '.join(error.response.text.split())[:300]}"
-    return f"{type(error).__name__}: {error}"[:300]
+    return str(error) if isinstance(error, CallError) else f"{type(error).__name__}: {error}"[:300]
+
+
+def _call_error(error: Exception, patience: Patience) -> CallError:
+    """What an error of `requests`, or a reply that cannot be read, means for the call."""
+    if not isinstance(error, HTTPError) or error.response is None:
+        return CallError(_described(error))
+    response = error.response
+    try:
+        code = response.json()["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        code = None
+    message = " ".join(response.text.split())[:300]
+    headers = response.headers
+    return status_error(response.status_code, message, headers, longest_wait=patience.longest_wait, code=code)

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Judge, Response, Verdict
-from sftgen_judges.asking.server import _retry_after
 from sftgen_judges.asking.settings import missing_settings, settings_for, with_settings
 from sftgen_judges.asking.throttle import SPENT, Limiter
 from sftgen_judges.plugins.judge_settings import SettingsError
@@ -24,7 +23,7 @@ from sftgen_judges.policy import POLICY
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH, TRUTH_LOGPROB
-from tests.judges.server import Action, JudgeServer, after, completion, fail, named, prompt_of, say, serving
+from tests.judges.server import Action, JudgeServer, after, completion, fail, named, prompt_of, reset, say, serving
 
 GOOD = say('{"analysis": "harmless", "score": 2}')
 
@@ -167,6 +166,20 @@ def test_a_server_that_is_not_there_is_given_up() -> None:
     assert sum(verdict.status == "judge_error" for verdict in verdicts) <= 12
 
 
+def test_a_batch_that_was_given_up_blocks_no_later_one() -> None:
+    down = True
+
+    def plan(_prompt: str, _time: int) -> Action:
+        return reset if down else GOOD
+
+    with serving(plan) as server:
+        first = grade_batch(at(server, concurrency=2), items(30))
+        assert first[-1].status == "not_graded"
+        assert first[-1].reason.startswith("not asked, the server keeps failing: connection")
+        down = False
+        assert scores(grade_batch(at(server), items(30))) == [2] * 30
+
+
 def test_a_server_that_wants_too_long_a_pause_is_left_for_another_day() -> None:
     with serving(fail(429, "busy", Retry_After="3600")) as server:
         verdicts = grade_batch(at(server, concurrency=1), items(3))
@@ -246,22 +259,6 @@ def test_retry_after_is_honoured_by_everybody() -> None:
         # The limit is one call at first and after the 429: all the others came after the pause.
         assert server.started[1] - server.started[0] >= 0.99
         assert len(server.calls) == 7
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "3"}, 3),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
-        ({"retry-after": "Fri, 01 Jan 2016 00:00:00 GMT"}, 0),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "-1"}, None),
-    ],
-)
-def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
-    assert _retry_after(headers) == seconds
 
 
 # ------------------------------------------------------------------------------ what it asks

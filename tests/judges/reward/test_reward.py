@@ -368,7 +368,7 @@ def test_two_servers_for_two_models(server: Server, settings: pytest.MonkeyPatch
     [
         ([503, 429], 1, ""),
         ([500] * 3, 1, "HTTP 500"),
-        ([404], 1, "HTTP 404 (serve it with `vllm serve MODEL --runner pooling`)"),
+        ([404], 1, "HTTP 404: no (serve it with `vllm serve MODEL --runner pooling`)"),
         ([], 2, "expected one number for each of 1 pairs"),
     ],
 )
@@ -392,4 +392,4 @@ def test_a_server_of_something_else_or_none_at_all(server: Server, settings: pyt
     settings.setenv("SFTGEN_JUDGE_REWARD_ATTEMPTS", "1")
     [verdict] = grade("Blue.")
     assert verdict.status == "not_graded"
-    assert "cannot be reached" in verdict.reason
+    assert "connection: ConnectError" in verdict.reason
