@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.manifest import now
 
@@ -227,15 +229,30 @@ def _who() -> dict[str, Any]:
 
 
 def is_dead(owner: dict[str, Any] | None) -> bool:
-    """Whether the owner was a process of this machine that is gone; its number may be another's now."""
+    """Whether the owner was a process of this machine that is gone; its number may be another's now.
+
+    False as well where it cannot be known: an owner on another machine, or one that wrote no time it started.
+    """
     if not owner or owner.get("host") != socket.gethostname():
         return False
-    return start_time(int(owner["pid"])) != owner.get("started")
+    running, started = start_time(int(owner["pid"])), owner.get("started")
+    if running is None:
+        return True
+    if isinstance(started, str) and started.isdigit():  # in the kernel's ticks, as earlier versions wrote it
+        started = round(int(started) / os.sysconf("SC_CLK_TCK"), 2)
+    return isinstance(started, int | float) and started != running
 
 
-def start_time(pid: int) -> str | None:
-    """When a process of this machine started, in the kernel's ticks, None when it does not run."""
+def start_time(pid: int) -> float | None:
+    """Seconds from the machine's start to that of a process, to 0.01 s; None when it does not run.
+
+    Not the time of day: a clock that is set would make every living process look like another one.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        booted = psutil.boot_time()
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, and nobody has looked
+            return None
+        return float(round(process.create_time() - booted, 2))
+    except psutil.Error:
         return None

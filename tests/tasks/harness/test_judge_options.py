@@ -14,7 +14,8 @@ from sftgen_judges import Judge
 from sftgen_judges.asking.settings import judge_options, missing_settings, settings_for, with_options
 from sftgen_judges.plugins.judge_settings import SettingsError
 from sftgen_judges.policy import POLICY
-from sftgen_judges.records.store import Recording
+from sftgen_judges.records.current import Recording
+from sftgen_judges.records.store import RunFolder
 from sftgen_judges.truth import TRUTH
 from sftgen_tasks import load_tasks
 from sftgen_tasks.harness.backends.replay import ReplayLM
@@ -46,7 +47,7 @@ def statuses(data: Path, run: Path, **options: Any) -> list[str]:
     """Evaluate in this process, as the trainer's callback does, and tell how each response was judged."""
     tasks = load_tasks(["sftgen_hex_phi"], {"data_dir": str(data), **options})
     model = ReplayLM(str(data / "outputs.jsonl"), text="out", key="q:question")
-    [result] = evaluate(model, tasks, Recording(run, model="m"), chat_template=False)
+    [result] = evaluate(model, tasks, Recording(RunFolder(run), model="m"), chat_template=False)
     return [sample.verdict.status for sample in result.samples]
 
 

@@ -22,7 +22,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
-from sftgen_train.queue.entries import Entry, Queue
+from sftgen_train.queue.entries import Entry, Queue, is_dead, start_time
 from tests.conftest import SCRIPTS, Command
 
 # ------------------------------------------------------------------------------ suites
@@ -226,6 +226,51 @@ def test_a_dead_workers_entry_goes_back(tmp_path: Path, host: str, silent: float
         assert [attempt.get("failed") for attempt in again.attempts] == ["the worker died", None]
         assert not queue.finish(claimed, "done")
         assert queue.finish(again, "done")
+
+
+def this_process(**facts: Any) -> dict[str, Any]:
+    pid = os.getpid()
+    return {"pid": pid, "host": socket.gethostname(), "started": start_time(pid), **facts}
+
+
+def test_who_is_dead() -> None:
+    assert not is_dead(this_process())
+    assert not is_dead(json.loads(json.dumps(this_process())))
+    assert is_dead(this_process(started=start_time(os.getpid()) + 1))  # type: ignore[operator]  # its number is another's now
+    assert is_dead(this_process(pid=2**22 - 1))
+    assert not is_dead(this_process(pid=2**22 - 1, host="elsewhere"))  # nobody here knows
+    assert not is_dead(None)
+
+
+def test_a_process_that_has_ended_is_dead_before_its_parent_has_looked() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    owner = this_process(pid=process.pid, started=start_time(process.pid))
+    assert not is_dead(owner)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert is_dead(owner)
+    process.wait()
+    assert is_dead(owner)
+
+
+def test_owners_that_earlier_versions_wrote_are_known() -> None:
+    ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]  # as text, in the kernel's ticks
+    assert not is_dead(this_process(started=ticks))
+    assert is_dead(this_process(started=str(int(ticks) + 1)))
+    for unknown in (None, "soon"):  # only its silence tells
+        assert not is_dead(this_process(started=unknown))
+        assert is_dead(this_process(pid=2**22 - 1, started=unknown))
+
+
+def test_a_clock_that_is_set_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    owner = this_process()
+    booted = psutil.boot_time()
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: booted + 3600)
+    assert psutil.Process().create_time() > 3000 + booted
+    assert not is_dead(owner)
 
 
 def test_a_live_worker_keeps_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
