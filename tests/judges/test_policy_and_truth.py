@@ -15,6 +15,7 @@ from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.plugins.judge_settings import JudgeSettings, SettingsError
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.policy import POLICY, fill
+from sftgen_judges.records.schema import text_hash
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import INFO, INFO_CHAT, TRUTH, TRUTH_CHAT
 from sftgen_tasks.data.tables import read_table
@@ -127,6 +128,21 @@ def test_the_format_is_that_of_the_training_data(judge: Judge, file: str, data_d
     for row in rows:
         question, _, rest = row["prompt"].removeprefix("Q: ").partition("\nA: ")
         assert asked(judge, rest.removesuffix(f"\n{word}"), question=question) == row["prompt"]
+
+
+def test_a_changed_prompt_has_a_new_version() -> None:
+    """The hash of each judge's prompt beside its version: who changes the one raises the other."""
+    found = {
+        judge.name: (judge.version, text_hash(asked(judge, "A.", question="Q?"))[:8])
+        for judge in (POLICY, TRUTH, INFO, TRUTH_CHAT, INFO_CHAT)
+    }
+    assert found == {
+        "policy": (1, "1c1468af"),
+        "truth": (1, "e937f286"),
+        "info": (1, "a522b0c9"),
+        "truth-chat": (2, "362a4979"),
+        "info-chat": (2, "f149ee32"),
+    }
 
 
 def test_chat_judges_see_the_documents_answers_where_they_help() -> None:
