@@ -1,22 +1,21 @@
-"""Shared fixtures: a tiny Qwen3 made here, and the installed command."""
+"""Shared fixtures: a tiny Qwen3 made here, and sftgen's commands."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests import commands
 
 # Several threads on a busy machine make a tiny model ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-SCRIPTS = Path(sys.executable).parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -29,17 +28,16 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
     monkeypatch.setenv("SFTGEN_RUN_DIR", str(tmp_path_factory.mktemp("run")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command() -> Command:
-    """Run an installed command: `command("sftgen", "plugins")`."""
+    """Run a command in a forked process: `command("sftgen", "plugins")`."""
+    return commands.run
 
-    def run(
-        program: str, *arguments: str | Path, timeout: float = 300, **options: Any
-    ) -> subprocess.CompletedProcess[str]:
-        line = [str(SCRIPTS / program), *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=timeout, check=False, **options)
 
-    return run
+@pytest.fixture(scope="session")
+def installed() -> Command:
+    """Run the installed command, from its start. It takes seconds: one test a command, and what start-up decides."""
+    return commands.run_installed
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Command
 from tests.train.training.launching import configuration
 
 
@@ -21,20 +20,18 @@ def eval_arguments(model: Path, run: Path, limit: int = 24) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def whole(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(command: Command, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of an uninterrupted run."""
     run = tmp_path_factory.mktemp("whole")
-    command = [str(Path(sys.executable).parent / "sftgen"), *eval_arguments(tiny_model, run)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = command("sftgen", *eval_arguments(tiny_model, run))
     assert done.returncode == 0, done.stderr
     return run
 
 
 @pytest.fixture(scope="session")
-def trained_alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_alone(command: Command, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a training in one process that evaluates inside; those in several are compared with it."""
     file = configuration(tiny_model, tmp_path_factory.mktemp("one"), "in_process")
-    command = [str(Path(sys.executable).parent / "sftgen"), "train", "--config", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = command("sftgen", "train", "--config", file)
     assert done.returncode == 0, done.stderr[-3000:]
     return file.parent / "run"

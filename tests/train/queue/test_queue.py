@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -23,7 +22,8 @@ from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lea
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue, is_dead, start_time
-from tests.conftest import SCRIPTS, Command
+from tests.commands import start
+from tests.conftest import Command
 
 # ------------------------------------------------------------------------------ suites
 
@@ -325,11 +325,11 @@ def training(tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(command: Command, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished training whose checkpoints all wait."""
     folder = tmp_path_factory.mktemp("trained")
-    command = [SCRIPTS / "sftgen", "train", "--config", write(configuration(tiny_model, folder), folder)]
-    subprocess.run(command, check=True, capture_output=True)
+    done = command("sftgen", "train", "--config", write(configuration(tiny_model, folder), folder))
+    assert done.returncode == 0, done.stderr
     return folder / "run"
 
 
@@ -355,7 +355,7 @@ def scores(folder: Path) -> dict[tuple[int, str], float]:
 
 
 def test_training_enqueues_and_a_worker_evaluates(
-    command: Command, trained: Path, queued: Path, training: dict[str, Any], tmp_path: Path
+    command: Command, installed: Command, trained: Path, queued: Path, training: dict[str, Any]
 ) -> None:
     queue = Queue(queued)
     assert [(found.step, found.last) for found in queue.entries("waiting")] == [
@@ -365,21 +365,23 @@ def test_training_enqueues_and_a_worker_evaluates(
     assert [path.name for path in queued.glob("checkpoint-*")] == ["checkpoint-5"]
     assert not list(queued.glob("leases/*/optimizer*"))
     assert sorted(path.name for path in (queued / "leases").iterdir()) == [f"step-{step}" for step in range(6)]
-    evaluated = command("sftgen", "worker", queued, "--keep", "4")
+    evaluated = installed("sftgen", "worker", queued, "--keep", "4")
     assert evaluated.returncode == 0, evaluated.stderr
     assert RunFolder(queued).evaluated_steps() == {0, 1, 2, 3, 4, 5}
     assert [path.name for path in (queued / "leases").iterdir()] == ["step-4"]
     assert len(scores(queued)) == 12
 
     inside = {**training, "harness_form": "in_process"}
-    done = command("sftgen", "train", "--config", write(inside, tmp_path))
+    done = command("sftgen", "train", "--config", write(inside, queued.parent))
     assert done.returncode == 0, done.stderr
-    assert scores(tmp_path / "run") == scores(queued)
-    weights = [folder / "model.safetensors" for folder in (trained, tmp_path / "run")]
+    assert scores(queued.parent / "run") == scores(queued)
+    weights = [folder / "model.safetensors" for folder in (trained, queued.parent / "run")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_trainer_and_worker_killed_and_started_again(training: dict[str, Any], tmp_path: Path) -> None:
+def test_trainer_and_worker_killed_and_started_again(
+    command: Command, training: dict[str, Any], tmp_path: Path
+) -> None:
     """Each is killed in the middle and started again with the same command; the end is that of an undisturbed run."""
     config = {
         **training, "max_steps": 40, "harness_at_steps": [5, 10, 20, 30], "save_total_limit": 2, "save_steps": 5,
@@ -389,16 +391,16 @@ def test_trainer_and_worker_killed_and_started_again(training: dict[str, Any], t
     for name, disturbed in (("plain", False), ("killed", True)):
         run = tmp_path / name
         path = write({**config, "output_dir": str(run)}, tmp_path)
-        train = [str(SCRIPTS / "sftgen"), "train", "--config", str(path)]
-        worker = [str(SCRIPTS / "sftgen"), "worker", str(run)]
+        train = ["sftgen", "train", "--config", str(path)]
+        worker = ["sftgen", "worker", str(run)]
         if disturbed:
             killed_when(train, lambda run=run: (run / "checkpoint-10").exists())
-        subprocess.run(train, check=True, capture_output=True)
+        assert (done := command(*train)).returncode == 0, done.stderr
         if disturbed:
             killed_when(
                 worker, lambda run=run: (run / "queue" / "running").is_dir() and Queue(run).entries("done") != []
             )
-        subprocess.run(worker, check=True, capture_output=True)
+        assert (done := command(*worker)).returncode == 0, done.stderr
         assert [found.step for found in Queue(run).entries("done")] == [0, 5, 10, 20, 30, 40]
         results[name] = scores(run)
         results[name, "weights"] = (run / "model.safetensors").read_bytes()
@@ -407,13 +409,15 @@ def test_trainer_and_worker_killed_and_started_again(training: dict[str, Any], t
 
 
 def killed_when(command: list[str], due: Any) -> None:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not due() and process.poll() is None and time.monotonic() < deadline:
+    """Kill a command and all that it started as soon as something is seen."""
+    process = start(*command)
+    while not due():
+        assert process.is_alive(), "it ended before"
         time.sleep(0.01)
-    assert due()
+    assert process.pid
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it ended before"
 
 
 BAD = {

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from sftgen_judges.records.provenance import scrub
-from tests.conftest import SCRIPTS, Command
+from tests.conftest import Command
 
 KEY = "not-to-be-told-4711"
 SECRETS = (KEY, "told-in-metadata-0815", "hf_" + "Abc4" * 8)
@@ -46,12 +46,11 @@ def arguments(home: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def run(home: Path) -> Path:
+def run(command: Command, home: Path) -> Path:
     """A run of `sftgen eval` in the home directory, started a second time when it was done."""
     folder = home / "run"
     for _ in range(2):
-        line = [SCRIPTS / "sftgen", "eval", "--run", folder, *arguments(home)]
-        done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=home, env=environment(home))
+        done = command("sftgen", "eval", "--run", folder, *arguments(home), cwd=home, env=environment(home))
         assert done.returncode == 0, done.stderr
     return folder
 

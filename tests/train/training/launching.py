@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from sftgen_train.training.distributed import accelerate_config, alone
 from tests import ROOT
-from tests.conftest import SCRIPTS
+from tests.commands import SCRIPTS
 
 STEPS = 3
 
