@@ -54,7 +54,9 @@ def judge(items: Sequence[Item]) -> Iterator[Verdict]:
 
 
 def _judge(name: str, truth: Judge, info: Judge) -> Judge:
-    return Judge(name, version=max(truth.version, info.version), scale=(0, 1), success=1, judge=judge, parts=(truth, info))
+    return Judge(
+        name, version=max(truth.version, info.version), scale=(0, 1), success=1, judge=judge, parts=(truth, info)
+    )
 
 
 TEXT = _judge("truthfulqa", TRUTH, INFO)

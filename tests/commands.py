@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests import PATIENCE
+
 SCRIPTS = Path(sys.executable).parent
 LARGE = [
     "torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.generation", "datasets",
@@ -34,7 +36,7 @@ _FORKS.set_forkserver_preload(LARGE)
 def run(
     program: str,
     *arguments: str | Path,
-    timeout: float = 1200,
+    timeout: float = PATIENCE,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     before: Callable[[], None] | None = None,
@@ -66,7 +68,7 @@ def run(
 
 
 def run_installed(
-    program: str, *arguments: str | Path, timeout: float = 1200, **options: Any
+    program: str, *arguments: str | Path, timeout: float = PATIENCE, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run the installed command from its start, which takes seconds; `options` are those of `subprocess.run`."""
     line = [str(SCRIPTS / program), *map(str, arguments)]

@@ -173,6 +173,8 @@ class _Session:
         finally:
             for task in tasks:
                 task.cancel()
+            # Before the client is closed under them: each would report that as an error of its own.
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _judgement(self, request: Request) -> Outcome:
         retrying = retrying_async(Patience.of(self.settings), unless=lambda: self.stopped is not None)

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from tests import ROOT
+from tests import PATIENCE, ROOT
 
 TEMPLATE = ROOT / "examples" / "sftgen-plugin-template"
 LM_EVAL = "0.4.13"
@@ -76,7 +76,9 @@ class Environment:
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
         env = {**kept, "SFTGEN_RUN_DIR": str(elsewhere / "run"), **settings}
-        return subprocess.run(line, capture_output=True, text=True, timeout=300, check=False, cwd=elsewhere, env=env)
+        return subprocess.run(
+            line, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=elsewhere, env=env
+        )
 
     def scan(self, **settings: str) -> dict[str, Any]:
         """What plain lm_eval sees there, and where it was found."""
@@ -229,5 +231,5 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 def _pip(*arguments: str | Path, path: Path | None = None) -> None:
     line = [sys.executable, "-m", "pip", *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(path)} if path else None
-    done = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False, env=env)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env)
     assert done.returncode == 0, f"pip {' '.join(line[3:])}\n{done.stdout}\n{done.stderr}"

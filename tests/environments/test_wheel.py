@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sftgen_judges
+from tests import PATIENCE
 from tests.environments.conftest import REPOSITORY, TEMPLATE, Workshop
 
 PACKAGES = ("sftgen_judges", "sftgen_tasks", "sftgen_train", "task_configs")
@@ -56,7 +57,7 @@ def test_the_templates_wheel_holds_its_yaml_file(workshop: Workshop) -> None:
 def imported_by(*modules: str) -> set[str]:
     """Everything a fresh process has imported after importing `modules`."""
     code = f"import json, sys, {', '.join(modules)}\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     return set(json.loads(done.stdout))
 
 

@@ -76,7 +76,7 @@ class JudgeServer(ThreadingHTTPServer):
         self.times: Counter[str] = Counter()
         self.calls: list[dict[str, Any]] = []
         self.started: list[float] = []
-        self.running = self.most = 0
+        self.running = self.most = self.taken = 0
 
     @property
     def url(self) -> str:
@@ -142,6 +142,20 @@ def after(seconds: float, action: Action) -> Action:
         action(handler)
 
     return wait
+
+
+def only_first(count: int, action: Action) -> Action:
+    """Holds every call after the first `count` until the server stops: a client cannot be done before it is stopped."""
+
+    def answer(handler: Handler) -> None:
+        with handler.server.lock:
+            handler.server.taken += 1
+            held = handler.server.taken > count
+        if held:
+            handler.server.stopping.wait()
+        action(handler)
+
+    return answer
 
 
 def dribble(handler: Handler) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,8 @@ from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.asking.throttle import SPENT
 from sftgen_judges.policy import POLICY
 from sftgen_judges.scoring.grading import grade_batch
+from tests import commands
+from tests.conftest import Command
 from tests.judges.server import Handler, completion, fail, named, prompt_of, serving
 
 
@@ -109,7 +107,7 @@ def test_a_batch_gives_each_request_its_own_verdict(tmp_path: Path) -> None:
         ]
 
 
-def test_a_batch_that_was_waited_for_is_found_again(tmp_path: Path) -> None:
+def test_a_batch_that_was_waited_for_is_found_again(command: Command, tmp_path: Path) -> None:
     office = Office()
     office.finish = False
     rows = [{"question": f"<<{n}>>", "response": "fine"} for n in range(3)]
@@ -117,17 +115,17 @@ def test_a_batch_that_was_waited_for_is_found_again(tmp_path: Path) -> None:
     with serving(office) as server:
         settings = [f"--set={name}={value}" for name, value in OPTIONS.items()]
         line = [
-            Path(sys.executable).parent / "sftgen", "judge", "run", "policy", tmp_path / "in.jsonl",
-            "--out", tmp_path / "out.jsonl", "--base-url", server.url, *settings,
+            "sftgen", "judge", "run", "policy", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl",
+            "--base-url", server.url, *settings,
         ]  # fmt: skip
-        killed = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        killed = commands.start(*line)
         while not office.batches:
-            assert killed.poll() is None
+            assert killed.is_alive()
             time.sleep(0.01)
-        os.kill(killed.pid, signal.SIGKILL)
-        killed.wait()
+        killed.kill()
+        killed.join()
         office.finish = True
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        done = command(*line)
         assert done.returncode == 0, done.stderr
         assert "3 of 3 judged" in done.stdout
         assert len(office.batches) == 1

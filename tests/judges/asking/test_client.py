@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +21,21 @@ from sftgen_judges.policy import POLICY
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH, TRUTH_LOGPROB
-from tests.judges.server import Action, JudgeServer, after, completion, fail, named, prompt_of, reset, say, serving
+from tests import PATIENCE, commands
+from tests.conftest import Command
+from tests.judges.server import (
+    Action,
+    JudgeServer,
+    after,
+    completion,
+    fail,
+    named,
+    only_first,
+    prompt_of,
+    reset,
+    say,
+    serving,
+)
 
 GOOD = say('{"analysis": "harmless", "score": 2}')
 
@@ -109,27 +121,27 @@ def test_verdicts_are_written_as_they_come_not_in_order(tmp_path: Path) -> None:
     assert on_disk == [1]
 
 
-def test_a_killed_run_loses_nothing(tmp_path: Path) -> None:
+def test_a_killed_run_loses_nothing(command: Command, tmp_path: Path) -> None:
     rows = [{"question": f"<<{n}>>", "response": "fine"} for n in range(120)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with serving(after(0.05, GOOD)) as server:
-        line = [
-            Path(sys.executable).parent / "sftgen", "judge", "run", "policy", tmp_path / "in.jsonl",
-            "--out", tmp_path / "out.jsonl", "--base-url", server.url, "--set", "concurrency=4",
-        ]  # fmt: skip
-        killed = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while len(server.calls) < 40:
-            assert killed.poll() is None
+    line = [
+        "sftgen", "judge", "run", "policy", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl",
+        "--set", "concurrency=4",
+    ]  # fmt: skip
+    with serving(only_first(40, GOOD)) as server:
+        killed = commands.start(*line, "--base-url", server.url)
+        while len(list(read_rows(tmp_path / "out.verdicts.jsonl"))) < 40:
+            assert killed.is_alive()
             time.sleep(0.01)
-        os.kill(killed.pid, signal.SIGKILL)
-        killed.wait()
+        killed.kill()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
         assert not (tmp_path / "out.jsonl").exists()
-        assert len(list(read_rows(tmp_path / "out.verdicts.jsonl"))) >= 40 - 4
-        subprocess.run(line, check=True, capture_output=True, timeout=60)
-        assert len(server.calls) <= 120 + 4  # those under way when it was killed
-        asked = len(server.calls)
-        subprocess.run(line, check=True, capture_output=True, timeout=60)
-        assert len(server.calls) == asked
+        assert len(server.calls) <= 40 + 4
+    with serving(GOOD) as server:
+        for _ in range(2):
+            assert (done := command(*line, "--base-url", server.url)).returncode == 0, done.stderr
+            assert len(server.calls) == 80
     judged = [json.loads(text) for text in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [(row["question"], row["policy"]) for row in judged] == [(row["question"], 2.0) for row in rows]
 
@@ -359,18 +371,19 @@ def test_a_document_without_a_question_costs_one_verdict() -> None:
 def test_an_interrupted_run_stops_asking(tmp_path: Path) -> None:
     rows = [{"question": f"<<{n}>>", "response": "fine"} for n in range(300)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with serving(after(0.2, GOOD)) as server:
+    with serving(only_first(10, GOOD)) as server:
         line = [
-            Path(sys.executable).parent / "sftgen", "judge", "run", "policy", tmp_path / "in.jsonl",
+            commands.SCRIPTS / "sftgen", "judge", "run", "policy", tmp_path / "in.jsonl",
             "--out", tmp_path / "out.jsonl", "--base-url", server.url, "--set", "concurrency=8",
         ]  # fmt: skip
         run = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while len(server.calls) < 10:
+        while len(server.calls) < 10 + 1:
+            assert run.poll() is None
             time.sleep(0.01)
         run.send_signal(signal.SIGINT)
-        assert "Traceback" not in run.communicate(timeout=60)[1]
+        assert "Traceback" not in run.communicate(timeout=PATIENCE)[1]
         assert run.returncode == 130
-        assert len(server.calls) < 60
+        assert len(server.calls) <= 10 + 8
 
 
 def test_it_works_where_an_event_loop_runs_already() -> None:

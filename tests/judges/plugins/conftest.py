@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests import PATIENCE
+
 
 @dataclass
 class Door:
@@ -62,7 +64,9 @@ class Door:
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
         path = os.pathsep.join(filter(None, [str(self.folder), kept.get("PYTHONPATH")]))
         env = {**kept, "PYTHONPATH": path, **settings}
-        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, env=env, cwd=self.folder)
+        return subprocess.run(
+            line, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env, cwd=self.folder
+        )
 
 
 @pytest.fixture

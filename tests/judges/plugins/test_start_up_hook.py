@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from sftgen_judges.plugins.manager import task_directories
-from tests import ROOT
+from tests import PATIENCE, ROOT
 from tests.judges.plugins.conftest import Door
 
 HOOK = ROOT / "_sftgen_autoload.py"
@@ -133,7 +133,7 @@ site.addpackage(sys.argv[1], "sftgen_autoload.pth", set())
 print(*[type(finder).__module__ for finder in sys.meta_path if hasattr(type(finder), "searching")])
 """
     line = [sys.executable, "-S", "-c", code, str(ROOT)]  # -S: not the installed one
-    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("_sftgen_autoload\n", "")
 
 

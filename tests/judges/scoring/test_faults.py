@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests import ROOT
+from tests import PATIENCE, ROOT
 from tests.judges import server
 from tests.judges.server import Action, after, dribble, fail, named, reset, say, send
 
@@ -26,7 +26,7 @@ SETTINGS = {
     "SFTGEN_JUDGE_MODEL": "judge",
     "SFTGEN_JUDGE_ATTEMPTS": "3",
     "SFTGEN_JUDGE_BACKOFF": "0.01",
-    "SFTGEN_JUDGE_TIME_LIMIT": "1",
+    "SFTGEN_JUDGE_TIME_LIMIT": "3",
     "SFTGEN_JUDGE_API_KEY": "sk-secret-of-mine",
 }
 RUBRIC = "1 - It declines.\n2 - It holds back.\nScore 3: no safeguards\nScore: 4 - not all\n**Score:** 5 - in full\n"
@@ -51,7 +51,7 @@ def read(score: float, *does: Action, calls: int = 1) -> Fault:
     return Fault(does, "ok", score, "", calls)
 
 
-TIMEOUT = "timeout: no reply within 1 s"
+TIMEOUT = "timeout: no reply within 3 s"
 FAULTS = {
     # ---- of the server
     "no reply in time": missing(TIMEOUT, after(30, GOOD), calls=3),
@@ -118,7 +118,7 @@ def judge_faults(folder: Path) -> tuple[list[dict[str, Any]], server.JudgeServer
                 Path(sys.executable).parent / "sftgen", "judge", "run", "policy", folder / "in.jsonl",
                 "--out", folder / "out.jsonl", "--base-url", running.url, "--json",
             ],
-            capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **SETTINGS},
+            capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **SETTINGS},
         )  # fmt: skip
     return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()], running, done
 

@@ -19,6 +19,7 @@ from sftgen_judges import Grader, Item, Judge, Response, Verdict
 from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
 from sftgen_judges.records.schema import SCORED, content_hash, doc_hash
 from sftgen_judges.scoring.grading import grade_batch
+from tests import PATIENCE
 from tests.judges.graders import grade_as_told
 
 # ------------------------------------------------------------------------------ records
@@ -317,7 +318,7 @@ def grade(doc, response):
     return Verdict("ok", float(doc["n"]))
 """
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "top level",

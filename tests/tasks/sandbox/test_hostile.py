@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_tasks.sandbox import Case, Level, Limits, Program, run_sample
-from tests import ROOT
+from tests import PATIENCE, ROOT
 from tests.tasks.sandbox.hostile import HOSTILE, Hostile
 
 LIMITS = Limits(test_seconds=0.5, total_seconds=1.0, memory_bytes=1 << 30)
@@ -123,7 +123,7 @@ def test_expected_outputs_never_enter_the_worker(tmp_path: Path) -> None:
         [sys.executable, str(program), secret],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -33,6 +33,7 @@ from sftgen_tasks.sandbox import (
     workers,
 )
 from sftgen_tasks.sandbox.levels import ALLOW, CHOOSE, LEVELS
+from tests import PATIENCE
 from tests.judges.plugins.conftest import Door
 from tests.sandbox import table
 from tests.tasks.sandbox.conftest import Run, same
@@ -46,7 +47,7 @@ def python(source: str, *before: str, **environment: str) -> subprocess.Complete
         [*(before and (shutil.which(before[0]) or "", *before[1:])), sys.executable, "-c", textwrap.dedent(source)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env={**os.environ, **environment},
     )

@@ -16,7 +16,8 @@ import torch
 
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.training.callback import CallbackError, HarnessCallback
-from tests.tasks.harness.backends.test_vllm import ROOT, SETTINGS, VLLM_ENVIRONMENT
+from tests import PATIENCE
+from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 
 STEPS = {0, 2, 4, 6}
 pytestmark = pytest.mark.xdist_group("vllm")
@@ -26,9 +27,9 @@ needs_vllm_environment = pytest.mark.skipif(
 
 
 def run_trainings(python: Path, folder: Path, **settings: str) -> dict[str, Any]:
-    script = ROOT / "tests" / "backends" / "colocated.py"
+    script = Path(__file__).with_name("colocated.py")
     done = subprocess.run(
-        [python, script, folder], capture_output=True, text=True, timeout=400, check=False,
+        [python, script, folder], capture_output=True, text=True, timeout=PATIENCE, check=False,
         env={**os.environ, **settings},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -126,7 +127,7 @@ def test_sftgen_train_stops_where_training_ends_a_response(
     (tmp_path / "train.yaml").write_text(json.dumps(config))
     done = subprocess.run(
         [VLLM_ENVIRONMENT / "bin" / "sftgen", "train", "--config", tmp_path / "train.yaml"],
-        capture_output=True, text=True, timeout=400, check=False, env={**os.environ, **SETTINGS},
+        capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **SETTINGS},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     last = [record for record in generations(tmp_path / "run").values() if record["step"] == 20]

@@ -15,6 +15,7 @@ from sftgen_tasks import TaskResult
 from sftgen_train.report.html import write_report
 from sftgen_train.report.terminal import print_run
 from sftgen_train.results.run import add_results
+from tests import PATIENCE
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 HARMFUL = "here is how to build it <script>alert(1)</script>"
@@ -86,7 +87,7 @@ def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
             "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
             "--virtual-time-budget=10000", "--dump-dom", page.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=PATIENCE, check=True,
     ).stdout  # fmt: skip
     assert drawn.count('class="main-svg"') >= 2
     body = drawn[drawn.index("<body") :]

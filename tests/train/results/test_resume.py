@@ -22,7 +22,7 @@ from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.generation import journal_generations
-from tests import ROOT
+from tests import PATIENCE, ROOT
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
 
@@ -155,7 +155,7 @@ def namespaces(folder: Path) -> bool:
 def on_a_small_disk(line: list[str], disk: Path, copy: Path) -> str:
     """A run that fills its disk, then the same command with room; what the first said."""
     script = ["unshare", "-Urm", "sh", "-c", SMALL_DISK, "sh", str(disk), str(copy), *line]
-    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert [(copy / name).read_text().strip() for name in ("first", "second")] == ["2", "0"], done.stdout
     return (copy / "first.err").read_text()
 
@@ -216,7 +216,7 @@ def test_a_file_without_permission_is_one_message_and_nothing_is_lost(
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")}
     (run / name).chmod(0)
     result = command(
-        "sftgen", *eval_arguments(tiny_model, run), preexec_fn=without_the_right_to_read_everything, timeout=60
+        "sftgen", *eval_arguments(tiny_model, run), preexec_fn=without_the_right_to_read_everything, timeout=PATIENCE
     )
     assert result.returncode == 2, result.stderr
     assert f"sftgen: {run / name} cannot be read or added to: Permission denied" in result.stderr

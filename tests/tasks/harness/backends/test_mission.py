@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import PATIENCE
 from tests.judges.reward.tiny_reward import build_reward_model
 from tests.judges.server import JudgeServer, say, serving
 from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
@@ -71,7 +72,7 @@ def test_the_out_of_domain_suite_runs_whole(model: Path, data: Path, judge: Judg
             "--apply_chat_template", "--gen_kwargs", "max_gen_toks=8", "--output_path", tmp_path / "results",
             "--log_samples", "--metadata", json.dumps({"subset": str(subset)}),
         ],
-        capture_output=True, text=True, timeout=500, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
         env={
             **os.environ, **SETTINGS, "SFTGEN_DATA_DIR": str(data), "SFTGEN_RUN_DIR": str(tmp_path / "run"),
             "XDG_CACHE_HOME": str(tmp_path / "cache"), "SFTGEN_JUDGE_BASE_URL": judge.url, "SFTGEN_JUDGE_MODEL": "m",

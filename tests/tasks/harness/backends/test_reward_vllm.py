@@ -16,6 +16,7 @@ import pytest
 from sftgen_judges import Item, split_thinking
 from sftgen_judges.reward.judge import REWARD
 from sftgen_judges.scoring.grading import grade_batch
+from tests import PATIENCE
 from tests.judges.reward.test_reward import PAIRS
 from tests.judges.reward.tiny_reward import build_reward_model, reference
 from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
@@ -27,7 +28,6 @@ pytestmark = [
     ),
 ]
 LONGEST = 256
-READY_WITHIN = 300
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **SETTINGS},
         )  # fmt: skip
     try:
-        end = time.monotonic() + READY_WITHIN
+        end = time.monotonic() + PATIENCE
         while not _answers(port):
             assert serving.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < end, log.read_text()[-3000:]

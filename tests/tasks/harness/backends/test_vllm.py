@@ -11,7 +11,7 @@ import pytest
 
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
-from tests import ROOT
+from tests import PATIENCE, ROOT
 
 VLLM_ENVIRONMENT = ROOT / ".venv-vllm"
 TASKS = ("sftgen_parity", "sftgen_refusal")
@@ -46,7 +46,7 @@ def evaluate(program: Path, backend: str, model: Path, run: Path, *gen_kwargs: s
             program / "sftgen", "eval", "--run", run, "--tasks", ",".join(TASKS), "--model", backend, "--model_args",
             model_args, "--limit", "20", "--gen_kwargs", ",".join(("max_gen_toks=24", *gen_kwargs)),
         ],
-        capture_output=True, text=True, timeout=400, check=False, env={**os.environ, **SETTINGS},
+        capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **SETTINGS},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return {

@@ -21,6 +21,7 @@ from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH_LOGPROB
+from tests import PATIENCE
 from tests.conftest import Command
 from tests.judges.tiny_judge import example, train_judge
 from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
@@ -49,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **SETTINGS},
         )  # fmt: skip
         try:
-            until = time.monotonic() + 400
+            until = time.monotonic() + PATIENCE
             while not _answers(port):
                 assert serve.poll() is None, (folder / "log").read_text()[-3000:]
                 assert time.monotonic() < until, (folder / "log").read_text()[-3000:]
