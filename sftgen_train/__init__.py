@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sftgen_judges.records.query import open_records as load_run
     from sftgen_train.evaluation.evaluator import evaluate_checkpoint
     from sftgen_train.training.callback import HarnessCallback
 
-__all__ = ["HarnessCallback", "evaluate_checkpoint"]
+__all__ = ["HarnessCallback", "evaluate_checkpoint", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 
         return evaluate_checkpoint
+    if name == "load_run":
+        from sftgen_judges.records.query import open_records
+
+        return open_records
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,355 @@
+"""The one reader of records: run directories as SQL views, JSONL and Parquet alike, a live run included.
+
+    records = open_records("runs/a")                    # or several: open_records(["runs/a", "runs/b"])
+    records.samples.to_pandas()
+    records.sql("SELECT task, step, avg(score) FROM samples GROUP BY ALL ORDER BY ALL").rows()
+
+Nothing is read before a query asks for it, and nothing is written. The views, each with the columns `run` and `folder`:
+
+* `samples`: one row a graded answer, of the current model of each step; `all_samples`: of all models.
+* `measures`: one row a measure of a sample: `value` is a number, or `vals` a list of numbers.
+* `metrics`: one row a metric, or a failure that no later evaluation made good; `all_metrics`: every one.
+* `texts`: one row a generation, of the current model; also those not graded yet. `all_texts`: of all models.
+* `evaluations`: one row an evaluation; `runs`: one row a run, with its manifest as JSON text.
+
+Current at a step of a task are the answers of the model and sampling settings that were evaluated last.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftgen_judges.records import views
+from sftgen_judges.records.snapshot import Snapshot, take_snapshot
+from sftgen_judges.records.store import RecordError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+Paths = str | Path | Iterable[str | Path]
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+MEMORY = "256MB"
+"""What DuckDB may hold; beyond that it uses a temporary folder."""
+_MOST_THREADS = 4  # a thread that reads a journal takes 32 MB
+_TRIES = 5
+
+# What makes the views that a query names, in this order.
+_LOADED_BY: tuple[tuple[re.Pattern[str], Callable[[Sequence[Snapshot]], Iterator[str]]], ...] = (
+    (re.compile(r"samples|measures|texts", re.IGNORECASE), views.load_samples),
+    (re.compile(r"texts", re.IGNORECASE), views.load_texts),
+    (re.compile(r"metrics", re.IGNORECASE), views.load_metrics),
+    (re.compile(r"evaluations", re.IGNORECASE), views.load_evaluations),
+)
+_NUMBERS = frozenset(
+    name for name, of in views.SAMPLES.items() if of in {"DOUBLE", "BIGINT", "BOOLEAN"} and name not in views.SAMPLE_KEY
+)
+
+
+def open_records(paths: Paths) -> Records:
+    """Open run directories for reading; of a live run, what is there when a query first asks for it.
+
+    Args:
+        paths: One run directory or several.
+
+    Raises:
+        RecordError: One is not a run directory, is of a newer schema, or cannot be read.
+    """
+    return Records([paths] if isinstance(paths, str | Path) else list(paths))
+
+
+class Records:
+    """Run directories, open for queries. Any thread may ask."""
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        """Look at the folders; no record is read yet.
+
+        Raises:
+            RecordError: As `open_records`.
+        """
+        self._folders = list({Path(path).resolve(): Path(path) for path in paths}.values())
+        if not self._folders:
+            raise RecordError("no run directory is given; expected at least one")
+        self._lock = threading.RLock()
+        self._spill = tempfile.mkdtemp(prefix="sftgen-")
+        self._cleaned = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See what was written since.
+
+        Raises:
+            RecordError: As `open_records`.
+        """
+        with self._lock:
+            self._snapshots = _named_apart([take_snapshot(folder) for folder in self._folders])
+            self._made: set[Callable[..., Any]] = set()
+            self._database = _closed_database(self._snapshots, self._spill)
+
+    def close(self) -> None:
+        """Let go of memory and temporary files; it is done anyway when nobody holds the records."""
+        self._database.close()
+        self._cleaned()
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def samples(self) -> Table:
+        """The view `samples`: graded answers, of the current model of each step."""
+        return self.sql("SELECT * FROM samples")
+
+    @property
+    def metrics(self) -> Table:
+        """The view `metrics`."""
+        return self.sql("SELECT * FROM metrics")
+
+    @property
+    def texts(self) -> Table:
+        """The view `texts`: generations as the models wrote them. Take it in batches where it may be large."""
+        return self.sql("SELECT * FROM texts")
+
+    @property
+    def runs(self) -> Table:
+        """The view `runs`."""
+        return self.sql("SELECT * FROM runs")
+
+    def sql(self, query: str, parameters: Parameters = ()) -> Table:
+        """The answer to a query, not computed yet.
+
+        Args:
+            query: One SELECT over the views. It can read nothing else.
+            parameters: Values for `?` or `$name` in it.
+
+        Raises:
+            RecordError: Not one SELECT.
+        """
+        with _as_record_error():
+            statements = self._database.extract_statements(query)
+        if [statement.type.name for statement in statements] != ["SELECT"]:
+            raise RecordError(f"query {query!r}: expected one SELECT; records are read only")
+        return Table(self, query, parameters)
+
+    def document(self, task: str, doc_hash: str) -> Table:
+        """The texts of one document across all steps, in the order run, step, repeat."""
+        query = "SELECT * FROM texts WHERE task = ? AND doc_hash = ? ORDER BY run, folder, step, repeat"
+        return self.sql(query, (task, doc_hash))
+
+    def doc_means(self, measure: str = "score") -> Table:
+        """Means over the repeats of each document: run, folder, task, step, doc_hash, mean, n (repeats that count).
+
+        Args:
+            measure: `score`, `paper`, `truncated`, `tokens` and the other numbers of a sample, or a measure of the
+                benchmark's own, such as `asr`. A sample without a number is left out.
+        """
+        column = f'"{measure}"::DOUBLE' if measure in _NUMBERS else "TRY_CAST(json_extract(measures, $path) AS DOUBLE)"
+        path = {} if measure in _NUMBERS else {"path": "/" + measure.replace("~", "~0").replace("/", "~1")}
+        return self.sql(
+            f"""SELECT run, folder, task, step, doc_hash, avg(number) AS mean, count(*) AS n
+            FROM (SELECT *, {column} AS number FROM samples) WHERE number IS NOT NULL GROUP BY ALL ORDER BY ALL""",
+            path,
+        )
+
+    def scores(self, task: str, run: str | None = None, measure: str = "score") -> dict[int | None, dict[str, float]]:
+        """Step -> document -> the mean over repeats that have a number.
+
+        Args:
+            task: The task.
+            run: Which of several runs, by its id.
+            measure: As `doc_means`.
+
+        Raises:
+            RecordError: There are several runs and none is named, or no run has this name.
+        """
+        names = [snapshot.run for snapshot in self._snapshots]
+        if run is None and len(names) == 1:
+            [run] = names
+        if run not in names:
+            raise RecordError(f"run {run!r}: expected one of {', '.join(names)}")
+        means = self.doc_means(measure)
+        found: dict[int | None, dict[str, float]] = {}
+        asked = {**dict(means.parameters), "task": task, "run": run}
+        chosen = self.sql(
+            f"SELECT step, doc_hash, mean FROM ({means.query}) WHERE task = $task AND run = $run ORDER BY ALL", asked
+        )
+        for step, document, mean in zip(*chosen.to_arrow().to_pydict().values(), strict=True):
+            found.setdefault(step, {})[document] = mean
+        return found
+
+    def _ask(self, table: Table) -> pa.Table:
+        """Compute an answer, from files that stayed the same meanwhile."""
+        for _ in range(_TRIES):
+            snapshots = self._snapshots
+            try:
+                with _as_record_error():
+                    answer = self._relation(table).to_arrow_table()
+            except RecordError:
+                if _stand(snapshots):
+                    raise
+            else:
+                if _stand(snapshots):
+                    return answer
+            self.refresh()  # compacted, or scored again, in between
+        raise RecordError(f"the files of {', '.join(map(str, self._folders))} change too fast to be read; try again")
+
+    def _batches(self, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
+        if not _stand(self._snapshots):
+            self.refresh()
+        with _as_record_error():
+            yield from self._relation(table).to_arrow_reader(rows)
+
+    def _relation(self, table: Table) -> duckdb.DuckDBPyRelation:
+        with self._lock:
+            for named, load in _LOADED_BY:
+                if named.search(table.query) and load not in self._made:
+                    self._load(load)
+            cursor = self._database.cursor()
+        return cursor.sql(table.query, params=table.parameters or None)
+
+    def _load(self, load: Callable[[Sequence[Snapshot]], Iterator[str]]) -> None:
+        self._database.begin()
+        try:
+            for statement in load(self._snapshots):
+                self._database.execute(statement)
+        except BaseException:
+            self._database.rollback()
+            raise
+        self._database.commit()
+        self._made.add(load)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The answer to a query, computed when it is asked for.
+
+    Attributes:
+        records: Where it is asked.
+        query: One SELECT.
+        parameters: Its values.
+    """
+
+    records: Records
+    query: str
+    parameters: Parameters = ()
+
+    def to_arrow(self) -> pa.Table:
+        """As an Arrow table."""
+        return self.records._ask(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """As a pandas DataFrame.
+
+        Raises:
+            RecordError: pandas is not installed.
+        """
+        _require("pandas")
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """As a polars DataFrame.
+
+        Raises:
+            RecordError: polars is not installed.
+        """
+        _require("polars")
+        import polars
+
+        return polars.DataFrame(self.to_arrow())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As a list of dicts."""
+        rows: list[dict[str, Any]] = self.to_arrow().to_pylist()
+        return rows
+
+    def batches(self, rows: int = 1000) -> Iterator[pa.RecordBatch]:
+        """In batches of so many rows, which need not fit into memory together."""
+        return self.records._batches(self, rows)
+
+
+def _closed_database(snapshots: Sequence[Snapshot], spill: str) -> duckdb.DuckDBPyConnection:
+    """A database in memory that can read the files of these runs, and nothing else for as long as it lives."""
+    import duckdb
+
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": MEMORY,
+            "threads": min(_MOST_THREADS, len(os.sched_getaffinity(0))),
+            "temp_directory": spill,
+            "allow_community_extensions": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+        },
+    )
+    database.execute("CREATE SCHEMA internal")
+    database.execute(views.RUNS)
+    for snapshot in snapshots:
+        facts = snapshot.manifest
+        texts = (facts.get(name) for name in ("created", "model", "model_id", "command"))
+        values = (value if isinstance(value, str | None) else json.dumps(value) for value in texts)
+        row = (snapshot.run, snapshot.folder, snapshot.schema, *values, json.dumps(facts) if facts else None)
+        database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    paths = (views.literal(file.path) for snapshot in snapshots for file in snapshot.files.values())
+    database.execute(f"SET allowed_paths = [{', '.join(paths)}]")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+    return database
+
+
+def _named_apart(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """Folders of one name, from before runs had an id, are told apart by their paths.
+
+    Raises:
+        RecordError: Two folders are copies of one run.
+    """
+    named: dict[str, list[Snapshot]] = {}
+    for snapshot in snapshots:
+        named.setdefault(snapshot.run, []).append(snapshot)
+    for run, same in named.items():
+        if len(same) > 1 and any(snapshot.manifest.get("run") == run for snapshot in same):
+            folders = " and ".join(repr(snapshot.folder) for snapshot in same)
+            raise RecordError(f"{folders} are copies of one run ({run}); expected different runs: read one of them")
+    return [s if len(named[s.run]) == 1 else replace(s, run=s.folder) for s in snapshots]
+
+
+def _stand(snapshots: Sequence[Snapshot]) -> bool:
+    return all(snapshot.still_stands() for snapshot in snapshots)
+
+
+@contextmanager
+def _as_record_error() -> Iterator[None]:
+    """What DuckDB says of a query or a file, as an error of records."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise RecordError(f"records cannot be read: {error}") from error
+    except duckdb.Error as error:
+        raise RecordError(f"the query cannot be answered: {error}") from error
+
+
+def _require(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise RecordError(
+            f"{package} is not installed: pip install {package}, or take to_arrow() or rows(), which need nothing more"
+        )

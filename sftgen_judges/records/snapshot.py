@@ -1,0 +1,161 @@
+"""The files of a run directory at one moment, for readers: found, checked, never followed out of the folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sftgen_judges.records.store import MANIFEST, RecordError
+
+logger = logging.getLogger(__name__)
+
+RUN_SCHEMA = 3
+"""The newest schema of a run directory that is read. A manifest that names none is of schema 2."""
+
+TABLES = ("samples.jsonl", "samples.parquet", "metrics.jsonl", "evaluations.jsonl")
+_MOST_MANIFEST = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a run.
+
+    Attributes:
+        path: Its real path, inside the run directory.
+        identity: Equal as long as it is the same file: lines may be appended to a journal; a Parquet file is written
+            once.
+    """
+
+    path: Path
+    identity: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run directory as it stood.
+
+    Attributes:
+        folder: The path as it was given.
+        run: The run's id; the folder's name where the manifest has none.
+        schema: Schema of the run directory.
+        manifest: The manifest, empty where there is none.
+        files: What there is to read, by its path in the folder: `samples.jsonl`, `generations/TASK.parquet`.
+    """
+
+    folder: str
+    run: str
+    schema: int
+    manifest: Mapping[str, Any]
+    files: Mapping[str, File]
+
+    def paths(self, name: str) -> list[Path]:
+        """The real paths of a file, or of all files `*.SUFFIX` of a folder, in order of their names."""
+        start, _, end = name.partition("*")
+        return [
+            self.files[found].path for found in sorted(self.files) if found.startswith(start) and found.endswith(end)
+        ]
+
+    def still_stands(self) -> bool:
+        """Whether no file came, went or was replaced since; lines may have been appended."""
+        return list_files(Path(self.folder)) == self.files
+
+
+def take_snapshot(folder: Path) -> Snapshot:
+    """List what a run directory holds.
+
+    Raises:
+        RecordError: Not a run directory, or one of a newer schema, or one that cannot be read.
+    """
+    try:
+        files = list_files(folder)
+        manifest = _read_manifest(folder)
+    except OSError as error:
+        raise RecordError(
+            f"run directory {str(folder)!r} cannot be read: {error.filename}: {error.strerror}; "
+            "give this user the right to read it"
+        ) from error
+    if not manifest and not files:
+        raise RecordError(
+            f"{str(folder)!r} is not a run directory: expected {MANIFEST}, {TABLES[0]} or generations/*.jsonl in it; "
+            "name the folder that was given to --run, or a training's output_dir"
+        )
+    schema = manifest.get("schema", 2)
+    if not isinstance(schema, int) or schema > RUN_SCHEMA:
+        raise RecordError(
+            f"run directory {str(folder)!r} has schema {schema!r}; this sftgen reads schemas up to {RUN_SCHEMA}: "
+            "read it with the version of sftgen that wrote it (`versions` in its manifest), or install a newer one"
+        )
+    run = manifest.get("run")
+    return Snapshot(
+        folder=str(folder),
+        run=run if isinstance(run, str) and run else folder.resolve().name,
+        schema=schema,
+        manifest=manifest,
+        files=files,
+    )
+
+
+def list_files(folder: Path) -> dict[str, File]:
+    """The tables and journals of a run directory, by their path in it.
+
+    Raises:
+        OSError: It cannot be listed.
+    """
+    root = folder.resolve()
+    found = {name: _file(root, root / name) for name in TABLES}
+    generations = _inside(root, root / "generations")
+    if generations is not None and generations.is_dir():
+        with os.scandir(generations) as entries:
+            for entry in entries:
+                if entry.name.endswith((".jsonl", ".parquet")) and not entry.name.startswith("."):
+                    found[f"generations/{entry.name}"] = _file(root, generations / entry.name)
+    return {name: file for name, file in found.items() if file is not None}
+
+
+def _file(root: Path, path: Path) -> File | None:
+    """A regular file, or None."""
+    real = _inside(root, path)
+    if real is None:
+        return None
+    try:
+        facts = real.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(facts.st_mode):
+        return None
+    written = () if path.suffix == ".jsonl" else (facts.st_mtime_ns, facts.st_size)
+    return File(real, (facts.st_dev, facts.st_ino, *written))
+
+
+def _inside(root: Path, path: Path) -> Path | None:
+    """The real path; None where a link leads out of the run directory, which may come from a stranger."""
+    if not path.is_symlink():
+        return path
+    real = path.resolve()
+    if real.is_relative_to(root):
+        return real
+    logger.warning("%s is a link that leads out of the run directory: it is not read", path)
+    return None
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    root = folder.resolve()
+    path = _inside(root, root / MANIFEST)
+    if path is None or not path.is_file():
+        return {}
+    if path.stat().st_size > _MOST_MANIFEST:
+        raise RecordError(f"{path} has more than {_MOST_MANIFEST:,} bytes; expected the manifest of a run")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        logger.warning("%s cannot be read as JSON: the run is read without it", path)
+        return {}
+    return manifest
