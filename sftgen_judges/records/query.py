@@ -24,6 +24,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,14 +48,14 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 MEMORY = "256MB"
 """What DuckDB may hold; beyond that it uses a temporary folder."""
 _MOST_THREADS = 4  # a thread that reads a journal takes 32 MB
-_TRIES = 5
+_TRIES = 9  # 10 s
 
-# What makes the views that a query names, in this order.
-_LOADED_BY: tuple[tuple[re.Pattern[str], Callable[[Sequence[Snapshot]], Iterator[str]]], ...] = (
-    (re.compile(r"samples|measures|texts", re.IGNORECASE), views.load_samples),
-    (re.compile(r"texts", re.IGNORECASE), views.load_texts),
-    (re.compile(r"metrics", re.IGNORECASE), views.load_metrics),
-    (re.compile(r"evaluations", re.IGNORECASE), views.load_evaluations),
+# For the views that a query names: the files they read and what makes them, in this order.
+_LOADED_BY: tuple[tuple[re.Pattern[str], str, Callable[[Sequence[Snapshot]], Iterator[str]]], ...] = (
+    (re.compile(r"samples|measures|texts", re.IGNORECASE), "samples", views.load_samples),
+    (re.compile(r"texts", re.IGNORECASE), "generations", views.load_texts),
+    (re.compile(r"metrics", re.IGNORECASE), "metrics", views.load_metrics),
+    (re.compile(r"evaluations", re.IGNORECASE), "evaluations", views.load_evaluations),
 )
 _NUMBERS = frozenset(
     name for name, of in views.SAMPLES.items() if of in {"DOUBLE", "BIGINT", "BOOLEAN"} and name not in views.SAMPLE_KEY
@@ -196,29 +197,30 @@ class Records:
 
     def _ask(self, table: Table) -> pa.Table:
         """Compute an answer, from files that stayed the same meanwhile."""
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             snapshots = self._snapshots
             try:
                 with _as_record_error():
                     answer = self._relation(table).to_arrow_table()
             except RecordError:
-                if _stand(snapshots):
+                if _stand(snapshots, table.query):
                     raise
             else:
-                if _stand(snapshots):
+                if _stand(snapshots, table.query):
                     return answer
-            self.refresh()  # compacted, or scored again, in between
+            time.sleep(0.02 * 2**number)  # compacted, or scored again, in between
+            self.refresh()
         raise RecordError(f"the files of {', '.join(map(str, self._folders))} change too fast to be read; try again")
 
     def _batches(self, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
-        if not _stand(self._snapshots):
+        if not _stand(self._snapshots, table.query):
             self.refresh()
         with _as_record_error():
             yield from self._relation(table).to_arrow_reader(rows)
 
     def _relation(self, table: Table) -> duckdb.DuckDBPyRelation:
         with self._lock:
-            for named, load in _LOADED_BY:
+            for named, _, load in _LOADED_BY:
                 if named.search(table.query) and load not in self._made:
                     self._load(load)
             cursor = self._database.cursor()
@@ -331,8 +333,9 @@ def _named_apart(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     return [s if len(named[s.run]) == 1 else replace(s, run=s.folder) for s in snapshots]
 
 
-def _stand(snapshots: Sequence[Snapshot]) -> bool:
-    return all(snapshot.still_stands() for snapshot in snapshots)
+def _stand(snapshots: Sequence[Snapshot], query: str) -> bool:
+    kinds = [kind for named, kind, _ in _LOADED_BY if named.search(query)]
+    return all(snapshot.still_stands(kinds) for snapshot in snapshots)
 
 
 @contextmanager

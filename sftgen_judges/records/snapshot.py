@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +60,14 @@ class Snapshot:
             self.files[found].path for found in sorted(self.files) if found.startswith(start) and found.endswith(end)
         ]
 
-    def still_stands(self) -> bool:
-        """Whether no file came, went or was replaced since; lines may have been appended."""
-        return list_files(Path(self.folder)) == self.files
+    def still_stands(self, kinds: Collection[str]) -> bool:
+        """Whether no file was removed or replaced since; rows may have been added.
+
+        Args:
+            kinds: Of which files: `samples`, `generations`, `metrics`, `evaluations`.
+        """
+        now = list_files(Path(self.folder))
+        return all(now.get(name) == file for name, file in self.files.items() if name.startswith(tuple(kinds)))
 
 
 def take_snapshot(folder: Path) -> Snapshot:
@@ -108,14 +112,19 @@ def list_files(folder: Path) -> dict[str, File]:
         OSError: It cannot be listed.
     """
     root = folder.resolve()
+    # A journal before the Parquet file that takes its place: a compaction meanwhile hides neither.
     found = {name: _file(root, root / name) for name in TABLES}
     generations = _inside(root, root / "generations")
     if generations is not None and generations.is_dir():
-        with os.scandir(generations) as entries:
-            for entry in entries:
-                if entry.name.endswith((".jsonl", ".parquet")) and not entry.name.startswith("."):
-                    found[f"generations/{entry.name}"] = _file(root, generations / entry.name)
+        names = _names(generations)
+        while (again := _names(generations)) != names:
+            names = again
+        found |= {f"generations/{name}": _file(root, generations / name) for name in names}
     return {name: file for name, file in found.items() if file is not None}
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.suffix in {".jsonl", ".parquet"} and path.name[0] != "."}
 
 
 def _file(root: Path, path: Path) -> File | None:
@@ -125,7 +134,7 @@ def _file(root: Path, path: Path) -> File | None:
         return None
     try:
         facts = real.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISREG(facts.st_mode):
         return None

@@ -73,11 +73,12 @@ def load_samples(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield f"""CREATE VIEW samples AS
         SELECT * FROM all_samples AS a ANTI JOIN internal.superseded_samples AS s ON {_same(GROUP)}"""
     key = ", ".join(("run", "folder", "doc_id", *SAMPLE_KEY))
+    # Twice as fast as a cast to a map. A JSON pointer writes ~ as ~0 and / as ~1.
     yield f"""CREATE VIEW measures AS
-        SELECT {key}, found.key AS measure, TRY_CAST(found.value AS DOUBLE) AS "value",
-            CASE json_type(found.value) WHEN 'ARRAY' THEN TRY_CAST(found.value AS DOUBLE[]) END AS vals
-        FROM (SELECT {key}, unnest(map_entries(TRY_CAST(measures::JSON AS MAP(VARCHAR, JSON)))) AS found
-            FROM samples)"""
+        SELECT {key}, measure, TRY_CAST(found AS DOUBLE) AS "value",
+            CASE json_type(found) WHEN 'ARRAY' THEN TRY_CAST(found AS DOUBLE[]) END AS vals
+        FROM (SELECT *, json_extract(measures, '/' || replace(replace(measure, '~', '~0'), '/', '~1')) AS found
+            FROM (SELECT {key}, measures, unnest(json_keys(measures)) AS measure FROM samples))"""
 
 
 def load_texts(snapshots: Sequence[Snapshot]) -> Iterator[str]:

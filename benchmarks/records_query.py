@@ -1,0 +1,200 @@
+"""What a question to the records of a long run costs, beside reading them into Python.
+
+    python benchmarks/records_query.py [SAMPLES_A_STEP]
+
+A set of 9 steps with 40,000 samples each over ten tasks, 360,000 in all, with texts of 2,000 to 30,000 characters for
+MATH500: once as the journals of a live run, once compacted. The peer is what stood before: every line of
+`samples.jsonl` parsed into Python, the mean over repeats of each document (`Run.scores`). Each reading is a child
+process of its own with two threads, so that its peak memory is its own; imports are counted.
+
+* first: a process that opens the run and asks for the mean score by task and step;
+* next: the slowest of six other aggregates by task and step after that;
+* document: all texts of one document across all checkpoints.
+
+The last line is one JSON object: how many times longer the peer takes than a first answer from a compacted run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from sftgen_judges.records.schema import doc_hash
+
+STEPS = (0, 5, 10, 20, 40, 80, 160, 320, 640)
+TASKS = {  # documents and repeats
+    "sftgen_mmlu_pro": (12032, 1), "sftgen_halueval": (20000, 1), "sftgen_math500": (500, 3), "sftgen_aime24": (30, 10),
+    "sftgen_lcb_v2": (511, 2), "sftgen_ifeval": (541, 1), "sftgen_truthfulqa": (817, 1), "sftgen_alpaca_eval": (805, 1),
+    "sftgen_gpqa_diamond": (198, 10), "sftgen_countdown": (1003, 1),
+}  # fmt: skip
+TEXTS = "sftgen_math500"
+WORDS = ("Let", "x", "be", "the", "sum", "$\\frac{1}{2}$", "so", "that", "wait,", "é", "3.14", "\n")
+FIRST = "SELECT task, step, avg(score) AS mean, count(*) AS n FROM samples GROUP BY ALL"
+NEXT = (
+    "SELECT task, step, avg(truncated::INT), avg(tokens) FROM samples GROUP BY ALL",
+    "SELECT task, step, quantile_cont(tokens, 0.9), max(thinking_tokens) FROM samples GROUP BY ALL",
+    "SELECT task, step, status, count(*) FROM samples GROUP BY ALL",
+    "SELECT task, step, count(DISTINCT answer), mode(answer) FROM samples GROUP BY ALL",
+    "SELECT task, step, measure, avg(value) FROM measures GROUP BY ALL",
+    "SELECT task, step, avg(best) FROM (SELECT task, step, doc_hash, max(score) AS best FROM samples GROUP BY ALL) "
+    "GROUP BY ALL",
+)
+
+
+def samples(share: float) -> Iterator[dict[str, Any]]:
+    """The rows of `samples.jsonl` in the order they come."""
+    rng = random.Random(0)
+    for number, step in enumerate(STEPS):
+        for task, (documents, repeats) in TASKS.items():
+            for document in range(max(1, round(documents * share))):
+                hashed = doc_hash({"task": task, "id": document})
+                for repeat in range(repeats):
+                    right, tokens = float(rng.random() < 0.5), int(rng.lognormvariate(7.5, 0.8)) + 20
+                    yield {
+                        "run": "0123456789ab", "model": f"folder:{number:032x}", "sampling_id": "0123456789abcdef",
+                        "task": task, "step": step, "doc_id": hashed[:16], "doc_hash": hashed, "repeat": repeat,
+                        "status": "ok", "answer": str(rng.randrange(1000)), "score": right, "paper": right,
+                        "measures": {"answered": 1.0, "asr": float(rng.random() < 0.2)}, "truncated": tokens > 9000,
+                        "think": "closed", "tokens": tokens, "thinking_tokens": tokens - 20, "answer_tokens": 20,
+                        "finish_reason": "stop", "reason": "the answer equals the reference" if right else "another",
+                        "scorer": "math-verify 3", "evaluation_version": 2,
+                        "evaluated_at": f"2026-01-{number + 1:02}T00:00:00+00:00",
+                    }  # fmt: skip
+
+
+def texts(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of `generations/TASK.jsonl`."""
+    rng = random.Random(1)
+    words = " ".join(rng.choices(WORDS, k=40_000))
+    for row in rows:
+        start, length = rng.randrange(60_000), rng.randrange(2_000, 30_000)
+        yield {
+            "task": row["task"], "step": row["step"], "model": row["model"], "doc_hash": row["doc_hash"],
+            "repeat": row["repeat"], "prompt_hash": row["doc_id"], "sampling": {"temperature": 1.0}, "seed": 0,
+            "text": f"<think>{words[start : start + length]}</think>{row['answer']}", "finish_reason": "stop",
+            "tokens": row["tokens"], "prompt_tokens": 90, "prefilled": False, "exact": True, "schema": 3,
+            "sampling_id": row["sampling_id"],
+        }  # fmt: skip
+
+
+def make(folder: Path, share: str) -> int:
+    """Write the set into `live` and `compacted`; returns the number of samples."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    live, compacted = folder / "live", folder / "compacted"
+    for run in (live, compacted):
+        (run / "generations").mkdir(parents=True)
+        (run / "manifest.json").write_text(json.dumps({"schema": 3, "run": "0123456789ab"}))
+    made = list(samples(float(share)))
+    written = list(texts(row for row in made if row["task"] == TEXTS))
+    for rows, name, order, groups in (
+        (made, "samples", ("task", "step", "doc_hash", "repeat"), None),
+        (written, f"generations/{TEXTS}", ("doc_hash", "repeat", "step"), 2048),
+    ):
+        with (live / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        for row in rows:
+            row |= {column: json.dumps(row[column]) for column in ("measures", "sampling") if column in row}
+        rows.sort(key=lambda row: tuple(row[column] for column in order))
+        table = pa.Table.from_pylist(rows)
+        parquet.write_table(table, compacted / f"{name}.parquet", compression="zstd", row_group_size=groups)
+    return len(made)
+
+
+def read(folder: Path) -> dict[str, float]:
+    """In a process of its own: seconds of each question, and peak memory in MB."""
+    started = time.perf_counter()
+    from sftgen_judges.records.query import open_records
+
+    def seconds(query: str, *parameters: Any) -> float:
+        begun = time.perf_counter()
+        if not records.sql(query, parameters).to_arrow().num_rows:
+            sys.exit(f"no answer to {query}")
+        return time.perf_counter() - begun
+
+    records = open_records(folder)
+    seconds(FIRST)
+    found = {"first": time.perf_counter() - started, "again": seconds(FIRST), "next": max(map(seconds, NEXT))}
+    document = doc_hash({"task": TEXTS, "id": 1})
+    for name in ("first_document", "document"):
+        begun = time.perf_counter()
+        if records.document(TEXTS, document).to_arrow().num_rows != len(STEPS) * TASKS[TEXTS][1]:
+            sys.exit("texts of the document are missing")
+        found[name] = time.perf_counter() - begun
+    return {**found, "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def read_into_python(folder: Path) -> dict[str, float]:
+    """In a process of its own: the scores as they were read before there were views."""
+    started = time.perf_counter()
+    found: dict[tuple[str, int, str], dict[int, float]] = defaultdict(dict)
+    with (folder / "samples.jsonl").open("rb") as file:
+        for line in file:
+            row = json.loads(line.decode("utf-8", "surrogatepass"))
+            if row["score"] is not None:
+                found[row["task"], row["step"], row["doc_hash"]][row["repeat"]] = row["score"]
+    scores: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for (task, step, document), repeats in found.items():
+        scores[task][step][document] = fmean(repeats.values())
+    means = {(task, step): fmean(of.values()) for task, steps in scores.items() for step, of in steps.items()}
+    if len(means) != len(TASKS) * len(STEPS):
+        sys.exit("scores are missing")
+    seconds = time.perf_counter() - started
+    return {"first": seconds, "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def in_a_child(what: str, folder: Path, *arguments: str) -> Any:
+    """What a process of its own says; one that was forked off a large process would begin with that one's peak."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    line = [sys.executable, __file__, what, str(folder), *arguments]
+    limit = {"preexec_fn": lambda: os.sched_setaffinity(0, cores)}
+    return json.loads(subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True, **limit).stdout)
+
+
+def median(what: str, folder: Path) -> dict[str, float]:
+    """What a reading costs: the median of three rounds."""
+    rounds = [in_a_child(what, folder) for _ in range(3)]
+    return sorted(rounds, key=lambda found: float(found["first"]))[1]
+
+
+def main() -> None:
+    """Make the set, read it and print."""
+    if sys.argv[1:2] and sys.argv[1] in CHILDREN:
+        print(json.dumps(CHILDREN[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])))
+        return
+    a_step = sum(documents * repeats for documents, repeats in TASKS.values())
+    share = int(sys.argv[1]) / a_step if sys.argv[1:] else 1.0
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        count = in_a_child("make", folder, str(share))
+        for path in sorted(path for path in folder.rglob("*") if path.suffix != ".json" and path.is_file()):
+            print(f"{path.stat().st_size / 1e6:8.1f} MB  {path.relative_to(folder)}")
+        peer = median("read_into_python", folder / "live")
+        print(f"{count} samples       first    again     next  first document  document     peak")
+        print(f"JSONL into Python {peer['first']:7.2f} s {'':41} {peer['MB']:8.0f} MB")
+        for name in ("live", "compacted"):
+            found = median("read", folder / name)
+            print(
+                f"{name:<17} {found['first']:7.2f} s {found['again']:6.3f} s {found['next']:6.3f} s "
+                f"{found['first_document']:13.3f} s {found['document']:7.3f} s {found['MB']:8.0f} MB"
+            )
+    ratio = {"ratio": round(peer["first"] / found["first"], 2), "ours": round(found["first"], 3)}
+    print(json.dumps({"name": "records_query", **ratio, "peer": round(peer["first"], 3), "unit": "s"}))
+
+
+CHILDREN = {"make": make, "read": read, "read_into_python": read_into_python}
+
+if __name__ == "__main__":
+    main()
