@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records import views
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.snapshot import Snapshot, take_snapshot
-from sftgen_judges.records.store import RecordError
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.records.store import MANIFEST, RecordError
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.manifest import LARGEST, MANIFEST, RUN_SCHEMA
 
 logger = logging.getLogger(__name__)
 
-RUN_SCHEMA = 3
-"""The newest schema of a run directory that is read. A manifest that names none is of schema 2."""
-
 TABLES = ("samples.jsonl", "samples.parquet", "metrics.jsonl", "evaluations.jsonl")
-_MOST_MANIFEST = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -158,8 +155,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     path = _inside(root, root / MANIFEST)
     if path is None or not path.is_file():
         return {}
-    if path.stat().st_size > _MOST_MANIFEST:
-        raise RecordError(f"{path} has more than {_MOST_MANIFEST:,} bytes; expected the manifest of a run")
+    if path.stat().st_size > LARGEST:
+        raise RecordError(f"{path} has more than {LARGEST:,} bytes; expected the manifest of a run")
     try:
         manifest = json.loads(path.read_bytes())
     except (ValueError, RecursionError):

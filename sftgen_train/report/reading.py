@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from statistics import fmean
 from typing import Any
 
 from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.trajectory.shape import Trajectory, read_trajectory
 
@@ -37,22 +37,13 @@ def failures_of(run: RunFolder) -> list[str]:
     return [f"step {step}: {failed[step]}" for step in sorted(set(failed) - run.evaluated_steps())]
 
 
-def scores(run: RunFolder) -> dict[str, dict[int, dict[str, float]]]:
-    """Task -> step -> document -> strict score, the mean over repeats that carry one."""
-    found: dict[tuple[str, int, str], list[float]] = defaultdict(list)
-    for task in {row["task"] for row in run.metric_rows()}:
-        for row in run.sample_rows(task):
-            if row["score"] is not None:
-                found[task, row["step"], row["doc_hash"]].append(row["score"])
-    means: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for (task, step, doc), repeats in found.items():
-        means[task][step][doc] = fmean(repeats)
-    return means
-
-
 def trajectories_of(run: RunFolder) -> list[Trajectory]:
     """The reading of every task with at least two evaluated steps."""
-    return [read_trajectory(task, steps) for task, steps in scores(run).items() if len(steps) > 1]
+    means: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    with open_records(run.path) as records:
+        for row in records.doc_means().rows():
+            means[row["task"]][row["step"]][row["doc_hash"]] = row["mean"]
+    return [read_trajectory(task, steps) for task, steps in means.items() if len(steps) > 1]
 
 
 def steps_of(metrics: Metrics) -> list[int]:
