@@ -129,7 +129,9 @@ def load_evaluations(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield from _load_journal(
         "evaluations", "evaluations.jsonl", snapshots, EVALUATIONS, key=None, valid="status IS NOT NULL"
     )
-    yield f"CREATE VIEW evaluations AS {_of_runs(snapshots, _in_journal('evaluations', EVALUATIONS))}"
+    rows = _of_runs(snapshots, _in_journal("evaluations", EVALUATIONS))
+    # "at" is a word of SQL.
+    yield f'CREATE VIEW evaluations AS SELECT * RENAME ("at" AS evaluated_at) FROM ({rows})'
 
 
 def _load_journal(

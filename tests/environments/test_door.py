@@ -47,6 +47,10 @@ def test_lm_eval_finds_our_tasks_and_a_plugins(workshop: Workshop, sftgen: str, 
     }
     for name in START_UP:
         assert (environment.site_packages / name).read_text() == (REPOSITORY / name).read_text()
+    # An editable install has no copy of the face, which would grow old.
+    assert (environment.site_packages / "sftgen.py").exists() == (sftgen == "wheel")
+    face = environment.run("python", "-c", "import sftgen; print(sftgen.load_run.__name__)")
+    assert face.stdout == "open_records\n", face.stderr
 
 
 def test_the_oldest_lm_eval_that_we_support(workshop: Workshop) -> None:
@@ -124,7 +128,7 @@ def test_half_an_uninstallation_is_silent(workshop: Workshop) -> None:
     environment = workshop.environment("half", lm_eval="small")
     for path in environment.site_packages.glob("*"):
         if path.name.startswith(LEFT) and path.name not in START_UP:
-            shutil.rmtree(path)
+            path.unlink() if path.is_file() else shutil.rmtree(path)
     assert {Path(path).name for path in environment.left_of(*LEFT) if path.endswith((".py", ".pth", ".start"))} == set(
         START_UP
     )

@@ -16,7 +16,7 @@ from tests import PATIENCE
 from tests.environments.conftest import REPOSITORY, TEMPLATE, Workshop
 
 PACKAGES = ("sftgen_judges", "sftgen_tasks", "sftgen_train", "task_configs")
-START_UP = ("_sftgen_autoload.py", "sftgen_autoload.pth", "sftgen_autoload.start")
+BESIDE = ("_sftgen_autoload.py", "sftgen.py", "sftgen_autoload.pth", "sftgen_autoload.start")
 
 
 def contents(wheel: Path) -> dict[str, str]:
@@ -41,9 +41,9 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time(workshop: Workshop)
     assert {"task_configs/math500.yaml", "sftgen_train/report/report.html.j2", "sftgen_judges/py.typed"} <= expected
     shipped = {name for name in files if name.startswith(PACKAGES)}
     assert shipped == expected
-    for name in START_UP:
+    for name in BESIDE:
         assert files[name] == (REPOSITORY / name).read_text(encoding="utf-8")
-    others = set(files) - shipped - set(START_UP)
+    others = set(files) - shipped - set(BESIDE)
     assert others == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
 
@@ -61,7 +61,7 @@ def imported_by(*modules: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", ["sftgen", *PACKAGES])
 def test_importing_a_package_imports_nothing_heavy(package: str) -> None:
     assert not {"torch", "transformers", "vllm", "lm_eval", "trl", "datasets"} & imported_by(package)
 
