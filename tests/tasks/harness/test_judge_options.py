@@ -78,8 +78,7 @@ def test_the_same_holds_for_two_commands_of_a_process(
     line = ["eval", "--tasks", "sftgen_hex_phi", "--model", "sftgen-replay", "--model_args", model, "--run", str(run)]
 
     def scored() -> set[str]:
-        rows = map(json.loads, (run / "samples.jsonl").read_text().splitlines())
-        return {row["status"] for row in rows}
+        return {row["status"] for row in RunFolder(run).sample_rows()}
 
     with serving(say('{"score": 4}')) as server:
         flags = ["--judge-model", "named", "--judge-base-url", server.url]
