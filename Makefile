@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 
 PIP_VLLM := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint browser clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,9 +22,16 @@ demo: .venv/installed
 	@echo "== sftgen demo"
 	$(BIN)/sftgen demo
 
-test: lint .venv-vllm/installed
+# Installing and checking use one core each: side by side they take half the time.
+test: browser
+	@$(MAKE) --no-print-directory -j 2 lint .venv-vllm/installed
 	@echo "== tests"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# Tests open reports in a real browser.
+browser:
+	@{ command -v chromium || command -v google-chrome; } >/dev/null || \
+		echo "== no chromium: tests that open a report in it are skipped; on Debian: apt-get install chromium"
 
 lint: .venv/installed
 	@echo "== style and types"
