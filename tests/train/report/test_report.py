@@ -77,7 +77,7 @@ def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
     assert "<link" not in head
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium: the report is not opened; on Debian: apt-get install chromium")
+@pytest.mark.skipif(BROWSER is None, reason="no chromium, so no report is opened; on Debian: apt-get install chromium")
 def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
     page = write_report(run)
     assert BROWSER is not None
