@@ -455,7 +455,7 @@ def test_a_worker_that_is_behind_skips_and_says_so(command: Command, queued: Pat
     assert "step 1: skipped" in result.stderr
 
 
-def test_a_run_of_another_plan_is_refused(command: Command, training: dict[str, Any], queued: Path) -> None:
+def test_a_run_of_another_suite_is_refused(command: Command, training: dict[str, Any], queued: Path) -> None:
     config = {**training, "output_dir": str(queued)}
     again = command("sftgen", "train", "--config", write(config, queued.parent))
     assert again.returncode == 2

@@ -52,7 +52,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
 
 def logged(run: RunFolder, tracker: str) -> list[tuple[int, float]]:
     """What the tracker's own files say."""
-    return {"wandb": _wandb, "tensorboard": _tensorboard, "trackio": _trackio}[tracker](run.folder)
+    return {"wandb": _wandb, "tensorboard": _tensorboard, "trackio": _trackio}[tracker](run.path)
 
 
 def _wandb(folder: Path) -> list[tuple[int, float]]:
@@ -130,10 +130,10 @@ def told_late(run: RunFolder, tracker: str) -> list[tuple[int, float]]:
 def test_a_tracker_that_is_away_costs_nothing_and_is_told_later(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (run.folder / "tensorboard").write_text("not a folder")
+    (run.path / "tensorboard").write_text("not a folder")
     assert Trackers(run, ["tensorboard"]).log_new() == 0
     assert "tracker tensorboard: step 0" in caplog.text
-    (run.folder / "tensorboard").unlink()
+    (run.path / "tensorboard").unlink()
     trackers = Trackers(run, ["tensorboard"])
     assert trackers.log_new() == 3
     trackers.close()
@@ -143,7 +143,7 @@ def test_a_finished_run_is_told_by_the_report(command: Command, run: RunFolder, 
     run.metrics.unlink()
     for step, right in ((0, 36), (10, 4)):
         add_step(run, step, right)
-    result = command("sftgen", "report", run.folder, "--log-to", "tensorboard", env=dict(os.environ))
+    result = command("sftgen", "report", run.path, "--log-to", "tensorboard", env=dict(os.environ))
     assert result.returncode == 0, result.stderr
     assert logged(run, "tensorboard") == [(0, 0.9), (10, 0.1)]
     wrong = command("sftgen", "worker", tmp_path, "--log-to", "wandb,paper")
