@@ -1,4 +1,4 @@
-"""What users of sftgen call, in one place; each name is imported at first use.
+"""What users of sftgen call, in one place; what is heavy is imported at first use.
 
 import sftgen
 
@@ -10,61 +10,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import sftgen_judges
+from sftgen_judges import Register, Response, Verdict, hookimpl, split_thinking  # noqa: F401 - in `__all__` below
+from sftgen_judges.plugins.contracts import *  # noqa: F403 - every contract, a new one too
+
 if TYPE_CHECKING:
-    from sftgen_judges import (
-        Checkpoint,
-        CheckpointSource,
-        Diagnostic,
-        Execution,
-        Grader,
-        Item,
-        Judge,
-        Limits,
-        Program,
-        Register,
-        Reply,
-        Request,
-        Response,
-        Sample,
-        Sandbox,
-        Verdict,
-        hookimpl,
-        split_thinking,
-    )
     from sftgen_train import HarnessCallback, evaluate_checkpoint, load_run
 
-__all__ = [
-    "Checkpoint",
-    "CheckpointSource",
-    "Diagnostic",
-    "Execution",
-    "Grader",
-    "HarnessCallback",
-    "Item",
-    "Judge",
-    "Limits",
-    "Program",
-    "Register",
-    "Reply",
-    "Request",
-    "Response",
-    "Sample",
-    "Sandbox",
-    "Verdict",
-    "evaluate_checkpoint",
-    "hookimpl",
-    "load_run",
-    "split_thinking",
-]
+__all__ = ["HarnessCallback", "evaluate_checkpoint", "load_run"]
+__all__ += sftgen_judges.__all__
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import sftgen_judges
     import sftgen_train
 
-    return getattr(sftgen_train if name in sftgen_train.__all__ else sftgen_judges, name)
+    return getattr(sftgen_train, name)
 
 
 def __dir__() -> list[str]:

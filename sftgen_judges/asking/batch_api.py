@@ -16,7 +16,8 @@ from sftgen_judges.asking.retrying import CallError, call_openai
 from sftgen_judges.asking.server import parameters, read_completion
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError
-from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
+from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Reply, Request
+from sftgen_judges.plugins.contracts.asking import Outcome
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.records.schema import content_hash
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
+from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Reply, Request
+from sftgen_judges.plugins.contracts.asking import Outcome
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 

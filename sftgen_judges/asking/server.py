@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges.asking.retrying import CallError, Patience, openai_error, retrying_async, timed_out
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError, Limiter
-from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Outcome, Reply, Request
+from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Reply, Request
+from sftgen_judges.plugins.contracts.asking import Outcome
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 if TYPE_CHECKING:

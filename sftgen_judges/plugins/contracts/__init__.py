@@ -5,10 +5,10 @@ A new kind of plugin is a file here with its contract, and its row in the table.
 
 from dataclasses import dataclass
 
-from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend, Outcome
+from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend
 from sftgen_judges.plugins.contracts.checkpoints import Checkpoint, CheckpointSource
 from sftgen_judges.plugins.contracts.diagnosing import Diagnostic, Sample
-from sftgen_judges.plugins.contracts.judging import Judge, Need, Reply, Request
+from sftgen_judges.plugins.contracts.judging import Judge, Reply, Request
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox
 from sftgen_judges.plugins.contracts.scheduling import Schedule
 from sftgen_judges.plugins.contracts.scoring import Grader, Item
@@ -42,7 +42,6 @@ KINDS = {
 }
 
 __all__ = [
-    "KINDS",
     "Checkpoint",
     "CheckpointSource",
     "Connection",
@@ -53,10 +52,7 @@ __all__ = [
     "Item",
     "Judge",
     "JudgeBackend",
-    "Kind",
     "Limits",
-    "Need",
-    "Outcome",
     "Program",
     "Reply",
     "Request",
