@@ -1,7 +1,8 @@
 """The SQL of the reader of records: views over the Parquet files and journals of run directories.
 
 A journal is parsed once: `internal.journal_*` holds its rows or, for texts, which may be many gigabytes, the numbers
-of the lines that count. Paths and names reach SQL as escaped literals only.
+of the lines that count. A Parquet file has each key once: a compaction leaves no other. Paths and names reach SQL as
+escaped literals only.
 """
 
 from __future__ import annotations
