@@ -214,7 +214,7 @@ def _parquet(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
         return rows
     read = f"SELECT * FROM read_parquet([{', '.join(map(literal, paths))}], union_by_name = true)"
     cast = ", ".join(
-        f"CASE WHEN json_valid({_quoted(name)}) THEN json({_quoted(name)})::VARCHAR END AS {_quoted(name)}"
+        f"CASE WHEN json_valid({_quoted(name)}) THEN nullif(json({_quoted(name)})::VARCHAR, 'null') END AS {_quoted(name)}"
         if of == "JSON"
         else f"TRY_CAST({_quoted(name)} AS {of}) AS {_quoted(name)}"
         for name, of in columns.items()

@@ -155,6 +155,7 @@ def test_measures_are_numbers_or_lists_of_numbers(tmp_path: Path) -> None:
         samples=[sample(measures={"asr": 1, "lines": [True, 0.5], "a/~b": 0.5, "word": "x"}), sample(1, measures=None)],
     )
     for _ in range(2):
+        assert open_records(folder).sql("SELECT doc_id FROM samples WHERE measures IS NULL").rows() == [{"doc_id": "1"}]
         found = open_records(folder).sql("SELECT measure, value, vals FROM measures ORDER BY measure").rows()
         assert found == [
             {"measure": "a/~b", "value": 0.5, "vals": None},
