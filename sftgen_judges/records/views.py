@@ -213,13 +213,14 @@ def _parquet(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
     if not paths:
         return rows
     read = f"SELECT * FROM read_parquet([{', '.join(map(literal, paths))}], union_by_name = true)"
-    cast = ", ".join(
-        f"CASE WHEN json_valid({_quoted(name)}) THEN nullif(json({_quoted(name)})::VARCHAR, 'null') END AS {_quoted(name)}"
-        if of == "JSON"
-        else f"TRY_CAST({_quoted(name)} AS {of}) AS {_quoted(name)}"
-        for name, of in columns.items()
-    )
+    cast = ", ".join(f"{_cast(_quoted(name), of)} AS {_quoted(name)}" for name, of in columns.items())
     return f"SELECT {cast} FROM ({rows} UNION ALL BY NAME {read})"
+
+
+def _cast(column: str, of: str) -> str:
+    if of != "JSON":
+        return f"TRY_CAST({column} AS {of})"
+    return f"CASE WHEN json_valid({column}) THEN nullif(json({column})::VARCHAR, 'null') END"
 
 
 def _stored(of: str) -> str:
