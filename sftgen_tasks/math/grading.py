@@ -4,7 +4,7 @@ Two questions, answered in worker processes (math-verify's own limits need a pro
 
 * `equivalent`: the `strict` rule, on the boxed answer alone. Text first, then numbers, then math-verify.
 * `published`: the `paper` rule of arXiv 2604.06628, `verify(parse(gold), parse(response))` of
-  math-verify over the whole response. The verdict is math-verify's own, `math_reading` saves work that
+  math-verify over the whole response. The verdict is math-verify's own; `reading.py` saves work that
   cannot change it.
 
 `docs/math_agreement.md` holds how both fare on stored outputs of public models.

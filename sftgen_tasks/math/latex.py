@@ -6,6 +6,9 @@ first one by which the whole input can be read. So where the tokens alone rule o
 the next is taken here at once; elsewhere ANTLR's fast mode chooses, which promises the full mode's choice or a
 syntax error. An input that is read to its end this way has the tree of the full mode. Any other is read again
 by the full mode alone.
+
+The alternatives are known here by their numbers in the grammar of latex2sympy2_extended 1.11, so this module may only
+be imported through `grammar.latex_reader`, which compares the grammar first.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from functools import lru_cache
 from typing import Any
 
 from antlr4 import CommonTokenStream, InputStream, Token  # type: ignore[import-untyped]
-from antlr4.atn.ATNState import PlusLoopbackState  # type: ignore[import-untyped]
 from antlr4.atn.ParserATNSimulator import ParserATNSimulator  # type: ignore[import-untyped]
 from antlr4.atn.PredictionMode import PredictionMode  # type: ignore[import-untyped]
 from latex2sympy2_extended.antlr_parser import PSLexer, PSParser  # type: ignore[import-untyped]
@@ -142,27 +144,16 @@ class _Simulator(ParserATNSimulator):  # type: ignore[misc]
         return 1 if self.types[place] in _FACTORS else 0
 
 
-def _choices() -> dict[int, Any]:
-    """What chooses, by the number that the grammar gives to the choice."""
-    rules = {
-        ("math", 3): _Simulator.math,
-        ("element", 3): _Simulator.element,
-        ("element_no_relation", 3): _Simulator.element,
-        ("atom_expr", 5): _Simulator.scripts,
-        ("set_atom", 4): _Simulator.set_atom,
-        ("comp", 13): _Simulator.component,
-    }
-    found = {}
-    for number, state in enumerate(PSParser.atn.decisionToState):
-        name = PSParser.ruleNames[state.ruleIndex]
-        if (name, len(state.transitions)) in rules:
-            found[number] = rules[name, len(state.transitions)]
-        elif name == "unary" and isinstance(state, PlusLoopbackState):
-            found[number] = _Simulator.factors
-    return found
-
-
-_CHOICES = _choices()
+# By the number that the grammar gives to the choice. `grammar.py` sees to it that it is the grammar of these numbers.
+_CHOICES = {
+    0: _Simulator.math,
+    19: _Simulator.factors,
+    35: _Simulator.component,
+    43: _Simulator.scripts,
+    85: _Simulator.set_atom,
+    92: _Simulator.element,
+    93: _Simulator.element,
+}
 
 
 class _Parser(PSParser):  # type: ignore[misc]

@@ -33,6 +33,7 @@ TESTED = {
     "trl": ">=1.16,<1.17",
     "datasets": ">=5.2,<5.3",
     "math-verify": ">=0.9,<0.10",
+    "latex2sympy2_extended": ">=1.11,<1.12",
     "pluggy": ">=1.7,<1.8",
     "vllm": ">=0.32,<0.33",
 }

@@ -2,11 +2,19 @@ r"""The faster LaTeX parser against math-verify's own, on formulas of every form
 
 from __future__ import annotations
 
+import logging
 import random
+import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from antlr4.atn.ATNState import RuleStopState
+from antlr4.atn.Transition import RuleTransition
+from latex2sympy2_extended.antlr_parser import PSParser
 from latex2sympy2_extended.latex2sympy2 import _Latex2Sympy
 
+from sftgen_tasks.math import grammar, latex, reading
 from sftgen_tasks.math.latex import LatexReader
 
 FORMULAS = [
@@ -147,3 +155,78 @@ def test_made_formulas_are_read_as_by_math_verify() -> None:
     assert {latex: pair for latex, pair in readings.items() if pair[0] != pair[1]} == {}
     read_at_all = sum(ours is not None for ours, _ in readings.values())
     assert 60 < read_at_all < len(readings)
+
+
+# ------------------------------------------------------------------------------ the grammar
+
+# What the shortcuts take the numbers of the grammar for: the rule in which the choice is, and what its alternatives
+# begin with, the first one first.
+DECISIONS = {
+    0: ("math", "set_elements_relation | set_elements | set_relation"),
+    19: ("unary", "postfix | end"),
+    35: (
+        "comp",
+        "group | formatting_group | norm_group | abs_group | dot_product | floor_group | ceil_group | func | atom"
+        " | frac | binom | matrix | det",
+    ),
+    43: ("atom_expr", "supexpr | subexpr | subexpr | supexpr | end"),
+    85: ("set_atom", "interval | literal_set | ordered_tuple | finite_set"),
+    92: ("element_no_relation", "plus_minus_expr | set_atom | expr"),
+    93: ("element", "plus_minus_expr | set_atom | relation"),
+}
+
+
+def begins_with(transition: Any) -> str:
+    """The rule that an alternative begins with, or `end` where it leaves its rule."""
+    if isinstance(transition, RuleTransition):
+        return str(PSParser.ruleNames[transition.target.ruleIndex])
+    if isinstance(transition.target, RuleStopState):
+        return "end"
+    assert transition.isEpsilon, "an alternative begins with a token"
+    [only] = {begins_with(following) for following in transition.target.transitions}
+    return only
+
+
+def test_the_installed_grammar_numbers_its_alternatives_as_the_shortcuts_do() -> None:
+    found = {}
+    for number in latex._CHOICES:
+        state = PSParser.atn.decisionToState[number]
+        found[number] = (
+            PSParser.ruleNames[state.ruleIndex],
+            " | ".join(begins_with(alternative) for alternative in state.transitions),
+        )
+    assert found == DECISIONS
+
+
+def test_the_installed_grammar_is_the_one_that_the_shortcuts_were_proven_for() -> None:
+    assert grammar.fingerprint() == grammar.PROVEN
+    assert grammar.latex_reader() is LatexReader
+
+
+@pytest.fixture
+def another_grammar(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The installed grammar, but for one number of ANTLR's network, and nothing read yet."""
+    module = sys.modules[PSParser.__module__]
+    network = module.serializedATN()  # type: ignore[attr-defined]
+    monkeypatch.setattr(module, "serializedATN", lambda: [*network[:-1], network[-1] + 1])
+    kept = (grammar.latex_reader, reading.read, reading._parse_latex)
+    for one in kept:
+        one.cache_clear()
+    yield
+    for one in kept:
+        one.cache_clear()
+
+
+@pytest.mark.usefixtures("another_grammar")
+def test_with_another_grammar_math_verifys_own_parser_reads(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "sftgen_tasks.math.latex")
+    with caplog.at_level(logging.WARNING):
+        assert reading.verified(r"\boxed{(x+1)^2}", r"\boxed{x^2+2x+1}")
+        assert not reading.verified(r"\boxed{(x+1)^2}", r"\boxed{x^2+2x+2}")
+    assert grammar.latex_reader() is _Latex2Sympy
+    # Not even imported: names of tokens that it needs may be gone.
+    assert "sftgen_tasks.math.latex" not in sys.modules
+    [warning] = [record.getMessage() for record in caplog.records if record.name == "sftgen_tasks.math.grammar"]
+    assert "Run `pip install 'latex2sympy2_extended>=1.11,<1.12'`" in warning

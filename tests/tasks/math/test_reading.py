@@ -14,7 +14,7 @@ from math_verify import parse, verify
 
 from sftgen_tasks.data.tables import read_table
 from sftgen_tasks.math.difference import differ
-from sftgen_tasks.math.reading import parsed, readable, verified
+from sftgen_tasks.math.reading import read, readable, verified
 
 # ------------------------------------------------------------------------------ numbers
 
@@ -88,16 +88,16 @@ def made_numbers(count: int) -> list[str]:
     return made
 
 
-def test_thousands_of_pairs_of_numbers_get_math_verifys_verdict() -> None:
+def test_hundreds_of_pairs_of_numbers_get_math_verifys_verdict() -> None:
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     choose = random.Random(1)
     golds = [rf"\boxed{{{number}}}" for number in dict.fromkeys(made_numbers(60))]
     texts = [choose.choice(PLACES).format(number) for number in dict.fromkeys(made_numbers(150))]
     read = {text: parse(text) for text in {*golds, *texts}}
-    pairs = choose.sample([(gold, text) for gold in golds for text in texts], 2000)
+    pairs = choose.sample([(gold, text) for gold in golds for text in texts], 500)
     expected = {pair: verify(read[pair[0]], read[pair[1]]) for pair in pairs}
     assert {pair: right for pair, right in expected.items() if verified(*pair) is not right} == {}
-    assert sum(expected.values()) > 25
+    assert sum(expected.values()) > 5
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_thousands_of_pairs_of_numbers_get_math_verifys_verdict() -> None:
 )
 def test_what_is_read_is_what_math_verify_reads(text: str, what_is_read: str) -> None:
     found = parse(text)
-    assert parsed(text)[0] == what_is_read == next((one for one in found if isinstance(one, str)), "")
+    assert read(text).text == what_is_read == next((one for one in found if isinstance(one, str)), "")
     assert readable(text) is any(not isinstance(one, str) for one in found)
 
 
@@ -142,6 +142,10 @@ OTHER = [
     (r"\frac{dx}{dt}=kx-a", r"\frac{dx(t)}{dt}=kx(t)-a"),
     (r"x^{\prime}+\frac{r}{V}x-rc=0", r"\frac{dx}{dt}+\frac{r}{V}x=cr"),
     (r"e^{-t}+C\sin(2t)", r"e^{-t}+C\cos(2t)"),
+    # These have single points in common.
+    ("x+y=2", "x-y=0"),
+    ("y=x", "y=x^2"),
+    ("xy=1", "x+y=2"),
 ]
 
 
