@@ -18,7 +18,7 @@ def fingerprint() -> str:
     """Hash of all that `latex.py` relies on: the names of rules and tokens, and ANTLR's network of the grammar."""
     from latex2sympy2_extended.antlr_parser import PSParser  # type: ignore[import-untyped]
 
-    network = sys.modules[PSParser.__module__].serializedATN()  # type: ignore[attr-defined]
+    network = sys.modules[PSParser.__module__].serializedATN()
     return sha256(json.dumps([PSParser.ruleNames, PSParser.symbolicNames, network]).encode()).hexdigest()
 
 
