@@ -1,4 +1,7 @@
-"""What a judge is worth: agreement with people's labels, or between judges, with intervals."""
+"""How good a judge is: its agreement with people's labels or with other judges, with intervals.
+
+All figures are over items: one row is one item, one column is one judge or the labels.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from sftgen_judges.errors import SftgenError
 Level = Literal["nominal", "ordinal", "interval"]
 Label = float | str
 Data = npt.NDArray[np.float64]
-# The power of a miss's distance: all alike, by their distance, by its square.
+# Exponent of the distance between two labels: 0 counts all misses alike, 1 by distance, 2 by its square.
 WEIGHTS: dict[Level, int] = {"nominal": 0, "ordinal": 1, "interval": 2}
 RESAMPLES = 1000
 
@@ -27,7 +30,7 @@ class AgreementError(SftgenError, ValueError):
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % bootstrap interval over items; None where it is not defined."""
+    """A figure with its 95 % bootstrap interval over items; `value` is None where the figure is not defined."""
 
     value: float | None
     low: float | None = None
@@ -40,11 +43,11 @@ class Pair:
 
     Attributes:
         columns: Their names, labels first.
-        n: Items that both of them judged.
-        missing: Items that one of them did not.
+        n: Items that both columns have.
+        missing: Items that at least one column lacks.
         accuracy: Share of equal labels.
         kappa: Cohen's kappa.
-        alpha: Krippendorff's alpha of the two.
+        alpha: Krippendorff's alpha of the two columns.
         labels: The labels that occur, in order.
         table: How often the first's label (row) met the second's (column).
     """
@@ -65,19 +68,19 @@ def compare(
     """Compare each column with the labels and with every other.
 
     Args:
-        columns: Name to one value an item; None and empty text are missing.
+        columns: Name to its values, one for each item; None and empty text are missing.
         labels: The column of people's labels, if there is one.
-        level: Whether labels are names, have an order, or distances.
+        level: Whether labels are names (nominal), have an order (ordinal) or distances (interval).
 
     Returns:
-        Every pair, those with the labels first, and Krippendorff's alpha of all columns.
+        Every pair of columns, those with the labels first, and Krippendorff's alpha of all columns.
 
     Raises:
-        AgreementError: Fewer than two columns, or a pair without an item in common.
+        AgreementError: There are fewer than two columns, or a pair has no item in common.
     """
     names = sorted(columns, key=lambda name: name != labels)
     if len(names) < 2:
-        raise AgreementError(f"agreement is between two columns at least, found {', '.join(names) or 'none'}")
+        raise AgreementError(f"agreement needs at least two columns, found {', '.join(names) or 'no column'}")
     data, known = _coded({name: [read_label(value) for value in columns[name]] for name in names}, level)
     pairs = [
         _pair((names[first], names[second]), data[:, [first, second]], known, level)
@@ -88,7 +91,7 @@ def compare(
 
 
 def _coded(columns: Mapping[str, Sequence[Label | None]], level: Level) -> tuple[Data, list[Label]]:
-    """Columns of numbers, names as their place in the list of labels; missing is not a number."""
+    """Numbers (items, columns) and the labels. A name becomes its place among the labels, a missing one NaN."""
     found = {label for column in columns.values() for label in column if label is not None}
     known: list[Label] = sorted(found, key=lambda label: (isinstance(label, str), label))
     kinds = {type(label) for label in known}
@@ -103,7 +106,7 @@ def _coded(columns: Mapping[str, Sequence[Label | None]], level: Level) -> tuple
 
 
 def read_label(value: Any) -> Label | None:
-    """A label as a number where it is one, yes and true being 1; None where it is missing."""
+    """A label as a number where possible (yes and true are 1, no and false are 0); None where it is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, int | float):  # True is 1
@@ -118,7 +121,7 @@ def read_label(value: Any) -> Label | None:
 
 
 def at_least(values: Sequence[Any], threshold: float) -> list[Label | None]:
-    """1 from the threshold on, else 0, for a column with numbers other than 0 and 1; any other as it is."""
+    """1 for numbers from the threshold on, else 0; a column of 0 and 1, or with names, stays as it is."""
     labels = [read_label(value) for value in values]
     if set(labels) <= {0.0, 1.0, None} or any(isinstance(label, str) for label in labels):
         return labels
@@ -143,7 +146,7 @@ def _pair(names: tuple[str, str], data: Data, known: list[Label], level: Level) 
 
 
 def kappa(rows: Data, level: Level = "nominal") -> float:
-    """Cohen's kappa of two columns; not a number where both always say the same one thing."""
+    """Cohen's kappa of rows (items, 2); NaN where all labels are the same."""
     values, table = _table(rows)
     expected = np.outer(table.sum(1), table.sum(0)) / len(rows)
     places = values if level == "interval" else np.arange(len(values))
@@ -154,14 +157,14 @@ def kappa(rows: Data, level: Level = "nominal") -> float:
 
 
 def _table(rows: Data) -> tuple[Data, npt.NDArray[np.int64]]:
-    """The labels of two columns, and how often each of the first's met each of the second's."""
+    """The labels in rows (items, 2), and how often each label of the first column met each of the second."""
     values, codes = np.unique(rows, return_inverse=True)
     size = len(values)
     return values, np.bincount(codes.reshape(rows.shape) @ [size, 1], minlength=size**2).reshape(size, size)
 
 
 def alpha(rows: Data, level: Level = "nominal") -> float:
-    """Krippendorff's alpha of columns, one a judge; not a number where all labels are the same."""
+    """Krippendorff's alpha of rows (items, judges); NaN where all labels are the same."""
     import krippendorff
 
     try:
@@ -171,7 +174,7 @@ def alpha(rows: Data, level: Level = "nominal") -> float:
 
 
 def bootstrap(rows: Data, figure: Callable[[Data], float]) -> Interval:
-    """A figure of rows with its percentile interval; draws in which it is not defined are left out."""
+    """A figure of rows (items, columns) with its percentile interval; draws where it is not defined are left out."""
     value = figure(rows)
     if math.isnan(value):
         return Interval(None)

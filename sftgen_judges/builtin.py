@@ -1,4 +1,4 @@
-"""What this floor registers through the plugin door."""
+"""The plugins that sftgen_judges registers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The base of every error that is the user's to mend: shown as one message, never as a traceback."""
+"""The base of every error that the user can fix. It is shown as one message, never as a traceback."""
 
 
 class SftgenError(Exception):
-    """Something given to sftgen cannot be used; the message says what, what was expected, what to do."""
+    """Something that sftgen was given cannot be used; the message names it, what was expected, and what to do."""

@@ -1,4 +1,4 @@
-"""Several judges as one: repeats of one judge, or different ones, with a vote."""
+"""A panel of judges: repeats of one judge, or different judges, that vote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Vote = Callable[[Sequence[float], int], "float | None"]
 
 
 def majority(scores: Sequence[float], members: int) -> float | None:
-    """The score that more than half of all members gave; None where there is none."""
+    """The score that more than half of all members gave; None where no score has that many."""
     score, votes = Counter(scores).most_common(1)[0]
     return score if votes > members / 2 else None
 
@@ -30,15 +30,15 @@ VOTES: dict[str, Vote] = {"majority": majority, "mean": mean}
 
 
 def panel(name: str, judges: Sequence[Judge], vote: str = "majority") -> Judge:
-    """A judge that asks several and takes their vote.
+    """A judge that asks several judges and takes their vote.
 
     Args:
-        name: What the panel is called.
-        judges: Its members, on one scale.
+        name: Name of the panel.
+        judges: Its members; all have one scale.
         vote: `majority` or `mean`.
 
     Raises:
-        ValueError: No members, members on different scales, or an unknown vote.
+        ValueError: There are no members, they have different scales, or the vote is unknown.
     """
     if vote not in VOTES:
         raise ValueError(f"vote {vote!r}: expected one of {', '.join(VOTES)}")
@@ -50,9 +50,9 @@ def panel(name: str, judges: Sequence[Judge], vote: str = "majority") -> Judge:
 
 
 def repeated(judge: Judge, times: int, vote: str = "majority") -> Judge:
-    """A judge that asks the same model several times, with a seed of its own each time.
+    """A judge that asks the same model several times, each time with another seed.
 
-    Only a temperature above 0 makes the opinions differ, on most servers.
+    On most servers the replies differ only with a temperature above 0.
     """
     first = settings_for(judge).seed or 0
     members = [replace(judge, settings={**judge.settings, "seed": first + number}) for number in range(times)]
@@ -67,10 +67,10 @@ def _count(vote: str, items: Sequence[Item]) -> Iterator[Verdict]:
         score = VOTES[vote](scores, len(item.verdicts)) if scores else None
         if score is None:
             status = "not_graded" if all(verdict.status == "not_graded" for verdict in item.verdicts) else "judge_error"
-            told = next((verdict.reason for verdict in item.verdicts if verdict.score is None), "")
-            reason = told if not scores else f"no {vote} of {len(item.verdicts)}: {len(scores)} scores"
+            first = next((verdict.reason for verdict in item.verdicts if verdict.score is None), "")
+            reason = first if not scores else f"no {vote} of {len(item.verdicts)}: {len(scores)} scores"
             yield Verdict(status, reason=reason, evidence=evidence)  # type: ignore[arg-type]
         else:
-            # Without an answer all members say the same.
+            # Without an answer all members give the same status.
             status = scored[0].status
             yield Verdict(status, score, answer=f"{score:g}" if status == "ok" else None, evidence=evidence)

@@ -1,7 +1,7 @@
-"""Puts a judge's questions to its model and its replies to its parser; what comes out is verdicts.
+"""Asks a judge's model and reads its replies, which gives verdicts.
 
-The only place where prompts, clients and parsers meet: judges declare the first and the last, and
-benchmarks see none of them.
+This is the only place where prompts, clients and parsers meet. A judge declares its prompt and its parser;
+a benchmark sees verdicts only.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sftgen_judges.records.schema import Verdict, content_hash
 
 
 def judge_items(judge: Judge, items: Sequence[Item]) -> Iterable[Verdict | tuple[int, Verdict]]:
-    """What a judge says of each item, as its contract has it: in order, or with positions."""
+    """The verdict of a judge on each item: in order, or with positions, as the `Judge` contract allows."""
     if judge.judge is not None:
         return judge.judge(items)
     settings = settings_for(judge)
-    if settings.missing and judge.check is None:  # with a check, it says itself what it lacks
+    if settings.missing and judge.check is None:  # a judge with a check names what is missing itself
         never = Verdict("not_graded", reason=f"no judge: {settings.missing}")
         return [never] * len(items)
     if judge.score_batch is not None:
@@ -32,17 +32,17 @@ def judge_items(judge: Judge, items: Sequence[Item]) -> Iterable[Verdict | tuple
 
 
 def identity(judge: Judge, item: Item) -> dict[str, Any]:
-    """What a verdict of a model depends on: which one, how it samples, and what it is asked."""
+    """What a model's verdict depends on: the model, its sampling settings and the request."""
     try:
         settings = settings_for(judge)
         asked = prompt_hash(request_for(judge, item, settings)) if judge.prompt else settings.max_response_chars
-    except Exception:  # it will fail in the same way, and be told, when it is asked
+    except Exception:  # asking fails in the same way, and reports it
         return {}
     return {**settings.identity, "request": asked}
 
 
 def request_for(judge: Judge, item: Item, settings: JudgeSettings) -> Request:
-    """What a judge asks about an item under the settings.
+    """The request that a judge makes about an item under the settings.
 
     Raises:
         KeyError: The document lacks a column that the judge reads.
@@ -58,19 +58,19 @@ def request_for(judge: Judge, item: Item, settings: JudgeSettings) -> Request:
 
 
 def _sendable(prompt: Any) -> Any:
-    """A prompt without half characters, which models write at times and no request can hold."""
+    """A prompt without half characters (lone surrogates): models sometimes write them, and no request can hold them."""
     if isinstance(prompt, str):
         return prompt.encode("utf-8", "replace").decode()
     return tuple({name: _sendable(text) for name, text in message.items()} for message in prompt)
 
 
 def prompt_hash(request: Request) -> str:
-    """Hash of all that a request asks for."""
+    """Hash of a whole request: prompt, limits and schema."""
     return content_hash(asdict(request))
 
 
 def unanswered(judge: Judge, item: Item) -> Verdict | None:
-    """The verdict on a response without an answer, which no judge is asked about: lowest score, own status."""
+    """The verdict on a response without an answer: the lowest score and its own status. No judge is asked about it."""
     response = item.response
     if response.answer and response.think != "unclosed":
         return None
@@ -108,7 +108,7 @@ def _ask(judge: Judge, items: Sequence[Item], settings: JudgeSettings) -> Iterat
 def _read(judge: Judge, request: Request, reply: Reply) -> Verdict:
     assert judge.read is not None
     try:
-        # A completion of one word ends at its limit as a rule; a cut analysis lacks its end, the score.
+        # A completion of one word usually ends at its token limit; a truncated analysis lacks the score at its end.
         if reply.finish_reason == "length" and not isinstance(request.prompt, str):
             raise UnreadableReply(f"reply cut off at {reply.tokens or request.max_tokens} tokens")
         return judge.read(reply)

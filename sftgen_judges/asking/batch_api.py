@@ -1,7 +1,7 @@
-"""The Batch API, where a server offers it: cheaper, and done within a day.
+"""Asks a server through its Batch API, which is cheaper and takes up to a day.
 
-A batch carries a hash of what it asks. A run that was killed while it waited finds its batch again on
-the server by that, and pays nothing twice.
+A batch carries a hash of its requests. A run that was killed while it waited finds its batch on the server
+by that hash, and pays for nothing twice.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _find_or_make(client: openai.OpenAI, lines: Sequence[dict[str, Any]], url: A
     name = content_hash(lines)
     for batch in client.batches.list(limit=100).data:
         failed = batch.request_counts.failed if batch.request_counts else 0
-        # One that ended badly is made again.
+        # A batch that ended badly is made again.
         usable = (batch.status == "completed" and not failed) or batch.status not in _ENDED | {"cancelling"}
         if usable and (batch.metadata or {}).get("sftgen") == name:
             return batch

@@ -1,4 +1,4 @@
-"""Whether a text declines to do what it was asked for: patterns, for the refusal judge and for readers of replies."""
+"""Patterns that find out whether a text declines a request: for the refusal judge and for readers of replies."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ _REFUSAL = re.compile(
 
 
 def declines(text: str) -> bool:
-    """Whether a text declines to do what it was asked for."""
+    """Whether a text declines to do what it was asked to do."""
     return bool(_REFUSAL.search(text.replace("\u2019", "'")))

@@ -1,6 +1,6 @@
-"""A judge's model in this process, without a server: transformers or vLLM.
+"""Asks a model in this process, without a server: with transformers or with vLLM.
 
-Loaded at the first use and kept. `SFTGEN_JUDGE_CONCURRENCY` is how many requests are generated together.
+The model is loaded at its first use and kept. `SFTGEN_JUDGE_CONCURRENCY` requests are generated together.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 
 def ask_transformers(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
-    """Ask a model that transformers runs, the requests with the longest prompts first."""
+    """Ask a model that transformers runs; requests with the longest prompts come first."""
     import torch
 
     tokenizer, model = _transformers(str(settings.model))
     texts = [_text(request, tokenizer, settings) for request in requests]
-    # Special tokens are in a chat's template already.
+    # A chat template already contains the special tokens.
     tokens = [
         tokenizer(text, add_special_tokens=isinstance(request.prompt, str))["input_ids"]
         for text, request in zip(texts, requests, strict=True)
@@ -110,17 +110,17 @@ def ask_vllm(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[t
         made = engine.generate(prompts, sampling, use_tqdm=False)
         seconds = round(time.monotonic() - started, 3)
         for position, output in enumerate(made, start):
-            [said] = output.outputs
-            top = said.logprobs[0].values() if said.logprobs else ()
+            [completion] = output.outputs
+            top = completion.logprobs[0].values() if completion.logprobs else ()
             yield (
                 position,
                 Reply(
-                    text=said.text,
+                    text=completion.text,
                     model=str(settings.model),
-                    finish_reason=said.finish_reason,
+                    finish_reason=completion.finish_reason,
                     logprobs={token.decoded_token: token.logprob for token in top},
                     prompt_tokens=len(output.prompt_token_ids or ()),
-                    tokens=len(said.token_ids),
+                    tokens=len(completion.token_ids),
                     seconds=seconds,
                 ),
             )

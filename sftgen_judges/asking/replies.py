@@ -1,7 +1,7 @@
-"""Tolerant readers of a judge's reply, for the judges themselves: no benchmark reads one.
+"""Tolerant readers of a judge's reply. Judges use them; no benchmark reads a reply.
 
-A reader takes a score in any clothes (JSON, a marked line, the bare number, `4/5`) and nothing else
-for one: a number that is quoted, ambiguous, out of range or cut off is no score.
+A reader accepts a score in several forms: JSON, a marked line, the bare number, `4/5`. It accepts nothing else:
+a number that is quoted, ambiguous, out of range or truncated is not a score.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sftgen_judges.records.thinking import split_thinking
 
 
 class UnreadableReply(Exception):  # noqa: N818 - it is the reply that is unreadable
-    """Why a reply holds no verdict: a kind, never a quotation."""
+    """Why a reply holds no verdict: the kind of problem, never a quotation of the reply."""
 
 
 _NUMBER = r"[-+]?[0-9]+(?:\.[0-9]+)?"
@@ -31,16 +31,16 @@ _BARE = re.compile(rf"{_WRAP}{_SCORE}{_WRAP}\.?{_WRAP}")
 def read_score(reply: Reply, scale: tuple[float, float], *, field: str = "score", whole: bool = True) -> float:
     """The one score in a reply.
 
-    Looked for as `field` of a JSON object, as a line `field: 4` (also `#thefield: 4`), or as the whole reply.
+    The score is `field` of a JSON object, a line `field: 4` (also `#thefield: 4`), or the whole reply.
 
     Args:
-        reply: The reply; thinking before the answer is not looked at.
+        reply: The reply; thinking before the answer is ignored.
         scale: Lowest and highest score.
         field: What the score is called.
-        whole: Whether only whole numbers are on the scale.
+        whole: Whether the scale has whole numbers only.
 
     Raises:
-        UnreadableReply: No score, several different ones, or one that is not on the scale.
+        UnreadableReply: The reply has no score, several different scores, or a score that is not on the scale.
     """
     text = answer_of(reply)
     found = list(_in_json(text, field, scale[1])) or list(_marked(text, field, scale[1]))
@@ -61,10 +61,10 @@ def read_score(reply: Reply, scale: tuple[float, float], *, field: str = "score"
 
 
 def read_yes_no(reply: Reply) -> bool:
-    """Whether a reply begins with yes or with no, whatever its case and punctuation.
+    """True if a reply begins with yes, False if it begins with no; case and punctuation do not matter.
 
     Raises:
-        UnreadableReply: With neither.
+        UnreadableReply: It begins with neither.
     """
     text = answer_of(reply)
     word = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
@@ -74,10 +74,10 @@ def read_yes_no(reply: Reply) -> bool:
 
 
 def probability_of_yes(reply: Reply) -> float:
-    """Yes against no by the log-probabilities of the first token, over all their spellings.
+    """P(yes) / (P(yes) + P(no)) of the first token, between 0 and 1, where all spellings of a word are summed.
 
     Raises:
-        UnreadableReply: Neither is among the likeliest tokens.
+        UnreadableReply: Neither word is among the likeliest tokens.
     """
     mass = {"yes": 0.0, "no": 0.0}
     for token, logprob in reply.logprobs.items():
@@ -94,7 +94,7 @@ def answer_of(reply: Reply) -> str:
     """The text of a reply after its thinking.
 
     Raises:
-        UnreadableReply: Nothing was said, or the server held it back.
+        UnreadableReply: The reply is empty, the model declined, or the server withheld the text.
     """
     if reply.refusal:
         raise UnreadableReply("the judge declined")
@@ -109,7 +109,7 @@ def answer_of(reply: Reply) -> str:
 
 
 def score_schema(scale: tuple[int, int], field: str = "score", reason: str = "analysis") -> dict[str, Any]:
-    """JSON schema of a reply: first an analysis, then a whole score, so that the model thinks before it scores."""
+    """JSON schema of a reply: first an analysis, then a whole number, so that the model thinks before it scores."""
     values = list(range(scale[0], scale[1] + 1))
     return {
         "type": "object",
@@ -136,7 +136,7 @@ def _in_json(text: str, field: str, most: float) -> Iterator[float]:
     begun = not objects and text.removeprefix("```json").lstrip("` \n").startswith("{")
     if found or (f'"{field}"' not in text and not begun):
         return
-    # An object that is no JSON, by a quotation mark within its text say, but whole at its end.
+    # The object is not valid JSON, for example because of a quotation mark within its text, but its end is complete.
     last = re.search(rf'"{field}"\s*:\s*"?({_NUMBER})"?\s*\}}\W*\Z', text)
     if not last:
         raise UnreadableReply("unreadable JSON, or cut short")
@@ -152,7 +152,7 @@ def _json_number(value: Any, most: float) -> float:
 
 
 def _marked(text: str, field: str, most: float) -> Iterator[float]:
-    # What follows on the line may explain the score but not be about another.
+    # The rest of the line may explain the score, but may not contain another number.
     rest = r"(?:\s*[.,;(\u2013\u2014-][^0-9\n]*)?"
     line = re.compile(rf"^[ \t*_`\"'#]*(?:the\s*)?{field}{_WRAP}[:=]{_WRAP}{_SCORE}[*_`\"')\] \t]*{rest}$", re.I | re.M)
     for match in line.finditer(text):

@@ -1,7 +1,8 @@
-"""The one client: asks an OpenAI-compatible server many things at once and always comes back with an outcome.
+"""Asks an OpenAI-compatible server many requests at once; every request gets an outcome.
 
-Retries are tenacity's (the `openai` package's own are off). A fault that may pass is tried again; one
-that will not (a wrong key, an unknown model) stops the batch, so that nothing is asked in vain.
+A transient failure is tried again (`asking.retrying`). A failure that every request would meet (a wrong key, an
+unknown model) stops the batch. What a batch learns of its server, failures included, ends with the batch: the next
+one begins afresh. Only the budget (`asking.throttle.SPENT`) belongs to the whole process.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     import openai
 
 GIVE_UP_AFTER = 10
-"""Judgements that fail in a row, each after all its retries, before the rest is not even tried."""
+"""After so many failed judgements in a row, each with all its retries, the rest of the batch is not asked."""
 
 
 def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
     """Ask a server.
 
-    Runs in a thread with an event loop of its own: the caller may have one already.
+    The calls run in a thread with an event loop of its own, because the caller may already have one.
 
     Args:
         settings: Where and how.
@@ -67,7 +68,7 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
             if isinstance(outcome, BaseException):
                 raise outcome
             yield outcome
-    finally:  # also when nobody wants the rest any more
+    finally:  # also when the caller stops early
         for loop, task in running:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(task.cancel)
@@ -78,22 +79,22 @@ SERVER = JudgeBackend("server", ask)
 
 
 def make_client(settings: JudgeSettings) -> openai.AsyncOpenAI:
-    """The `openai` package's client, its own retries off."""
+    """A client of the `openai` package. Its own retries are off: `asking.retrying` does them."""
     import openai
 
-    # A server of one's own wants no key, but the package does.
+    # A local server needs no key, but the package does.
     return openai.AsyncOpenAI(
         api_key=settings.key or "none", base_url=settings.base_url, max_retries=0, timeout=settings.time_limit
     )
 
 
 def parameters(settings: JudgeSettings, request: Request, dropped: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """A request in the protocol's words, for the chat or the completions endpoint.
+    """The parameters of a request, for the chat or the completions endpoint.
 
     Args:
-        settings: Model, temperature and the like.
+        settings: The model, and how it samples.
         request: What to ask.
-        dropped: Parameters that the server does not take.
+        dropped: Parameters that the server does not accept.
     """
     given: dict[str, Any] = {"model": settings.model, "temperature": settings.temperature, "seed": settings.seed}
     limit = "max_completion_tokens" if "max_tokens" in dropped else "max_tokens"
@@ -111,10 +112,10 @@ def parameters(settings: JudgeSettings, request: Request, dropped: frozenset[str
 
 
 def read_completion(body: Any, request: Request) -> Reply:
-    """The reply in what a server sent.
+    """The reply in the JSON that a server sent.
 
     Raises:
-        CallError: There is none.
+        CallError: The JSON holds no reply.
     """
     if not isinstance(body, Mapping):
         raise CallError("unreadable reply: no JSON object")
@@ -145,7 +146,7 @@ def _first_token(logprobs: Mapping[str, Any]) -> dict[str, float]:
 
 
 class _Session:
-    """One batch: what it learns of the server holds for the rest of it."""
+    """One batch of requests; what it learns of the server holds until its end and no longer."""
 
     def __init__(self, client: openai.AsyncOpenAI, settings: JudgeSettings) -> None:
         self.client, self.settings = client, settings
@@ -217,7 +218,7 @@ class _Session:
         return Reply(**{**vars(reply), "seconds": round(time.monotonic() - started, 3), "attempts": attempt})
 
     async def _send(self, request: Request) -> Reply:
-        """Send a request, without what the server turns out not to take."""
+        """Send a request; parameters that the server refuses are left out."""
         import openai
 
         dropped = self.dropped
@@ -240,8 +241,8 @@ class _Session:
 
         text = isinstance(request.prompt, str)
         endpoint: Any = self.client.completions if text else self.client.chat.completions
-        # Raw: what a server leaves out or adds must not decide whether it can be read. And with a time
-        # limit of our own: the package's is one between two bytes.
+        # The raw response, so that a field that a server leaves out or adds is not an error. And a time limit
+        # of our own, because the package's limits the time between two bytes.
         call = endpoint.with_raw_response.create(**given, extra_body=self.settings.extra_body)
         try:
             raw = await asyncio.wait_for(call, self.settings.time_limit)
@@ -257,12 +258,12 @@ class _Session:
 
 
 def _unwanted(message: str, given: Mapping[str, Any]) -> str | None:
-    """The parameter that a server's refusal is about, as far as one can be done without."""
+    """The parameter that a server refuses, if the request makes sense without it; else None."""
     if "max_tokens" in given and "max_completion_tokens" in message:
         return "max_tokens"
     if "temperature" in given and "temperature" in message:
         return "temperature"
     if "seed" in given and "'seed'" in message:
         return "seed"
-    # Servers word this in many ways; a reply without a schema is read as well.
+    # Servers word this in many ways. A reply without a schema can be read too.
     return "response_format" if "response_format" in given else None

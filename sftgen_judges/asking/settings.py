@@ -1,8 +1,8 @@
-"""How judges reach their models: `SFTGEN_JUDGE_*`, read when a judge is used.
+"""The settings of judges: `SFTGEN_JUDGE_*`, read when a judge is used, and options of a task or a command.
 
-`SFTGEN_JUDGE_MODEL` holds for every judge, `SFTGEN_JUDGE_TRUTH_MODEL` for the judge `truth` alone; so
-with every other setting. A key comes from the environment only, and leaves this process only as the
-header of a call.
+`SFTGEN_JUDGE_MODEL` holds for every judge, `SFTGEN_JUDGE_TRUTH_MODEL` for the judge `truth` alone, and so on for
+every setting. Options are values that a judge carries (`with_options`); nothing here writes into the environment.
+A key comes from the environment only, and leaves this process only as the header of a call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def settings_for(judge: Judge) -> JudgeSettings:
     the model that the judge was made for, the judge's `defaults`, `SFTGEN_JUDGE_<FIELD>`, the field's default.
 
     Raises:
-        SettingsError: A variable that means nothing, or a value that cannot be used.
+        SettingsError: A variable names no setting, or a value cannot be used.
     """
     general, own = _environment(judge.name)
     values = {**general, **judge.defaults, **({"model": judge.model} if judge.model else {}), **own, **judge.settings}
@@ -81,7 +81,7 @@ def with_options(judge: Judge, options: Mapping[str, Any]) -> Judge:
 
 
 def with_settings(judge: Judge, **settings: Any) -> Judge:
-    """The judge, and its parts, with settings that go before the environment's."""
+    """The judge, and its parts, with settings that override the environment."""
     parts = tuple(with_settings(part, **settings) for part in judge.parts)
     return replace(judge, parts=parts, settings={**judge.settings, **(settings if judge.needs else {})})
 
@@ -90,7 +90,7 @@ def missing_settings(judge: Judge) -> str:
     """What has to be set before a judge can work; empty when nothing is missing.
 
     Raises:
-        SftgenError: Settings that cannot be used.
+        SftgenError: A setting cannot be used.
     """
     if judge.parts:
         return next(filter(None, map(missing_settings, judge.parts)), "")
@@ -120,5 +120,5 @@ def _environment(name: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def without_key(text: str, settings: JudgeSettings) -> str:
-    """A text of the server's without the key it may repeat."""
+    """A text from the server without the key, which it may repeat."""
     return text.replace(settings.key, "[key]") if settings.key else text

@@ -1,4 +1,8 @@
-"""How hard a server may be asked: calls at once that adapt, and a budget for the whole process."""
+"""Limits on calls to a server: how many at once, which adapts, and a budget for the whole process.
+
+A `Limiter` lives as long as one batch. `SPENT` lives as long as the process, on purpose: a budget is what one command
+may spend on all its tasks and judges together.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ class Spent:
         self.calls += 1
 
     def add(self, settings: JudgeSettings, request: Request, reply: Reply) -> None:
-        """Count what a call used; a token for four characters where the server does not count."""
+        """Count what a call used. Where the server counts no tokens, four characters count as one."""
         prompt_tokens, tokens = reply.prompt_tokens, reply.tokens
         if prompt_tokens is None or tokens is None:
             prompt_tokens, tokens = len(str(request.prompt)) // 4, len(reply.text) // 4
@@ -47,13 +51,14 @@ class Spent:
 
 
 SPENT = Spent()
+"""What this process has spent, on all judges together."""
 
 
 class Limiter:
-    """Calls at once: half of the most allowed to begin with, one more for each success.
+    """How many calls run at once: half of the most allowed at first, one more for each success.
 
     When the server is overloaded the limit is halved, once for all the calls that were under way
-    together; from then on it grows by one a round.
+    together. After that it grows by one a round.
     """
 
     def __init__(self, most: int) -> None:
@@ -65,7 +70,7 @@ class Limiter:
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> float:
-        """Wait for a place; gives the time the call starts."""
+        """Wait for a place; returns the time at which the call starts (`time.monotonic`)."""
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._running < int(self.limit))
@@ -81,11 +86,11 @@ class Limiter:
             self._changed.notify_all()
 
     def succeeded(self) -> None:
-        """Grow."""
+        """Raise the limit after a successful call."""
         self.limit = min(self.most, self.limit + (1 if self._halved_at < 0 else 1 / self.limit))
 
     def overloaded(self, started: float, pause: float | None) -> None:
-        """Shrink, and start nothing for `pause` seconds."""
+        """Lower the limit after a call that began at `started`, and start no call for `pause` seconds."""
         if started > self._halved_at:
             self.limit = max(1.0, self.limit / 2)
             self._halved_at = time.monotonic()

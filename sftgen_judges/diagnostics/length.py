@@ -9,7 +9,7 @@ from sftgen_judges.plugins.contracts import Diagnostic, Sample
 
 
 def diagnose(samples: Sequence[Sample]) -> Mapping[str, float]:
-    """Mean and median tokens a response, share with thinking, share whose thinking never closed."""
+    """Mean and median tokens of a response, share of responses that think, share whose thinking never closed."""
     tokens = [sample.response.tokens for sample in samples if sample.response.tokens is not None]
     thinks = [sample.response.think for sample in samples]
     found = {

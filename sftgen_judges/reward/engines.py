@@ -1,4 +1,4 @@
-"""Where a reward model runs: in this process, or behind vLLM. Both take the same tokens and give raw logits."""
+"""Runs a reward model in this process or asks vLLM for it. Both read the same tokens and return raw logits."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class LocalModel:
-    """A reward model in this process, by transformers."""
+    """A reward model that transformers runs in this process."""
 
     def __init__(self, model: RewardModel, settings: JudgeSettings) -> None:
         """Load it.
 
         Raises:
-            RewardModelError: It cannot be loaded, or is no reward model.
+            RewardModelError: It cannot be loaded, or is not a reward model.
         """
         import torch
         from transformers import AutoModelForSequenceClassification
@@ -44,16 +44,16 @@ class LocalModel:
         with loading(model, "model"):
             device = torch.device(self.options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             dtype = self.options.dtype or ("float32" if device.type == "cpu" else "bfloat16")
-            self.model, told = AutoModelForSequenceClassification.from_pretrained(
+            self.model, loaded = AutoModelForSequenceClassification.from_pretrained(
                 model.name, revision=model.revision, dtype=getattr(torch, dtype), output_loading_info=True
             )
             self.model.eval().to(device)
         check_labels(model, self.model.config.num_labels)
-        if told["missing_keys"]:  # transformers would make them up
-            raise unfit(model, f"its weights lack {', '.join(sorted(told['missing_keys'])[:3])}")
+        if loaded["missing_keys"]:  # transformers initialises them at random
+            raise unfit(model, f"its weights lack {', '.join(sorted(loaded['missing_keys'])[:3])}")
 
     def logits(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, float]]:
-        """The logit of each pair, by position, as batches of similar length are done; the longest first."""
+        """Yield position and logit of each pair, in batches of similar length, the longest pairs first."""
         for batch in batches([len(pair.tokens) for pair in pairs], self.options.batch_tokens):
             yield from zip(batch, self._forward([pairs[index].tokens for index in batch]), strict=True)
 
@@ -64,8 +64,8 @@ class LocalModel:
         config = self.model.config.get_text_config()
         pad = self.reader.pad
         if pad is None:
-            # Any token will do that ends none of them: transformers takes the last other one, and later
-            # ones change nothing.
+            # Any token that ends no sequence can be the padding: transformers reads the logit at the last token
+            # that is not padding, and what follows it changes nothing.
             ends = {tokens[-1] for tokens in sequences}
             pad = next(token for token in itertools.count() if token not in ends)
         config.pad_token_id = pad
@@ -85,10 +85,10 @@ class ServedModel:
     BATCH = 64
 
     def __init__(self, model: RewardModel, settings: JudgeSettings) -> None:
-        """Ask the server what it serves.
+        """Ask the server which models it serves.
 
         Raises:
-            RewardModelError: It does not answer, or serves another model.
+            RewardModelError: It does not answer, or serves other models only.
         """
         self.settings = settings
         self.where = f"reward model {model.name!r} at {settings.base_url}"
@@ -103,21 +103,21 @@ class ServedModel:
             serving += cards
         else:
             raise RewardModelError(
-                f"{self.where}: there is {', '.join(serving) or 'nothing'} instead. Set "
+                f"{self.where}: the server has {', '.join(serving) or 'no model'} instead. Set "
                 "SFTGEN_JUDGE_REWARD_BASE_URL to its server, or SFTGEN_JUDGE_REWARD_BACKEND=transformers"
             )
         self.served = served
         self.reader = Reader(model, Options.of(settings), cards[served].get("max_model_len"))
 
     def logits(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, float]]:
-        """The logit of each pair, by position, in order.
+        """Yield position and logit of each pair, in order.
 
         Raises:
-            RewardModelError: The server fails, or gives something else than one number a pair.
+            RewardModelError: The server fails, or does not return one number for each pair.
         """
         for start in range(0, len(pairs), self.BATCH):
             batch = [pair.tokens for pair in pairs[start : start + self.BATCH]]
-            # Without this it gives the logit's sigmoid.
+            # With the activation, which is the default, the server returns the sigmoid of the logit.
             body = {"model": self.served, "input": batch, "use_activation": False}
             answer = self._call(partial(self.client.post, "/classify", cast_to=object, body=body))
             rows: list[Mapping[str, Any]] = sorted(answer["data"], key=lambda row: row["index"])

@@ -3,16 +3,16 @@
 `SFTGEN_JUDGE_REWARD_MODEL` lists reward models (`reward_models`), by default that of the published main tables.
 They run in this process with `SFTGEN_JUDGE_REWARD_BACKEND=transformers`, or behind vLLM
 (`vllm serve MODEL --runner pooling`) at `SFTGEN_JUDGE_REWARD_BASE_URL`, one address a model with commas
-between. With neither, nothing is graded.
+between. With neither setting, nothing is graded.
 
 * The first model's logit is the `score`, each model's is `reward_<short name>`. It is a logit: it has no
   natural zero, and those of two models do not compare.
-* The answer is the text outside the thinking. No answer, or thinking that never closed, is scored as the
-  empty answer, which is what a reader would get. To leave it out would reward a model for failing where
-  its answers are worst, and no other number could stand in for it on this scale. It keeps its status, so
-  `answered` and `truncated` count it, and `reward_answered` is the mean without it.
-* `paper`: what follows the last `</think>`, or the whole text without one, by the first model.
-* `reward_truncated`: the answer was cut at its end, since the pair is longer than a model takes.
+* The answer is the text outside the thinking. A response without an answer, or with thinking that never closed, is
+  scored as the empty answer, because that is what a reader would get. To leave it out would reward a model for failing
+  where its answers are worst, and the scale has no other number for it. It keeps its status, so `answered` and
+  `truncated` count it, and `reward_answered` is the mean without it.
+* `paper`: the first model's logit of the text after the last `</think>`, or of the whole text without one.
+* `reward_truncated`: the answer was truncated at its end, because the pair is longer than a model accepts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NO_THINKING = ThinkMarkers(opener=r"(?!)", closer=r"(?!)")
 
 @dataclass(frozen=True)
 class Reward:
-    """What one model gave one pair, or why it gave nothing."""
+    """The logit that one model gave to one pair, or why it gave none."""
 
     pair: Pair | None
     logit: float = math.nan
@@ -52,11 +52,11 @@ def published_answer(text: str) -> str:
     return split_thinking(text.rpartition("</think>")[2], markers=_NO_THINKING).answer
 
 
-def check(settings: JudgeSettings) -> str:
-    """What is still to be set.
+def missing_settings(settings: JudgeSettings) -> str:
+    """What has to be set before the judge can work; empty when nothing is missing.
 
     Raises:
-        RewardModelError: Names or options that cannot be used, or a folder without a reward model.
+        RewardModelError: A name or an option cannot be used, or a folder holds no reward model.
     """
     Options.of(settings)
     models = reward_models(settings.model or "")
@@ -74,17 +74,17 @@ def check(settings: JudgeSettings) -> str:
 def score_batch(items: Sequence[Item], settings: JudgeSettings) -> Iterator[tuple[int, Verdict]]:
     """Score every item with every reward model; each verdict comes as soon as the last model has given its logit."""
     try:
-        models, to_do = reward_models(settings.model or ""), check(settings)
+        models, missing = reward_models(settings.model or ""), missing_settings(settings)
     except RewardModelError as error:
-        models, to_do = (), str(error)
-    if to_do:
-        yield from _not_graded(items, to_do)
+        models, missing = (), str(error)
+    if missing:
+        yield from _not_graded(items, missing)
         return
     strict = [_texts(item, item.response.answer, settings) for item in items]
     paper = [_texts(item, published_answer(item.response.text), settings) for item in items]
     known: list[dict[Texts, Reward]] = [{} for _ in models]
     for number, model in enumerate(models):
-        # What the published rule scores, the first model alone does.
+        # The first model alone scores what the published rule scores.
         left = [{one, other} if number == 0 else {one} for one, other in zip(strict, paper, strict=True)]
         waiting: dict[Texts, list[int]] = defaultdict(list)
         for position, wanted in enumerate(left):
@@ -106,7 +106,7 @@ def score_batch(items: Sequence[Item], settings: JudgeSettings) -> Iterator[tupl
 
 
 class _NothingAskedError(Exception):
-    """A reward model that could not be loaded or reached."""
+    """No pair was scored: a reward model could not be loaded or reached."""
 
 
 def _score(model: RewardModel, settings: JudgeSettings, asked: Sequence[Texts]) -> Iterator[tuple[Texts, Reward]]:
@@ -173,5 +173,5 @@ REWARD = Judge(
     score_batch=score_batch,
     needs=("local model",),
     model="rb2",
-    check=check,
+    check=missing_settings,
 )

@@ -1,7 +1,7 @@
-"""Reward models: what one reads of an instruction and its answer, and the logit it gives.
+"""Names of reward models, and the tokens that a reward model reads of an instruction and its answer.
 
-The text and its tokens are made here, with the reward model's own tokenizer and chat template, whether
-the model then runs in this process or behind a server: both read the same tokens and give the same logit.
+The text and its tokens are made here, with the reward model's own tokenizer and chat template. So a model in this
+process and a model behind a server read the same tokens and give the same logit.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PUBLISHED = {
     "sky": "Skywork/Skywork-Reward-V2-Llama-3.1-8B",
     "mis": "weqweasdas/RM-Mistral-7B",
 }
-"""Reward models of arXiv 2604.06628 by the names its tables give them; `rb2` is that of the main tables."""
+"""Reward models of arXiv 2604.06628 under the names in its tables; `rb2` is the one of the main tables."""
 
 UNLIMITED = 10**9
-"""Tokenizers that know no limit name a much larger one."""
+"""More tokens than any model accepts. A tokenizer without a limit names an even larger number."""
 
 
 class RewardModelError(SftgenError, ValueError):
@@ -39,9 +39,9 @@ class RewardModel:
     """A reward model by name.
 
     Attributes:
-        short: Names its metric, `reward_<short>`.
-        name: Folder or hub id; behind a server, also the name it is served under, if that is not another.
-        revision: Commit of the hub.
+        short: The short name; its metric is `reward_<short>`.
+        name: Folder or hub id. Behind a server it is also the name that the model is served under, or its root there.
+        revision: Commit on the hub.
     """
 
     short: str
@@ -53,9 +53,9 @@ class Options(BaseModel):
     """How a reward model runs, from the settings' `extra_body`.
 
     Attributes:
-        dtype: Of a model in this process; by default bfloat16 on a GPU and float32 on a CPU.
-        device: Of a model in this process; by default the first GPU, if there is one.
-        max_length: Most tokens of a pair, where that is less than the model takes.
+        dtype: For a model in this process; by default bfloat16 on a GPU and float32 on a CPU.
+        device: For a model in this process; by default the first GPU, if there is one.
+        max_length: Most tokens of a pair, if that is less than the model accepts.
         batch_tokens: Most tokens of a batch, padding included; a longer pair is a batch of its own.
     """
 
@@ -71,7 +71,7 @@ class Options(BaseModel):
         """The options among the settings.
 
         Raises:
-            RewardModelError: One that cannot be used.
+            RewardModelError: An option cannot be used.
         """
         try:
             return cls.model_validate(settings.extra_body)
@@ -84,7 +84,7 @@ class Options(BaseModel):
 
 @dataclass(frozen=True)
 class Pair:
-    """What the model reads of one pair, and whether the answer had to be cut for that."""
+    """The tokens that the model reads of one pair, and whether the answer was truncated."""
 
     tokens: list[int]
     cut: bool
@@ -94,7 +94,7 @@ def reward_models(names: str) -> tuple[RewardModel, ...]:
     """Read a list of reward models: `rb2`, or `NAME`, `NAME@REVISION`, `SHORT=NAME`, with commas between.
 
     Raises:
-        RewardModelError: Nothing there, or two under one short name.
+        RewardModelError: The list is empty, or two models have one short name.
     """
     models = []
     for entry in filter(None, (part.strip() for part in names.split(","))):
@@ -113,10 +113,10 @@ def reward_models(names: str) -> tuple[RewardModel, ...]:
 
 
 def check_config(model: RewardModel) -> None:
-    """Check what a folder's `config.json` tells; a hub id passes unchecked.
+    """Check the `config.json` of a folder; a hub id is not checked.
 
     Raises:
-        RewardModelError: The folder is not there, or holds no reward model.
+        RewardModelError: The folder does not exist, or holds no reward model.
     """
     folder = Path(model.name)
     if not folder.exists() and not model.name.startswith((".", "/", "~")) and model.name.count("/") == 1:
@@ -132,17 +132,17 @@ def check_config(model: RewardModel) -> None:
 
 
 def check_labels(model: RewardModel, labels: int) -> None:
-    """Check that there is one label.
+    """Check that the model has one label.
 
     Raises:
-        RewardModelError: There is not.
+        RewardModelError: It has another number of labels.
     """
     if labels != 1:
         raise unfit(model, f"it has {labels} labels")
 
 
 def unfit(model: RewardModel, found: str) -> RewardModelError:
-    """The error of a model that is no reward model."""
+    """The error for a model that is not a reward model."""
     return RewardModelError(
         f"reward model {model.name!r}: {found}; expected a model for sequence classification with one label, "
         "whose logit is the reward"
@@ -150,18 +150,18 @@ def unfit(model: RewardModel, found: str) -> RewardModelError:
 
 
 class Reader:
-    """Makes a model's tokens of an instruction and an answer."""
+    """Turns an instruction and an answer into a model's tokens."""
 
     def __init__(self, model: RewardModel, options: Options, longest: int | None = None) -> None:
         """Load the tokenizer and look at the configuration.
 
         Args:
-            model: Whose.
-            options: May lower the most tokens of a pair.
-            longest: What a server takes.
+            model: The reward model.
+            options: Their `max_length` may lower the limit.
+            longest: Most tokens that the server accepts, if there is a server.
 
         Raises:
-            RewardModelError: There is none, or it has no chat template.
+            RewardModelError: The tokenizer cannot be loaded, or has no chat template.
         """
         from transformers import AutoConfig, AutoTokenizer
 
@@ -170,7 +170,7 @@ class Reader:
             config: Any = AutoConfig.from_pretrained(model.name, revision=model.revision).get_text_config()
         if not self.tokenizer.chat_template:
             raise RewardModelError(
-                f"reward model {model.name!r}: its tokenizer has no chat template, which it has to be asked with"
+                f"reward model {model.name!r}: its tokenizer has no chat template; expected one, to write a pair with"
             )
         self.pad: int | None = getattr(config, "pad_token_id", None)
         limits = (
@@ -182,8 +182,8 @@ class Reader:
     def read(self, instruction: str, answer: str) -> Pair:
         """Put the pair into the model's chat template.
 
-        An answer that is too long for the model is cut at its end, and the turn still closed after it: a
-        model looks at the last token.
+        An answer that is too long for the model is truncated at its end, and the turn is still closed after it,
+        because a reward model reads its logit at the last token.
 
         Raises:
             RewardModelError: The instruction alone is too long.
@@ -206,13 +206,13 @@ class Reader:
     def _tokens(self, instruction: str, answer: str) -> list[int]:
         turns = [{"role": "user", "content": instruction}, {"role": "assistant", "content": answer}]
         text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
-        # Template and tokenizer may both begin a text: it begins once.
+        # Both the template and the tokenizer may add the first token; it must stand there once.
         bos = self.tokenizer.bos_token
         begun = bool(bos) and text.startswith(bos)
         tokens = list(self.tokenizer(text.removeprefix(bos) if begun else text)["input_ids"])
         if begun and tokens[:1] != [self.tokenizer.bos_token_id]:
             tokens.insert(0, self.tokenizer.bos_token_id)
-        # Transformers looks at the last token that is no padding, a server at the last one.
+        # Transformers reads the last token that is not padding, a server reads the last token.
         while len(tokens) > 1 and tokens[-1] == self.pad:
             tokens.pop()
         return tokens
@@ -220,10 +220,10 @@ class Reader:
 
 @contextmanager
 def loading(model: RewardModel, part: str) -> Iterator[None]:
-    """Say of any failure to load what it was that could not be loaded.
+    """Turn a failure to load into an error that names the model and the part.
 
     Raises:
-        RewardModelError: In place of what was raised.
+        RewardModelError: In place of the original error.
     """
     try:
         yield

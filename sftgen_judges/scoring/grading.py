@@ -1,4 +1,4 @@
-"""Grading in batch: known verdicts are looked up, the rest is graded and written down at once.
+"""Grading in batch: known verdicts are looked up; each new verdict is written to disk as soon as it exists.
 
 A grader that raises, hangs or dies costs one verdict, never the batch.
 """
@@ -37,12 +37,12 @@ def grade_batch(
     """Grade every item.
 
     Args:
-        scorer: The rule or the judge. The parts of a judge are asked first, one after the other.
+        scorer: The grader or the judge. The parts of a judge are asked first, one after the other.
         items: Documents with responses; equal ones are graded once.
         journal: JSONL file of verdicts by content hash. Those of the same scorer, version, model and
-            prompt are reused, failures excepted; new ones are appended as they come.
+            prompt are reused, except failures; new ones are appended as they come.
         writing: Held while a verdict is appended, where several processes share the journal.
-        label: What the progress bar is called.
+        label: Title of the progress bar.
 
     Returns:
         One verdict an item, in order.
@@ -53,7 +53,7 @@ def grade_batch(
             for part in scorer.parts
         ]
         items = [replace(item, verdicts=said) for item, said in zip(items, zip(*parts, strict=True), strict=True)]
-        journal = None  # its parts are there, and putting them together costs nothing
+        journal = None  # the verdicts of its parts are in the journal; combining them costs nothing
     keys = [_key(scorer, item) for item in items]
     known = _known(journal, set(keys)) if journal else {}
     missing = {key: item for key, item in zip(keys, items, strict=True) if key not in known}
@@ -64,7 +64,7 @@ def grade_batch(
         for position, verdict in graded:
             key = order[position]
             known[key] = verdict
-            # Nothing to remember of what no judge was asked.
+            # No judge was asked, so there is no verdict to keep.
             if journal and not (isinstance(scorer, Judge) and verdict.status == "not_graded"):
                 with writing():
                     append_rows(journal, [{"key": key, "scorer": scorer.name, **verdict.to_dict()}])
@@ -72,7 +72,7 @@ def grade_batch(
     verdicts = [known[key] for key in keys]
     failed = [verdict for verdict in verdicts if verdict.score is None]
     if failed:
-        # The kind of failure only: a message may quote the response, and that stays in the records.
+        # Only the kind of failure is logged: a message may quote the response, and responses stay in the records.
         kind = failed[0].reason.partition(":")[0]
         logger.warning("%s: %d of %d responses not graded. First: %s", label, len(failed), len(verdicts), kind)
         with suppress(SftgenError):  # settings that cannot be used: the verdicts say so
@@ -89,17 +89,17 @@ def too_many_missing(scorer: Grader | Judge, verdicts: Sequence[Verdict]) -> boo
 
 
 def allowed_missing(scorer: Grader | Judge) -> float:
-    """The share of verdicts that may be missing: none of a rule's, a judge's by its settings."""
+    """The share of verdicts that may be missing: 0 for a grader, `max_missing` of the settings for a judge."""
     return settings_for(scorer).max_missing if isinstance(scorer, Judge) else 0.0
 
 
 def _key(scorer: Grader | Judge, item: Item) -> str:
     response = item.response
     kind = type(scorer).__name__
-    # The answer too: the same text reads otherwise with other thinking markers.
+    # The answer too: with other thinking markers the same text has another answer.
     read = (response.text, response.answer, response.think, response.finish_reason)
     if isinstance(scorer, Judge) and scorer.needs and (asked := identity(scorer, item)):
-        # A request holds all that the judge reads of the document.
+        # A request contains everything that the judge reads of the document.
         return content_hash(kind, scorer.name, scorer.version, {} if scorer.prompt else dict(item.doc), *read, asked)
     return content_hash(kind, scorer.name, scorer.version, dict(item.doc), *read)
 
@@ -115,7 +115,7 @@ def _known(journal: Path, wanted: set[str]) -> dict[str, Verdict]:
 
     for row in read_rows(journal, skip=other):
         found: dict[str, Any] = {name: row[name] for name in fields if name in row}
-        # A damaged row, or one of another version of sftgen, is graded again.
+        # A damaged row, or a row of another version of sftgen, is graded again.
         with suppress(ValueError, TypeError, KeyError):
             verdict = Verdict(**found)
             if verdict.score is not None:  # a failure is tried again
@@ -146,7 +146,7 @@ def _outcomes(grader: Grader, items: Sequence[Item]) -> Iterator[Callable[[], Ve
         for item in items:
             yield lambda item=item: grader.grade(item.doc, item.response)  # type: ignore[misc]
         return
-    # All of them are submitted before the first is waited for.
+    # All jobs are submitted before the first result is awaited.
     jobs = [(dict(item.doc), item.response) for item in items]
     yield from workers.submit_all(grader.grade, jobs, time_limit=grader.time_limit, chunk=grader.chunk)
 

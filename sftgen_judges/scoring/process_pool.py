@@ -1,4 +1,4 @@
-"""Worker processes with a hard limit a call, shared by every grader that asks for one."""
+"""Worker processes with a hard time limit for each call, shared by all graders that set a limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pebble
 
-# Each imports what its grader needs, easily 100 MB; a large server has hundreds of cores.
+# Each worker imports what its grader needs, often 100 MB, and a large server has hundreds of cores.
 MOST_WORKERS = 16
 
 
@@ -59,7 +59,7 @@ def _pool() -> pebble.ProcessPool:
 def _start() -> None:
     import signal
 
-    # Ctrl-C goes to the whole process group; the parent decides what becomes of the workers.
+    # Ctrl-C goes to the whole process group; the parent stops the workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -69,7 +69,7 @@ def _close(pool: pebble.ProcessPool) -> None:
 
 
 def submit(function: Callable[..., Any], *arguments: Any, time_limit: float) -> Callable[[], Any]:
-    """Start `function(*arguments)` in a worker and return what waits for its result.
+    """Start `function(*arguments)` in a worker and return a function that waits for its result.
 
     Args:
         function: A module-level function of an importable module.
@@ -95,13 +95,13 @@ def submit(function: Callable[..., Any], *arguments: Any, time_limit: float) -> 
 def submit_all(
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, time_limit: float, chunk: int = 1
 ) -> Iterator[Callable[[], Any]]:
-    """Start `function(*arguments)` for all `calls` and yield what waits for each result, in order.
+    """Start `function(*arguments)` for all `calls` and yield functions that wait for each result, in order.
 
     Args:
         function: A module-level function of an importable module.
         calls: The arguments of each call.
         time_limit: Seconds for one call.
-        chunk: Calls that a worker takes at once. What a chunk does not get done is called again, one by one.
+        chunk: Calls that a worker takes at once. Calls that a chunk does not finish are made again, one by one.
     """
     if chunk == 1:
         yield from [submit(function, *arguments, time_limit=time_limit) for arguments in calls]
@@ -119,17 +119,17 @@ def submit_all(
 
 
 _PATIENCE = 2.0
-"""Seconds after which a chunk is handed back, done or not."""
+"""Seconds after which a worker returns a chunk, finished or not."""
 
 
 def _run_chunk(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[tuple[Any, str | None]]:
-    """In the worker: the results of the first calls, as many as there is patience for."""
+    """In the worker: the results of the first calls, until the time of a chunk is over."""
     end = time.monotonic() + _PATIENCE
     done: list[tuple[Any, str | None]] = []
     for arguments in calls:
         try:
             result = function(*arguments)
-            pickle.dumps(result)  # what cannot be sent back costs its own call only
+            pickle.dumps(result)  # a result that cannot be sent back fails its own call only
             done.append((result, None))
         except BaseException as error:
             done.append((None, _describe(error)))
@@ -152,7 +152,7 @@ def _result(job: bytes, started: Any, time_limit: float) -> Any:
     for _ in range(3):
         try:
             result, error = pickle.loads(started.result())
-        except BrokenProcessPool:  # perhaps another call's doing
+        except BrokenProcessPool:  # perhaps another call broke it
             started = _schedule(job, time_limit)
         except (TimeoutError, concurrent.futures.TimeoutError):
             _raise(f"took longer than {time_limit:g} s")
@@ -164,7 +164,7 @@ def _result(job: bytes, started: Any, time_limit: float) -> Any:
 
 
 def _run(job: bytes) -> bytes:
-    """In the worker: nothing leaves but bytes that can be read again, whatever the call does."""
+    """In the worker: run a call and return its outcome as bytes that the parent can always read."""
     try:
         function, arguments = pickle.loads(job)
         return pickle.dumps((function(*arguments), None))

@@ -87,7 +87,7 @@ def test_names_as_labels() -> None:
 @pytest.mark.parametrize(
     ("columns", "level", "message"),
     [
-        ({"a": [1]}, "nominal", "two columns at least, found a"),
+        ({"a": [1]}, "nominal", "needs at least two columns, found a"),
         ({"a": [1, None], "b": [None, 1]}, "nominal", "columns 'a' and 'b': no item has both"),
         ({"a": [1, 0], "b": ["good", "bad"]}, "nominal", "expected all numbers or all names"),
         ({"a": ["x", "y"], "b": ["x", "x"]}, "ordinal", "labels x, y: expected numbers"),
@@ -167,7 +167,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "no such vote": (("run", "policy", "in.jsonl", "--out", "o", "--vote", "most"), "expected one of majority, mean"),
     "no labels": (("agreement", "in.jsonl", "--labels", "gold"), "no column 'gold'; it has q, response"),
-    "no judges": (("agreement", "in.jsonl", "--labels", "q"), "two columns at least, found q"),
+    "no judges": (("agreement", "in.jsonl", "--labels", "q"), "needs at least two columns, found q"),
     "no level": (("agreement", "in.jsonl", "--level", "high"), "expected one of nominal, ordinal, interval"),
 }
 

@@ -387,7 +387,7 @@ def test_a_server_of_something_else_or_none_at_all(server: Server, settings: pyt
     settings.setenv("SFTGEN_JUDGE_REWARD_MODEL", str(other))
     [verdict] = grade("Blue.")
     assert verdict.status == "not_graded"
-    assert "there is served instead" in verdict.reason
+    assert "the server has served instead" in verdict.reason
     settings.setenv("SFTGEN_JUDGE_REWARD_BASE_URL", "http://127.0.0.1:9/v1")
     settings.setenv("SFTGEN_JUDGE_REWARD_ATTEMPTS", "1")
     [verdict] = grade("Blue.")
