@@ -37,6 +37,8 @@ from sftgen_judges.records.schema import READABLE, GenerationRecord
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+LONG_JOURNAL = 4 << 20
+"""Bytes of samples from which on they are compacted while the run goes on, so that a question to it stays fast."""
 
 
 @dataclass(frozen=True)
@@ -285,6 +287,8 @@ class RunFolder:
             append_rows(self.samples, samples)
             append_rows(self.metrics, metrics)
             append_rows(self.evaluations, [evaluation])
+            if self.samples.exists() and self.samples.stat().st_size > LONG_JOURNAL:
+                compact_samples(self.samples, self.sample_index)
 
     def replace_results(
         self,

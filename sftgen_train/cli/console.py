@@ -15,11 +15,22 @@ JudgeUrl = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_BASE_URL:
 
 
 def show_run(folder: Path, out: Path | None = None) -> None:
-    """Print a run's tables and write its report."""
+    """Print a run's tables and write its report.
+
+    Raises:
+        RecordError: Not a run directory, or one of a newer schema.
+        OSError: The report cannot be written where it was asked for.
+    """
     from sftgen_judges.records.store import RunFolder
     from sftgen_train.report.html import write_report
     from sftgen_train.report.terminal import print_run
 
     run = RunFolder(folder)
+    run.require_readable()
     print_run(run, console)
-    console.print(f"report: {write_report(run, out)}", soft_wrap=True)
+    try:
+        console.print(f"report: {write_report(run, out)}", soft_wrap=True)
+    except OSError as error:
+        if out:
+            raise
+        console.print(f"no report: {folder} cannot be written ({error.strerror}); name a file with --out")

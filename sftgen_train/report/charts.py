@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sftgen_train.report.reading import Metrics, short, steps_of
+from sftgen_train.report.reading import Metrics, named, short, steps_of
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
 
@@ -15,15 +15,15 @@ def chart(metrics: Metrics, metric: str, title: str, in_domain: set[str]) -> Any
 
     figure = go.Figure()
     # Steps are log-spaced from 0: as categories they get equal room.
-    steps = [str(step) for step in steps_of(metrics)]
+    steps = [named(step) for step in steps_of(metrics)]
     ordered = sorted(metrics, key=lambda task: task not in in_domain)
     for colour, task in zip(COLOURS * len(ordered), ordered, strict=False):
         rows = metrics[task][metric]
-        shown = [step for step in steps_of(metrics) if step in rows and "low" in rows[step]]
+        shown = [step for step in steps_of(metrics) if step in rows and rows[step].get("low") is not None]
         means = [rows[step]["mean"] for step in shown]
         figure.add_trace(
             go.Scatter(
-                x=[str(step) for step in shown],
+                x=[named(step) for step in shown],
                 y=means,
                 name=short(task) + (" (in-domain)" if task in in_domain else ""),
                 mode="lines+markers",

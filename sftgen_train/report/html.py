@@ -8,7 +8,7 @@ from pathlib import Path
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.charts import chart
-from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, short, steps_of, trajectories_of
+from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
 
 
 def write_report(run: RunFolder, path: Path | None = None) -> Path:
@@ -54,6 +54,7 @@ def write_report(run: RunFolder, path: Path | None = None) -> Path:
         tables=CHARTS,
         cell=cell,
         short=short,
+        named=named,
     )
     path = path or run.path / "report.html"
     write_atomic(path, html)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.aggregation import METRICS
-from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, short, steps_of, trajectories_of
+from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def print_run(run: RunFolder, console: Console) -> None:
             name = short(task) + ("*" if task in in_domain else "")
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
-            table.add_row(str(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
+            table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
         console.print(table)
     table = Table(
         title="Coverage (share graded) and truncated share, lowest to highest over the steps",
@@ -67,7 +67,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         score = estimate(result.values["score"]) if result.values.get("score") else None
         means = {metric: estimate(result.values[metric]).mean for metric in METRICS if metric in result.values}
         table.add_row(
-            "-" if step is None else str(step),
+            named(step),
             short(result.task),
             f"{score.mean:.3f}\n{score.low:.3f}-{score.high:.3f}" if score else "-",
             f"{means['score_paper']:.3f}" if "score_paper" in means else "-",
@@ -84,12 +84,12 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         for metric in sorted(result.values.keys() - set(METRICS)):
             found = estimate(result.values[metric], aggregation=result.aggregations.get(metric))
             value = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
-            measures.add_row("-" if step is None else str(step), short(result.task), metric, value, str(found.n))
+            measures.add_row(named(step), short(result.task), metric, value, str(found.n))
     if measures.row_count:
         console.print(measures)
 
 
-def _range(rows: Mapping[int, Mapping[str, Any]]) -> str:
+def _range(rows: Mapping[int | None, Mapping[str, Any]]) -> str:
     means = [row["mean"] for row in rows.values()]
     low, high = f"{min(means):.2f}", f"{max(means):.2f}"
     return low if low == high else f"{low} to {high}"

@@ -381,3 +381,17 @@ with run.sole_writer(), run.writing():
     holder.wait()
     with run.sole_writer():
         run.add_generations([record(0, "a")])
+
+
+def test_a_long_journal_of_samples_is_compacted_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sftgen_judges.records import store
+
+    monkeypatch.setattr(store, "LONG_JOURNAL", 2_000)
+    run = RunFolder(tmp_path)
+    for step in range(6):
+        run.add_evaluation([sample(step=step, doc_hash=f"d{n}") for n in range(4)], [], {"step": step})
+        assert not run.samples.exists() or run.samples.stat().st_size <= 2_000
+    assert run.sample_index.exists()
+    assert len(run.sample_rows("task")) == 24
