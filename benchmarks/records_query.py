@@ -3,8 +3,9 @@
     python benchmarks/records_query.py [SAMPLES_A_STEP]
 
 A set of 9 steps with 40,000 samples each over ten tasks, 360,000 in all, with texts of 2,000 to 30,000 characters for
-MATH500: once as the journals of a live run, once compacted. The peer is what stood before: every line of
-`samples.jsonl` parsed into Python, the mean over repeats of each document (`Run.scores`). Each reading is a child
+MATH500: once as journals alone, once as a training that still goes on leaves them (its samples are compacted as they
+come, the last 5,000 are in the journal), once compacted. The peer is what stood before: every line of `samples.jsonl`
+parsed into Python, the mean over repeats of each document (`Run.scores`). Each reading is a child
 process of its own with two threads, so that its peak memory is its own; imports are counted.
 
 * first: a process that opens the run and asks for the mean score by task and step;
@@ -20,6 +21,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,7 @@ from typing import Any
 
 from sftgen_judges.records.schema import doc_hash
 
+SETS = ("journals", "training", "compacted")
 STEPS = (0, 5, 10, 20, 40, 80, 160, 320, 640)
 TASKS = {  # documents and repeats
     "sftgen_mmlu_pro": (12032, 1), "sftgen_halueval": (20000, 1), "sftgen_math500": (500, 3), "sftgen_aime24": (30, 10),
@@ -89,22 +92,28 @@ def texts(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def make(folder: Path, share: str) -> int:
-    """Write the set into `live` and `compacted`; returns the number of samples."""
+    """Write the set into `journals`, `training` and `compacted`; returns the number of samples."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    live, compacted = folder / "live", folder / "compacted"
-    for run in (live, compacted):
+    from sftgen_judges.records.store import RunFolder
+
+    journals, training, compacted = (folder / name for name in SETS)
+    for run in (journals, training, compacted):
         (run / "generations").mkdir(parents=True)
         (run / "manifest.json").write_text(json.dumps({"schema": 3, "run": "0123456789ab"}))
     made = list(samples(float(share)))
+    for rows in (made[:-5000], made[-5000:]):
+        RunFolder(training).add_evaluation(rows, [], {})
     written = list(texts(row for row in made if row["task"] == TEXTS))
     for rows, name, order, groups in (
         (made, "samples", ("task", "step", "doc_hash", "repeat"), None),
         (written, f"generations/{TEXTS}", ("doc_hash", "repeat", "step"), 2048),
     ):
-        with (live / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+        with (journals / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        if name.startswith("generations"):
+            shutil.copy(journals / f"{name}.jsonl", training / f"{name}.jsonl")
         for row in rows:
             row |= {column: json.dumps(row[column]) for column in ("measures", "sampling") if column in row}
         rows.sort(key=lambda row: tuple(row[column] for column in order))
@@ -181,10 +190,10 @@ def main() -> None:
         count = in_a_child("make", folder, str(share))
         for path in sorted(path for path in folder.rglob("*") if path.suffix != ".json" and path.is_file()):
             print(f"{path.stat().st_size / 1e6:8.1f} MB  {path.relative_to(folder)}")
-        peer = median("read_into_python", folder / "live")
+        peer = median("read_into_python", folder / "journals")
         print(f"{count} samples       first    again     next  first document  document     peak")
         print(f"JSONL into Python {peer['first']:7.2f} s {'':41} {peer['MB']:8.0f} MB")
-        for name in ("live", "compacted"):
+        for name in SETS:
             found = median("read", folder / name)
             print(
                 f"{name:<17} {found['first']:7.2f} s {found['again']:6.3f} s {found['next']:6.3f} s "
