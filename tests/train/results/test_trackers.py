@@ -56,8 +56,10 @@ def logged(run: RunFolder, tracker: str) -> list[tuple[int, float]]:
 
 
 def _wandb(folder: Path) -> list[tuple[int, float]]:
+    import wandb
     from wandb.proto import wandb_internal_pb2 as messages
 
+    wandb.teardown()  # its own process may write the end of the file after `finish` has returned
     found, axes = [], []
     for path in sorted((folder / "wandb").glob("offline-run-*/*.wandb")):
         for data in _records(path.read_bytes()):
@@ -102,17 +104,8 @@ def _trackio(folder: Path) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
-def test_scores_come_late_and_land_at_their_step(run: RunFolder, tracker: str, tmp_path: Path) -> None:
-    expected = [(0, 0.9), (5, 0.7), (10, 0.5), (10, 0.6), (20, 0.1)]
-    found = told_late(run, tracker)
-    if tracker == "wandb" and len(found) < len(expected):
-        # Once, in about fifty runs, a value was not in wandb's file, why is not known; its issue 10886 is alike.
-        found = told_late(made(tmp_path / "again"), tracker)
-    assert found == expected
-
-
-def told_late(run: RunFolder, tracker: str) -> list[tuple[int, float]]:
-    """Tell the scores, then one of an earlier step, then, after a restart, one that was graded again."""
+def test_scores_come_late_and_land_at_their_step(run: RunFolder, tracker: str) -> None:
+    """Three scores, then one of an earlier step, then, after a restart, one that was graded again."""
     trackers = Trackers(run, [tracker])
     assert trackers.log_new() == 3
     add(run, 5, 0.7)
@@ -124,7 +117,7 @@ def told_late(run: RunFolder, tracker: str) -> list[tuple[int, float]]:
     add(run, 10, 0.6)  # graded again
     assert again.log_new() == 1
     again.close()
-    return sorted(logged(run, tracker))
+    assert sorted(logged(run, tracker)) == [(0, 0.9), (5, 0.7), (10, 0.5), (10, 0.6), (20, 0.1)]
 
 
 def test_a_tracker_that_is_away_costs_nothing_and_is_told_later(
