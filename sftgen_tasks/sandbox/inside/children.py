@@ -17,7 +17,9 @@ from sftgen_tasks.sandbox.inside.system import drop_capabilities, open_memory, o
 OUTPUT_BYTES = 64 << 20
 """The most that one program prints in one test."""
 WALL_FACTOR = 10
-"""Wall time that ends a program, as a multiple of the limit on what it used."""
+"""Wall time that ends a program, as a multiple of the limit on what it used; waiting for a processor is left out."""
+BUSY_FACTOR = 100
+"""Wall time that ends a program however much of it was waiting, as a multiple of the same."""
 MARGIN = 1.15
 """Other work on a machine adds to the CPU time of a program too, by what it costs to share caches and memory."""
 _MOST_THREADS = 512
@@ -48,11 +50,9 @@ class Allowance:
     memory: int
     largest_input: int
     spent: float = 0.0
-    end: float = 0.0
-    """When all of it has to be over, whatever it used."""
-
-    def __post_init__(self) -> None:
-        self.end = time.monotonic() + WALL_FACTOR * self.total
+    waited: float = 0.0
+    """In which its processes waited for a processor."""
+    began: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -72,8 +72,10 @@ class Child:
     killed: str = ""
     _cpu: float = 0.0
     _idle: float = 0.0
+    _waited: float = 0.0
     _seen: float = field(default_factory=time.monotonic)
-    _test: tuple[float, float] = field(default_factory=lambda: (0.0, time.monotonic()))
+    _test: tuple[float, float, float] = field(default_factory=lambda: (0.0, 0.0, time.monotonic()))
+    """What had been used and waited when its test began, and when that was."""
 
     def wait(self, seconds: float, also: int) -> bool:
         """Wait for its end, or for something to read from `also`; True for the latter."""
@@ -92,18 +94,24 @@ class Child:
         cpu = time.clock_gettime((~self.pid << 3) | 2)
         now = time.monotonic()
         passed = now - self._seen
-        asleep, threads = _look(self.pid)
+        asleep, wants_processor, threads = _look(self.pid)
+        unused = max(0.0, passed - (cpu - self._cpu))
         if asleep:
-            self._idle += max(0.0, passed - (cpu - self._cpu))
+            self._idle += unused
+        elif wants_processor:
+            self._waited += unused
         if threads > _MOST_THREADS:
             self.kill("refused call", f"more than {_MOST_THREADS} threads")
         self._cpu, self._seen = cpu, now
         used = self._cpu + self._idle
-        if used - self._test[0] > MARGIN * self.allowance.test:
+        used_before, waited_before, began = self._test
+        of_test = now - began, self._waited - waited_before
+        of_sample = now - self.allowance.began, self._waited + self.allowance.waited
+        if used - used_before > MARGIN * self.allowance.test:
             self.kill("time limit", f"a test took more than {self.allowance.test:g} s")
         elif self.allowance.spent + used > self.allowance.total:
             self.kill("time limit", "all tests together took more than their limit")
-        elif now - self._test[1] > WALL_FACTOR * self.allowance.test or now > self.allowance.end:
+        elif _too_late(*of_test, self.allowance.test) or _too_late(*of_sample, self.allowance.total):
             self.kill("time limit", f"not ended after {WALL_FACTOR} times the limit in wall time")
 
     def new_records(self) -> list[Record]:
@@ -114,7 +122,7 @@ class Child:
 
     def begin_test(self) -> None:
         """A test has ended, and another one begun."""
-        self._test = (self._cpu + self._idle, time.monotonic())
+        self._test = (self._cpu + self._idle, self._waited, time.monotonic())
 
     def kill(self, reason: str, detail: str = "") -> None:
         """End it now."""
@@ -135,6 +143,7 @@ class Child:
     def close(self) -> None:
         """Charge all of it, and let go of its files."""
         self.allowance.spent = self.spent()
+        self.allowance.waited += self._waited
         for file in (self.handle, self.files.input, self.files.output, self.files.report):
             os.close(file)
 
@@ -186,16 +195,24 @@ def _limit(what: int, value: int) -> None:
     resource.setrlimit(what, (value, value))
 
 
-def _look(pid: int) -> tuple[bool, int]:
-    """Whether all its threads sleep, and how many there are; nothing is known where /proc cannot be read."""
+def _too_late(wall: float, waited: float, limit: float) -> bool:
+    return wall - waited > WALL_FACTOR * limit or wall > BUSY_FACTOR * limit
+
+
+def _look(pid: int) -> tuple[bool, bool, int]:
+    """Whether all its threads sleep, whether one runs or waits for a processor, and how many there are.
+
+    Nothing is known where /proc cannot be read.
+    """
     try:
         state, threads = _state(f"/proc/{pid}/stat")
+        states = {state}
         if state == "S" and threads > 1:
             tasks = os.listdir(f"/proc/{pid}/task")[:_MOST_THREADS]
-            return all(_state(f"/proc/{pid}/task/{task}/stat")[0] == "S" for task in tasks), threads
-        return state == "S", threads
+            states = {_state(f"/proc/{pid}/task/{task}/stat")[0] for task in tasks}
+        return states == {"S"}, "R" in states, threads
     except OSError:
-        return False, 0
+        return False, False, 0
 
 
 def _state(path: str) -> tuple[str, int]:

@@ -216,9 +216,7 @@ def test_a_file_without_permission_is_one_message_and_nothing_is_lost(
     shutil.copytree(whole, run)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")}
     (run / name).chmod(0)
-    result = command(
-        "sftgen", *eval_arguments(tiny_model, run), preexec_fn=without_the_right_to_read_everything, timeout=PATIENCE
-    )
+    result = command("sftgen", *eval_arguments(tiny_model, run), before=without_the_right_to_read_everything)
     assert result.returncode == 2, result.stderr
     assert f"sftgen: {run / name} cannot be read or added to: Permission denied" in result.stderr
     assert "Traceback" not in result.stderr
