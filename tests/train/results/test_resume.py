@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.generation import journal_generations
+from sftgen_tasks.sandbox.inside.system import drop_capabilities
 from tests import PATIENCE, ROOT
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
@@ -201,13 +201,6 @@ def test_a_full_disk_stops_the_run_and_with_room_the_same_command_goes_on(
     assert samples(copy / "run") == samples(whole)
 
 
-def without_the_right_to_read_everything() -> None:
-    """Of root: a file without permission is closed then to root too, as it is to anybody else."""
-    libc = ctypes.CDLL(None)
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; fails for a user, who does not have them
-
-
 @pytest.mark.parametrize("name", ["generations/sftgen_parity.parquet", "verdicts/sftgen_parity.jsonl", "manifest.json"])
 def test_a_file_without_permission_is_one_message_and_nothing_is_lost(
     name: str, command: Command, whole: Path, tiny_model: Path, tmp_path: Path
@@ -215,8 +208,8 @@ def test_a_file_without_permission_is_one_message_and_nothing_is_lost(
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")}
-    (run / name).chmod(0)
-    result = command("sftgen", *eval_arguments(tiny_model, run), before=without_the_right_to_read_everything)
+    (run / name).chmod(0)  # for root too, without its capabilities
+    result = command("sftgen", *eval_arguments(tiny_model, run), before=drop_capabilities)
     assert result.returncode == 2, result.stderr
     assert f"sftgen: {run / name} cannot be read or added to: Permission denied" in result.stderr
     assert "Traceback" not in result.stderr
