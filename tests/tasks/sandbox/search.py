@@ -1,4 +1,4 @@
-"""Looking for words in the memory of processes below this one."""
+"""Looking at the processes below this one: how deep they go, and what stands in their memory."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import time
 from pathlib import Path
 
+from tests import PATIENCE
+
 
 def memory_holds(*words: bytes) -> list[bool]:
     """Whether each word stands in the memory of the sandbox's processes, once the first one does."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while True:
         memory = b"".join(map(_memory, _below(os.getpid())))
         found = [word in memory for word in words]
@@ -17,11 +19,23 @@ def memory_holds(*words: bytes) -> list[bool]:
             return found
 
 
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+    except OSError:  # it ended
+        return []
+
+
+def depth(pid: int) -> int:
+    """Generations of processes, this one included."""
+    return 1 + max(map(depth, children(pid)), default=0)
+
+
 def _below(pid: int) -> list[int]:
-    children = [
-        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
-    ]
-    return [*children, *(deeper for child in children for deeper in _below(child))]
+    found = children(pid)
+    return [*found, *(deeper for child in found for deeper in _below(child))]
 
 
 def _memory(pid: int) -> bytes:

@@ -109,13 +109,12 @@ def test_expected_outputs_never_enter_the_worker(tmp_path: Path) -> None:
         "from tests.tasks.sandbox.search import memory_holds\n"
         "secret = sys.argv[1]\n"
         "same = lambda a, b: False\n"
-        "source = 'import time\\nprint(input())\\ntime.sleep(3)\\n'\n"
-        "grade = lambda: run_sample(Program(source), [Case('known\\n', secret)] * 2, Limits(2, 2), same=same)\n"
+        "source = 'import time\\nprint(input())\\ntime.sleep(999)\\n'\n"
+        "limits = Limits(1000, 1000)  # it ends with this process\n"
+        "grade = lambda: run_sample(Program(source), [Case('known\\n', secret)] * 2, limits, same=same)\n"
         "run_sample(Program('print(1)'), [Case('', '1')], same=same)  # the worker is there\n"
-        "thread = threading.Thread(target=grade)\n"
-        "thread.start()\n"
-        "print(*memory_holds(b'time.sleep(3)', secret.encode()))\n"
-        "thread.join()\n"
+        "threading.Thread(target=grade, daemon=True).start()\n"
+        "print(*memory_holds(b'time.sleep(999)', secret.encode()))\n"
     )
     if os.geteuid():
         pytest.skip("only root can read the memory of the worker")

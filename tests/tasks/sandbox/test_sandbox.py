@@ -33,11 +33,12 @@ from sftgen_tasks.sandbox import (
     workers,
 )
 from sftgen_tasks.sandbox.levels import ALLOW, CHOOSE, LEVELS
-from tests import PATIENCE
+from tests import PATIENCE, ROOT
 from tests.judges.plugins.conftest import Door
-from tests.sandbox import table
+from tests.tasks.sandbox import table
 from tests.tasks.sandbox.conftest import Run, same
 from tests.tasks.sandbox.hostile import HOSTILE
+from tests.tasks.sandbox.search import children, depth
 
 RIGHT = [("", "1")]
 
@@ -49,6 +50,7 @@ def python(source: str, *before: str, **environment: str) -> subprocess.Complete
         text=True,
         timeout=PATIENCE,
         check=False,
+        cwd=ROOT,
         env={**os.environ, **environment},
     )
 
@@ -205,21 +207,17 @@ def test_a_worker_killed_while_it_runs_a_program(deaths: int, expected: Outcome 
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        outcome = run("import time\ntime.sleep(1)\nprint(1)", *RIGHT)
+        outcome = run("import time\ntime.sleep(4)\nprint(1)", *RIGHT)
     finally:
         stop.set()
         killer.join()
     assert outcome in (expected, Outcome(False, expected, None, "WorkerError: the worker died"))
 
 
-def depth(pid: int) -> int:
-    return 1 + max(map(depth, children(pid)), default=0)
-
-
 def test_workers_that_give_no_sign_of_life(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     slow = Program("import time\ntime.sleep(0.2)\nprint(1)")
     assert all(outcome.passed for outcome in run_samples([(slow, [Case(*RIGHT[0])])] * 3, same=same, workers=3))
-    monkeypatch.setattr(workers, "PATIENCE", 3.0)  # also for a new one to start, on a busy machine
+    monkeypatch.setattr(workers, "PATIENCE", 10.0)  # also for a new one to start, on a busy machine
     stopped = processes_of_workers()
     assert len(stopped) > 1
     for pid in stopped:
@@ -227,17 +225,6 @@ def test_workers_that_give_no_sign_of_life(monkeypatch: pytest.MonkeyPatch, run:
             os.kill(each, signal.SIGSTOP)
     assert run("print(1)", *RIGHT).passed
     assert not set(stopped) & set(processes_of_workers())
-
-
-def children(pid: int) -> list[int]:
-    try:
-        return [
-            int(word)
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for word in (task / "children").read_text().split()
-        ]
-    except OSError:  # it ended
-        return []
 
 
 @pytest.mark.parametrize("how", ["pass", "os._exit(0)", "os.kill(os.getpid(), 9)", "sys.exit(1)"])
@@ -249,11 +236,14 @@ def test_nothing_outlives_sftgen(how: str) -> None:
         from pathlib import Path
         from sftgen_tasks.sandbox import *
         from sftgen_tasks.sandbox import workers
+        from tests.tasks.sandbox.search import depth
         run = lambda source: run_sample(Program(source), [Case("", "1")], same=lambda a, b: True)
         run("print(1)")
         print(*[worker.process.pid for worker in workers._idle.workers], flush=True)
+        idle = depth(os.getpid())
         threading.Thread(target=run, args=("while True: pass",), daemon=True).start()
-        time.sleep(0.3)
+        while depth(os.getpid()) == idle:
+            time.sleep(0.01)
         {how}
         """
     )
@@ -264,11 +254,10 @@ def test_nothing_outlives_sftgen(how: str) -> None:
 
 def gone(pids: Sequence[int]) -> bool:
     """Whether they end, given time."""
-    for _ in range(200):
-        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
-            return True
+    end = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
         time.sleep(0.1)
-    return False
+    return time.monotonic() < end
 
 
 def test_stopping_early_stops_the_programs() -> None:

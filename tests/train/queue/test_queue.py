@@ -23,6 +23,7 @@ from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lea
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue, is_dead, start_time
+from tests import PATIENCE
 from tests.commands import start
 from tests.conftest import Command
 
@@ -285,7 +286,7 @@ def test_a_live_worker_keeps_its_entry(tmp_path: Path, monkeypatch: pytest.Monke
     path = queue.folder / "running" / claimed.file
     os.utime(path, (0, 0))
     with queue.alive(claimed):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while path.stat().st_mtime < 1e9 and time.monotonic() < deadline:
             time.sleep(0.02)
     assert queue.recover(patience=60) == []

@@ -147,7 +147,7 @@ def test_a_checkpoint_is_taken_when_its_last_byte_is_there(tiny_model: Path, tmp
             file.write(content[start : start + len(content) // 4])
             file.flush()
             still.wait(0.5)  # longer than it takes to settle
-    watching.thread.join(60)
+    watching.thread.join()
     assert watching.waiting() == [10]
     assert (folder / "sftgen" / "leases" / "step-10" / "model.safetensors").read_bytes() == content
 
@@ -158,7 +158,7 @@ def test_a_stable_checkpoint_is_trusted_and_outlives_its_folder(tiny_model: Path
     mark_stable(folder / "making")
     watching = Watching(folder, until=10, settle=10_000.0)
     (folder / "making").rename(folder / "checkpoint-10")
-    watching.thread.join(60)
+    watching.thread.join()
     assert watching.waiting() == [10]
     shutil.rmtree(folder / "checkpoint-10")
     assert (folder / "sftgen" / "leases" / "step-10" / STABLE).is_file()
