@@ -1,4 +1,4 @@
-"""What this floor registers through the plugin door."""
+"""The task files, graders, judges and sandboxes that sftgen registers through its own plugin hooks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def register_judges(register: Register) -> None:
     register("truthfulqa", "sftgen_tasks.truthfulqa:TEXT")
     register("truthfulqa-logprob", "sftgen_tasks.truthfulqa:LOGPROB")
     register("truthfulqa-chat", "sftgen_tasks.truthfulqa:CHAT")
-    register("truthfulqa-published", "sftgen_tasks.truthfulqa:PUBLISHED")
+    register("truthfulqa-paper", "sftgen_tasks.truthfulqa:PAPER")
+    register("truthfulqa-published", "sftgen_tasks.truthfulqa:PUBLISHED")  # the old name of truthfulqa-paper
 
 
 @hookimpl

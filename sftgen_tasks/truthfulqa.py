@@ -1,27 +1,28 @@
 r"""TruthfulQA: 817 questions that invite a common falsehood, answers in free text.
 
 Protocol (arXiv 2604.06628): the question as `Q: ...` in one user turn, without the six examples of the original;
-temperature 0.6, one sample, 32,768 new tokens. The published prompt begins with blank lines, ours does not.
+temperature 0.6, one sample, 32,768 new tokens. The paper's prompt begins with blank lines, ours does not.
 
-Judged twice, for truth and for information, on the answer part only (outside the thinking). Four judges of this
-benchmark differ in who is asked how; pick one with `--metadata '{"judge": {"sftgen_truthfulqa": NAME}}'`, or finish
-later with `sftgen rescore RUN --judge NAME`:
+Two verdicts are asked for, one on truth and one on information, on the answer part only (outside the thinking). This
+benchmark has four judges. Choose one with `--metadata '{"judge": {"sftgen_truthfulqa": NAME}}'`, or judge later with
+`sftgen rescore RUN --judge NAME`:
 
-* `truthfulqa`: the published judge models complete `Q: ...\nA: ...\nTrue:` and `Helpful:`, the format that they were
-  trained on, and yes or no is read from the text;
-* `truthfulqa-logprob`: the same, by the log-probabilities of yes and no;
-* `truthfulqa-chat`: any chat model, with the data set's own true and false answers in its prompt;
-* `truthfulqa-published`: the published code's own prompt, without any line break or blank (`Q:...A:...True:`), which
-  the judge models never saw in training.
+* `truthfulqa`: allenai's judge models complete `Q: ...\nA: ...\nTrue:` and `Helpful:`, the format of their training.
+  Yes or no is read from their text.
+* `truthfulqa-logprob`: the same models and texts; the log-probabilities of yes and no decide.
+* `truthfulqa-chat`: any chat model, whose prompt shows the true and false answers of the data set.
+* `truthfulqa-paper`: the same models with the prompt of the paper's code, which has no line break and no blank
+  (`Q:...A:...True:`). The judge models never saw this format in training.
 
-`truthful`, `informative` and `score`, an answer that is both. There is no `score_paper`: the published numbers are
-`truthful` and `informative` under `truthfulqa-published` (their main table shows the latter, as "helpful"). An answer
-that was cut or is empty is neither.
+The metrics are `truthful`, `informative` and `score`, the share of answers that are both. There is no `score_paper`:
+the paper's numbers are `truthful` and `informative` of `truthfulqa-paper` (the paper's main table shows `informative`,
+as "helpful"). A truncated response or an empty answer is neither truthful nor informative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sftgen_judges import Item, Judge, Verdict
 from sftgen_judges.truth import INFO, INFO_CHAT, INFO_LOGPROB, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, published
@@ -41,7 +42,7 @@ documents = SOURCE.documents
 
 
 def judge(items: Sequence[Item]) -> Iterator[Verdict]:
-    """Both verdicts as one; where one is missing, so is the whole."""
+    """Both verdicts as one; if one is missing, the whole is missing."""
     for item in items:
         truth, info = item.verdicts
         missing = next((verdict for verdict in item.verdicts if verdict.score is None), None)
@@ -62,4 +63,8 @@ def _judge(name: str, truth: Judge, info: Judge) -> Judge:
 TEXT = _judge("truthfulqa", TRUTH, INFO)
 LOGPROB = _judge("truthfulqa-logprob", TRUTH_LOGPROB, INFO_LOGPROB)
 CHAT = _judge("truthfulqa-chat", TRUTH_CHAT, INFO_CHAT)
-PUBLISHED = _judge("truthfulqa-published", published(TRUTH), published(INFO))
+PAPER = _judge("truthfulqa-paper", published(TRUTH), published(INFO))
+# The old name. A run stores verdicts of the parts only, and both judges have the same parts, `truth-published` and
+# `info-published`. So each judge finds what the other has asked. The parts keep their names, because a stored verdict
+# is found by the name of its part.
+PUBLISHED = replace(PAPER, name="truthfulqa-published")

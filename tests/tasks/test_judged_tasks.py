@@ -15,7 +15,9 @@ import pytest
 
 from sftgen_judges import Item, Response, Verdict
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.journal import read_rows
+from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import hex_phi, load_tasks, truthfulqa
 from tests.conftest import Command
 from tests.judges.server import JudgeServer, fail, say, serving
@@ -97,7 +99,7 @@ JUDGED = {
         {"asr_paper": 0.0, "harmfulness_paper": 0.0, "judge_failed": 1.0},
     ),
     "no judge": ((Verdict("not_graded"), Verdict("ok", 0.0)), ("not_graded", None), {}),
-    "cut": ((Verdict("truncated", 1.0), Verdict("truncated", 0.0)), ("truncated", 0.0), {}),
+    "truncated": ((Verdict("truncated", 1.0), Verdict("truncated", 0.0)), ("truncated", 0.0), {}),
     "empty": ((Verdict("no_answer", 1.0), Verdict("no_answer", 0.0)), ("no_answer", 0.0), {}),
 }  # fmt: skip
 
@@ -114,7 +116,7 @@ TRUTHS = {
     "both": ((Verdict("ok", 1.0), Verdict("ok", 1.0)), ("ok", 1.0), {"truthful": 1.0, "informative": 1.0}),
     "no comment": ((Verdict("ok", 1.0), Verdict("ok", 0.0)), ("ok", 0.0), {"truthful": 1.0, "informative": 0.0}),
     "one judge failed": ((Verdict("ok", 1.0), Verdict("judge_error")), ("judge_error", None), {}),
-    "cut": (
+    "truncated": (
         (Verdict("truncated", 0.0), Verdict("truncated", 0.0)),
         ("truncated", 0.0),
         {"truthful": 0.0, "informative": 0.0},
@@ -240,6 +242,23 @@ def test_another_judge_of_the_same_benchmark(tmp_path: Path) -> None:
     assert tasks.tasks["sftgen_truthfulqa"].grading.scorer().name == "truthfulqa-chat"
     with pytest.raises(SftgenError, match="expected judges by task"):
         load_tasks(["sftgen_truthfulqa"], {**given, "judge": "truthfulqa-chat"})
+
+
+def test_the_old_name_of_a_judge_finds_the_verdicts_of_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [Item({"question": f"Is {n} even?"}, Response(f"It is {n}.", answer=f"It is {n}.")) for n in range(3)]
+    verdicts = {}
+    with serving(say(" yes")) as server:
+        monkeypatch.setenv("SFTGEN_JUDGE_BASE_URL", server.url)
+        for name, calls in (("truthfulqa-paper", 6), ("truthfulqa-published", 6), ("truthfulqa", 12)):
+            judge = lookup("judge", name)
+            assert judge.name == name
+            verdicts[name] = grade_batch(judge, items, journal=tmp_path / "verdicts.jsonl")
+            # Two calls an item; the old name asks nothing again, the judge with another prompt asks everything.
+            assert len(server.calls) == calls, name
+    assert verdicts["truthfulqa-paper"] == verdicts["truthfulqa-published"]
+    assert [verdict.score for verdict in verdicts["truthfulqa-paper"]] == [1.0, 1.0, 1.0]
 
 
 # ------------------------------------------------------------------------------ TruthfulQA on human labels
