@@ -1,7 +1,7 @@
-"""A filter for system calls, put together by hand: what a Python program needs, and nothing else.
+"""A filter for system calls, assembled by hand: it allows the calls that Python programs need, and no others.
 
-A call that no correct program makes ends the process, so that the worker sees what happened. Calls that
-libraries try with a fallback at hand, and all that are not known here, answer "not implemented".
+A call that no correct program makes ends the process, so that the worker sees it. Calls for which libraries
+have a fallback, and all calls that are not listed here, return the error "not implemented".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from sftgen_tasks.sandbox.inside.system import PR_SET_SECCOMP, machine, prctl
 
-# Names with their numbers on x86_64 and aarch64; -1 where a machine has no such call.
+# Names of calls with their numbers on x86_64 and aarch64; -1 if a machine has no such call.
 _CALLS = """
 read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, lseek 8 62, close 3 57,
 close_range 436 436, fstat 5 80, newfstatat 262 79, statx 332 291, stat 4 -1, lstat 6 -1, access 21 -1,
@@ -61,12 +61,12 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _JUMP, _EQUAL, _ABOVE, _ANY_BIT, _AND, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x54, 0x06
 _CLONE_THREAD = 0x10000
-# Who gets a file's signals: with these another process could be signalled.
+# Options that choose which process gets a file's signals: with these a program could signal another process.
 _FCNTL_FATAL = (8, 10, 15, 1024, 1026)
-_IOCTL_FATAL = (0x8901, 0x8902, 0x5412)  # the same for sockets, and typing into a terminal
+_IOCTL_FATAL = (0x8901, 0x8902, 0x5412)  # the same for sockets, and input to a terminal
 _O_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _THIS_PROCESS = 0x5F5E5D5C
-"""Stands for the process that a filter is for until that is known."""
+"""In `build` this number stands for the process of the filter; `install` replaces it by the process id."""
 
 Code = tuple[tuple[int, int, int, int], ...]
 
@@ -79,7 +79,7 @@ _ALLOWED, _KILLED, _UNKNOWN, _FORBIDDEN = map(_end, (_ALLOW, _KILL, _ERRNO | err
 
 
 def _load(argument: int) -> Code:
-    """The lower half of an argument; where the upper matters, the kernel does not read it either."""
+    """Load the lower half of an argument. For the arguments checked here the kernel reads no more than that."""
     return ((_LOAD, 0, 0, 16 + 8 * argument),)
 
 
@@ -109,32 +109,37 @@ def _reads(argument: int) -> Code:
 
 
 def _rules(column: int, *, writable: bool) -> dict[int, Code]:
-    """What becomes of each call, by its number."""
+    """What happens at each call, by its number."""
     special = {
-        # Threads only, no processes. Without `clone3` the C library takes `clone`, whose flags can be seen.
-        (56, 220): _load(0) + _if(_ANY_BIT, _CLONE_THREAD, _ALLOWED, _KILLED),
-        (72, 25): _never(1, *_FCNTL_FATAL),
-        (16, 29): _never(1, *_IOCTL_FATAL),
-        # Streams only: a datagram socket could reach sockets of others by their address.
-        (53, 199): (*_load(1), (_AND, 0, 0, 0xF), *_if(_EQUAL, 1, _ALLOWED, _KILLED)),
-        (2, -1): _ALLOWED if writable else _reads(1),
-        (257, 56): _ALLOWED if writable else _reads(2),
+        # Threads only, no processes. Without `clone3` the C library uses `clone`, whose flags the filter can read.
+        "clone 56 220": _load(0) + _if(_ANY_BIT, _CLONE_THREAD, _ALLOWED, _KILLED),
+        "fcntl 72 25": _never(1, *_FCNTL_FATAL),
+        "ioctl 16 29": _never(1, *_IOCTL_FATAL),
+        # Streams only: a datagram socket could reach the sockets of others by their address.
+        "socketpair 53 199": (*_load(1), (_AND, 0, 0, 0xF), *_if(_EQUAL, 1, _ALLOWED, _KILLED)),
+        "open 2 -1": _ALLOWED if writable else _reads(1),
+        "openat 257 56": _ALLOWED if writable else _reads(2),
         # Signals and limits of this process only.
-        (62, 129): _only(0, _THIS_PROCESS),
-        (234, 131): _only(0, _THIS_PROCESS),
-        (302, 261): _only(0, _THIS_PROCESS, 0),
+        "kill 62 129": _only(0, _THIS_PROCESS),
+        "tgkill 234 131": _only(0, _THIS_PROCESS),
+        "prlimit64 302 261": _only(0, _THIS_PROCESS, 0),
     }
-    rules = {numbers[column]: code for numbers, code in special.items()}
+    rules = {_number(entry, column): code for entry, code in special.items()}
     for table, code in ((_CALLS, _ALLOWED), (_WRITES, _ALLOWED if writable else _FORBIDDEN), (_FATAL, _KILLED)):
-        rules |= {int(entry.split()[1 + column]): code for entry in table.split(",")}
+        rules |= {_number(entry, column): code for entry in table.split(",")}
     if column == 0:
-        rules[0x40000000] = _KILLED  # and all above: the x32 calls
+        rules[0x40000000] = _KILLED  # this and all higher numbers: the x32 calls
     rules.pop(-1, None)
     return rules
 
 
+def _number(entry: str, column: int) -> int:
+    """The number of a call on one machine, from `NAME NUMBER NUMBER`."""
+    return int(entry.split()[1 + column])
+
+
 def _search(ranges: Sequence[tuple[int, Code]]) -> Code:
-    """Look up the number that is loaded; ranges by where they begin."""
+    """Look up the loaded number; each range is given by its first number."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2
@@ -144,13 +149,13 @@ def _search(ranges: Sequence[tuple[int, Code]]) -> Code:
 
 
 def build(*, writable: bool) -> bytes:
-    """The filter but for the number of the process that it is for.
+    """The filter, in which `_THIS_PROCESS` stands for the id of the process.
 
     Args:
-        writable: Whether there is a folder that may be written to; else nothing can be opened to write.
+        writable: Whether there is a folder that may be written to; otherwise no file can be opened to write.
 
     Raises:
-        OSError: A machine whose calls are not known here.
+        OSError: The calls of this kind of machine are not listed here.
     """
     if machine() not in _MACHINES:
         raise OSError(errno.ENOSYS, f"no system call filter for {machine()}, only for {', '.join(_MACHINES)}")
