@@ -3,16 +3,31 @@ r"""GPQA-Diamond: 198 graduate-level questions with four options, the letter in 
 Protocol (arXiv 2604.06628): one user turn with the question, the options in one line and the instruction; temperature
 0.6, top_p 0.95, three samples; 32,768 new tokens.
 
-The order of the options comes from a SHA-256 of the question with its options and `SEED`, so it is the same on every
-machine and in every run, and differs between questions; each document records it as `permutation`, where 0 is the
-right answer. (The published code seeds it from Python's salted `hash`: another order in every process.)
+The order of the options comes from a SHA-256 of the question with its options and `SEED`. So it is the same on every
+machine and in every run, and differs between questions. Each document records it as `permutation`, where 0 is the right
+answer. (The paper's code seeds it with Python's salted `hash`, which gives another order in every process.)
 
-* `strict`: `letters.letter` on the answer part (outside the thinking): the last `\boxed{}`, else the last "the answer
-  is (B)", with word boundaries. No letter, no answer; thinking that never closed is wrong.
-* `paper`: `letters.published_gpqa`, the published code's patterns on the last box of the whole response, thinking
-  included; `\boxed{\text{B}}` and `\boxed{B) ...}` fail there.
+* `strict`: in the answer part (outside the thinking) the last `\boxed{}`, else the last statement such as "the answer
+  is (B)", else a letter that stands alone in bold or on the last line, with word boundaries. `letters.letter` reads it:
 
-The dataset is gated and its authors ask that no question be shown in the clear online: keep sample logs private.
+  1. The last box counts if it begins with a letter: `B`, `(B)`, `B) text`, `B. text`, `Option B`.
+  2. If it does not, the last statement counts: "The answer is (B)", "Final answer: B", "The correct option must be B",
+     "(B) is the correct answer".
+  3. If there is no statement, the last letter counts that stands alone in bold; of several different bold letters, only
+     those that end their line are considered.
+  4. If there is none, the last line counts if it is only a letter. An option with its text, such as "B) text", counts
+     if it is the whole answer or a bold last line.
+
+  A letter counts only if the question has that option. A box or a statement that names several letters is not an
+  answer, and nothing after it in this list is tried. A response without a letter has no answer; one whose thinking
+  never closed is wrong.
+* `paper`: four patterns on the last box of the whole response, thinking included, or without a box on the whole
+  response (`letters.paper_gpqa`). The patterns are tried in this order, and the first that is found gives the letter:
+  "correct answer is B", "choose B", "option B is correct", "B is correct". Otherwise the text has to be one capital
+  letter from A to D. Letter case does not matter in the patterns, and a letter may be the beginning of a word.
+  `\boxed{\text{B}}` and `\boxed{B) ...}` are not read.
+
+The dataset is gated, and its authors ask that no question appears online as plain text: keep sample logs private.
 """
 
 from __future__ import annotations
@@ -24,7 +39,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
-from sftgen_tasks.readers.letters import LETTERS, letter, published_gpqa
+from sftgen_tasks.readers.letters import LETTERS, letter, paper_gpqa
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -76,7 +91,7 @@ def prompt(doc: Mapping[str, Any]) -> str:
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     found = letter(response.answer, len(doc["options"]))
-    paper = published_gpqa(response.text) == doc["answer"]
+    paper = paper_gpqa(response.text) == doc["answer"]
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 

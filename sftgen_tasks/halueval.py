@@ -5,19 +5,21 @@ knowledge, dialogue history and response, `sftgen_halueval_summarization` docume
 zero-shot, temperature 0.6, top_p 1.0, 32,768 new tokens. The instructions are in our own words. The right answer is Yes
 for a hallucinated candidate and No for another one.
 
-* `strict`: `judgement` on the answer part (outside the thinking): the last boxed or labelled Yes or No, else one that
-  stands alone, else one that the answer or a sentence begins with. No judgement, no answer; thinking that never closed
-  is wrong.
-* `paper`: the last word "yes" or "no" of the text as the published code strips it (`published.strip_thinking`), else
-  the first line of the response, which counts as the word that it contains, "know" and "not" included; both or neither
-  is wrong. So "Yes, there is no support" is read as No.
+* `strict`: `judgement` reads the answer part (outside the thinking): the last boxed or labelled Yes or No, else one
+  that stands alone, else one that the answer or a sentence begins with. A response without a judgement has no answer;
+  one whose thinking never closed is wrong.
+* `paper`: the last word "yes" or "no" of the text without its thinking, as the paper's code strips it
+  (`paper.strip_thinking`), else the first line of the response. That line counts as "no" if it contains these letters,
+  also within "know" or "not", and as "yes" in the same way; a line with both or neither is wrong. By this rule "Yes,
+  there is no support" means No.
 
-Besides `score`, which is the accuracy: `balanced_accuracy`, the mean of the accuracies on hallucinated and on other
-candidates; `yes_rate`, how many of the judgements are Yes; `invalid`, how many responses ended without a judgement.
+`score` is the accuracy. Further metrics are `balanced_accuracy`, the mean of the accuracies on hallucinated and on
+other candidates; `yes_rate`, the share of judgements that are Yes; `invalid`, the share of responses that ended without
+a judgement.
 
-10,000 rows a task would dominate what a checkpoint costs, and how many the publication took is not known. Ours ask
-1,000 of each (`sample`): 500 of each label, in the order of a SHA-256 of `SEED` and the row's content, so that it
-depends on nothing but the rows. All of them are `sftgen_halueval_full_qa` and so on.
+10,000 rows a task would dominate the cost of a checkpoint, and the paper does not say how many rows it used. These
+tasks ask 1,000 rows each (`sample`): 500 of each label, in the order of a SHA-256 of `SEED` and the row's content, so
+that the choice depends on the rows only. `sftgen_halueval_full_qa` and its siblings ask all rows.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ LABEL = "hallucination"
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the three tasks: what it asks, and the columns it shows with the names it gives them."""
+    """One of the three tasks: its question, and the columns that it shows, with their names in the prompt."""
 
     question: str
     fields: Mapping[str, str]
@@ -81,7 +83,7 @@ SOURCES = {
         split="data",
         revision="12a856119f03975a94509091e8cada3e6be6ead7",
         columns={**dict.fromkeys(shown.fields, object), LABEL: str},  # a candidate may be empty
-        id_column="id",  # the hub's rows have none: their hash names them
+        id_column="id",  # the hub's rows have no id: their hash names them
         files=(f"halueval/{kind}_samples",),
     )
     for kind, shown in KINDS.items()
@@ -93,11 +95,11 @@ def documents(kind: str, full: bool = False, **metadata: Any) -> dict[str, Datas
 
     Args:
         kind: `qa`, `dialogue` or `summarization`.
-        full: All of them.
-        metadata: lm_eval's.
+        full: Whether all rows are asked.
+        metadata: lm_eval's metadata.
 
     Raises:
-        DataError: Nothing to read, or it is malformed.
+        DataError: The rows are missing or malformed.
     """
     rows, origin = SOURCES[kind].read(**metadata)
     docs = [document(kind, row, f"{origin}, row {number}") for number, row in enumerate(rows, 1)]
@@ -120,7 +122,7 @@ def document(kind: str, row: Mapping[str, Any], where: str = "row") -> dict[str,
 
 
 def sample(docs: Sequence[Mapping[str, Any]], size: int = SIZE) -> Rows:
-    """Draw equally many different candidates a label, in the order of a hash of seed and content."""
+    """Draw different candidates, equally many of each label, in the order of a hash of seed and content."""
     ordered = [doc for _, doc in sorted({content_hash(SEED, dict(doc)): dict(doc) for doc in docs}.items())]
     left = {"yes": size // 2, "no": size // 2}
     chosen: Rows = []
@@ -142,9 +144,9 @@ def prompt(doc: Mapping[str, Any]) -> str:
 
 _NOISE = str.maketrans(dict.fromkeys("*_`\"'\u201c\u201d$#"))
 _TEX = re.compile(r"\\(?:text|math)[a-z]{0,6}(?![a-zA-Z])|[{}]")
-# A choice between the two is no judgement: "Yes or No", "Yes/No".
+# "Yes or No" and "Yes/No" offer a choice and are not a judgement.
 _EITHER = r"(?! ?(?:/|,? or\b) ?(?:yes|no)\b)"
-# "No" before a noun is none either ("no support", "no longer"), unless it denies the hallucination itself.
+# "No" before a noun is not a judgement either ("no support", "no longer"), unless it denies the hallucination itself.
 _NO = (
     r"no(?= ?(?:[.,;:!)\]\u2013\u2014]|- |\n|\Z)"
     r"| (?:because|since|as|the|it|this|that|there|hallucinat|non-?factual))(?!\. ?\d)"
@@ -163,17 +165,19 @@ _ANSWER = re.compile(rf"\banswer ?(?:(?:is|would be|:|=)[:\s]{{0,3}}){{1,2}}{_WO
 
 
 def judgement(answer: str) -> str | None:
-    r"""`yes` or `no`, or None where an answer says neither.
+    r"""`yes` or `no`, or None if an answer has no judgement.
 
-    The first of these that is there decides, and of several of its kind the last:
+    The first of these that the answer has decides. If there are several of that kind, the last one counts.
 
-    1. a box with nothing but Yes or No, or a labelled one: "Judgement: Yes", "my final answer is No";
-    2. one alone on its line, or alone as the last sentence (but not right behind a question);
-    3. one that the answer begins with;
-    4. one that a sentence begins with, then one behind "the answer is".
+    1. A box that contains only Yes or No.
+    2. A labelled Yes or No: "Judgement: Yes", "my final answer is No".
+    3. One that is alone on its line, or is the whole last sentence (but not directly after a question).
+    4. The first word of the answer.
+    5. The first word of a sentence.
+    6. One after "the answer is".
 
-    Only the whole words count, in any case and markup: never "know", "not" or "another", no "no" that belongs to a
-    noun ("there is no support"), and no "Yes or No".
+    Only whole words count, in any letter case and markup. "Know", "not" and "another" do not count, nor does "no"
+    before a noun ("there is no support"), nor "Yes or No".
     """
     box = _TEX.sub("", last_boxed(answer) or "").translate(_NOISE).strip(" .").lower()
     if box in {"yes", "no"}:
@@ -210,8 +214,8 @@ def _leading(text: str) -> str | None:
 # ------------------------------------------------------------------------------ scoring
 
 
-def published(text: str) -> str | None:
-    """What the published code takes for the judgement: `yes`, `no`, or None where it finds both or neither."""
+def paper_judgement(text: str) -> str | None:
+    """The judgement that the paper's code reads: `yes`, `no`, or None if it finds both or neither."""
     words = re.findall(r"\b(?:yes|no)\b", strip_thinking(text), re.IGNORECASE)
     said = (words[-1] if words else text.strip().partition("\n")[0]).lower()
     found = [word for word in ("yes", "no") if word in said]
@@ -221,7 +225,7 @@ def published(text: str) -> str | None:
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     found = judgement(response.answer)
-    paper = float(published(response.text) == doc[LABEL])
+    paper = float(paper_judgement(response.text) == doc[LABEL])
     verdict = Verdict.of(response, found, found == doc[LABEL], paper=paper)
     measures: dict[str, Measure] = {
         "balanced_accuracy": [float(doc[LABEL] == "yes"), float(verdict.score or 0)],

@@ -1,22 +1,21 @@
 """IFEval: 541 prompts with 834 instructions that a program can check, such as "no commas", one sample.
 
-Protocol (arXiv 2604.06628): temperature 0.6, top_p 1.0, one sample; 32,768 new tokens. Our user turn is the prompt as
-the benchmark has it; the published code puts it between "Question:" and "Answer:", which the same generations cannot
-show.
+Protocol (arXiv 2604.06628): temperature 0.6, top_p 1.0, one sample; 32,768 new tokens. Our user turn is the prompt of
+the benchmark. The paper's code puts it between "Question:" and "Answer:"; the same generations cannot show the effect.
 
 * `strict`: lm_eval's checkers, which are those of the benchmark, on the answer part (outside the thinking). `score` is
-  the share of prompts whose instructions are all followed (`prompt_strict`). Thinking that never closed follows
-  nothing; an empty answer is an answer that follows nothing.
-* `paper`: the same checkers on the text as the published code strips it (`published.strip_thinking`).
+  the share of prompts whose instructions are all followed (`prompt_strict`). A response whose thinking never closed
+  follows no instruction; an empty answer counts as an answer and follows no instruction.
+* `paper`: the same checkers on the text without its thinking, as the paper's code strips it (`paper.strip_thinking`).
 
 Every response also reports `prompt_strict`, `prompt_loose`, `inst_strict`, `inst_loose` and their mean `four_mean`:
 `prompt_*` counts prompts and `inst_*` instructions, `loose` also accepts a response without its first line, its last
-line or its asterisks. The publication does not say which of them its column is, and the numbers in it are no
-prompt-level accuracy; `inst_strict_paper` and `four_mean_paper` are the two readings that fit.
+line or its asterisks. The paper does not say which of them its column shows, and its numbers cannot be shares of 541
+prompts. `inst_strict_paper` and `four_mean_paper` are the two metrics that fit.
 
-Two things are fixed that are random in the benchmark's code. langdetect is seeded. Two prompts ask for a number of `#`
-and of `!`, for which the checker, made for letters, would draw a random letter: here the character itself is counted.
-A text whose language cannot be detected counts as following, as there.
+Two random parts of the benchmark's code are fixed here. langdetect is seeded. Two prompts ask for a number of `#` and
+of `!`; the benchmark's checker is made for letters and would draw a random letter, here the character itself is
+counted. As in the benchmark, a text whose language cannot be detected counts as following.
 """
 
 from __future__ import annotations
@@ -54,11 +53,11 @@ TIME_LIMIT = 60.0
 
 
 def documents(**metadata: Any) -> dict[str, Dataset]:
-    """The prompts as lm_eval's `custom_dataset` wants them, once everything is there to score them.
+    """The prompts, as lm_eval's `custom_dataset` wants them. First it is made sure that they can be scored.
 
     Raises:
-        DataError: Nothing to read, it is malformed, or an instruction that no checker is for.
-        PunktError: The sentence splitter is not to be had.
+        DataError: The rows are missing or malformed, or an instruction has no checker.
+        PunktError: The sentence splitter is not available.
     """
     rows, origin = SOURCE.read(**metadata)
     known = instruction_checkers().instructions_registry.INSTRUCTION_DICT
@@ -75,10 +74,10 @@ def documents(**metadata: Any) -> dict[str, Dataset]:
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     followed = check(doc, response.answer)
-    published = check(doc, strip_thinking(response.text))
+    followed_paper = check(doc, strip_thinking(response.text))
     missed = [name for name, (strict, _) in zip(doc["instruction_id_list"], followed, strict=True) if not strict]
     strict, loose = (sum(column) for column in zip(*followed, strict=True))
-    strict_paper = sum(strict for strict, _ in published)
+    strict_paper = sum(strict for strict, _ in followed_paper)
     total = len(followed)
     measures: dict[str, Measure] = {
         "prompt_strict": float(strict == total),
@@ -87,7 +86,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
         "inst_loose": [loose, total],
         "four_mean": _four(followed),
         "inst_strict_paper": [strict_paper, total],
-        "four_mean_paper": _four(published),
+        "four_mean_paper": _four(followed_paper),
     }
     reason = f"not followed: {', '.join(missed)}" if missed else ""
     paper = float(strict_paper == total)
@@ -105,7 +104,7 @@ def check(doc: Mapping[str, Any], text: str) -> list[tuple[bool, bool]]:
 
 
 def four_mean(values: Sequence[Sequence[float]]) -> float:
-    """Mean of the four accuracies, for an lm_eval `aggregation:` of what `_four` gives."""
+    """Mean of the four accuracies: lm_eval's `aggregation:` of the values that `_four` returns."""
     prompts = [fmean(column) for column in list(zip(*values, strict=True))[:2]]
     instructions = [ratio([(value[part], value[4]) for value in values]) for part in (2, 3)]
     return fmean([*prompts, *instructions])
@@ -119,7 +118,7 @@ def _four(followed: Sequence[tuple[bool, bool]]) -> list[float]:
 def _follows(doc: Mapping[str, Any], name: str, given: Mapping[str, Any], text: str) -> tuple[bool, bool]:
     letter = str(given.get("letter") or "")
     if name == "keywords:letter_frequency" and not re.fullmatch("[A-Za-z]", letter):
-        # Another checker counts any character, and counts it in the same way.
+        # The checker of keywords counts any character, and counts it in the same way.
         name = "keywords:frequency"
         given = {
             "keyword": re.escape(letter),
@@ -129,6 +128,6 @@ def _follows(doc: Mapping[str, Any], name: str, given: Mapping[str, Any], text: 
     one = {"key": doc.get("key"), "prompt": doc["prompt"], "instruction_id_list": [name], "kwargs": [dict(given)]}
     try:
         found = instruction_checkers().utils.process_results(one, [text])
-    except RecursionError:  # thousands of open brackets where JSON was asked for
+    except RecursionError:  # JSON was asked for, and the text has thousands of open brackets
         return False, False
     return bool(found["prompt_level_strict_acc"]), bool(found["prompt_level_loose_acc"])

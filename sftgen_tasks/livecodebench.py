@@ -1,35 +1,36 @@
 r"""LiveCodeBench v2: 511 contest problems of May 2023 to May 2024, a Python program that passes every test, avg@3.
 
 Protocol (arXiv 2604.06628): one user turn; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens. The prompt
-is ours: the problem, the starter code where it has one, and what the program reads and writes. (The published prompt
-leaves the starter code out, so that a model cannot know the name that is called.) Both rules read the same responses.
+is ours: the problem, the starter code if it has any, and what the program reads and writes. (The paper's prompt leaves
+the starter code out, so a model cannot know which name is called.) Both rules read the same responses.
 
-* `strict`: `programs.last_program` of the answer part (outside the thinking) has to pass every public and private
-  test, as LiveCodeBench's own checker decides: output line by line with exact decimals, a function's result as JSON.
-  The function is the one that the problem names, plain or of `class Solution`. As there, the names of the usual
-  modules are there without an import. No block, no answer; thinking that never closed is wrong.
-* `paper`: `programs.published_program` of the whole response, thinking included, has to pass the private tests, with
-  output compared as one text. Where no block opens with exactly "```python", the published code runs the response's
-  last character: wrong here, without running it. Not taken over: it guesses the function's name from the program and
-  finds no methods, which after starter code with `class Solution` would fail every such problem; it reads an argument
-  `true` as a text; nothing is imported beforehand.
+* `strict`: `programs.last_program` of the answer part (outside the thinking) has to pass every public and private test,
+  as LiveCodeBench's own checker decides: output line by line with exact decimals, a function's result as JSON. The
+  called function has the name that the problem gives, and may be a method of `class Solution`. As in that checker, a
+  program can use the names of the usual modules without an import. A response without a block has no answer; one whose
+  thinking never closed is wrong.
+* `paper`: `programs.paper_program` of the whole response, thinking included, has to pass the private tests, and the
+  output is compared as one text. If no block opens with exactly "```python", the paper's code runs the last character
+  of the response; here it is not run and counts as wrong. Three things of that code are left out: it guesses the name
+  of the function from the program and finds no methods, which would fail every problem whose starter code has
+  `class Solution`; it reads an argument `true` as a text; it imports nothing before the program.
 
-`score_official` is 1 where a right program would pass LiveCodeBench's own checker too, which runs it inside its own
-process: one that reads with `open(0)`, or prints in a thread that nothing waits for, is right and fails there.
-`score_easy`, `score_medium` and `score_hard` are the scores of the problems of one difficulty. What went wrong is the
-verdict's reason. Tests that cannot be used, and failures of the sandbox, are `sandbox_error`: missing, not wrong.
+`score_official` is 1 if a right program would also pass LiveCodeBench's own checker, which runs it inside its own
+process. A program that reads with `open(0)`, or prints in a thread that nothing waits for, is right and fails there.
+`score_easy`, `score_medium` and `score_hard` are the scores of the problems of one difficulty. The verdict's reason
+says why a program failed. If tests cannot be used or the sandbox fails, the status is `sandbox_error`: the score is
+missing, not 0.
 
-Programs run in the sandbox (`sftgen_tasks.sandbox`). Tests are in no document, which only has their hash (`lcb_tests`).
+Programs run in the sandbox (`sftgen_tasks.sandbox`). Documents hold only a hash of the tests (`data.lcb_tests`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, tee
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges import Grader, Response, Verdict
@@ -42,8 +43,8 @@ from sftgen_tasks.data.rows import check_columns
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.programs import (
     last_program,
-    published_program,
-    published_same_output,
+    paper_program,
+    paper_same_output,
     same_output,
     same_value,
 )
@@ -90,8 +91,8 @@ def documents(**metadata: Any) -> dict[str, Dataset]:
     """The problems without their tests, as lm_eval's `custom_dataset` wants them.
 
     Raises:
-        DataError: Nothing to read, or it is malformed.
-        SandboxError: Programs cannot be run safely here; better known before anything is generated.
+        DataError: The problems are missing or malformed.
+        SandboxError: Programs cannot be run safely here. This is found out before anything is generated.
     """
     require_sandbox()
     found = [source.files_to_read(**metadata) for source in SOURCES]
@@ -104,16 +105,16 @@ def documents(**metadata: Any) -> dict[str, Dataset]:
 
 
 def document(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A hub row as a document: `function` is what is called, empty where a program reads and prints.
+    """A hub row as a document: `function` is the name that is called, empty if a program reads and prints.
 
     Raises:
-        DataError: The problem's own metadata is not what it should be.
+        DataError: The problem's column `metadata` is not a JSON object.
     """
     starter = row.get("starter_code") or ""
     try:
         function = json.loads(row["metadata"]).get("func_name") or ""
     except (ValueError, AttributeError) as error:
-        raise DataError(f"{where}, problem {row['question_id']}: `metadata` is no JSON object") from error
+        raise DataError(f"{where}, problem {row['question_id']}: `metadata` is not a JSON object") from error
     named = _METHOD.search(starter)
     columns = ("question_id", "question_content", "difficulty", "platform", "contest_date", "tests")
     return {column: row[column] for column in columns} | {
@@ -131,74 +132,89 @@ def prompt(doc: Mapping[str, Any]) -> str:
 
 @dataclass
 class _Job:
-    """A response, the programs the two rules find in it, and what came of them."""
+    """A response, the programs that the two rules find in it, and their results."""
 
     position: int
     item: Item
     strict: str | None
-    published: str | None
+    paper: str | None
     outcome: Outcome | None = None
-    paper: float | None = 0.0
+    paper_score: float | None = 0.0
 
     @property
     def programs(self) -> list[str]:
-        return list(dict.fromkeys(found for found in (self.strict, self.published) if found is not None))
+        return list(dict.fromkeys(found for found in (self.strict, self.paper) if found is not None))
 
 
 def grade_all(items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
-    """Score by both rules, with as many programs at a time as there are cores; yields positions and verdicts."""
+    """Score by both rules, one program per core at a time; yields positions and verdicts."""
     jobs = []
     for position, item in enumerate(items):
         response = item.response
         strict = None if response.think == "unclosed" else last_program(response.answer)
-        jobs.append(_Job(position, item, strict, published_program(response.text)))
+        jobs.append(_Job(position, item, strict, paper_program(response.text)))
     yield from ((job.position, _verdict(job)) for job in jobs if not job.programs)
     for same in (same_output, same_value):
         yield from _run([job for job in jobs if bool(job.item.doc["function"]) is (same is same_value)], same)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One program of a response, with the tests of its problem; the first `private` of them are private."""
+
+    job: _Job
+    source: str
+    cases: Sequence[Case]
+    private: int
+
+    @property
+    def sample(self) -> tuple[Program, Sequence[Case]]:
+        return Program(self.source, self.job.item.doc["function"] or None), self.cases
+
+
 def _run(jobs: Sequence[_Job], same: Same) -> Iterator[tuple[int, Verdict]]:
-    running: deque[tuple[_Job, str, Program, Sequence[Case], int]] = deque()
     unusable: list[tuple[_Job, Exception]] = []
     disputed: set[int] = set()
 
     def compare(expected: str, output: str) -> bool:
         right = same(expected, output)
-        if same is same_output and right is not published_same_output(expected, output):
-            disputed.add(id(expected))  # of this problem's test: elsewhere the same text may not be in dispute
+        if same is same_output and right is not paper_same_output(expected, output):
+            # The id names this test: the same text may be undisputed in another problem.
+            disputed.add(id(expected))
         return right
 
-    def samples() -> Iterator[tuple[Program, Sequence[Case]]]:
+    def runs() -> Iterator[_Run]:
         # By problem, so that the tests of few problems are in memory at a time.
         for tests, of_problem in groupby(jobs, lambda job: str(job.item.doc["tests"])):
             runnable = [job for job in of_problem if job.programs]
-            function = runnable[0].item.doc["function"] if runnable else ""
+            if not runnable:
+                continue
             try:
-                cases, private = read_tests(tests, function) if runnable else ([], 0)
+                cases, private = read_tests(tests, runnable[0].item.doc["function"])
             except (SftgenError, OSError) as error:
                 unusable.extend((job, error) for job in runnable)
                 continue
-            for job in runnable:
-                for text in job.programs:
-                    running.append((job, text, Program(text, function or None), cases, private))
-                    yield running[-1][2:4]
+            yield from (_Run(job, source, cases, private) for job in runnable for source in job.programs)
 
-    for outcome in run_samples(samples(), LIMITS, same=compare):
-        job, text, program, cases, private = running.popleft()
-        if text == job.strict:
+    started, ended = tee(runs())  # the sandbox is given more programs while earlier ones run
+    outcomes = run_samples((run.sample for run in started), LIMITS, same=compare)
+    for outcome, run in zip(outcomes, ended, strict=True):
+        job, private_cases = run.job, run.cases[: run.private]
+        if run.source == job.strict:
             job.outcome = outcome
-        if text == job.published:
-            if any(id(case.expected) in disputed for case in cases[:private]):
-                job.paper = _paper(run_sample(program, cases[:private], LIMITS, same=published_same_output), private)
+        if run.source == job.paper:
+            if any(id(case.expected) in disputed for case in private_cases):
+                again = run_sample(run.sample[0], private_cases, LIMITS, same=paper_same_output)
+                job.paper_score = _paper_score(again, run.private)
             else:
-                job.paper = _paper(outcome, private)
-        if text == job.programs[-1]:
+                job.paper_score = _paper_score(outcome, run.private)
+        if run.source == job.programs[-1]:
             yield job.position, _verdict(job)
     for job, error in unusable:
         yield job.position, Verdict("sandbox_error", reason=f"sandbox error: {error}")
 
 
-def _paper(outcome: Outcome, private: int) -> float | None:
+def _paper_score(outcome: Outcome, private: int) -> float | None:
     if outcome.reason == "sandbox error":
         return None
     return float(outcome.passed or (outcome.failed_case is not None and outcome.failed_case >= private))
@@ -209,13 +225,13 @@ def _verdict(job: _Job) -> Verdict:
     if outcome and outcome.reason == "sandbox error":
         return Verdict("sandbox_error", answer=job.strict, reason=f"sandbox error: {outcome.detail}")
     score = float(outcome is not None and outcome.passed)
-    # Not the detail, which may show a private test.
+    # The detail is left out, because it may show a private test.
     reason: str = outcome.reason if outcome else ""
     if outcome and outcome.failed_case is not None and reason != "compile error":
         reason += f" in test {outcome.failed_case + 1}"
     official = score * (outcome is not None and not outcome.only_as_process)
     measures = {"score_official": official, f"score_{job.item.doc['difficulty']}": score}
-    return Verdict.of(job.item.response, job.strict, score, paper=job.paper, reason=reason, measures=measures)
+    return Verdict.of(job.item.response, job.strict, score, paper=job.paper_score, reason=reason, measures=measures)
 
 
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:

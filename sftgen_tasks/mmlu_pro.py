@@ -3,16 +3,29 @@ r"""MMLU-Pro: questions of 14 subjects with up to ten options, the letter in `\b
 Protocol (arXiv 2604.06628): one user turn with the question, an option a line and the instruction; temperature 0.6,
 top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
 
-* `strict`: `letters.letter` on the answer part (outside the thinking): the last `\boxed{}`, else the last "the answer
-  is (B)", with word boundaries. No letter, no answer; thinking that never closed is wrong.
-* `paper`: `letters.published_mmlu_pro`, the published code's two patterns over the whole response, thinking included:
-  the first match is the answer, so a guess in the thinking beats the answer.
+* `strict`: in the answer part (outside the thinking) the last `\boxed{}`, else the last statement such as "the answer
+  is (B)", else a letter that stands alone in bold or on the last line, with word boundaries. `letters.letter` reads it:
 
-The publication did not release its 1,000 questions. Ours (`sftgen_mmlu_pro`) are drawn by `sample`: equally many a
-subject, the questions of a subject in the order of SHA-256 of `SEED` and question id. Their manifest is in
-`data/subsets/mmlu_pro_1000.json`: ids and content hashes, made from the copies of the test split in the dataset
-authors' own result files of June and October 2024. Left out are questions that differ between the two, or that the
-authors announced to change later. The full set is `sftgen_mmlu_pro_full`.
+  1. The last box counts if it begins with a letter: `B`, `(B)`, `B) text`, `B. text`, `Option B`.
+  2. If it does not, the last statement counts: "The answer is (B)", "Final answer: B", "The correct option must be B",
+     "(B) is the correct answer".
+  3. If there is no statement, the last letter counts that stands alone in bold; of several different bold letters, only
+     those that end their line are considered.
+  4. If there is none, the last line counts if it is only a letter. An option with its text, such as "B) text", counts
+     if it is the whole answer or a bold last line.
+
+  A letter counts only if the question has that option. A box or a statement that names several letters is not an
+  answer, and nothing after it in this list is tried. A response without a letter has no answer; one whose thinking
+  never closed is wrong.
+* `paper`: the first "answer is B", "answer is (B", `\boxed{B}` or `\boxed{\text{B}}` of the whole response, thinking
+  included (`letters.paper_mmlu_pro`). So a guess in the thinking goes before the final answer. Letter case matters, and
+  the letter after "answer is" may be the beginning of a word.
+
+The paper's authors did not release their 1,000 questions. Ours (`sftgen_mmlu_pro`) are drawn by `sample`: equally many
+of each subject, in the order of SHA-256 of `SEED` and question id. Their manifest, `data/subsets/mmlu_pro_1000.json`,
+holds ids and content hashes. It was made from the copies of the test split in the dataset authors' own result files of
+June and October 2024, without the questions that differ between the two files and those that the authors announced to
+change later. The full set is `sftgen_mmlu_pro_full`.
 
 Blanks around a question or an option are removed: in some subjects they mark the right option.
 """
@@ -33,7 +46,7 @@ from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.rows import Rows, digest
 from sftgen_tasks.data.tables import DataError, read_table
-from sftgen_tasks.readers.letters import LETTERS, letter, published_mmlu_pro
+from sftgen_tasks.readers.letters import LETTERS, letter, paper_mmlu_pro
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,11 +79,11 @@ def documents(subject: str, full: bool = False, **metadata: Any) -> dict[str, Da
 
     Args:
         subject: As in the task's name, such as `computer_science`.
-        full: All questions, not those of the subset.
-        metadata: lm_eval's; a `subset` made by `write_subset` replaces the one of the package.
+        full: Whether all questions are asked, instead of the subset.
+        metadata: lm_eval's metadata; a `subset` made by `write_subset` replaces the one of the package.
 
     Raises:
-        DataError: Nothing to read, it is malformed, or the questions of the subset are absent or have changed.
+        DataError: The rows are missing or malformed, or the questions of the subset are absent or have changed.
     """
     task = f"{SOURCE.task}_{'full_' * full}{subject}"
     rows, origin = SOURCE.read(**metadata)
@@ -110,7 +123,7 @@ def prompt(doc: Mapping[str, Any]) -> str:
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     found = letter(response.answer, len(doc["options"]))
-    paper = published_mmlu_pro(response.text) == doc["answer"]
+    paper = paper_mmlu_pro(response.text) == doc["answer"]
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
@@ -118,9 +131,9 @@ GRADER = Grader("mmlu_pro", version=1, grade=grade)
 
 
 def sample(docs: Sequence[Mapping[str, Any]], left_out: Collection[int] = (), size: int = SIZE) -> Rows:
-    """Draw equally many questions a subject; what does not divide goes to one more of some subjects.
+    """Draw equally many questions of each subject; if `size` does not divide, some subjects get one more.
 
-    Subjects and the questions of each are put in the order of a hash of `SEED` and their name or id, which depends
+    Subjects and their questions are put in the order of a hash of `SEED` and their name or id. This order depends
     neither on a random number generator nor on the order of `docs`.
     """
     subjects: dict[str, Rows] = defaultdict(list)
@@ -136,12 +149,12 @@ def sample(docs: Sequence[Mapping[str, Any]], left_out: Collection[int] = (), si
 
 
 def write_subset(path: Path, left_out: Collection[int] = (), **metadata: Any) -> None:
-    """Write the manifest of a subset of one's own copy of the dataset, for `--metadata subset=...`.
+    """Draw a subset of your own copy of the dataset and write its manifest, for `--metadata subset=...`.
 
     Args:
-        path: Where to.
-        left_out: Questions not to draw, by id.
-        metadata: As lm_eval's, for `data_dir`.
+        path: The file to write.
+        left_out: Ids of questions that are not drawn.
+        metadata: lm_eval's metadata; `data_dir` is read here.
     """
     rows, origin = SOURCE.read(**metadata)
     chosen = sample([document(row) for row in rows], left_out)
@@ -152,12 +165,12 @@ def write_subset(path: Path, left_out: Collection[int] = (), **metadata: Any) ->
 
 
 def _chosen(docs: Rows, origin: str, category: str, subset: Any) -> tuple[Rows, str]:
-    """A subject's questions of the subset, and what is to be said of their origin."""
+    """The questions of the subset that belong to a subject, and a description of their origin."""
     path = SUBSET
     [manifest] = read_table(path, single=True)
     if subset:
         [given] = read_table(Path(str(subset)), single=True)
-        if given.get("task") == SOURCE.task:  # that of a single subject is applied later, to what is chosen here
+        if given.get("task") == SOURCE.task:  # a single subject's manifest is applied later, to these questions
             path, manifest = Path(str(subset)), given
     try:
         wanted = {doc["id"]: doc["sha256"] for doc in manifest["docs"] if doc["category"] == category}
@@ -166,7 +179,7 @@ def _chosen(docs: Rows, origin: str, category: str, subset: Any) -> tuple[Rows, 
     by_id = {str(doc["question_id"]): doc for doc in docs}
     absent = [name for name in wanted if name not in by_id]
     changed = [name for name in wanted if name in by_id and doc_hash(by_id[name]) != wanted[name]]
-    # The commit fixes the content there, and the authors go on correcting answers: say so, and go on.
+    # At the pinned commit the content is fixed. The authors have corrected answers since: warn, and go on.
     pinned = SOURCE.revision in origin
     if absent or (changed and not pinned):
         raise DataError(

@@ -13,7 +13,7 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 def last_boxed(text: str) -> str | None:
     r"""The content of the last complete `\boxed{...}`, or None. Braces inside are balanced.
 
-    >>> last_boxed(r"first \boxed{1}, then \boxed{\frac{1}{2}} and a cut \boxed{3")
+    >>> last_boxed(r"first \boxed{1}, then \boxed{\frac{1}{2}} and an open \boxed{3")
     '\\frac{1}{2}'
     """
     opened: list[tuple[int, bool]] = []  # start of content, whether it is a box
@@ -28,7 +28,7 @@ def last_boxed(text: str) -> str | None:
             opened.append((end, end in boxes))
         elif brace == "}" and opened:
             start, boxed = opened.pop()
-            # A box inside a box: the outer one is the answer, and it closes last.
+            # Of a box inside a box the outer one is the answer; it closes last.
             if boxed and end > found_end:
                 found, found_end = (start, match.start()), end
     return text[found[0] : found[1]].strip() if found else None

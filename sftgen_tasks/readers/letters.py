@@ -1,15 +1,11 @@
-r"""Reading the letter of a multiple-choice answer: our rule, and the two published ones.
+r"""Reading the letter of a multiple-choice answer: the `strict` rule, and the two `paper` rules.
 
-`letter` is the `strict` rule. It looks at the answer part only and takes the last `\boxed{}`; without a box, or with
-one that names no letter, the last statement such as "the answer is (B)" or "Answer: B"; without one, a letter that
-stands alone in bold, or alone on the last line. A letter counts with word boundaries and only if the question has that
-option; a box or statement that names several letters is no answer.
+`letter` is the `strict` rule, `paper_gpqa` and `paper_mmlu_pro` are the rules of the paper's code (arXiv 2604.06628).
+`sftgen_tasks.gpqa_diamond` and `sftgen_tasks.mmlu_pro` state these rules in words. The paper's code has two faults,
+which the `paper` rules keep: it looks for no word boundary after a letter, and it reads the thinking like the answer.
 
-`published_gpqa` and `published_mmlu_pro` are the rules of the published evaluation code (arXiv 2604.06628), its slips
-included: no word boundary on the right, the thinking read like the answer.
-
-Every pattern starts at a word or sign and then repeats blanks at most, so that all rules take time linear in the
-length of the response, also on one line of 130,000 characters.
+Every pattern starts at a word or sign and then repeats only blanks. So all rules take time linear in the length of the
+response, also on one line of 130,000 characters.
 """
 
 from __future__ import annotations
@@ -21,12 +17,12 @@ from sftgen_tasks.readers.boxed import last_boxed
 LETTERS = "ABCDEFGHIJ"
 INVALID = "[invalid]"
 
-# What LaTeX and Markdown put around a letter.
+# LaTeX and Markdown that may stand around a letter.
 _WRAPPERS = re.compile(r"\\(?:text|math)[a-z]{0,6}(?![a-zA-Z])|\\(?:left|right|boldsymbol|bm|bf|rm|quad)\b|\\[,;:! ]")
 _NOISE = str.maketrans({**dict.fromkeys("*$`{}"), "~": " ", "\u2019": "'"})
 
 _BRACKETED = r"[(\[] {0,2}([A-Ja-j]) {0,2}[)\]]"
-# Not part of a word, a hyphenated word or a formula.
+# The letter before is not part of a word, of a hyphenated word or of a formula.
 _ALONE = r"(?![\w'])(?!-\w)(?! {0,2}[=+^<>\u00d7]{1,2} {0,2}[\w(])"
 
 # The letter a box or a line starts with: `B`, `(B)`, `B) text`, `B. text`, `Option B`.
@@ -54,7 +50,7 @@ _ANOTHER = re.compile(
     r"(?=[)\]]|\s{0,2}(?:[.,;/&]|and\b|or\b|\n|\Z))",
     re.IGNORECASE,
 )
-# Before these an A is the answer, not an article, and an I is not the writer.
+# If one of these follows, an A is the answer and not an article, and an I is not the writer.
 _GOES_ON = re.compile(
     r" {0,3}[^ a-z]| {0,3}\Z| {1,3}(?:because|since|as|due|based|which|where|is|and|with|for|in|according)\b"
 )
@@ -70,7 +66,7 @@ def letter(answer: str, options: int) -> str | None:
         options: How many options the question has.
 
     Returns:
-        A capital letter, or None where none, several, or one that is no option is named.
+        A capital letter; None if the answer names no letter, several, or one that is not an option.
     """
     box = last_boxed(answer)
     found = _choice(box) if box else None
@@ -81,11 +77,14 @@ def letter(answer: str, options: int) -> str | None:
     return found if found and found in LETTERS[:options] else None
 
 
-def published_gpqa(text: str) -> str:
-    r"""GPQA in the published code: four patterns on the last `\boxed{}` of the whole response, else on all of it.
+def paper_gpqa(text: str) -> str:
+    r"""GPQA by the paper's code: four patterns on the last `\boxed{}` of the whole response, else on all of it.
 
-    The first pattern that is found decides, whatever its place; where none is, the text has to be one letter. Empty
-    where nothing was read.
+    The first pattern that is found decides, wherever it is in the text. If no pattern is found, the text has to be one
+    letter.
+
+    Returns:
+        A capital letter, or an empty text if nothing was read.
     """
     box = last_boxed(text)
     read = text if box is None else box
@@ -97,8 +96,8 @@ def published_gpqa(text: str) -> str:
     return single if single in ("A", "B", "C", "D") else ""
 
 
-def published_mmlu_pro(text: str) -> str:
-    """MMLU-Pro in the published code: the first "answer is X" or boxed letter of the whole response."""
+def paper_mmlu_pro(text: str) -> str:
+    """MMLU-Pro by the paper's code: the first "answer is X" or boxed letter of the whole response."""
     match = _MMLU_PRO.search(text)
     return (match.group(1) or match.group(2)) if match else INVALID
 
@@ -116,13 +115,13 @@ _MMLU_PRO = re.compile(r"answer is \(?([A-J])|\\boxed\{(?:\\text\{)?([A-Z])\}")
 
 
 def _choice(text: str) -> str | None:
-    """The letter a box or a line starts with; empty where it starts with several."""
+    """The letter that a box or a line starts with; empty if it starts with several, None if with no letter."""
     plain = _plain(text)
     match = _CHOICE.match(plain)
     if match is None:
         return None
     found = _letter_of(match)
-    # In lower case only `b`, `(b)` and `b)`: what goes on after an `a` is a sentence.
+    # In lower case only `b`, `(b)` and `b)` count: an `a` with more text after it begins a sentence.
     if found.islower() and plain[match.end() :].strip(" ).]"):
         return None
     return "" if _ANOTHER.match(plain, match.end()) else found.upper()
@@ -141,7 +140,7 @@ def _last_statement(text: str) -> str | None:
 
 def _standing_alone(text: str) -> str | None:
     bold = list(_BOLD.finditer(text))
-    # Where several are bold, as in a walk through the options, one that ends its line.
+    # If several letters are bold, as where all options are discussed, only one that ends its line counts.
     if len({match[1] for match in bold}) > 1:
         bold = [match for match in bold if match["last"] is not None]
     if bold:
@@ -150,7 +149,7 @@ def _standing_alone(text: str) -> str | None:
     match = _LINE.fullmatch(_plain(line))
     if match:
         return match[1]
-    # An option written out is the answer if nothing else is written, or if it is in bold.
+    # An option with its text is the answer if nothing else is written, or if it is in bold.
     line = line.strip()
     return _choice(line) if not before or (line.startswith("**") and line.endswith("**")) else None
 

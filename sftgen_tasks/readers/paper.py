@@ -1,6 +1,6 @@
-"""What several benchmarks of the published evaluation code (arXiv 2604.06628) share: how it strips thinking.
+"""How the paper's code (arXiv 2604.06628) strips the thinking from a response, for several benchmarks.
 
-It is the `paper` rule's reading of a response, its slips included; everything else goes through
+Only `paper` rules read a response in this way, and they keep the faults of that code. Everything else uses
 `sftgen_judges.records.thinking`.
 """
 
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 
 def strip_thinking(text: str) -> str:
-    """The text that the published code scores for IFEval, HaluEval and TruthfulQA.
+    """The text that the paper's code scores for IFEval, HaluEval and TruthfulQA.
 
-    Closed `<think>...</think>` pairs go, then all up to the last `</think>` that is left; then the same again with
-    `<|/think|>` as the closer. Thinking that was never closed stays and is scored like an answer.
+    Closed `<think>...</think>` pairs are removed, then all text up to the last `</think>` that is left. The same is
+    done again with `<|/think|>` as the closer. Thinking that was never closed stays, and is scored like an answer.
 
     >>> strip_thinking("<think>a</think> b"), strip_thinking("a</think> b"), strip_thinking("<think>a")
     ('b', 'b', '<think>a')
@@ -22,7 +22,7 @@ def strip_thinking(text: str) -> str:
 
 
 def _without_pairs(text: str, opener: str, closer: str) -> str:
-    # As a non-greedy pattern does, in time linear in the text.
+    # The same as a non-greedy pattern, in time linear in the text.
     kept, position = [], 0
     while (start := text.find(opener, position)) >= 0 and (end := text.find(closer, start)) >= 0:
         kept.append(text[position:start])

@@ -1,6 +1,6 @@
-"""Programs in responses: which block is the answer, and whether what a program gave is what was expected.
+"""Programs in responses: which block is the answer, and whether the output of a program is the expected one.
 
-Both take time linear in the length of the text; neither looks into a program.
+Both take time linear in the length of the text, and neither runs a program.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import textwrap
 from decimal import Decimal, DecimalException
 
 _FENCE = re.compile(r"`{3,}|~{3,}")
-# No program answers without one of these: it prints, it writes, or it defines what is called.
+# A program that answers has one of these: it prints, it writes, or it defines the function that is called.
 _ACTS = re.compile(r"print|write|def |class |lambda")
-_PUBLISHED = re.compile(r"```python\n(.*?)```", re.DOTALL)
+_PAPER = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def last_program(text: str) -> str | None:
-    r"""The last fenced block that may be a Python program, else the last one of any kind; None without one.
+    r"""The last fenced block that may be a Python program, else the last block of any kind; None without a block.
 
-    A fence is of backticks or tildes, labelled or not, indented or after words; it is closed by one as long, alone
-    or at the end of a line of code, by the next labelled one, or by the end of the text. Blocks labelled as another
-    language, and those that neither print nor define anything (sample outputs), give way to those that may be one.
+    A fence is a line with at least three backticks or tildes. It may have a label, be indented, or follow words. A
+    block ends at a fence of at least the same length, alone or at the end of a line of code, at the next fence with a
+    label, or at the end of the text. A block may be a program if it has no label or Python's, and prints, writes or
+    defines something, unlike a sample output.
 
     >>> last_program("First:\n```python\nprint(1)\n```\nBetter:\n```py\nprint(2)")
     'print(2)'
@@ -32,7 +33,7 @@ def last_program(text: str) -> str | None:
 
     def keep() -> None:
         code = "\n".join(lines).strip("\r\n")
-        if code[:1].isspace():  # in a list, say
+        if code[:1].isspace():  # for example in a list
             code = textwrap.dedent(code)
         if code.strip():
             python = not label or label.startswith("py")
@@ -57,12 +58,12 @@ def last_program(text: str) -> str | None:
     return next((code for rank, code in reversed(blocks) if rank == best), None)
 
 
-def published_program(text: str) -> str | None:
-    """The last block that opens with exactly three backticks, `python` and a line break: the published code's rule.
+def paper_program(text: str) -> str | None:
+    """The last block that opens with exactly three backticks, `python` and a line break: the rule of the paper's code.
 
-    Without one the published code runs the last character of the text; here that is None.
+    Without such a block the paper's code runs the last character of the text; this function returns None.
     """
-    blocks = _PUBLISHED.findall(text)
+    blocks = _PAPER.findall(text)
     return blocks[-1].split("</code>")[0].replace("<code>", "") if blocks else None
 
 
@@ -71,12 +72,12 @@ def _closes(line: str, fence: re.Match[str], marks: str, indent: int) -> bool:
         return False
     if line[: fence.start()].strip():
         return not line[fence.end() :].strip()
-    # Deeper, as in a docstring, it is part of the code.
+    # A deeper fence, for example in a docstring, is part of the code.
     return _indent(line) <= indent + 3
 
 
 def _label(rest: str) -> str:
-    """The one word after a fence: `Python3` is `python3`, `{.python}` is `python`; of several words it is none."""
+    """The one word after a fence: `Python3` is `python3`, `{.python}` is `python`; several words are not a label."""
     words = rest.split()
     return words[0].strip("{}.").lower() if len(words) == 1 or "=" in rest else ""
 
@@ -88,23 +89,24 @@ def _indent(line: str) -> int:
 def same_output(expected: str, output: str) -> bool:
     """Whether standard output is right, as LiveCodeBench's checker decides.
 
-    Blanks around the whole and around each line do not matter, the number of lines does. Lines are equal as text, or
-    as numbers one by one, exactly: `1.0` is `1.00` and `1e0`, not `1.0000001`.
+    Blanks around the whole and around each line do not matter; the number of lines does. Two lines are equal if their
+    texts are equal, or if all their words are numbers of exactly the same value: `1.0` equals `1.00` and `1e0`, but not
+    `1.0000001`.
     """
     wanted, given = _lines(expected), _lines(output)
     return len(wanted) == len(given) and all(map(_same_line, wanted, given))
 
 
 def same_value(expected: str, value: str) -> bool:
-    """Whether a function's result is right: equal as JSON values, so `1`, `1.0` and `true` are, as in Python."""
+    """Whether a function's result is right: equal as JSON values. As in Python, `1`, `1.0` and `true` are equal."""
     try:
         return bool(json.loads(value) == json.loads(expected))
-    except (ValueError, RecursionError):  # NaN and the like are no JSON text, and no right answer
+    except (ValueError, RecursionError):  # a text that is not JSON is not a right answer
         return False
 
 
-def published_same_output(expected: str, output: str) -> bool:
-    """The published code's rule: the same text but for blanks around it, and one `-` at the end of the expected."""
+def paper_same_output(expected: str, output: str) -> bool:
+    """The rule of the paper's code: equal texts, apart from blanks around them and one `-` that ends `expected`."""
     wanted = expected.strip()
     return output.strip() == (wanted[:-1].rstrip() if wanted.endswith("-") else wanted)
 

@@ -83,7 +83,7 @@ def test_the_real_instructions(data_dir: Path, tmp_path: Path) -> None:
     assert (len(docs), len({doc["question"] for doc in docs}), loaded(TASK).rows) == (805, 805, 805)
 
 
-def test_the_prompt_and_the_published_decoding(hub: Path) -> None:
+def test_the_prompt_and_the_decoding_of_the_paper(hub: Path) -> None:
     task = load_tasks([TASK], {"data_dir": str(hub)}).tasks[TASK]
     assert task.doc_to_text(task.test_docs()[0]) == "Name 1 colours.\n"
     assert task.config.repeats == 1
@@ -118,9 +118,9 @@ def test_stored_outputs_to_mean_logits(
     assert (found["score"]["n"], found["reward_answered"]["n"]) == (6, 4)
     # lm_eval's own file has the standard error.
     [path] = (run / "results").rglob("results_*.json")
-    told = json.loads(path.read_text())["results"][TASK]
-    assert told["score,sftgen"] == pytest.approx(found["score"]["mean"])
-    assert told["score_stderr,sftgen"] > 0
+    written = json.loads(path.read_text())["results"][TASK]
+    assert written["score,sftgen"] == pytest.approx(found["score"]["mean"])
+    assert written["score_stderr,sftgen"] > 0
 
 
 def test_graded_later_with_a_reward_model(

@@ -16,7 +16,7 @@ from sftgen_judges import split_thinking
 from sftgen_tasks import load_tasks
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.data.tables import DataError
-from sftgen_tasks.halueval import KINDS, document, documents, grade, judgement, prompt, published, sample
+from sftgen_tasks.halueval import KINDS, document, documents, grade, judgement, paper_judgement, prompt, sample
 from tests.conftest import Command
 
 # ------------------------------------------------------------------------------ reading a judgement
@@ -95,10 +95,10 @@ def test_the_judgement(text: str, expected: str | None) -> None:
 )
 def test_long_responses_take_no_time(text: str) -> None:
     judgement(text)
-    published(text)
+    paper_judgement(text)
 
 
-PUBLISHED: dict[str, tuple[str, str | None]] = {
+PAPER: dict[str, tuple[str, str | None]] = {
     "the last word": ("Yes, there is no support", "no"),
     "in any case": ("NO. yes", "yes"),
     "closed thinking is stripped": ("<think>No</think>Yes", "yes"),
@@ -111,9 +111,9 @@ PUBLISHED: dict[str, tuple[str, str | None]] = {
 }
 
 
-@pytest.mark.parametrize(("text", "expected"), PUBLISHED.values(), ids=PUBLISHED)
-def test_the_published_reading(text: str, expected: str | None) -> None:
-    assert published(text) == expected
+@pytest.mark.parametrize(("text", "expected"), PAPER.values(), ids=PAPER)
+def test_the_reading_of_the_paper(text: str, expected: str | None) -> None:
+    assert paper_judgement(text) == expected
 
 
 # ------------------------------------------------------------------------------ both rules

@@ -22,7 +22,7 @@ from sftgen_tasks.livecodebench import GRADER, SOURCE, document, documents, prom
 from sftgen_tasks.readers.programs import last_program
 from sftgen_tasks.sandbox import Limits
 from tests.conftest import Command
-from tests.tasks.harness.backends.test_replay import results
+from tests.train.results.test_replay import results
 
 SECRET = "7310417311"
 """In private tests only: 1 + 7310417310."""
@@ -127,8 +127,8 @@ def test_without_the_data_the_error_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "says"),
     [
-        ("metadata", "[]", "problem sum: `metadata` is no JSON object"),
-        ("metadata", "{", "problem sum: `metadata` is no JSON object"),
+        ("metadata", "[]", "problem sum: `metadata` is not a JSON object"),
+        ("metadata", "{", "problem sum: `metadata` is not a JSON object"),
         ("question_content", " ", "column 'question_content': expected str, found empty text"),
         ("private_test_cases", None, "row 1: expected an object with text in public_test_cases and private_test"),
     ],
@@ -349,7 +349,7 @@ def test_tests_that_cannot_be_used_are_not_the_models_failure(
 def test_a_problem_without_tests(tmp_path: Path) -> None:
     row = {**SUM, "public_test_cases": "[]", "private_test_cases": encoded([])}
     [doc, _] = documents(data_dir=str(lay_out(tmp_path / "bad", [row], [HALF])))["test"]
-    assert verdict(doc, block(SUM_OF_TWO)).reason == "sandbox error: tests are none at all"
+    assert verdict(doc, block(SUM_OF_TWO)).reason == "sandbox error: the problem has no tests"
 
 
 def test_arguments_that_are_not_json(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_tests_are_decoded_once(hub: Path, cache: Path) -> None:
     assert verdict(docs[0], block(SUM_OF_TWO)).score == 1.0
     stored.write_bytes(b"damaged")
     found = verdict(docs[0], block(SUM_OF_TWO))
-    assert found.reason == "sandbox error: tests are not there: load the benchmark in this process first"
+    assert found.reason == "sandbox error: tests are missing: load the benchmark in this process first"
     documents(data_dir=str(hub))
     assert verdict(docs[0], block(SUM_OF_TWO)).score == 1.0
 

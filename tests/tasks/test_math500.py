@@ -81,7 +81,7 @@ def test_another_answer(gold: str, answer: str) -> None:
     assert graded(gold, rf"So it is $\boxed{{{answer}}}$.") == ("ok", 0.0, 0.0)
 
 
-# The gold answer is 4. The published rule looks at everything that was written, thinking included.
+# The gold answer is 4. The paper rule looks at the whole response, thinking included.
 RULES = {
     "right": (r"<think>2+2</think>\boxed{4}", ("ok", 1.0, 1.0)),
     "right without thinking": (r"\boxed{4}", ("ok", 1.0, 1.0)),
@@ -130,7 +130,7 @@ def test_what_never_ends_is_scored_in_a_worker(unit: str) -> None:
     assert right.score == 1.0 or unit == r"\boxed{"
 
 
-def test_the_prompt_is_the_published_one() -> None:
+def test_the_prompt_is_that_of_the_paper() -> None:
     # Problem, line break, one space, instruction.
     assert prompt({"problem": "What is $2+2$?"}) == (
         "What is $2+2$?\n Please reason step by step, and put your final answer within \\boxed{}."

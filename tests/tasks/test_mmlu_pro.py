@@ -21,7 +21,7 @@ from sftgen_tasks.data.rows import digest
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.task import GradeFilter, process_results
 from sftgen_tasks.mmlu_pro import SOURCE, SUBJECTS, SUBSET, document, documents, grade, prompt, sample, write_subset
-from sftgen_tasks.readers.letters import letter, published_mmlu_pro
+from sftgen_tasks.readers.letters import letter, paper_mmlu_pro
 
 MANIFEST = json.loads(SUBSET.read_text())
 # As the hub's rows: 20 a subject, ids in no order, blanks around options.
@@ -293,7 +293,7 @@ def test_published_accuracy_of_a_chat_model(data_dir: Path) -> None:
     texts = [row["text"] for row in rows]
     assert [origins_rule(text) for text in texts] == [row["pred"] for row in rows]
     assert accuracy(rows, [row["pred"] for row in rows]) == 64.09
-    assert accuracy(rows, [published_mmlu_pro(text) for text in texts]) == 63.81
+    assert accuracy(rows, [paper_mmlu_pro(text) for text in texts]) == 63.81
     ours = [letter(row["text"], len(row["options"])) for row in rows]
     assert accuracy(rows, ours) == pytest.approx(64.04, abs=0.03)
     # Elsewhere than in the 396 rows where the origin fills in any letter that stands alone, 1 percent differs.
@@ -303,9 +303,9 @@ def test_published_accuracy_of_a_chat_model(data_dir: Path) -> None:
 
 def test_published_accuracy_of_a_base_model(data_dir: Path) -> None:
     rows = outputs(data_dir, "llama")
-    published = [published_mmlu_pro(row["text"]) for row in rows]
-    assert [None if found == "[invalid]" else found for found in published] == [row["pred"] for row in rows]
-    assert accuracy(rows, list(published)) == 34.18
+    paper = [paper_mmlu_pro(row["text"]) for row in rows]
+    assert [None if found == "[invalid]" else found for found in paper] == [row["pred"] for row in rows]
+    assert accuracy(rows, list(paper)) == 34.18
     # The model goes on with questions of its own: of those, the last answer would count.
     ours = [letter(row["text"].split("\n\nQuestion:")[0], len(row["options"])) for row in rows]
     assert accuracy(rows, ours) == pytest.approx(34.14, abs=0.03)

@@ -1,4 +1,4 @@
-r"""The letter of a multiple-choice answer: our rule and the two published ones, on text and on what never ends."""
+r"""The letter of a multiple-choice answer: the strict rule and the two paper rules, on text and on what never ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sftgen_tasks.readers.letters import letter, published_gpqa, published_mmlu_pro
+from sftgen_tasks.readers.letters import letter, paper_gpqa, paper_mmlu_pro
 
 # Text, the letter with ten options.
 READ = [
@@ -148,8 +148,8 @@ def test_a_letter_that_is_no_option_is_no_answer(text: str) -> None:
     assert letter(text, 4) is None
 
 
-# Text, GPQA's published rule, MMLU-Pro's.
-PUBLISHED = [
+# Text, GPQA's paper rule, MMLU-Pro's.
+PAPER = [
     (r"\boxed{B}", "B", "B"),
     (r"\boxed{b}", "", "[invalid]"),
     (r"\boxed{ B }", "B", "[invalid]"),
@@ -184,9 +184,9 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "gpqa", "mmlu_pro"), PUBLISHED)
-def test_the_published_rules(text: str, gpqa: str, mmlu_pro: str) -> None:
-    assert (published_gpqa(text), published_mmlu_pro(text)) == (gpqa, mmlu_pro)
+@pytest.mark.parametrize(("text", "gpqa", "mmlu_pro"), PAPER)
+def test_the_paper_rules(text: str, gpqa: str, mmlu_pro: str) -> None:
+    assert (paper_gpqa(text), paper_mmlu_pro(text)) == (gpqa, mmlu_pro)
 
 
 # What a model writes that does not stop, on one line.
@@ -205,8 +205,8 @@ def test_a_line_that_never_ends_is_read_at_once(head: str, unit: str) -> None:
     text = head + unit * (LENGTH // len(unit))
     started = time.process_time()
     letter(text, 10)
-    published_gpqa(text)
-    published_mmlu_pro(text)
+    paper_gpqa(text)
+    paper_mmlu_pro(text)
     # Milliseconds of computing, however busy the machine is; a quadratic pattern takes minutes.
     assert time.process_time() - started < 20
 

@@ -1,4 +1,4 @@
-"""How the published code strips thinking."""
+"""How the paper's code strips thinking."""
 
 from __future__ import annotations
 

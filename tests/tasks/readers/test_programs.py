@@ -6,15 +6,15 @@ import pytest
 
 from sftgen_tasks.readers.programs import (
     last_program,
-    published_program,
-    published_same_output,
+    paper_program,
+    paper_same_output,
     same_output,
     same_value,
 )
 
 P, Q = "print(1)", "print(2)"
 
-# text -> the program, and the one by the published rule
+# text -> the program, and the one by the paper rule
 BLOCKS: dict[str, tuple[str, str | None, str | None]] = {
     "python": (f"Here:\n```python\n{P}\n```\nDone.", P, P + "\n"),
     "no label": (f"```\n{P}\n```", P, None),
@@ -64,21 +64,21 @@ BLOCKS: dict[str, tuple[str, str | None, str | None]] = {
 }
 
 
-@pytest.mark.parametrize(("text", "program", "published"), BLOCKS.values(), ids=BLOCKS)
-def test_which_block_is_the_program(text: str, program: str | None, published: str | None) -> None:
+@pytest.mark.parametrize(("text", "program", "paper"), BLOCKS.values(), ids=BLOCKS)
+def test_which_block_is_the_program(text: str, program: str | None, paper: str | None) -> None:
     found = last_program(text)
     assert (found and found.replace("\r", "")) == program
-    assert published_program(text) == published
+    assert paper_program(text) == paper
 
 
 def test_megabytes_of_fences_are_read() -> None:
     for text in ("```python\n" * 10**5, "`" * 10**6, "    ```x\n" * 10**5, f"```python\n{P}\n" + "x = 1\n" * 10**6):
         last_program(text)
-        published_program(text)
+        paper_program(text)
 
 
 OUTPUTS = [
-    # expected, output, right, right by the published rule
+    # expected, output, right, right by the paper rule
     ("1", "1", True, True),
     ("1\n", "1", True, True),
     ("1", "\n 1 \n\n", True, True),
@@ -109,10 +109,10 @@ OUTPUTS = [
 ]
 
 
-@pytest.mark.parametrize(("expected", "output", "right", "published"), OUTPUTS)
-def test_what_a_program_prints(expected: str, output: str, right: bool, published: bool) -> None:
+@pytest.mark.parametrize(("expected", "output", "right", "paper"), OUTPUTS)
+def test_what_a_program_prints(expected: str, output: str, right: bool, paper: bool) -> None:
     assert same_output(expected, output) is right
-    assert published_same_output(expected, output) is published
+    assert paper_same_output(expected, output) is paper
 
 
 VALUES = [
