@@ -4,11 +4,11 @@ Protocol (arXiv 2604.06628; its code: `evaluation/math_eval/math_eval_budget.py`
 decoding of MATH500, temperature 0.6, top_p 0.95, with ten samples; 32,768 new tokens.
 
 * `strict`: the last `\boxed{}` of the answer part (outside the thinking) is the same number. `033` and
-  `33` are the same answer. No box, no answer; thinking that never closed is wrong.
-* `paper`: as in that code, math-verify's own extraction over the whole response, thinking included.
-  Its gold is a column `solution` of a private copy of the problems, which it boxes where no box is in
-  it. Here the gold is the boxed answer: of the 30 public solutions one has no box and one boxes
-  `\textbf{(073)}`, and math-verify reads neither as the answer.
+  `33` are the same answer. A response without a box has no answer; one whose thinking never closed is wrong.
+* `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking included.
+  That code takes the right answer from a column `solution` of a private copy of the problems, and puts a
+  box around it if there is no box. Here the right answer is the number of the problem, in a box: of the 30
+  public solutions one has no box and one boxes `\textbf{(073)}`, and math-verify reads neither.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
 """AlpacaEval: 805 instructions, each answer scored by a reward model.
 
 Protocol (arXiv 2604.06628): the instruction as the one user turn, no system prompt; temperature 0.7, top_p 0.9,
-top_k 50, presence and frequency penalty 0.1, 16,384 new tokens, one sample. vLLM takes all of these; transformers
-has no such penalties and generates without them, which it says. The published number is the mean of the raw logits
-of allenai/Llama-3.1-8B-Instruct-RM-RB2; win rates against a baseline are no part of it.
+top_k 50, presence and frequency penalty 0.1, 16,384 new tokens, one sample. vLLM takes all of these. transformers
+has no such penalties: it generates without them, and a warning says so. The paper's number is the mean of the raw
+logits of allenai/Llama-3.1-8B-Instruct-RM-RB2; the paper does not use win rates against a baseline.
 
-Scored by the judge `reward` (`sftgen_judges.reward.judge` tells how to name reward models and where they run);
-its first model's logit is the score. Without one, responses are kept and not graded, for `sftgen rescore`.
+The judge `reward` scores the responses (`sftgen_judges.reward.judge` explains how to name reward models and where they
+run). The logit of its first model is the score. Without a reward model, responses are kept and not graded; `sftgen
+rescore` grades them later.
 
-* `strict`: the logit of the instruction with the answer part (outside the thinking). An empty answer, or thinking
-  that never closed, is scored as the empty answer: a logit has no zero to give it instead. `reward_answered` is
-  the mean without those.
-* `paper`: with what follows the last `</think>`, or the whole response without one, so that thinking that never
-  closed is scored as if it were the answer.
+* `strict`: the logit of the instruction with the answer part (outside the thinking). An empty answer, or a response
+  whose thinking never closed, gets the logit of the empty answer, because a logit has no natural zero.
+  `reward_answered` is the mean without these responses.
+* `paper`: the logit of the instruction with the text after the last `</think>`, or with the whole response if it has
+  no `</think>`. So the paper's code scores thinking that never closed as if it were the answer.
 
-The data set is a script that is no longer run; its file is read directly.
+The hub loads this data set with a script, which is no longer run; its data file is read directly.
 """
 
 from __future__ import annotations
@@ -48,5 +49,5 @@ def documents(**metadata: Any) -> dict[str, Dataset]:
 
 
 def document(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A hub row as a document; the baseline's output is not needed."""
+    """A hub row as a document; the output of the baseline is left out."""
     return {"question": row["instruction"], "dataset": row["dataset"]}

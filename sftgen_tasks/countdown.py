@@ -1,12 +1,12 @@
 r"""Countdown: reach a target with every given number used exactly once.
 
-Puzzles are made from a seed and are solvable by construction: the numbers are combined by random
-exact operations and the result, if it is a whole number in range, is the target. The last
-`\boxed{...}` or `<answer>...</answer>` of the answer part is read by a small parser for + - * / and
-parentheses and evaluated in exact rational arithmetic.
+Puzzles are made from a seed. Each has a solution: random exact operations combine the numbers, and
+the result is the target if it is a whole number in range. The answer is the last `\boxed{...}` of the
+answer part, or without a box the last `<answer>...</answer>`. A small parser reads + - * / and
+parentheses, and the value is computed in exact fractions.
 
-Protocol: the puzzle family of Countdown-Tasks-3to4-Unique (3 or 4 numbers, all of them used). Only
-a `strict` rule exists; the publication trains on Countdown and does not score it.
+Protocol: the puzzle family of Countdown-Tasks-3to4-Unique (3 or 4 numbers, all of them used). There is
+only a `strict` rule, because the paper trains on Countdown and does not score it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def make_puzzle(
     """Draw one solvable puzzle: the numbers in random order, and the target.
 
     Raises:
-        ValueError: None turned up with these settings.
+        ValueError: No puzzle was found with these settings.
     """
     for _ in range(100_000):
         numbers = [rng.randint(1, largest_number) for _ in range(rng.choice(counts))]
@@ -67,7 +67,7 @@ def make_puzzle(
         target = values[0]
         if target.denominator == 1 and 1 <= target <= largest_target and target not in numbers:
             return numbers, int(target)
-    raise ValueError("no puzzle turned up with these settings")
+    raise ValueError("found no puzzle with these settings; allow more numbers, a larger target or more operators")
 
 
 def make_docs(seed: int = 0, size: int = 500, **options: Any) -> list[dict[str, Any]]:
@@ -101,10 +101,10 @@ def evaluate(expression: str) -> tuple[Fraction, list[int]]:
     """Evaluate an expression exactly.
 
     Returns:
-        The value and the whole numbers it was made from, in order.
+        The value, and the whole numbers in the expression, in order.
 
     Raises:
-        ValueError: Not an expression of whole numbers, + - * / and parentheses, or a division by 0.
+        ValueError: This is not an expression of whole numbers, + - * / and parentheses, or it divides by 0.
     """
     tokens, position = [], 0
     expression = expression.strip()
@@ -146,7 +146,7 @@ def evaluate(expression: str) -> tuple[Fraction, list[int]]:
 
 
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
-    """Right means: equals the target, every number used exactly once."""
+    """An answer is right if it equals the target and uses every number exactly once."""
     answer = extract(response.answer)
     if answer is None:
         return Verdict.of(response, None, 0)

@@ -4,8 +4,8 @@ Protocol (arXiv 2604.06628): one user turn, the problem and the instruction afte
 space; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens.
 
 * `strict`: the last `\boxed{}` of the answer part (outside the thinking), compared as text, as a
-  number and with math-verify. No box, no answer; thinking that never closed is wrong.
-* `paper`: the published code runs math-verify's own extraction over the whole response, thinking
+  number and with math-verify. A response without a box has no answer; one whose thinking never closed is wrong.
+* `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking
   included, against the boxed answer of the worked solution.
 """
 

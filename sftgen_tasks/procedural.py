@@ -1,7 +1,7 @@
-"""Small tasks with one short answer, made from a seed: what a study watches besides its own domain.
+"""Small tasks with one short answer, made from a seed: a study watches them besides its own domain.
 
-Each works with any model and costs a few tokens, so that a checkpoint can be looked at often. The
-last boxed content of the answer part is compared as text after removing spaces.
+Each task works with any model and costs a few tokens, so checkpoints can be evaluated often. The last
+boxed content of the answer part is compared with the answer as text, without spaces.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ parity_documents = _documents(parity)
 
 
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
-    """Right means: the boxed text is the answer, spaces aside, in any letter case."""
+    """An answer is right if the boxed text is the same; spaces and letter case do not matter."""
     answer = last_boxed(response.answer)
     return Verdict.of(response, answer, answer is not None and _plain(answer) == _plain(doc["answer"]))
 

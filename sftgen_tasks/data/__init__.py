@@ -1,4 +1,4 @@
-"""Where documents come from, and how data files are read. What a benchmark uses is listed here."""
+"""Where documents come from, and how data files are read. A benchmark imports these names."""
 
 from sftgen_tasks.data.documents import finish, loaded, make_manifest
 from sftgen_tasks.data.generated import Generated, distinct

@@ -1,4 +1,4 @@
-"""What a task is given: its rows as a dataset, and a note of where they come from."""
+"""The documents of a task: its rows as a dataset, and a note of where they come from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a task's documents were loaded from, last time in this process."""
+    """Where the documents of a task came from when this process last loaded them."""
 
     task: str
     origin: str
@@ -29,14 +29,14 @@ _loaded: dict[str, Loaded] = {}
 
 
 def loaded(task: str) -> Loaded:
-    """What was loaded for a task; lm_eval shows a filter neither the model nor the data source."""
+    """Where the documents of a task came from; lm_eval passes neither the model nor the data source to a filter."""
     return _loaded.get(task) or Loaded(task, "unknown")
 
 
 def finish(
     task: str, rows: Rows, origin: str, metadata: Mapping[str, Any], id_column: str | None
 ) -> dict[str, Dataset]:
-    """Make a task's dataset of rows, apply the subset of the metadata, and remember what was loaded.
+    """Make a dataset from a task's rows, apply the subset that the metadata names, and note where the rows came from.
 
     Raises:
         DataError: There are no rows, a column holds values of several kinds, or the subset does not fit.
@@ -55,7 +55,7 @@ def finish(
         if not isinstance(manifest.get("task"), str):
             raise DataError(f"{subset}: not a subset manifest, expected the name of a `task`")
         if manifest["task"] == task:
-            # As a task sees them: with absent columns filled in, which changes a document's hash.
+            # From the dataset: it fills in absent columns, and this changes a document's hash.
             dataset = Dataset.from_list(apply_manifest(dataset.to_list(), manifest, str(subset)))
             origin = f"{origin}, subset {subset}"
     _loaded[task] = Loaded(task, origin, dict(metadata), id_column)
@@ -63,7 +63,7 @@ def finish(
 
 
 def make_manifest(task: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A subset manifest: which documents of a loaded task, by id and content, so that others can use the same."""
+    """A subset manifest: ids and content hashes of documents of a loaded task, so that others can use the same ones."""
     known = loaded(task)
     return {
         "task": task,

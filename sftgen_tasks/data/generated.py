@@ -20,8 +20,8 @@ class Generated:
 
     Attributes:
         task: The sftgen task they are for.
-        make: Makes the rows; its parameters can be set through lm_eval's metadata, for one task as
-            `{"sftgen_countdown": {"counts": [3]}}`, for all generated tasks as `{"docs_seed": 1}`.
+        make: Makes the rows. lm_eval's metadata can set its parameters: `{"sftgen_countdown": {"counts": [3]}}` for
+            one task, `{"docs_seed": 1}` for all generated tasks.
     """
 
     task: str
@@ -31,12 +31,12 @@ class Generated:
         """Make the documents as lm_eval's `custom_dataset` wants them.
 
         Raises:
-            DataError: An option of the task that it does not have.
+            DataError: The task has no such option, or cannot make documents with its value.
         """
         own = metadata.get(self.task) or {}
         if not isinstance(own, Mapping):
             raise DataError(f"{self.task}: expected its options by name in the metadata, found {own!r}")
-        # Not `seed`: model arguments come with the metadata, and a model's seed must not change the questions.
+        # Not `seed`: the metadata also hold the model's arguments, and a model's seed must not change the questions.
         shared = {name: metadata[f"docs_{name}"] for name in ("seed", "size") if f"docs_{name}" in metadata}
         given = {**shared, **own}
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
@@ -51,7 +51,7 @@ def distinct(draw: Callable[[], dict[str, Any]], size: int) -> Rows:
     """Draw documents until there are `size` with different questions.
 
     Raises:
-        ValueError: There do not seem to be as many.
+        ValueError: 100,000 draws in a row gave no new question.
     """
     docs: dict[str, dict[str, Any]] = {}
     in_vain = 0

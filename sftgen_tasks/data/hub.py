@@ -31,14 +31,14 @@ class HubSource:
         task: The sftgen task they are for.
         repo: Hub id of the dataset.
         split: Split to read.
-        revision: Commit the protocol was checked against.
-        columns: Columns that must be there, with their types; no others are kept but the id.
+        revision: Commit that the protocol was checked against.
+        columns: Columns that every row must have, with their types. Only these and the id are kept.
         id_column: Names a document in a subset manifest.
         config: Hub configuration, if the dataset has several.
         files: Further names for a local file, without suffix, besides the hub's own layout.
         gated: Whether the hub asks for an agreement first.
-        data_file: File of the repository to read itself, where the hub's viewer would run a script or misread
-            it; a pattern stands for several.
+        data_file: File of the repository that is read directly, because the hub would run a script or misread it. A
+            pattern names several files.
     """
 
     task: str
@@ -56,25 +56,25 @@ class HubSource:
         """Load the documents as lm_eval's `custom_dataset` wants them.
 
         Args:
-            metadata: lm_eval's metadata: `data_dir` and `subset` are read here.
+            metadata: lm_eval's metadata; `data_dir` and `subset` are read here.
 
         Raises:
-            DataError: Nothing to read, or it is malformed.
+            DataError: The rows are missing or malformed.
         """
         rows, origin = self.read(**metadata)
         return finish(self.task, rows, origin, metadata, self.id_column)
 
     def read(self, **metadata: Any) -> tuple[Rows, str]:
-        """Read the rows and tell where they come from, for a task that makes its documents of them.
+        """The rows and where they come from, for a task that makes its own documents from them.
 
-        Only the declared columns and the id are kept, so that a row has one hash wherever it was read from.
-        The rows may be another task's too: they are not to be changed.
+        Only the declared columns and the id are kept, so that a row has the same hash from every source.
+        Other tasks may share the rows: the caller must not change them.
 
         Raises:
-            DataError: Nothing to read, or it is malformed.
+            DataError: The rows are missing or malformed.
         """
         paths, origin = self.files_to_read(**metadata)
-        # By what is read, not by whom: a dataclass with a mapping has no hash.
+        # The key names the data and not the task, so that tasks can share them.
         key = (self.repo, self.config, self.split, self.revision, *self.columns, state_of(paths))
         return shared(key, lambda: self._checked_rows(paths, origin)), origin
 
@@ -91,10 +91,10 @@ class HubSource:
         return [{column: row[column] for column in kept if column in row} for row in rows]
 
     def files_to_read(self, **metadata: Any) -> tuple[list[Path], str]:
-        """The files that hold the rows, and what to call their origin; none if the hub serves the rows itself.
+        """The files that hold the rows, and a name of their origin; no files if the hub serves the rows itself.
 
         Raises:
-            DataError: There is no such file.
+            DataError: There are no local files for this dataset, or the download failed.
         """
         folder = metadata.get("data_dir") or os.environ.get("SFTGEN_DATA_DIR")
         if folder:
@@ -103,10 +103,10 @@ class HubSource:
         return self._download_files(self.data_file) if self.data_file else [], f"{self.repo}@{self.revision}"
 
     def local_files(self, folder: Path) -> list[Path]:
-        """The first local file that stands, in the hub's layouts or under its short names, or all its shards.
+        """The first local file that exists, in the hub's layouts or under its short names, or all its shards.
 
         Raises:
-            DataError: None does; names every place that was looked at. Or shards are missing.
+            DataError: There is no such file (the error names the places), or shards are missing.
         """
         if not folder.is_dir():
             raise DataError(f"{self.task}: data folder {str(folder)!r} does not exist (SFTGEN_DATA_DIR or data_dir)")
@@ -135,20 +135,20 @@ class HubSource:
     def _download(self) -> Rows:
         from datasets import load_dataset
 
-        with self._told():
+        with self._explained_failure():
             return [dict(row) for row in load_dataset(self.repo, self.config, split=self.split, revision=self.revision)]
 
     def _download_files(self, pattern: str) -> list[Path]:
         from huggingface_hub import snapshot_download
 
-        with self._told():
+        with self._explained_failure():
             folder = snapshot_download(self.repo, repo_type="dataset", revision=self.revision, allow_patterns=[pattern])
             return sorted(Path(folder).glob(pattern))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Say of any failure to load from the hub what to do about it."""
-        # Six warnings a file while it tries to reach the hub; the error below says it once.
+    def _explained_failure(self) -> Iterator[None]:
+        """Turn any failure to load from the hub into an error that names the next step."""
+        # The hub's client writes six warnings a file while it tries again; the error below is enough.
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
         try:

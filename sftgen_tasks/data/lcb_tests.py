@@ -1,8 +1,8 @@
-"""LiveCodeBench's files as the hub has them: problems are streamed, tests stay out of the documents.
+"""LiveCodeBench's files from the hub: problems are streamed, and tests stay out of the documents.
 
-A file is more than a gigabyte, nearly all of it private tests. What a document holds of them is a hash, under which
-they are found again when a program is graded: in the cache folder, or where they stand in the file. There they are
-pickled, so they are decoded in the sandbox, once, and kept as compressed JSON.
+A file is larger than a gigabyte, and most of it is private tests. A document holds only a hash of its tests. When a
+program is graded, the hash finds the tests again: in the cache folder, or at their place in the file. The file holds
+them as pickles. So they are decoded in the sandbox, once, and kept in the cache folder as compressed JSON.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from sftgen_tasks.sandbox import Case, decode
 TEST_COLUMNS = ("public_test_cases", "private_test_cases")
 
 _places: dict[str, tuple[Path, int]] = {}
-"""Where in a file the row with these tests begins."""
+"""By the hash of tests: the file, and where in it the row with these tests begins."""
 
 
 class BrokenTestsError(SftgenError):
-    """Tests of a problem that cannot be used: nothing can be said of a program."""
+    """The tests of a problem cannot be used, so no program can be graded."""
 
 
 def read_problems(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one file without their tests, for which they have `tests`, a hash.
+    """The rows of one file, in which `tests`, a hash, replaces the tests.
 
     Raises:
-        DataError: Not lines of JSON objects with text for tests.
+        DataError: A line is not a JSON object with texts for the tests.
     """
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         raise DataError(f"{path}: expected the dataset's own file, .jsonl or .jsonl.gz")
@@ -54,14 +54,18 @@ def read_problems(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_tests(tests: str, function: str) -> tuple[list[Case], int]:
-    """The tests of a problem by the hash in its document: private ones first, and how many these are (all if none).
+    """The tests of a problem, found by the hash in its document.
 
     Args:
         tests: The hash.
-        function: Name of the function they are for, whose arguments and result have to be JSON; may be empty.
+        function: Name of the function that is tested; its arguments and result have to be JSON. Empty for a program.
+
+    Returns:
+        The tests, private ones first, and the number of private tests. If there are no private tests, all count as
+        such.
 
     Raises:
-        BrokenTestsError: They are nowhere, or of no use.
+        BrokenTestsError: The tests are missing or malformed.
         SandboxError: The sandbox cannot decode them.
     """
     stored = _store() / f"{tests}.json.zlib"
@@ -77,7 +81,7 @@ def read_tests(tests: str, function: str) -> tuple[list[Case], int]:
 
 def _decoded(tests: str) -> bytes:
     if tests not in _places:
-        raise BrokenTestsError("tests are not there: load the benchmark in this process first")
+        raise BrokenTestsError("tests are missing: load the benchmark in this process first")
     path, offset = _places[tests]
     with _open(path) as file:
         file.seek(offset)
@@ -105,7 +109,7 @@ def _cases(decoded: bytes, function: str) -> tuple[list[Case], int]:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BrokenTestsError("tests without text as `input` and `output`, or without JSON for a function") from error
     if not cases:
-        raise BrokenTestsError("tests are none at all")
+        raise BrokenTestsError("the problem has no tests")
     return cases, len(private) or len(cases)
 
 

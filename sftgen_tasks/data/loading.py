@@ -1,4 +1,4 @@
-"""One load of several tasks: what they share is read once, and forgotten afterwards."""
+"""One load of several tasks: a table that they share is read once, and forgotten afterwards."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sftgen_tasks.data.tables import DataError
 
 T = TypeVar("T")
 KEPT = 2
-"""Tables that are kept at a time: tasks of one table, such as MMLU-Pro's subjects, are loaded one after the other."""
+"""Tables that are kept at a time. Few are enough: tasks that share a table are loaded one after the other."""
 
 
 @dataclass
 class _Load:
-    """What one load of tasks knows so far."""
+    """The tables that one load has read so far, and why the hub could not be reached."""
 
     tables: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
     unreachable: ConnectionError | None = None
@@ -30,9 +30,9 @@ _current: ContextVar[_Load | None] = ContextVar("load", default=None)
 
 @contextmanager
 def one_load() -> Iterator[None]:
-    """Inside, a table that several tasks need is read once, and a hub that cannot be reached is tried once.
+    """In this block a table that several tasks need is read once, and a hub that cannot be reached is tried once.
 
-    Blocks inside one another are one load. Nothing is remembered after the outermost.
+    Nested blocks are one load. After the outermost block everything is forgotten.
     """
     if _current.get() is not None:
         yield
@@ -45,7 +45,7 @@ def one_load() -> Iterator[None]:
 
 
 def shared(key: Hashable, make: Callable[[], T]) -> T:
-    """What `make` returns; inside `one_load`, what it returned before for this key, which nobody may change."""
+    """The value that `make` returns. Inside `one_load` a key is made once, and its value must not be changed."""
     load = _current.get()
     if load is None:
         return make()
@@ -60,10 +60,10 @@ def shared(key: Hashable, make: Callable[[], T]) -> T:
 
 
 def state_of(paths: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Name, size and time of change of files: equal as long as they hold the same.
+    """Name, size and time of change of files: these stay equal as long as the files do not change.
 
     Raises:
-        DataError: One cannot be looked at.
+        DataError: A file cannot be read.
     """
     try:
         states = [(str(path), path.stat()) for path in paths]
@@ -73,7 +73,7 @@ def state_of(paths: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
 
 
 def hub_unreachable() -> ConnectionError | None:
-    """Why the hub could not be reached earlier in this load, None if nobody tried in vain."""
+    """Why the hub could not be reached earlier in this load; None if no attempt has failed."""
     load = _current.get()
     return load.unreachable if load else None
 

@@ -17,10 +17,15 @@ def digest(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def check_columns(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, type], origin: str) -> None:
-    """Check that every row has its columns, each of its type and no `str` empty; `object` takes anything.
+    """Check that every row has these columns with values of these types.
+
+    Args:
+        rows: The rows.
+        columns: Column name to type. A `str` must not be empty; `object` allows any value.
+        origin: Where the rows come from, for the error.
 
     Raises:
-        DataError: Names the first row and column that differ.
+        DataError: A row differs; the error names the first such row and column.
     """
     for number, row in enumerate(rows, 1):
         for column, kind in columns.items():
@@ -35,10 +40,10 @@ def check_columns(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, type]
 
 
 def apply_manifest(rows: Rows, manifest: Mapping[str, Any], where: str) -> Rows:
-    """The documents a manifest names, in its order.
+    """The documents that a manifest names, in its order.
 
     Raises:
-        DataError: One is absent or its content has changed.
+        DataError: A document is absent, or its content has changed.
     """
     by_hash = {doc_hash(row): row for row in rows}
     wanted = manifest.get("docs")

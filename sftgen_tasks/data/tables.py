@@ -16,7 +16,7 @@ SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".jsonl.gz", ".json.gz", ".cs
 
 
 class DataError(SftgenError, ValueError):
-    """Data that is missing or malformed; the message names the file and the next step."""
+    """Data are missing or malformed; the message names the file and the next step."""
 
 
 def read_table(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
@@ -24,10 +24,10 @@ def read_table(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
 
     Args:
         path: File with one of `SUFFIXES`.
-        single: The file is one JSON object; it comes back as the only row.
+        single: Whether the file is one JSON object; it is returned as the only row.
 
     Raises:
-        DataError: Absent or malformed; names file and row.
+        DataError: The file is absent or malformed; the error names file and row.
     """
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     try:

@@ -1,4 +1,4 @@
-"""Where sftgen's own task files stand."""
+"""Where sftgen's own task files are."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Running programs that nobody has read, and comparing what they print with what was expected.
+"""Runs programs that nobody has read, and compares their output with the expected output.
 
-Expected outputs never enter the process that runs a program: it gets inputs, its outputs are compared
-here. `docs/sandbox.md` says what each level keeps a program from.
+Expected outputs never enter the process that runs a program. That process gets inputs, and its outputs
+are compared here. `docs/sandbox.md` describes what each level prevents.
 """
 
 from sftgen_judges.plugins.contracts import Limits, Program

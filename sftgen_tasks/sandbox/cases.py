@@ -1,4 +1,4 @@
-"""What a program is tested on, and what came of it."""
+"""The tests of a program, and their result."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the tests of one sample came to.
+    """The result of the tests of one sample.
 
     Attributes:
         passed: Whether every test passed.
         reason: Why the first failing test failed; empty for a program that passed.
-        failed_case: Which test that was, from 0; None where it was none of them.
-        detail: For a person, short, never the program's whole output.
-        only_as_process: It passed, and would fail in a checker that runs it inside its own process: `Execution.seen`.
+        failed_case: Which test that was, from 0; None if the reason is not a test's.
+        detail: A short text for a person; never the whole output of the program.
+        only_as_process: The program passed, but would fail in a checker that runs it inside its own process, see
+            `Execution.seen`.
     """
 
     passed: bool

@@ -25,12 +25,12 @@ LEVELS = tuple(_DESCRIPTIONS)
 
 
 class SandboxError(SftgenError):
-    """The sandbox cannot run, or failed at something that is not the program's doing."""
+    """The sandbox cannot run, or it failed, and the program is not the cause."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level of isolation: its name, one line on what it does, and why no stronger one is on."""
+    """A level of isolation: its name, one line that describes it, and why no stronger level is used."""
 
     name: str
     description: str
@@ -45,10 +45,10 @@ class Level:
 def level() -> Level:
     """The level in force.
 
-    `SFTGEN_SANDBOX` names a plugin's sandbox, or a level to go down to.
+    `SFTGEN_SANDBOX` names a plugin's sandbox, or the strongest level that may be used.
 
     Raises:
-        SandboxError: There is none, or no such name.
+        SandboxError: This machine offers no level, or nobody registered that name.
     """
     chosen = os.environ.get(CHOOSE, "")
     if chosen not in ("", "local", *LEVELS):
@@ -82,13 +82,13 @@ def require_sandbox() -> Level:
     """The level in force, if programs may be run at it.
 
     Raises:
-        SandboxError: Only the weakest is to be had and nobody allowed it, or none at all.
+        SandboxError: This machine offers no level, or only the weakest, which needs permission.
     """
     return _permitted(level())
 
 
 def require_local() -> Level:
-    """As `require_sandbox`, for this machine's own levels whichever sandbox is chosen."""
+    """Like `require_sandbox`, for this machine's own levels, even if a plugin's sandbox is chosen."""
     chosen = os.environ.get(CHOOSE, "")
     return _permitted(_own(chosen))
 

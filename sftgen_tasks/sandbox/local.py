@@ -11,7 +11,7 @@ from sftgen_tasks.sandbox.workers import WorkerError, borrowed
 
 
 def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator[Execution]:
-    """Run a program on each input, up to the first that does not end well."""
+    """Run a program on each input, until one run fails."""
     with borrowed(require_local().name) as worker:
         job = {"do": "run", "source": program.source, "function": program.function, "inputs": list(inputs)}
         worker.send(job | {"limits": astuple(limits)})
@@ -23,7 +23,7 @@ def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator
                 for reason, detail, length, fresh in header.get("results", ()):
                     output = body[position : position + length]
                     position += length
-                    if detail and not reason:  # it ended by itself: how much of its output was seen
+                    if detail and not reason:  # the run succeeded: `detail` is how many bytes of its output were seen
                         seen = _text(output[: int(detail)])
                         yield Execution(_text(output), spent=header["spent"], fresh=fresh, seen=seen)
                     else:
@@ -44,15 +44,15 @@ SANDBOX = Sandbox("local", lambda: level().description, execute)
 
 
 def decode(job: str, data: bytes, limits: Limits = Limits()) -> bytes:
-    """Run a job of `inside/jobs.py` on bytes that are not to be trusted, inside the sandbox.
+    """Run a job of `inside/jobs.py` on bytes that cannot be trusted, inside the sandbox.
 
     Args:
         job: Its name there, for instance `pickled_json`.
         data: The bytes.
-        limits: What it may use; `test_seconds` counts.
+        limits: What the job may use; `test_seconds` is its time limit.
 
     Raises:
-        SandboxError: There is no sandbox, or the job raised, took too long or died.
+        SandboxError: There is no sandbox, or the job raised an error, took too long or died.
     """
     name = require_local().name
     for attempt in range(2):  # a worker may have died while it waited for work

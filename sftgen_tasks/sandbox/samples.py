@@ -1,4 +1,4 @@
-"""Grading samples: the sandbox runs programs, their outputs are compared here."""
+"""Grading samples: the sandbox runs the programs, and this module compares their outputs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from sftgen_tasks.sandbox.levels import LEVELS, require_sandbox, sandbox
 from sftgen_tasks.sandbox.local import SANDBOX
 
 _MOST_WORKERS = 64
-# While one slow sample is waited for, so many others are run, or as many as have so much text in their tests.
+# While the oldest sample still runs, at most so many others are started, with at most so much text in their tests.
 _AHEAD = 2048
 _AHEAD_CHARACTERS = 256 << 20
 _DETAIL = 200
 
 
 class _BrokenTestError(Exception):
-    """A test that no program could pass or fail."""
+    """A test is broken: its output cannot be compared."""
 
 
 def run_sample(program: Program, cases: Sequence[Case], limits: Limits = Limits(), *, same: Same) -> Outcome:
-    """Run one program on its tests, up to the first that fails.
+    """Run one program on its tests, until one fails.
 
-    A failure after other tests in the same process counts only if the test fails in a process of its own too.
-    A sandbox that fails is tried once more.
+    If a test fails after others in the same process, it counts as failed only if it also fails in a process of its own.
+    If the sandbox fails, it is tried once more.
 
     Args:
         program: What to run.
@@ -55,17 +55,17 @@ def run_samples(
     workers: int | None = None,
     label: str = "",
 ) -> Iterator[Outcome]:
-    """Run many, in parallel.
+    """Run many programs, in parallel.
 
     Args:
         samples: Programs with their tests.
         limits: For each sample.
         same: Compares expected and actual output, in a thread of this process.
-        workers: How many at once; as many as there are cores by default.
-        label: What the progress bar is called; none for an empty one.
+        workers: How many run at once; by default one per core.
+        label: Title of the progress bar; without a title there is no bar.
 
     Yields:
-        One outcome a sample, in order.
+        One outcome per sample, in order.
 
     Raises:
         SandboxError: Programs may not be run here.
@@ -139,7 +139,7 @@ def _run(program: Program, cases: Sequence[Case], limits: Limits, same: Same, us
 
 
 def _judge(program: Program, case: Case, execution: Execution, same: Same) -> tuple[Reason, str]:
-    """Why a test failed, in a word and for a person; no word where it passed."""
+    """Why a test failed: the reason, and a detail for a person; both are empty if it passed."""
     if execution.reason:
         if program.function and execution.reason == "crash":
             _check_arguments(case)
@@ -150,7 +150,7 @@ def _judge(program: Program, case: Case, execution: Execution, same: Same) -> tu
     try:
         if same(expected, actual):
             return "", ""
-    except Exception as error:  # caused by the output, unless the expected one does it alone
+    except Exception as error:  # the output is the cause, unless the expected output alone fails too
         try:
             same(expected, expected)
         except Exception:

@@ -1,4 +1,4 @@
-"""Workers as sftgen sees them: processes that were started at a level of isolation, kept for reuse."""
+"""Workers seen from sftgen: processes at a level of isolation, which are kept and used again."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from sftgen_tasks.sandbox.inside.view import PACKAGES_INSIDE, library_folders, s
 
 _INSIDE = Path(__file__).resolve().parent / "inside"
 
-# What contest programs use beside the standard library; nothing else that is installed can be seen.
+# Packages that contest programs use beside the standard library; no other installed package is visible.
 PACKAGES = ("numpy", "scipy", "sympy", "mpmath", "networkx", "sortedcontainers")
 PATIENCE = 30.0
-"""Seconds without a sign of life after which a worker is given up; it gives one a second."""
+"""Seconds without a message after which a worker counts as dead; a live worker sends one every second."""
 
 
 class WorkerError(Exception):
-    """A worker did not start, ended, or does not answer."""
+    """A worker did not start, has ended, or does not answer."""
 
 
 class Worker:
@@ -49,7 +49,7 @@ class Worker:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # Hashes, and with them the order of sets, are the same in every run.
+                # Hashes are the same in every run, and so is the order of sets.
                 env={"PYTHONHASHSEED": "0"},
                 cwd="/",
                 start_new_session=True,
@@ -75,7 +75,7 @@ class Worker:
         """The next message.
 
         Raises:
-            WorkerError: The worker is gone, or gave no sign of life for `PATIENCE` seconds.
+            WorkerError: The worker is gone, or sent nothing for `PATIENCE` seconds.
         """
         message: tuple[dict[str, Any], bytes] = self._try(receive, self.channel)
         return message
@@ -106,13 +106,13 @@ def _command(level: str) -> list[str]:
         raise WorkerError("bwrap is not installed")
     command = [program, "--unshare-all", "--cap-drop", "ALL", "--as-pid-1", "--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(TEMPORARY_BYTES), "--tmpfs", "/tmp"]
-    # The executable of a virtual environment needs the environment; its own does not.
+    # The executable of a virtual environment needs the environment; the real one does not.
     executable = os.path.realpath(sys.executable)
     for path in dict.fromkeys([*library_folders([f"{sys.base_prefix}/lib"]), executable, str(_INSIDE)]):
         command += ["--ro-bind-try", path, path]
     for path in _package_folders():
         command += ["--ro-bind", path, f"{PACKAGES_INSIDE}/{Path(path).name}"]
-    # Covered last: what is installed is for programs only where it stands in `PACKAGES`.
+    # These folders are covered last: programs may only see the installed packages of `PACKAGES`.
     for path in filter(os.path.isdir, site_folders()):
         command += ["--tmpfs", path, "--remount-ro", path]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
@@ -121,7 +121,7 @@ def _command(level: str) -> list[str]:
 
 @cache
 def _package_folders() -> list[str]:
-    """Folders of `PACKAGES` that are installed, and of the libraries that stand beside them."""
+    """Folders of the installed `PACKAGES`, and of the shared libraries beside them."""
     found = []
     for name in PACKAGES:
         with suppress(ImportError, ValueError):
@@ -132,7 +132,7 @@ def _package_folders() -> list[str]:
 
 
 class _Idle:
-    """Workers that wait for work. A forked process has none: they are its parent's."""
+    """Workers that wait for work. After a fork the child starts with none, because they belong to its parent."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -169,13 +169,13 @@ atexit.register(_idle.close)
 
 @contextmanager
 def borrowed(level: str) -> Iterator[Worker]:
-    """A worker, which is kept if nothing is raised and ended otherwise."""
+    """A worker; afterwards it is kept, or ended if an error was raised."""
     worker = _idle.take(level)
     try:
         yield worker
     except BaseException as error:
         worker.close()
         if isinstance(error, WorkerError):
-            _idle.close()  # what ended or stopped this one may have come over those that wait as well
+            _idle.close()  # the cause may have ended or stopped the waiting workers too
         raise
     _idle.put(worker)

@@ -1,4 +1,4 @@
-"""What runs inside the sandbox: the worker, which is ours, and the processes it forks for programs.
+"""The code that runs inside the sandbox: the worker, which we trust, and the processes that it forks for programs.
 
-These modules use the standard library only and import nothing of sftgen beside each other.
+These modules use only the standard library, and of sftgen they import only each other.
 """

@@ -1,6 +1,6 @@
-"""Start of a worker: go to the level that is asked for, say so, and work.
+"""Start of a worker: it goes to the requested level, reports that, and serves requests.
 
-Run as a script by `sftgen_tasks.sandbox.workers`, with a socket for standard input and nothing else open.
+`sftgen_tasks.sandbox.workers` runs this file as a script. Standard input is a socket, and nothing else is open.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import types
 
 
 def _find_ourselves() -> None:
-    """Make our modules known by their names without running their packages, which import much more."""
+    """Let our modules be imported by name without the code of their packages, which imports much more."""
     inside = pathlib.Path(__file__).resolve().parent
     for name, folder in (
         ("sftgen_tasks", inside.parent.parent),

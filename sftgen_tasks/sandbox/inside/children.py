@@ -1,4 +1,4 @@
-"""The worker's view of one process that runs a program: how it is confined, measured, and how it ended."""
+"""One process that runs a program, seen from the worker: it is confined and measured, and its end is explained."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SIGNALS: dict[int, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Confinement:
-    """What the level in force does to a process that is to run a program, and what it leaves."""
+    """How the level in force confines the process of a program, and how it cleans up afterwards."""
 
     apply: Callable[[], None]
     clean: Callable[[], None]
@@ -78,7 +78,7 @@ class Child:
     """What had been used and waited when its test began, and when that was."""
 
     def wait(self, seconds: float, also: int) -> bool:
-        """Wait for its end, or for something to read from `also`; True for the latter."""
+        """Wait for its end, or for input from `also`; True if there is input."""
         poll = select.poll()
         poll.register(self.handle, select.POLLIN)
         poll.register(also, select.POLLIN)
@@ -115,7 +115,7 @@ class Child:
             self.kill("time limit", f"not ended after {WALL_FACTOR} times the limit in wall time")
 
     def new_records(self) -> list[Record]:
-        """What it has told since the last time."""
+        """The records that it has written since the last call."""
         found = read(self.files.report, self.records)
         self.records += len(found)
         return found
@@ -148,7 +148,7 @@ class Child:
             os.close(file)
 
     def ending(self) -> tuple[str, str]:
-        """Why it ended, where it did not say so itself; no reason where it exited as if all were well."""
+        """Why the process ended, if no record says it; no reason if it exited with status 0."""
         status = self.ended or 0
         if self.killed:
             reason, _, detail = self.killed.partition("\n")
@@ -162,7 +162,7 @@ class Child:
 
 def fork(allowance: Allowance, confinement: Confinement, inside: Callable[[Files], None], channel: int) -> Child:
     """Fork a process that confines itself and calls `inside`."""
-    leave = os._exit  # a program may put something else there
+    leave = os._exit  # a program may replace it
     files = Files(*(open_memory(name) for name in ("input", "output", "report")))
     pid = os.fork()
     if pid:
@@ -183,7 +183,7 @@ def limit_all() -> None:
     """Limits for the worker and all that it forks."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, _MOST_FILES)
-    # Deep recursion needs it; threads keep the size they have. Programs may raise it further.
+    # Deep recursion needs a large stack. The stacks of threads keep their size. Programs may raise the limit further.
     hardest = resource.getrlimit(resource.RLIMIT_STACK)[1]
     stack = _STACK_BYTES if hardest == resource.RLIM_INFINITY else min(_STACK_BYTES, hardest)
     resource.setrlimit(resource.RLIMIT_STACK, (stack, hardest))

@@ -1,4 +1,4 @@
-"""What `decode` can do to bytes that are not to be trusted."""
+"""The jobs of `decode`, which work on bytes that cannot be trusted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def pickled_json(data: bytes) -> bytes:
-    """The text in a compressed pickle: LiveCodeBench's private tests. Unpickling runs what the bytes say."""
+    """The text in a compressed pickle: LiveCodeBench's private tests. Unpickling can run any code."""
     found = pickle.loads(zlib.decompress(data))
     return (found if isinstance(found, str) else json.dumps(found)).encode("utf-8", "surrogatepass")
 

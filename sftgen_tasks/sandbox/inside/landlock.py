@@ -1,4 +1,4 @@
-"""Landlock: reading is allowed in named folders, writing nowhere. Needs no privilege and no namespace."""
+"""Landlock: a process may read in named folders and write nowhere. It needs no privilege and no namespace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sftgen_tasks.sandbox.inside.system import call
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _READ_FILE, _READ_DIR = 4, 8
-# Rights to files that exist by version of the interface; network and signals from versions 4 and 6.
+# How many rights to files each version of the interface knows. Version 4 added the network, version 6 signals.
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 
 
@@ -44,5 +44,5 @@ def ruleset(readable: Iterable[str], listable: Iterable[str]) -> int:
 
 
 def restrict(rules: int) -> None:
-    """Hold this process to the rules from now on; `no_new_privs` has to be set."""
+    """Apply the rules to this process from now on; `no_new_privs` has to be set."""
     call("syscall", _RESTRICT, rules, 0)

@@ -1,4 +1,4 @@
-"""Namespaces: a root folder, processes, network and users of one's own, set up without being root."""
+"""Namespaces: a separate root folder, separate processes, network and users, set up without root rights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sftgen_tasks.sandbox.inside.system import call, mount
 _NS, _CGROUP, _UTS, _IPC, _USER, _PID, _NET = 0x20000, 0x2000000, 0x4000000, 0x8000000, 1 << 28, 1 << 29, 1 << 30
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 _MNT_DETACH, _AT_RECURSIVE, _MOUNT_SETATTR = 2, 0x8000, 442
-# A mount point that every Linux has; what it holds is opened beforehand.
+# A mount point that every Linux has. Its content is opened before something is mounted there.
 _BASE = "/tmp"
 
 USER_ID = 1000
@@ -19,7 +19,7 @@ TEMPORARY_BYTES = 64 << 20
 
 
 def separate() -> None:
-    """Move this process to namespaces of its own; processes it forks get the new process namespace."""
+    """Move this process to namespaces of its own; its child processes get the new process namespace."""
     user, group = os.getuid(), os.getgid()
     call("unshare", _USER | _NS | _PID | _NET | _IPC | _UTS)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{USER_ID} {user} 1"), ("gid_map", f"{USER_ID} {group} 1")):
@@ -36,8 +36,8 @@ def build_root(readable: Sequence[tuple[str, str]], hidden: Sequence[str]) -> No
     """Make a new root folder of read-only views and a small temporary folder, and move into it.
 
     Args:
-        readable: Paths outside with the paths they get inside; those that do not exist are left out.
-        hidden: Folders inside that are covered by an empty one.
+        readable: Paths outside, each with its path inside; paths that do not exist are left out.
+        hidden: Folders inside that an empty folder covers.
     """
     wanted = [(source, target) for source, target in readable if os.path.exists(source)]
     opened = [(os.open(source, os.O_PATH | os.O_CLOEXEC), target) for source, target in wanted]
@@ -60,7 +60,7 @@ def build_root(readable: Sequence[tuple[str, str]], hidden: Sequence[str]) -> No
 
 
 def _processes() -> None:
-    """The view of our own processes, where the kernel lets us have it: some programs open /dev/stdin."""
+    """Mount /proc for our own processes if the kernel allows it: some programs open /dev/stdin."""
     _folder(_BASE + "/proc")
     for options in ("subset=pid", None):
         try:
@@ -87,7 +87,7 @@ def _bind(source: int, target: str) -> None:
     try:
         attributes = struct.pack("<QQQQ", flags, 0, 0, 0)
         call("syscall", _MOUNT_SETATTR, -100, target.encode(), _AT_RECURSIVE, attributes, len(attributes))
-    except OSError:  # before Linux 5.12; what is mounted may forbid to lift its own flags
+    except OSError:  # before Linux 5.12; the flags of the mounted file system may be locked, so they are kept
         kept = os.statvfs(target).f_flag & (_NOSUID | _NODEV | _NOEXEC)
         mount("none", target, None, _REMOUNT | _BIND | kept | flags)
 

@@ -1,7 +1,7 @@
-"""What a program's process tells the worker: records of a fixed size in a file in memory that both have.
+"""Messages from a program's process to the worker: records of a fixed size in a memory file that both have open.
 
-The program can reach that file and write what it likes there. All it can claim is an output, which is then
-compared with one that it does not know, or a failure.
+The program can write any record to that file. But a record can only claim a failure or an output, and the
+output is compared with one that the program does not know.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _RECORD = struct.Struct("<BIQ115s")
 class Record:
     """How one test ended, and where its output ends in the file of all outputs.
 
-    The detail of one that ended well is a number, where there is one: the bytes of output that a checker in the same
-    process would have seen.
+    The detail of a test that succeeded is empty or a number: the bytes of output that a checker in the same process
+    would have seen.
     """
 
     status: int

@@ -1,8 +1,8 @@
-"""In the process forked for one program: run it on its tests, one after the other.
+"""The process that is forked for one program: it runs the program on its tests, one after the other.
 
-Each test gets standard input and output of its own and a fresh `__main__`, as if it were a process of its
-own. Where that cannot be had (threads are left, descriptors are gone), the process leaves, and the worker
-forks another. Nothing here keeps a program from anything: that is done before, and measured outside.
+Each test gets its own standard input and output and a fresh `__main__`, as in a process of its own. If
+that is impossible (threads are left, descriptors are gone), the process ends, and the worker forks another.
+This module does not confine the program: it is confined before, and the worker measures it from outside.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from sftgen_tasks.sandbox.inside import records
 
 # LiveCodeBench's checker imports these before every program. Here their names are built in, which costs
-# a test nothing. Left out are the standard streams, which would be those of another test.
+# a test no time. The standard streams are left out, because they would belong to another test.
 _PRELUDE = "string re datetime collections heapq bisect copy math random statistics itertools functools operator io"
 RECURSION_LIMIT = 50_000
 _MANY_BYTES = 16 << 20
@@ -36,7 +36,7 @@ _REFUSALS = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSYS}
 
 @dataclass(frozen=True)
 class Files:
-    """Descriptors shared with the worker: input, output, and records of how tests ended."""
+    """Descriptors that are shared with the worker: input, output, and the records of how tests ended."""
 
     input: int
     output: int
@@ -44,7 +44,7 @@ class Files:
 
 
 def prepare() -> None:
-    """Before any program: make the names known that LiveCodeBench's checker makes known."""
+    """Before the first program: build in the names that LiveCodeBench's checker provides."""
     names: dict[str, Any] = {}
     modules = [*_PRELUDE.split(), "sys", "json"]
     for module in modules:
@@ -58,7 +58,7 @@ def prepare() -> None:
     atexit._clear()
 
 
-class _Stop(Exception):  # noqa: N818 - no error of ours
+class _Stop(Exception):  # noqa: N818 - not an error of sftgen
     """The test ended for this reason."""
 
 
@@ -66,7 +66,7 @@ def run_tests(source: str, function: str | None, inputs: Sequence[str], first: i
     """Run the tests from `first` on and end this process."""
     report = files.report
     index, end = first, 0
-    random.seed(0)  # so that a program that draws lots has one verdict
+    random.seed(0)  # so that a program that uses random numbers has one verdict
     try:
         code = _guarded(lambda: _compile(source))
         solution = _guarded(lambda: _load(code, function)) if function else None
@@ -86,12 +86,12 @@ def run_tests(source: str, function: str | None, inputs: Sequence[str], first: i
                 os._exit(0)
     except _Stop as stop:
         records.write(report, stop.args[0], index, 0, stop.args[1])
-    # Whatever a program left to be done at exit is done or lost by now.
+    # Everything that a program left to be done at exit is done or lost by now.
     os._exit(0)
 
 
 def _guarded(action: Callable[[], Any]) -> Any:
-    """Run something that may raise anything, and say what it was."""
+    """Run an action that may raise anything, and turn an error into `_Stop` with a reason."""
     try:
         return action()
     except _Stop:
@@ -112,7 +112,7 @@ def _describe(error: BaseException) -> str:
         trace = trace.tb_next
     try:
         text = f"{type(error).__name__}: {str(error)[:200]}"
-    except BaseException:  # its own doing
+    except BaseException:  # the program's class raised another error
         text = "an exception that cannot be shown"
     return f"line {line}: {text}" if line else text
 
@@ -127,14 +127,14 @@ def _compile(source: str) -> types.CodeType:
 
 
 def _give(given: str, files: Files, function: str | None) -> bool:
-    """Put the test's input where the program finds it; False if an earlier test made that impossible."""
+    """Give the program the input of the test; False if an earlier test made that impossible."""
     if function:
         return True
     data = given.encode("utf-8", "surrogatepass")
     try:
         if os.pwrite(files.input, data, 0) != len(data):
             return False
-        os.ftruncate(files.input, len(data))  # of an earlier, longer one
+        os.ftruncate(files.input, len(data))  # removes the rest of an earlier, longer input
         os.lseek(files.input, 0, os.SEEK_SET)
         os.dup2(files.input, 0)
         os.dup2(files.output, 1)
@@ -144,7 +144,7 @@ def _give(given: str, files: Files, function: str | None) -> bool:
 
 
 class _Standard(io.FileIO):
-    """Descriptor 0 or 1, counting the bytes that go through `sys.stdin` or `sys.stdout`."""
+    """Descriptor 0 or 1; it counts the bytes that go through `sys.stdin` or `sys.stdout`."""
 
     count = 0
 
@@ -173,10 +173,11 @@ def _module(name: str) -> dict[str, Any]:
 
 
 def _run(code: types.CodeType, files: Files) -> tuple[bool, int]:
-    """One run as `__main__`, with all that an interpreter does at its end.
+    """One run as `__main__`, including all that an interpreter does at its end.
 
     Returns:
-        Whether this process is used up, and the bytes of output that a checker in this process would have seen.
+        Whether this process cannot run another test, and the bytes of output that a checker in this process would have
+        seen.
     """
     namespace = _module("__main__")
     given, printed = _Standard(0, "r", closefd=False), _Standard(1, "w", closefd=False)
@@ -202,23 +203,23 @@ def _run(code: types.CodeType, files: Files) -> tuple[bool, int]:
 
 
 def _switch() -> None:
-    """Let threads go on for as long as Python lets them when the main thread wants its turn."""
+    """Let other threads run for as long as Python lets them when the main thread waits for its turn."""
     interval = sys.getswitchinterval()
     end = time.monotonic() + interval
-    sys.setswitchinterval(interval / 20)  # or this thread would have to wait for twice as long
+    sys.setswitchinterval(interval / 20)  # otherwise this thread would wait twice as long
     while _thread._count() and time.monotonic() < end:
         time.sleep(interval / 20)
     sys.setswitchinterval(interval)
 
 
 def _flush(stream: Any) -> None:
-    with suppress(AttributeError, ValueError):  # there is none, or it is closed or detached
+    with suppress(AttributeError, ValueError):  # the stream is missing, closed or detached
         stream.flush()
 
 
 def _load(code: types.CodeType, name: str) -> Callable[..., Any]:
     """The function, or the method of `class Solution`, of this name."""
-    # Not `__main__`: what a program does only as a program is left out.
+    # The name is not `__main__`, so the part of a file that runs only as a program is left out.
     namespace = _module("solution")
     exec(code, namespace)
     found = getattr(namespace.get("Solution"), name, None)
@@ -249,7 +250,7 @@ def _call(function: Callable[..., Any], given: str, output: int) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy's as Python's."""
+    """A Python number for a number of numpy."""
     if type(value).__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "shape", None):
         return value.item()
     raise TypeError(f"a {type(value).__name__} was returned")

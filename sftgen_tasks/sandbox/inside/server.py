@@ -26,9 +26,9 @@ _FIRST_LOOK, _LOOK, _HEARTBEAT = 0.02, 0.05, 1.0
 
 
 def serve(channel: socket.socket, confinement: Confinement) -> None:
-    """Work until the other side is gone."""
+    """Serve requests until the other side is gone."""
     limit_all()
-    # Programs have no business with these names.
+    # Programs must not import these modules.
     for name in [name for name in sys.modules if name.startswith("sftgen_tasks")]:
         del sys.modules[name]
     gc.freeze()
@@ -38,9 +38,9 @@ def serve(channel: socket.socket, confinement: Confinement) -> None:
             _run(channel, header, confinement)
         elif header["do"] == "decode":
             _decode(channel, header, body, confinement)
-        else:  # a stop that came when all was done
+        else:  # a request to stop that came after the end
             continue
-        # Nothing is left of a program but in its process, which is gone, and in the temporary folder.
+        # A program leaves traces only in its process, which has ended, and in the temporary folder.
         if confinement.kill_all:
             with suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
@@ -73,7 +73,7 @@ def _run(channel: socket.socket, job: dict[str, Any], confinement: Confinement) 
 
 
 def _import_numpy() -> None:
-    """From now on it is there for every program that wants it, without its threads."""
+    """Load numpy without its threads; from now on every program can import it in no time."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     os.environ.update(dict.fromkeys(names, "1"))
     with suppress(ImportError):
@@ -82,8 +82,12 @@ def _import_numpy() -> None:
 
 
 def _follow(channel: socket.socket, child: Child, first: int, count: int, *, printing: bool) -> tuple[int, bool]:
-    """Send on what one process gives; the test to go on with, and whether there is to be no other process."""
-    done, position, told, look = first, 0, time.monotonic(), _FIRST_LOOK
+    """Pass on the results of one process.
+
+    Returns:
+        The test to go on with, and whether it was the last process.
+    """
+    done, position, last_message, look = first, 0, time.monotonic(), _FIRST_LOOK
     left = failed = stopped = False
     while child.ended is None:
         stopped = child.wait(look, channel.fileno())
@@ -93,9 +97,9 @@ def _follow(channel: socket.socket, child: Child, first: int, count: int, *, pri
             child.kill("stopped")
         child.measure()
         start, results = position, []
-        told_now = child.new_records()
-        size = os.fstat(child.files.output).st_size  # after: a record comes after its output
-        for record in told_now:
+        new_records = child.new_records()
+        size = os.fstat(child.files.output).st_size  # read after the records: a record comes after its output
+        for record in new_records:
             left = left or record.status == records.LEAVE
             if left or failed or done == count or record.index != done:
                 continue
@@ -118,8 +122,8 @@ def _follow(channel: socket.socket, child: Child, first: int, count: int, *, pri
             results.append([reason, detail, end - position, done == first])
             position, failed = end, bool(reason)
             done += 1
-        if results or time.monotonic() - told > _HEARTBEAT:
-            told = time.monotonic()
+        if results or time.monotonic() - last_message > _HEARTBEAT:
+            last_message = time.monotonic()
             body = _read(child.files.output, start, position)
             send(channel, {"results": results, "spent": child.spent()}, body)
     child.close()
@@ -128,7 +132,7 @@ def _follow(channel: socket.socket, child: Child, first: int, count: int, *, pri
 
 def _read(file: int, start: int, end: int) -> bytes:
     data = os.pread(file, end - start, start)
-    return data.ljust(end - start, b"\0")  # a program may have cut the file
+    return data.ljust(end - start, b"\0")  # a program may have shortened the file
 
 
 def _decode(channel: socket.socket, job: dict[str, Any], data: bytes, confinement: Confinement) -> None:
@@ -146,17 +150,18 @@ def _decode(channel: socket.socket, job: dict[str, Any], data: bytes, confinemen
             records.write(files.report, records.CRASH, 0, 0, f"{type(error).__name__}: {error}")
 
     child = fork(allowance, confinement, inside, channel.fileno())
-    told = []
+    written = []
     while child.ended is None:
         if child.wait(_LOOK, channel.fileno()):
-            receive(channel)  # raises: nothing is sent while a job runs, so the other side is gone
+            receive(channel)  # raises EOFError: nothing is sent while a job runs, so the other side is gone
         child.measure()
-        told += child.new_records()
+        written += child.new_records()
         send(channel, {})
     reason, detail = child.ending()
-    if told and told[0].status == records.OK:
+    if written and written[0].status == records.OK:
         body = _read(child.files.output, 0, os.fstat(child.files.output).st_size)
         send(channel, {"end": True}, body)
     else:
-        send(channel, {"end": True, "failed": (told[0].detail if told else detail or reason) or "it ended early"})
+        failed = (written[0].detail if written else detail or reason) or "it ended early"
+        send(channel, {"end": True, "failed": failed})
     child.close()

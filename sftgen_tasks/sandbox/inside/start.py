@@ -1,4 +1,4 @@
-"""Going to a level of isolation: `namespaces` or `bubblewrap`, else `landlock`, else `limits`."""
+"""How a worker goes to its level of isolation: `namespaces`, `bubblewrap`, `landlock` or `limits`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 
 def main() -> None:
-    """Read which level is wanted, go there or say why not, and work until sftgen is gone."""
+    """Read the requested level, go there or report why it is impossible, and serve requests until sftgen is gone."""
     channel = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     with suppress(EOFError, ConnectionError):
@@ -39,13 +39,13 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    """What all programs find: the interpreter as they know it, without what this process was started with."""
+    """Prepare the interpreter for programs: with the usual names, without the environment of this process."""
     site.setquit()
     site.setcopyright()
     site.sethelper()
     runner.prepare()
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")  # when memory runs out, these go first
+        file.write("1000")  # when memory runs out, the system kills these processes first
     os.environ.clear()
     system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
 
@@ -74,7 +74,7 @@ def _namespaces(channel: socket.socket, packages: Sequence[str]) -> Confinement:
 
 
 def _outlast(pid: int, starter: int) -> NoReturn:
-    """Outside of the new process namespace: end with the worker, and end it when sftgen is gone."""
+    """Outside of the new process namespace: end when the worker ends, and end the worker when sftgen is gone."""
     system.prctl(system.PR_SET_DUMPABLE, 0)
     handle = system.open_process(pid)
     while not select.select([handle], [], [], 1.0)[0] and os.getppid() == starter:
@@ -145,7 +145,7 @@ _LEVELS: dict[str, Callable[[socket.socket, Sequence[str]], Confinement]] = {
 
 
 def _mapped() -> set[str]:
-    """Folders of the shared libraries that this process has in use."""
+    """Folders of the shared libraries that this process uses."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
         paths = [line.split()[-1] for line in file if ".so" in line]
     return {os.path.dirname(path) for path in paths if path[0] == "/"}

@@ -1,4 +1,4 @@
-"""Linux system calls that Python has no function for."""
+"""Linux system calls for which Python has no function."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CAPABILITIES, _NONE = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 
 
 
 def call(name: str, *arguments: Any) -> int:
-    """A function of the C library.
+    """Call a function of the C library.
 
     Raises:
-        OSError: It returned a negative number.
+        OSError: The function returned a negative number.
     """
     long = [ctypes.c_ulong(argument) if isinstance(argument, int) else argument for argument in arguments]
     result: int = getattr(_libc, name)(*long)
@@ -29,30 +29,30 @@ def call(name: str, *arguments: Any) -> int:
 
 
 def prctl(option: int, *arguments: Any) -> int:
-    """Change something of this process."""
+    """Change a property of this process."""
     return call("prctl", option, *arguments, *[0] * (4 - len(arguments)))
 
 
 def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
-    """Mount something in this mount namespace."""
+    """Mount a file system or a folder in this mount namespace."""
     call("mount", source.encode(), target.encode(), kind and kind.encode(), flags, data and data.encode())
 
 
 def drop_capabilities() -> None:
-    """Give up every capability of this process; harmless where it has none."""
+    """Give up every capability of this process; this has no effect if it has none."""
     call("capset", _CAPABILITIES, _NONE)
 
 
 def open_process(pid: int) -> int:
-    """A descriptor that can be read from when the process has ended; some builds of Python lack their own."""
+    """A descriptor that becomes readable when the process ends; some builds of Python lack `os.pidfd_open`."""
     return call("syscall", 434, pid, 0)
 
 
 def open_memory(name: str) -> int:
-    """A file in memory; as above."""
+    """A file in memory; some builds of Python lack `os.memfd_create`."""
     return call("memfd_create", name.encode(), 0)
 
 
 def machine() -> str:
-    """The processor's family as Linux calls it."""
+    """Linux's name of the processor family."""
     return platform.machine()

@@ -1,4 +1,4 @@
-"""What programs can see of the machine's files: the interpreter and its libraries."""
+"""The files of the machine that programs can see: the interpreter and its libraries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sysconfig
 from collections.abc import Iterable
 
 PACKAGES_INSIDE = "/packages"
-"""Where the installed packages that programs may use are, in a root folder of their own."""
+"""The folder of the installed packages that programs may use, inside a root folder of its own."""
 
 
 def library_folders(more: Iterable[str]) -> list[str]:
-    """Folders of the interpreter's modules and of shared libraries, and what the loader looks up; and `more`."""
+    """Folders of the interpreter's modules and of shared libraries, files that the loader reads, and `more`."""
     found = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *more}
     found |= {"/lib", "/lib64", "/usr/lib", "/usr/lib64"}
     found |= {"/etc/ld.so.cache", "/etc/alternatives", "/usr/share/zoneinfo"}
@@ -22,6 +22,6 @@ def library_folders(more: Iterable[str]) -> list[str]:
 
 
 def site_folders() -> list[str]:
-    """Folders of installed packages within those of the interpreter: nothing in there is for programs."""
+    """Folders of installed packages within those of the interpreter; programs must not see them."""
     standard = sysconfig.get_path("stdlib")
     return [f"{standard}/site-packages", f"{standard}/dist-packages", "/usr/lib/python3/dist-packages"]

@@ -89,8 +89,8 @@ def test_greedy_answers_and_scores_are_those_of_transformers(
     exact = backend == "sftgen-vllm"
     assert {record.exact for record in found.values()} == {exact}
     if exact:
-        told = {key: (record.tokens, record.prompt_tokens, record.finish_reason) for key, record in found.items()}
-        assert told == {
+        counts = {key: (record.tokens, record.prompt_tokens, record.finish_reason) for key, record in found.items()}
+        assert counts == {
             key: (record.tokens, record.prompt_tokens, record.finish_reason) for key, record in expected.items()
         }
 
