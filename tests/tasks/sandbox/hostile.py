@@ -71,7 +71,7 @@ HOSTILE = [
         "output flood to standard error",
         _READ + "while True:\n    sys.stderr.write('x' * (1 << 20))\n",
         (TIME,),
-        "CPU time; it is thrown away",
+        "CPU time; the output is dropped",
     ),
     Hostile(
         "files in memory",
@@ -199,7 +199,7 @@ HOSTILE = [
         "printing a verdict protocol",
         _READ + 'print(\'{"passed": true, "results": [[true]], "end": true}\')\nprint(\'ALL TESTS PASSED\')\n',
         (WRONG,),
-        "output is only compared",
+        "the output is only compared",
     ),
     Hostile(
         "writing records of its own",
@@ -221,10 +221,10 @@ HOSTILE = [
         _READ + "import struct\nwhile True:\n    for n in range(3, 16):\n        try:\n"
         "            os.write(n, struct.pack('<BIQ115s', 0, 9, 0, b''))\n        except OSError:\n            pass\n",
         (TIME,),
-        "only the test that is due counts",
+        "only the next test counts",
     ),
-    Hostile("os._exit(0)", _READ + "os._exit(0)\n", (WRONG,), "an end is no verdict"),
-    Hostile("exit in silence", _READ + "raise SystemExit(0)\n", (WRONG,), "an end is no verdict"),
+    Hostile("os._exit(0)", _READ + "os._exit(0)\n", (WRONG,), "the end of a process is not a verdict"),
+    Hostile("exit in silence", _READ + "raise SystemExit(0)\n", (WRONG,), "the end of a process is not a verdict"),
     Hostile(
         "deep recursion",
         _READ + "import functools\nsys.setrecursionlimit(10**9)\n"
@@ -232,7 +232,12 @@ HOSTILE = [
         (CRASH, MEMORY, TIME),
         "stack and address space",
     ),
-    Hostile("recursion in the compiler", "(" * 100_000 + ")" * 100_000, ("compile error", MEMORY, CRASH), "the parser"),
+    Hostile(
+        "recursion in the compiler",
+        "(" * 100_000 + ")" * 100_000,
+        ("compile error", MEMORY, CRASH),
+        "the parser refuses it",
+    ),
     Hostile("huge integer", _READ + "print(9 ** 9 ** 9 ** 9)\n", (TIME, MEMORY, CRASH), "CPU time"),
     Hostile(
         "huge constant", "x = ((2 ** 10 ** 5) ** 10 ** 5) ** 10 ** 5\nprint(x)\n", (TIME, MEMORY, CRASH), "CPU time"
@@ -241,9 +246,14 @@ HOSTILE = [
         "closing stdout",
         _READ + "print('right?')\nsys.stdout.close()\nos.close(1)\n",
         (WRONG, CRASH),
-        "output is only compared",
+        "the output is only compared",
     ),
-    Hostile("closing every descriptor", _READ + "os.closerange(0, 4096)\n", (WRONG, CRASH), "the worker has them too"),
+    Hostile(
+        "closing every descriptor",
+        _READ + "os.closerange(0, 4096)\n",
+        (WRONG, CRASH),
+        "the worker has its own descriptors",
+    ),
     Hostile(
         "threads that outlive",
         _READ + "import threading\ndef spin():\n    while True:\n        pass\n"
