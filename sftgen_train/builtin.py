@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(app: typer.Typer) -> None:
-    # `cli.main` has them in any case; here their names are taken, and `sftgen plugins` shows them.
+    # `cli.main` has these commands already; here their names are reserved and shown by `sftgen plugins`.
     from sftgen_train.cli.main import app as own
 
     app.registered_commands += own.registered_commands

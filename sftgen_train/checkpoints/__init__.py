@@ -1,1 +1,1 @@
-"""Folders of weights: recognised, whole, merged, and kept until they have been evaluated."""
+"""Folders of weights: finding, checking and merging them, and keeping them until they are evaluated."""

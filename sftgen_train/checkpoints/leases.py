@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, and that stay until they have been evaluated.
+"""Checking that checkpoints are whole, and keeping them until they are evaluated.
 
 A trainer with `save_total_limit` deletes early checkpoints before anybody has measured them. A lease is a
 second folder of hard links to the files an evaluation needs: it costs no space while the checkpoint stands,
@@ -34,7 +34,7 @@ def check_complete(folder: Path, *, tokenizer: bool = True) -> None:
         tokenizer: Whether it needs a tokenizer.
 
     Raises:
-        CheckpointError: Something is missing or half written; names it.
+        CheckpointError: A file is missing or half written; the message names it.
     """
     if not folder.is_dir():
         raise CheckpointError(f"checkpoint {str(folder)!r}: no such folder; was it deleted?")
@@ -83,7 +83,7 @@ def _weights(folder: Path, adapter: bool) -> list[Path]:
 
 
 def _check_whole(path: Path) -> None:
-    """A safetensors file says in its header how long it is."""
+    """Check the size of a safetensors file against its header."""
     try:
         size = path.stat().st_size
         if path.suffix != ".safetensors":
@@ -99,7 +99,7 @@ def _check_whole(path: Path) -> None:
     end = max((tensor["data_offsets"][1] for tensor in header.values()), default=-1)
     if size != 8 + length + end:
         raise CheckpointError(
-            f"weights {str(path)!r} are half written: {size} bytes, the header tells of {8 + length + end}"
+            f"weights {str(path)!r} are half written: {size} bytes, the header says {8 + length + end}"
         )
 
 
@@ -126,7 +126,7 @@ def verify_stable(folder: Path) -> str:
         Its content id.
 
     Raises:
-        CheckpointError: It is not complete, or not what it was.
+        CheckpointError: It is not complete, or has changed.
     """
     check_complete(folder)
     found = model_id(str(folder))
@@ -139,13 +139,13 @@ def verify_stable(folder: Path) -> str:
     changed = [name for name, size in facts["files"].items() if not _has_size(folder / name, size)]
     if changed or found != facts["model_id"]:
         raise CheckpointError(
-            f"checkpoint {str(folder)!r} is not what it was when it was saved ({', '.join(changed) or 'other weights'})"
+            f"checkpoint {str(folder)!r} has changed since it was saved ({', '.join(changed) or 'other weights'})"
         )
     return found
 
 
 def lease(checkpoint: Path, folder: Path) -> None:
-    """Make `folder` hold what an evaluation of the checkpoint needs, by hard links where they can be made.
+    """Make `folder` hold the files that an evaluation of the checkpoint needs, by hard links where possible.
 
     A lease of the same name is replaced: a resumed run writes its checkpoints again.
     """
@@ -169,7 +169,7 @@ def link(checkpoint: Path, folder: Path) -> None:
 
 
 def release(folder: Path) -> None:
-    """Give a lease up; the checkpoint itself is not touched."""
+    """Remove a lease; the checkpoint itself is not touched."""
     shutil.rmtree(folder, ignore_errors=True)
 
 

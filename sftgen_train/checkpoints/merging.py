@@ -1,4 +1,4 @@
-"""Sharded checkpoints made whole: one folder in Hugging Face format, every value as it was saved."""
+"""Merging sharded checkpoints into one folder in Hugging Face format, every value as it was saved."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.Unpi
 
 
 def merge_fsdp(shards: Sequence[Path], folder: Path, out: Path) -> None:
-    """Merge what the ranks of an FSDP training saved of themselves (`model_world_size_W_rank_R.pt`).
+    """Merge the shards of an FSDP training (`model_world_size_W_rank_R.pt`), one of each rank.
 
     Args:
         shards: The files, by rank.
-        folder: Where configuration and tokenizer are looked for, also in its `huggingface`.
+        folder: Folder with configuration and tokenizer; its sub-folder `huggingface` is searched too.
         out: The folder to write into.
 
     Raises:
-        CheckpointError: A file cannot be read, or they are not the shards of the model in the configuration.
+        CheckpointError: A file cannot be read, or the shards do not fit the model of the configuration.
     """
     import torch.distributed.tensor  # lets the safe loader read DTensor
 
     about_compiling = logging.getLogger("torch.distributed.device_mesh")
-    about_compiling.addFilter(_never)  # that what is loaded here cannot be compiled
+    about_compiling.addFilter(_never)  # a warning that the loaded tensors cannot be compiled
     try:
         # Mapped: two copies of a large model would not fit everywhere.
         parts = [torch.load(path, map_location="cpu", weights_only=True, mmap=True) for path in shards]
@@ -53,7 +53,7 @@ def merge_dcp(folder: Path, out: Path) -> None:
     """Merge the model in a checkpoint of torch.distributed.checkpoint; an optimizer beside it is not read.
 
     Raises:
-        CheckpointError: It cannot be read, or holds another model than the configuration tells.
+        CheckpointError: It cannot be read, or does not fit the model of the configuration.
     """
     from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.filesystem import FileSystemReader
@@ -69,7 +69,7 @@ def merge_dcp(folder: Path, out: Path) -> None:
             found: torch.empty(tensors[found].size, dtype=tensors[found].properties.dtype) for found in names.values()
         }
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as meant
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # here it is disabled on purpose
             load(state, storage_reader=FileSystemReader(folder), no_dist=True)
     except CheckpointException as error:
         raise CheckpointError(f"sharded checkpoint {str(folder)!r} cannot be read: {_first_line(error)}") from error
@@ -81,7 +81,7 @@ def merge_dcp(folder: Path, out: Path) -> None:
 
 
 def _take_along(folder: Path, out: Path) -> None:
-    """Configuration and tokenizer from beside the shards; the nearest folder that has a configuration wins."""
+    """Copy configuration and tokenizer from the nearest folder that has a configuration."""
     for near in (folder, folder / "huggingface", folder.parent, folder.parent / "huggingface", folder.parent.parent):
         if (near / "config.json").is_file():
             for path in near.iterdir():
@@ -91,7 +91,7 @@ def _take_along(folder: Path, out: Path) -> None:
 
 
 def _model_names(saved: Iterable[str], out: Path, folder: Path) -> dict[str, str]:
-    """Name in the model to name in the checkpoint, where the model may lie under a prefix."""
+    """Map each tensor's name in the model to its name in the checkpoint, which may have a prefix."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     if not (out / "config.json").is_file():
@@ -122,7 +122,7 @@ def _model_names(saved: Iterable[str], out: Path, folder: Path) -> dict[str, str
 
 
 def _whole(parts: Sequence[Any], name: str) -> torch.Tensor:
-    """One tensor of what every rank has of it."""
+    """Join the ranks' parts of one tensor."""
     first = parts[0]
     placements = getattr(first, "placements", None)
     if placements is None:  # not sharded: every rank has all of it
@@ -145,7 +145,7 @@ def _whole(parts: Sequence[Any], name: str) -> torch.Tensor:
 
 
 def _save(state: Mapping[str, torch.Tensor], out: Path) -> None:
-    # Clones: what shares memory, as tied embeddings do, would be dropped.
+    # Clones: tensors that share memory, for example tied embeddings, would be dropped.
     save_torch_state_dict({name: tensor.clone() for name, tensor in state.items()}, out)
 
 

@@ -35,8 +35,8 @@ def list_checkpoints(name: re.Pattern[str], find: Callable[[Path], Path | None],
     """The checkpoints of a folder, by step.
 
     Args:
-        name: What their folders are called, the step its only group.
-        find: The folder in such a folder that holds the weights, None where there is none.
+        name: Pattern of their folders' names; the step is its only group.
+        find: Finds the folder with the weights inside such a folder; None without weights.
         folder: Where to look.
     """
     if not folder.is_dir():
@@ -64,7 +64,7 @@ def _fsdp(folder: Path) -> Path | None:
 
 
 def shards(folder: Path) -> list[Path]:
-    """The files `model_world_size_W_rank_R.pt` by rank; none unless all are there."""
+    """The files `model_world_size_W_rank_R.pt` by rank; an empty list while one is missing."""
     if not folder.is_dir():
         return []
     found = {
@@ -75,7 +75,7 @@ def shards(folder: Path) -> list[Path]:
 
 
 def _dcp(folder: Path) -> Path | None:
-    """The folder with `.metadata`, which is written last. An optimizer's is not what is looked for."""
+    """The folder with `.metadata`, which is written last. An optimizer's folder does not count."""
     inner = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir() and "optim" not in path.name)]
     for path in inner:
         if (path / ".metadata").is_file() and any(path.glob("*.distcp")) and not _hugging_face(folder):
@@ -130,7 +130,7 @@ def _download(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 class _hub_errors:  # noqa: N801 - a context manager
-    """Inside, what the hub refuses is one of our errors."""
+    """Turn the hub's errors into `CheckpointError`."""
 
     def __init__(self, repository: str) -> None:
         self.repository = repository
@@ -150,10 +150,10 @@ class _hub_errors:  # noqa: N801 - a context manager
 
 
 def known_sources() -> list[CheckpointSource]:
-    """Every source, the plugins' last.
+    """Every source; those of plugins come last.
 
     Raises:
-        BrokenTargetError: A plugin's cannot be loaded.
+        BrokenTargetError: A plugin's source cannot be loaded.
     """
     return [lookup("checkpoint_source", name) for name in plugins().registered("register_checkpoint_sources")]
 

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 console = Console()
-LogTo = Annotated[str, typer.Option(help="Also log scores to these trackers (wandb,tensorboard,...); commas between.")]
-JudgeModel = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_MODEL: what judges ask.")]  # noqa: UP045
-JudgeUrl = Annotated[Optional[str], typer.Option(help="As SFTGEN_JUDGE_BASE_URL: where it is served.")]  # noqa: UP045
+LogTo = Annotated[str, typer.Option(help="Also log scores to these trackers, for example wandb,tensorboard.")]
+JudgeModel = Annotated[Optional[str], typer.Option(help="Model that judges ask, as SFTGEN_JUDGE_MODEL.")]  # noqa: UP045
+JudgeUrl = Annotated[Optional[str], typer.Option(help="Server of that model, as SFTGEN_JUDGE_BASE_URL.")]  # noqa: UP045
 
 
 def show_run(folder: Path, out: Path | None = None) -> None:

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 def plan_costs(
     *,
-    tasks: Annotated[str, typer.Option(help="Tasks and groups, with commas between.")],
-    model: Annotated[str, typer.Option(help="Folder, or a name that tells the size, e.g. Qwen/Qwen3-4B.")] = "",
+    tasks: Annotated[str, typer.Option(help="Tasks and groups, separated by commas.")],
+    model: Annotated[str, typer.Option(help="Folder, or a name with the size, e.g. Qwen/Qwen3-4B.")] = "",
     params: Annotated[Optional[float], typer.Option(min=1, help="Its parameters, e.g. 4e9.")] = None,  # noqa: UP045
     device: Annotated[str, typer.Option(help="a100, h100, h200, l40s or rtx4090.")] = "h100",
-    checkpoints: Annotated[int, typer.Option(min=1, help="How many, the base model among them.")] = 9,
+    checkpoints: Annotated[int, typer.Option(min=1, help="Number of checkpoints, the base model included.")] = 9,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Documents a task.")] = None,  # noqa: UP045
     docs: Annotated[str, typer.Option(help="TASK=N, where the number of documents is not known.")] = "",
     tokens: Annotated[float, typer.Option(min=1, help="Mean length of a response.")] = 10_000,
     dip_tokens: Annotated[float, typer.Option(min=1, help="The same at the dip.")] = 28_000,
     dip_checkpoints: Annotated[int, typer.Option(min=0, help="Checkpoints at the dip.")] = 3,
     prompt_tokens: Annotated[float, typer.Option(min=0, help="Mean length of a prompt.")] = 300,
-    efficiency: Annotated[float, typer.Option(min=0.01, max=1, help="Reached share of the device's limits.")] = 0.5,
+    efficiency: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the device's limits in use.")] = 0.5,
     max_batch: Annotated[int, typer.Option(min=1, help="Most sequences at once.")] = 256,
     tokens_per_second: Annotated[Optional[float], typer.Option(min=0.001, help="Throughput as measured.")] = None,  # noqa: UP045
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell beforehand what evaluating a run costs: generations, tokens, hours, disk, and what the dip adds."""
+    """Estimate what evaluating a run costs: generations, tokens, hours, disk, and what the dip adds."""
     from sftgen_train.costs import inputs as cost_inputs
     from sftgen_train.costs import throughput as cost
 
@@ -93,8 +93,8 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
     )
     console.print(
         f"Assumed, not measured: {found.model.parameters / 1e9:.3g}e9 parameters in bfloat16; prompts of "
-        f"{given.prompt:,.0f} tokens; mean lengths as above (a task's limit cuts them); {speed}; "
-        f"{given.bytes_per_token} bytes on disk a token. Judges' time is not in it. Every assumption has an option: "
+        f"{given.prompt:,.0f} tokens; mean lengths as above (a task's limit truncates them); {speed}; "
+        f"{given.bytes_per_token} bytes on disk a token. Judges' time is not included. Every assumption has an option: "
         "sftgen plan --help."
     )
 

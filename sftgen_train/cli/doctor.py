@@ -74,7 +74,7 @@ def diagnose(tasks: Sequence[str], model: str | None = None) -> list[Finding]:
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print the findings, problems with their next step, and a closing count."""
+    """Print the findings, the next step for each problem, and the number of problems."""
     marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
     table = Table("", "what", "finding", show_lines=False)
     for finding in findings:
@@ -103,7 +103,7 @@ def _sandbox() -> Finding:
         found = require_sandbox()
     except SftgenError as error:
         return Finding("warning", "code sandbox", str(error), "docs/sandbox.md; only benchmarks that run code need it")
-    weaker = f"; no stronger one: {found.missing}" if found.missing else ""
+    weaker = f"; a stronger one is not available: {found.missing}" if found.missing else ""
     return Finding("ok", "code sandbox", f"{found.name}: {found.description}{weaker}")
 
 
@@ -114,7 +114,7 @@ def _plugins() -> Iterator[Finding]:
     for plugin in found.found:
         origin = f"{plugin.distribution} {plugin.version}"
         if plugin.error:
-            step = f"mend it, uninstall {plugin.distribution}, or leave it out with SFTGEN_LOAD_PLUGINS"
+            step = f"fix it, uninstall {plugin.distribution}, or leave it out with SFTGEN_LOAD_PLUGINS"
             yield Finding("error", f"plugin {plugin.name}", f"left out ({origin}). {plugin.error}", step)
         else:
             yield Finding("ok", f"plugin {plugin.name}", f"{origin}: {', '.join(plugin.hooks)}")
@@ -139,7 +139,7 @@ def _doors() -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 f"door: {plugin.distribution}",
-                "has tasks but no entry point lm_eval.tasks: an lm_eval that reads those will not see them",
+                "has tasks but no entry point lm_eval.tasks: an lm_eval that reads entry points does not see the tasks",
                 'declare [project.entry-points."lm_eval.tasks"] with the package that holds the YAML files',
             )
 
@@ -152,9 +152,9 @@ def _task_files() -> Iterator[Finding]:
             count += 1
             if error is not None:
                 message = f"{path}: {type(error).__name__}: {error}"
-                yield Finding("error", "task file", message, "lm_eval skips it without a word: mend it")
+                yield Finding("error", "task file", message, "lm_eval skips it without a message: fix it")
             elif name in names:
-                message = f"{name!r} stands in {names[name]} and in {path}"
+                message = f"{name!r} is in {names[name]} and in {path}"
                 yield Finding("error", "task file", message, "rename one of the two")
             elif name:
                 names[name] = path
@@ -167,10 +167,8 @@ def _load_tokenizer(model: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(model)
     except Exception as error:
-        where = "folder" if is_local(model) else "hub id, and is the hub reachable"
-        raise ModelError(
-            f"tokenizer of {model!r} cannot be loaded ({type(error).__name__}): is it a right {where}?"
-        ) from error
+        check = "the folder" if is_local(model) else "the hub id, and that the hub is reachable"
+        raise ModelError(f"tokenizer of {model!r} cannot be loaded ({type(error).__name__}): check {check}") from error
 
 
 def _model(model: str, tokenizer: Any, room: int | None) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""`sftgen judge`: judge any file, see which judges there are, and find out what one is worth."""
+"""`sftgen judge`: judge any file, list the judges, and measure how well they agree with people."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Judge files, list judges, measure their agreement.")
 INCOMPLETE = 3
-"""Exit code of a run with more missing judgements than it may have."""
+"""Exit code of a run with too many missing judgements."""
 
 
 class JudgeFileError(SftgenError, ValueError):
-    """A file that cannot be judged as it was asked for."""
+    """A file or an option that cannot be used for judging."""
 
 
 @app.command("list")
@@ -74,20 +74,20 @@ def run(
     *,
     out: Annotated[Path, typer.Option(help="JSONL to write: the rows with the judge's columns.")],
     question: Annotated[str, typer.Option(help="Column with the question.")] = "question",
-    response: Annotated[str, typer.Option(help="Column with the response, thinking and all.")] = "response",
-    column: Annotated[Optional[list[str]], typer.Option(help="NAME=COLUMN: what else the judge reads.")] = None,  # noqa: UP045
+    response: Annotated[str, typer.Option(help="Column with the response, thinking included.")] = "response",
+    column: Annotated[Optional[list[str]], typer.Option(help="NAME=COLUMN: another column to read.")] = None,  # noqa: UP045
     model: Annotated[Optional[list[str]], typer.Option(help="Model to ask; several make a panel.")] = None,  # noqa: UP045
     base_url: Annotated[Optional[str], typer.Option(help="Server, with its /v1.")] = None,  # noqa: UP045
     template: Annotated[Optional[Path], typer.Option(help="File with a prompt of your own.")] = None,  # noqa: UP045
     setting: Annotated[Optional[list[str]], typer.Option("--set", help="FIELD=VALUE, any setting.")] = None,  # noqa: UP045
-    repeats: Annotated[int, typer.Option(min=1, help="Ask each model so many times.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each model is asked.")] = 1,
     vote: Annotated[str, typer.Option(help="majority or mean, of repeats and models.")] = "majority",
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first rows.")] = None,  # noqa: UP045
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Judge the rows of a file; exit code 3 when too many judgements are missing.
 
-    Verdicts are kept as they come, in *.verdicts.jsonl beside OUT: the same command goes on where it was
+    Each verdict is kept at once, in *.verdicts.jsonl beside OUT. The same command goes on where it was
     stopped, and costs nothing when nothing is missing.
     """
     from sftgen_judges.asking.settings import missing_settings
@@ -113,15 +113,15 @@ def run(
 def agreement(
     file: Annotated[Path, typer.Argument(help="Rows with labels: what `sftgen judge run` wrote, or any table.")],
     *,
-    judge: Annotated[Optional[list[str]], typer.Option(help="Column of a judge; default: those it wrote.")] = None,  # noqa: UP045
+    judge: Annotated[Optional[list[str]], typer.Option(help="Column of a judge; default: all judges.")] = None,  # noqa: UP045
     labels: Annotated[Optional[str], typer.Option(help="Column of people's labels.")] = None,  # noqa: UP045
     level: Annotated[str, typer.Option(help="nominal, ordinal or interval labels.")] = "nominal",
-    threshold: Annotated[Optional[float], typer.Option(help="Scores from here on count as 1, others as 0.")] = None,  # noqa: UP045
+    threshold: Annotated[Optional[float], typer.Option(help="Scores from this one on count as 1, others as 0.")] = None,  # noqa: UP045
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Agreement with people's labels and between judges: accuracy, Cohen's kappa, Krippendorff's alpha.
 
-    Each with its 95 % interval by bootstrap over the items that both have judged.
+    Each figure has a 95 % interval by bootstrap over the items that both have judged.
     """
     from sftgen_judges.agreement import WEIGHTS, at_least, compare
     from sftgen_tasks.data.tables import read_table

@@ -24,7 +24,7 @@ from sftgen_train.cli.console import JudgeModel, JudgeUrl, LogTo, console, show_
 
 
 class WithPlugins(TyperGroup):
-    """sftgen's own commands and those of plugins, which are loaded when one of them, or the list, is asked for."""
+    """sftgen's own commands and those of plugins. Plugins are loaded for one of their commands, and for the list."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; sftgen's own comes first."""
@@ -54,7 +54,7 @@ app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
-    bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is to be had.")
+    bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")
 ]
 
 
@@ -63,7 +63,7 @@ def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     hook: Annotated[Optional[str], typer.Option(help="Only what was added through this hook.")] = None,  # noqa: UP045
 ) -> None:
-    """List plugins and what each adds; those that were left out show why."""
+    """List plugins, what each adds, and why a plugin was left out."""
     from sftgen_judges.plugins.hookspecs import HOOKS
     from sftgen_judges.plugins.manager import plugins as loaded_plugins
 
@@ -141,8 +141,8 @@ def evaluate(
 def rescore(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Only these tasks, with commas between.")] = "",
-    judge: Annotated[Optional[str], typer.Option(help="Another judge of the one judged task among them.")] = None,  # noqa: UP045
+    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    judge: Annotated[Optional[str], typer.Option(help="Another judge, if just one task is judged.")] = None,  # noqa: UP045
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
     allow_unsandboxed_code: Unsandboxed = False,
@@ -159,7 +159,7 @@ def docs(
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first documents.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
 ) -> None:
-    """Print a manifest of a task's documents: ids and content hashes, to fix a subset."""
+    """Print a manifest of a task's documents: the ids and content hashes that define a subset."""
     from sftgen_judges.records.journal import write_atomic
     from sftgen_tasks import load_tasks
     from sftgen_tasks.data.documents import make_manifest
@@ -178,10 +178,10 @@ def docs(
 
 @app.command()
 def doctor(
-    tasks: Annotated[str, typer.Option(help="Tasks to check, with commas between.")] = "sftgen_*",
+    tasks: Annotated[str, typer.Option(help="Tasks to check, separated by commas.")] = "sftgen_*",
     model: Annotated[Optional[str], typer.Option(help="Model folder to check the tasks against.")] = None,  # noqa: UP045
 ) -> None:
-    """Check the installation, the tasks, their data and a model; says what to do next for each problem."""
+    """Check the installation, the tasks, their data and a model; print the next step for each problem."""
     from sftgen_train.cli.doctor import diagnose, print_findings
 
     findings = diagnose(tasks.split(","), model)
@@ -221,9 +221,9 @@ def train(
 
 @app.command("accelerate-config")
 def accelerate_config(
-    name: Annotated[Optional[str], typer.Argument(help="One of those that are listed without it.")] = None,  # noqa: UP045
+    name: Annotated[Optional[str], typer.Argument(help="A ready configuration; without a name all are listed.")] = None,  # noqa: UP045
 ) -> None:
-    """Print the file of a ready configuration: `accelerate launch --config_file "$(sftgen accelerate-config NAME)"`."""
+    """Print the path of a ready configuration: `accelerate launch --config_file "$(sftgen accelerate-config NAME)"`."""
     from sftgen_train.training import distributed
 
     print(distributed.accelerate_config(name) if name else "\n".join(distributed.accelerate_configs()))
@@ -234,11 +234,11 @@ def worker(
     run: Annotated[Path, typer.Argument(help="Run directory of a training with the queue.")],
     *,
     model: Annotated[str, typer.Option(help="lm_eval model that generates, e.g. sftgen-vllm.")] = "sftgen-hf",
-    model_args: Annotated[str, typer.Option(help="Its further arguments, e.g. device=cuda:1,dtype=bfloat16.")] = "",
+    model_args: Annotated[str, typer.Option(help="Further arguments of it, e.g. device=cuda:1,dtype=bfloat16.")] = "",
     newest_first: Annotated[bool, typer.Option(help="Newest checkpoint first, else in order.")] = False,
     behind: Annotated[Optional[int], typer.Option(min=1, help="Skip the oldest while more than so many wait.")] = None,  # noqa: UP045
     attempts: Annotated[int, typer.Option(min=1, help="Tries before a checkpoint counts as failed.")] = 2,
-    keep: Annotated[str, typer.Option(help="Steps whose weights are kept, with commas between; or all.")] = "",
+    keep: Annotated[str, typer.Option(help="Steps whose weights are kept, separated by commas; or all.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait for more while the training runs.")] = True,
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
@@ -271,15 +271,15 @@ def report(
 
     trackers = parse_trackers(log_to)
     show_run(run, out)
-    with closing(Trackers(RunFolder(run), trackers)) as told:
-        told.log_new()
+    with closing(Trackers(RunFolder(run), trackers)) as open_trackers:
+        open_trackers.log_new()
 
 
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where base model and run go.")] = Path("demo"),
 ) -> None:
-    """Train a tiny model for real and watch it fall and recover: the main job in miniature."""
+    """Train a tiny model for real and watch its scores fall and recover: a whole study in miniature."""
     from sftgen_train.demo.study import run_demo
 
     show_run(run_demo(folder, console))
@@ -293,7 +293,7 @@ def _allow_unsandboxed(allowed: bool) -> None:
 
 
 def _judge_options(model: str | None, base_url: str | None) -> dict[str, Any]:
-    """Settings of judges as the tasks take them: valid for this command only."""
+    """Judge settings as options of the tasks; they hold for this command only."""
     return {name: value for name, value in (("judge_model", model), ("judge_base_url", base_url)) if value}
 
 

@@ -14,25 +14,25 @@ from sftgen_train.cli.console import LogTo, console, show_run
 def watch_folder(
     folder: Annotated[Path, typer.Argument(help="Folder of checkpoints, or hub repository with one folder a step.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Tasks and groups, with commas between.")],
+    tasks: Annotated[str, typer.Option(help="Tasks and groups, separated by commas.")],
     run: Annotated[Optional[Path], typer.Option(help="Run directory; FOLDER/sftgen by default.")] = None,  # noqa: UP045
-    base: Annotated[str, typer.Option(help="Model before training: step 0; gives what checkpoints lack.")] = "",
-    steps: Annotated[str, typer.Option(help="Only these steps, with commas between; or all.")] = "all",
+    base: Annotated[str, typer.Option(help="Model before training: step 0, and files that checkpoints lack.")] = "",
+    steps: Annotated[str, typer.Option(help="Only these steps, separated by commas; or all.")] = "all",
     limit: Annotated[Optional[int], typer.Option(min=1, help="Documents a task.")] = None,  # noqa: UP045
     metadata: Annotated[str, typer.Option(help="JSON handed to the tasks.")] = "{}",
     gen_kwargs: Annotated[str, typer.Option(help="JSON over the tasks' generation settings.")] = "{}",
     chat_template: Annotated[bool, typer.Option(help="Prompts go through the tokenizer's chat template.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts generated together.")] = 16,
-    once: Annotated[bool, typer.Option(help="Take what is there now and end.")] = False,
+    once: Annotated[bool, typer.Option(help="Evaluate the present checkpoints and end.")] = False,
     until: Annotated[Optional[int], typer.Option(help="End after this step.")] = None,  # noqa: UP045
     settle: Annotated[float, typer.Option(min=0, help="Seconds for which a checkpoint must not change.")] = 30.0,
-    evaluate: Annotated[bool, typer.Option(help="Evaluate here; else by `sftgen worker RUN`.")] = True,
+    evaluate: Annotated[bool, typer.Option(help="Evaluate here; otherwise `sftgen worker RUN` does.")] = True,
     model: Annotated[str, typer.Option(help="lm_eval model that generates, e.g. sftgen-vllm.")] = "sftgen-hf",
-    model_args: Annotated[str, typer.Option(help="Its further arguments.")] = "",
+    model_args: Annotated[str, typer.Option(help="Further arguments of that model.")] = "",
     keep: Annotated[str, typer.Option(help="Steps whose leased weights are kept; or all.")] = "",
     log_to: LogTo = "",
 ) -> None:
-    """Evaluate the checkpoints of any trainer as they appear; half-written ones are waited for."""
+    """Evaluate the checkpoints of any trainer as they appear, each after it is completely written."""
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.evaluation.schedule import Suite, Tier, parse_mapping
     from sftgen_train.queue.progress import shown
@@ -41,7 +41,7 @@ def watch_folder(
     from sftgen_train.results.trackers import parse_trackers
 
     if run is None and not folder.is_dir():
-        raise SftgenError(f"{str(folder)!r} is no folder here; for a hub repository name a run directory: --run DIR")
+        raise SftgenError(f"{str(folder)!r} is not a folder here; for a hub repository name a run directory: --run DIR")
     into, trackers = run or folder / "sftgen", parse_trackers(log_to)
     settings = parse_mapping("--metadata", metadata), parse_mapping("--gen-kwargs", gen_kwargs)
     suite = Suite([Tier(tasks.split(","), every=1, limit=limit)], *settings, chat_template, batch_size)

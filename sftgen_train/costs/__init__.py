@@ -1,1 +1,1 @@
-"""What an evaluation will cost, told beforehand."""
+"""What an evaluation will cost: an estimate before it runs."""

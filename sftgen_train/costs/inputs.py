@@ -1,4 +1,4 @@
-"""What `sftgen plan` knows beforehand: the tasks from their definitions, the model from its name or folder."""
+"""The inputs of `sftgen plan`: the tasks from their definitions, the model from its name or folder."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def read_work(names: Sequence[str], documents: Mapping[str, int], limit: int | N
 
     Args:
         names: Task and group names.
-        documents: Documents of tasks for which they are not known.
+        documents: Numbers of documents, for tasks where they are not known.
         limit: Most documents a task.
 
     Raises:
-        UnknownTaskError: A name that there is not.
-        CostError: A task whose documents are neither known nor here.
+        UnknownTaskError: No task or group has this name.
+        CostError: A task's number of documents is not known, and its data is not on this machine.
     """
     tasks: dict[str, Any] = {}
     groups: dict[str, Any] = {}
@@ -83,14 +83,14 @@ def _documents(task: str) -> int:
     try:
         return len(load_tasks([task]).tasks[task].test_docs())
     except DataError as error:
-        raise CostError(f"{task}: how many documents it has is not known here; give --docs {task}=N") from error
+        raise CostError(f"{task}: its number of documents is not known; give --docs {task}=N") from error
 
 
 def read_model(named: str, parameters: float | None) -> Model:
     """A model's size, from its folder, its name or the number given.
 
     Raises:
-        CostError: Neither tells.
+        CostError: None of the three gives the size.
     """
     folder = Path(named)
     count = parameters
@@ -121,7 +121,7 @@ def parse_counts(text: str) -> dict[str, int]:
     """`TASK=N,TASK=N`.
 
     Raises:
-        CostError: Something else.
+        CostError: The text has another form.
     """
     try:
         pairs = [pair.split("=") for pair in text.split(",") if pair]
@@ -134,7 +134,7 @@ def read_device(named: str) -> Device:
     """A device by name.
 
     Raises:
-        CostError: An unknown one.
+        CostError: The name is not known.
     """
     if named.lower() not in DEVICES:
         raise CostError(f"device {named!r}: expected one of {', '.join(DEVICES)}, or give --tokens-per-second")

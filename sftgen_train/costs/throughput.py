@@ -1,4 +1,4 @@
-"""`sftgen plan`: what evaluating a training run will cost, told beforehand. Arithmetic only; nothing is loaded.
+"""`sftgen plan`: an estimate of what evaluating a training run will cost. Arithmetic only; nothing is loaded.
 
 Decoding is bound by memory or by compute. A step of `B` sequences reads the weights once and the cache of every
 sequence, so its time is
@@ -6,8 +6,8 @@ sequence, so its time is
     max((weights + B x context x cache per token) / bandwidth, 2 x parameters x B / compute)
 
 and `B` is what fits beside the weights, at most `max_batch`. Longer responses therefore cost twice: there are more
-tokens, and fewer sequences fit. What a device reaches of these limits is an assumption, `efficiency`; a throughput
-measured on one's own device goes before all of it.
+tokens, and fewer sequences fit. `efficiency` is the assumed share of these limits that a device reaches. A measured
+throughput replaces all of this.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sftgen_judges.errors import SftgenError
 
 
 class CostError(SftgenError, ValueError):
-    """Something that the cost cannot be told of."""
+    """The cost cannot be estimated."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Work:
         documents: Its documents.
         repeats: Responses a document.
         max_tokens: Most tokens of one.
-        judge: The judge that is asked about each response, if one is.
+        judge: The judge that is asked about each response, None without one.
     """
 
     task: str
@@ -111,7 +111,7 @@ class Work:
         return self.documents * self.repeats
 
     def tokens(self, mean: float) -> float:
-        """Tokens a checkpoint, when responses would have this mean length; the task's limit cuts them."""
+        """Tokens a checkpoint, for responses of this mean length; the task's limit truncates them."""
         return self.generations * min(mean, self.max_tokens)
 
 
@@ -175,10 +175,10 @@ class Estimate:
     Attributes:
         work: What each task asks of a checkpoint.
         model: The model.
-        ordinary: An ordinary checkpoint.
-        dip: One at the dip.
-        checkpoints: How many there are, and
-        at_dip: how many of them are at the dip.
+        ordinary: Cost of an ordinary checkpoint.
+        dip: Cost of a checkpoint at the dip.
+        checkpoints: Number of all checkpoints.
+        at_dip: Number of checkpoints at the dip.
         weights: Bytes of one checkpoint's weights.
     """
 
@@ -211,7 +211,7 @@ def estimate(
 
 
 def as_json(found: Estimate, given: Assumptions) -> dict[str, Any]:
-    """The same for a program."""
+    """The estimate as JSON data."""
     return {
         "tasks": [{**asdict(work), "generations": work.generations} for work in found.work],
         "ordinary": asdict(found.ordinary),

@@ -24,7 +24,7 @@ STEPS, ROWS, DOCUMENTS, SEED = 320, 4000, 100, 0
 
 
 def run_demo(folder: Path, console: Console) -> Path:
-    """Train the base model unless it stands, fine-tune it, evaluate on the way.
+    """Train the base model if it is not there yet, fine-tune it, and evaluate while training.
 
     Args:
         folder: `base/` and `runs/` go below it.
@@ -88,7 +88,7 @@ def _write_config(run: Path, base: Path) -> Path:
         "harness_at_steps": AT_STEPS,
         "harness_limit": DOCUMENTS,
         "harness_batch_size": 200,
-        # On two cores the worker costs the training nothing; on one it would wait for it anyway.
+        # On two cores the worker does not slow the training; on one it would.
         "harness_worker": "beside" if len(os.sched_getaffinity(0)) > 1 else "after",
         "harness_metadata": {"sftgen_countdown": data.Puzzles().options()},
         "harness_gen_kwargs": {"max_gen_toks": 96},

@@ -1,4 +1,4 @@
-"""Evaluation by a vLLM engine in the trainer's own process, whose weights are proven before they are used.
+"""Evaluation by a vLLM engine in the trainer's own process. Its weights are checked before each use.
 
 Imported only where vLLM is installed.
 """
@@ -21,9 +21,9 @@ from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
 from sftgen_tasks.harness.shards import Shard
 from sftgen_train.evaluation.trl_engine import colocated_generation, push_weights
 
-# A full training with Adam takes about 16 bytes a parameter, so that the engine's two are at most an eighth of a
-# device; the rest of this share is for the cache. `dummy`: the engine begins with noise, not with the checkpoint's
-# weights, which would hide from the first proof whether any are transferred.
+# A full training with Adam takes about 16 bytes a parameter. The engine takes two, at most an eighth of a device; the
+# rest of its share is for the cache. `dummy`: the engine begins with noise. With the checkpoint's weights, the first
+# proof could not show whether any weights arrive.
 DEFAULTS: Mapping[str, Any] = {"gpu_memory_utilization": 0.3, "load_format": "dummy"}
 FIXED = ("model", "tensor_parallel_size", "enable_sleep_mode", "distributed_executor_backend")
 PROBE = (
@@ -39,9 +39,9 @@ class EngineError(SftgenError, ValueError):
 
 
 class ColocatedEngine:
-    """TRL's vLLM engine beside a model in training: asleep, but for the evaluations.
+    """TRL's vLLM engine beside a model in training. It sleeps between the evaluations.
 
-    Its proof puts the model into eval mode: make and use it where that is put back (`evaluating.undisturbed`).
+    Its proof puts the model into eval mode: make and use it inside `evaluator.undisturbed`, which restores the mode.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class ColocatedEngine:
         Args:
             model: The model in training, whole in this process.
             tokenizer: Its tokenizer.
-            precision: What training computes in, None for the model's own dtype. So does the engine.
+            precision: Number format of training and engine, None for the model's own dtype.
             options: Arguments of vLLM's engine over `DEFAULTS`.
             seed: Base seed of sampled responses.
             shard: This process's part, when several evaluate together, each with an engine of its own.
 
         Raises:
             EngineError: vLLM cannot hold this model here.
-            ShardError: The same, in any of several processes.
+            ShardError: One of several processes failed in this way.
         """
         self._model, self._tokenizer = extract_model_from_parallel(model), tokenizer
         self._precision, self._seed, self._shard = precision, seed, shard
@@ -97,13 +97,13 @@ class ColocatedEngine:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[EngineVLLM]:
-        """The model in training as an lm_eval model, with the weights of this moment; asleep again afterwards.
+        """The model in training as an lm_eval model, with its current weights. Afterwards the engine sleeps again.
 
-        Of several processes all serve, or none does.
+        Of several processes, either all serve or all fail.
 
         Raises:
             EngineError: The engine's weights are not the model's.
-            ShardError: The same, in any of several processes.
+            ShardError: One of several processes failed in this way.
         """
         try:
             if self._shard:
@@ -118,7 +118,7 @@ class ColocatedEngine:
                 self._llm.sleep(level=2)
 
     def close(self) -> None:
-        """Let go of the engine and of the process groups it made."""
+        """Stop the engine and destroy the process groups that it made."""
         self._llm.llm_engine.engine_core.shutdown()
         self._leave_groups()
 
@@ -155,7 +155,7 @@ class ColocatedEngine:
         found = [given[token].logprob for given, token in zip(output.prompt_logprobs[1:], tokens[1:], strict=True)]
         difference = (expected - torch.tensor(found)).abs().mean().item()
         allowed = tolerance(self._dtype)
-        if not difference <= allowed:  # nan is none either
+        if not difference <= allowed:  # refuses nan too
             raise EngineError(
                 f"vLLM does not hold the weights in training: over {len(found)} tokens of a probe, log-probabilities "
                 f"differ by {difference:.2g} on average, and by at most {allowed:.2g} in {self._dtype} when they are "
@@ -167,7 +167,7 @@ def tolerance(dtype: torch.dtype) -> float:
     """How far apart the mean log-probability of two right computations may be, in nats.
 
     Logits reach 16 and more, where two neighbouring numbers are `16 * eps` apart (0.125 in bfloat16), and either
-    side rounds. In float32 that is nothing, and what is left is the order of sums, through all layers.
+    side rounds. In float32 rounding is small; the difference comes from the order of sums, through all layers.
     """
     matmul = torch.backends.cuda.matmul
     rounded = dtype == torch.float32 and getattr(matmul, "fp32_precision", "ieee") == "tf32"
@@ -176,7 +176,7 @@ def tolerance(dtype: torch.dtype) -> float:
 
 @contextlib.contextmanager
 def _process_as_it_was() -> Iterator[None]:
-    """What vLLM's start changes in its process, and training or a process that it starts would notice."""
+    """At the end, restore what vLLM changes in the process: environment, threads, precision of products."""
     environment, set_threads = dict(os.environ), torch.set_num_threads
     matmuls = [part.matmul for part in (torch.backends.cuda, torch.backends.mkldnn)]
     precisions = [matmul.fp32_precision for matmul in matmuls]
@@ -193,7 +193,7 @@ def _process_as_it_was() -> Iterator[None]:
 def _require_loadable(model: Any, options: Mapping[str, Any]) -> None:
     fixed: Sequence[str] = [name for name in FIXED if name in options]
     if fixed:
-        raise EngineError(f"engine: {fixed[0]} is set here and not an option: one whole model in each process")
+        raise EngineError(f"engine: {fixed[0]} cannot be set: each process holds one whole model")
     if is_peft_model(model) or getattr(model, "is_quantized", False):
         raise EngineError(
             "form='colocated' takes neither adapters nor quantised models: use form='in_process', or form='queue'"

@@ -60,8 +60,11 @@ class Evaluator:
             lm: An lm_eval model.
             run: Where samples are recorded, under which step and model.
             last: Whether it is the last step of the training.
-            resume: Whether generations of the same model that stand in the run are used again.
+            resume: Whether the run's generations of the same model are used again.
             shard: This process's part, when several share the evaluation.
+
+        Raises:
+            ShardError: The evaluation failed in one of the processes that share it.
         """
         options: dict[str, Any] = {"chat_template": self.suite.chat_template, "resume": resume, "shard": shard}
         with compiled_once():
@@ -73,7 +76,7 @@ class Evaluator:
 
     def _tasks(self, names: Sequence[str]) -> LoadedTasks:
         key = tuple(names)
-        if key not in self._loaded:  # the manager has loaded each task once, whatever tiers name it
+        if key not in self._loaded:  # the manager loads a task once, also for several tiers
             self._loaded[key] = load_tasks(names, gen_kwargs=self.suite.gen_kwargs, manager=self._manager)
         return self._loaded[key]
 
@@ -104,11 +107,11 @@ def evaluate_in_memory(
 ) -> list[dict[str, Any]]:
     """Evaluate a model that is in training and leave it as it was.
 
-    With a shard every process evaluates its own part, and the first writes the results of all. With an engine
-    that generates, otherwise the model itself.
+    With a shard, every process evaluates its own part, and the first writes the results of all. With an engine,
+    the engine generates; otherwise the model itself does.
 
     Returns:
-        The metric rows; none in a process that did not write them.
+        The metric rows; an empty list in a process that did not write them.
     """
     started = time.perf_counter()
     suite = evaluator.suite
@@ -144,25 +147,28 @@ def evaluate_checkpoint(
     plan: Suite | None = None,
     content_id: str | None = None,
 ) -> list[TaskResult]:
-    """Evaluate a checkpoint's folder; the random number generators of this process are left alone.
+    """Evaluate a checkpoint's folder. The random number generators of this process keep their state.
 
     Args:
-        path: A folder in Hugging Face format, an adapter's among them.
-        tasks: Task and group names, or
-        run_dir: Where generations and verdicts are written. What stands there for these weights is used again.
-        step: The step of the checkpoint.
-        limit: Documents a task.
-        suite: What to evaluate when, in place of `tasks` and `limit`.
-        evaluator: The suite with its tasks loaded, for many checkpoints.
+        path: A folder in Hugging Face format; it may hold an adapter.
+        tasks: Task and group names.
+        run_dir: Run directory for generations and verdicts. Those that it holds for these weights are used again.
+        step: The training step of the checkpoint.
+        limit: Documents a task, None for all.
+        suite: Tasks with their steps and limits; replaces `tasks` and `limit`.
+        evaluator: A suite whose tasks are loaded; replaces `suite` where many checkpoints are evaluated.
         model: Name of an lm_eval model that takes `pretrained`.
-        model_args: Further arguments of it.
-        last: Whether it is the last step of the training.
+        model_args: Further arguments of that model.
+        last: Whether this is the last step of the training.
         record: Whether to add the results to the run's metrics, for `sftgen report`.
         plan: The former name of `suite`.
-        content_id: That of the folder where it was just checked (`leases.verify_stable`), so that it is not read again.
+        content_id: The folder's content id, if `leases.verify_stable` has just found it; else the folder is read.
+
+    Returns:
+        One result a task.
 
     Raises:
-        CheckpointError: It is not complete, or its model cannot be loaded.
+        CheckpointError: The checkpoint is not complete, or its model cannot be loaded.
     """
     folder = Path(path)
     if content_id is None:
@@ -185,7 +191,7 @@ def evaluate_checkpoint(
 def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Model:
     arguments = {"pretrained": str(folder), **model_args}
     if model in {"hf", "sftgen-hf"}:
-        # lm_eval's default is cuda, whatever there is.
+        # lm_eval's default is cuda, also on a machine without a GPU.
         arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
     if (folder / ADAPTER).is_file():
         base = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
@@ -201,7 +207,7 @@ def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Model:
 
 @contextlib.contextmanager
 def undisturbed(model: Any) -> Iterator[None]:
-    """Whatever happens inside, the model's modes and every random number generator are put back."""
+    """At the end, restore the model's modes, its generation settings and every random number generator."""
     training = {name: module.training for name, module in model.named_modules()}
     generation_config = copy.deepcopy(getattr(model, "generation_config", None))
     python_state, numpy_state = random.getstate(), np.random.get_state()

@@ -17,13 +17,13 @@ from sftgen_judges.records.journal import write_atomic
 logger = logging.getLogger(__name__)
 
 PAPER_STEPS = (10, 20, 40, 80, 160, 320, 480, 640)
-"""Where the published runs were evaluated."""
+"""Steps at which the paper evaluates."""
 DEFAULT = "log-spaced"
 Argument = int | float | str
 
 
 class ScheduleError(SftgenError, ValueError):
-    """A schedule or a suite that cannot be carried out."""
+    """A schedule or a suite that cannot be used."""
 
 
 def _log_spaced(step: int) -> bool:
@@ -57,8 +57,7 @@ class Tier:
         at_steps: The steps to evaluate at: the schedule `at_steps`.
         every: Evaluate every so many steps: the schedule `every`.
         limit: Documents a task, None for all.
-        schedule: Any registered schedule, as `NAME` or `NAME:ARGUMENTS`. `DEFAULT` where no schedule is given in
-            any of the three ways.
+        schedule: Any registered schedule, as `NAME` or `NAME:ARGUMENTS`. Without any of the three it is `DEFAULT`.
     """
 
     tasks: Sequence[str]
@@ -78,7 +77,7 @@ class Tier:
             _due(self.when, 1)
         except SftgenError:
             raise
-        except Exception as error:  # a plugin's, or arguments that it does not take
+        except Exception as error:  # from a plugin, or from wrong arguments
             raise ScheduleError(f"schedule {self.when!r} cannot be used: {type(error).__name__}: {error}") from error
 
     @property
@@ -92,7 +91,7 @@ class Tier:
         """Whether these tasks are evaluated at a step; the base model, step 0, always is."""
         try:
             return step == 0 or _due(self.when, step)
-        except Exception as error:  # a plugin's; training is worth more than one point of a curve
+        except Exception as error:  # from a plugin; training is worth more than one point of a curve
             logger.warning("schedule %r, step %d: not evaluated. %s: %s", self.when, step, type(error).__name__, error)
             return False
 
@@ -104,7 +103,7 @@ def _due(when: str, step: int) -> bool:
 
 
 def _argument(text: str) -> Argument:
-    """A number where the text is one."""
+    """The number that the text holds, else the text."""
     for read in (int, float):
         try:
             return read(text)
@@ -118,7 +117,7 @@ class Suite:
     """What a run's checkpoints are evaluated on, and when.
 
     Attributes:
-        tiers: What at which steps. The first and the last step get all of them.
+        tiers: Tasks and their steps. The first and the last step get all of them.
         metadata: Handed to the tasks, as `lm_eval --metadata` does.
         gen_kwargs: Settings over the tasks' own.
         chat_template: Whether prompts go through the tokenizer's chat template.
@@ -164,7 +163,7 @@ class Suite:
         """Read a suite back.
 
         Raises:
-            ScheduleError: There is none, or it is another version's.
+            ScheduleError: The file cannot be read, or another version wrote it.
         """
         try:
             facts = json.loads(path.read_text())
@@ -181,7 +180,7 @@ def parse_mapping(name: str, text: str) -> dict[str, Any]:
     """A JSON mapping given on the command line.
 
     Raises:
-        ScheduleError: It is none; tells the option's name.
+        ScheduleError: The text is not a JSON mapping. The message names the option.
     """
     try:
         found = json.loads(text or "{}")

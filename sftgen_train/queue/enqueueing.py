@@ -36,7 +36,8 @@ from sftgen_train.queue.progress import TRAINING
 logger = logging.getLogger(__name__)
 
 LEASES = "leases"
-TELL_EVERY = 5.0
+PROGRESS_EVERY = 5.0
+"""Seconds between two progress messages of the trainer."""
 
 
 class Enqueuer:
@@ -45,7 +46,7 @@ class Enqueuer:
     def __init__(self, run: Path, suite: Suite) -> None:
         """Open the queue of a run directory."""
         self.run, self.suite, self.queue = run, suite, Queue(run)
-        self._told = time.monotonic()
+        self._last_progress = time.monotonic()
 
     def known_steps(self) -> list[int]:
         """Steps that were enqueued before, in any state."""
@@ -59,7 +60,7 @@ class Enqueuer:
         """
         self.open(resumed=step > 0)
         saved = output / f"checkpoint-{step}"
-        # One that holds shards only was enqueued from memory.
+        # A checkpoint that holds only shards was enqueued from memory.
         enqueued = self.queue.find(step) and not is_complete(saved)
         if step and self.suite.due(step) and saved.is_dir() and not enqueued:
             self.add(step, saved)
@@ -80,14 +81,14 @@ class Enqueuer:
     def add_from_memory(
         self, step: int, model: Any, tokenizer: Any, *, last: bool = False, weights: dict[str, Any] | None = None
     ) -> None:
-        """Save a model straight into a lease and enqueue it: weights that the trainer itself does not save.
+        """Save a model into a lease and enqueue it, where the trainer itself does not save these weights.
 
         Args:
             step: The step.
             model: The model.
             tokenizer: Its tokenizer.
             last: Whether it is the last step of the training.
-            weights: The whole weights of a model that has only a part of them.
+            weights: The whole weights, if the model holds only a part of them.
         """
         folder = self._lease(step)
         making = folder.with_name(f".{folder.name}.making")
@@ -105,22 +106,22 @@ class Enqueuer:
         self._enqueue(step, facts["model_id"], last)
 
     def progress(self, step: int, max_steps: int) -> None:
-        """Tell from time to time how far training is; costs nothing in between."""
-        if time.monotonic() - self._told > TELL_EVERY:
+        """Tell the workers the training step, at most once in `PROGRESS_EVERY` seconds."""
+        if time.monotonic() - self._last_progress > PROGRESS_EVERY:
             self.tell("running", step=step, max_steps=max_steps)
-            self._told = time.monotonic()
+            self._last_progress = time.monotonic()
 
     def adopt(self, source: CheckpointSource, checkpoint: Checkpoint, base: str = "", known_as: str = "") -> bool:
-        """Take another trainer's checkpoint in: linked, or made by its source, in a lease, and enqueued.
+        """Lease and enqueue another trainer's checkpoint. Its source makes the lease's files, or they are linked.
 
         Args:
             source: Where it comes from.
             checkpoint: The checkpoint. Nothing is written into its folder.
             base: Model that gives configuration or tokenizer where the checkpoint has none.
-            known_as: Kept in its entry.
+            known_as: Text that the entry keeps, so that the watcher recognises the checkpoint.
 
         Returns:
-            Whether it was enqueued: not when the very same weights were before.
+            Whether it was enqueued; False if the same weights were enqueued before.
 
         Raises:
             CheckpointError: It is not whole, or cannot be made.
@@ -147,7 +148,7 @@ class Enqueuer:
         return self.queue.add(Entry(checkpoint.step, f"{LEASES}/{folder.name}", model_id, source=known_as))
 
     def end(self, step: int, model: Any, tokenizer: Any, *, weights: dict[str, Any] | None = None) -> None:
-        """Enqueue the last step, unless it was, and tell the workers that no more will come."""
+        """Enqueue the last step, if it is not there yet, and tell the workers that no more will come."""
         known = self.queue.find(step)
         if known is None:
             self.add_from_memory(step, model, tokenizer, last=True, weights=weights)
@@ -171,7 +172,7 @@ class Enqueuer:
         """Write the suite down for the workers, and that checkpoints will come.
 
         Raises:
-            RecordError: What is resumed was begun with another suite.
+            RecordError: The resumed run was begun with another suite.
         """
         if resumed and self.queue.suite.is_file() and Suite.read(self.queue.suite) != self.suite:
             raise RecordError(
@@ -184,8 +185,8 @@ class Enqueuer:
     def tell(self, state: str, **facts: Any) -> None:
         """Tell the workers whether more checkpoints may come."""
         pid = os.getpid()
-        told = {"state": state, "pid": pid, "host": socket.gethostname(), "started": start_time(pid), **facts}
-        write_atomic(self.queue.folder / TRAINING, json.dumps(told) + "\n")
+        training = {"state": state, "pid": pid, "host": socket.gethostname(), "started": start_time(pid), **facts}
+        write_atomic(self.queue.folder / TRAINING, json.dumps(training) + "\n")
 
 
 def copy_missing(base: str, folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints that wait for evaluation: a folder that trainer and workers share, on one machine or several.
 
-An entry is a small JSON file in one of the folders `waiting`, `running`, `done`, `failed` and `skipped`; it moves by
-rename, so that exactly one worker gets it and a killed process leaves it in one of them. The owner of a running entry
-touches it; one that nobody touches any more goes back to the others.
+An entry is a small JSON file in one of the folders `waiting`, `running`, `done`, `failed` and `skipped`. It moves by
+rename: exactly one worker gets it, and a killed process leaves it in one of the folders. The owner of a running entry
+touches it. An entry that nobody touches any more goes back to `waiting`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sftgen_judges.records.manifest import now
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 STATES: tuple[State, ...] = ("waiting", "running", "done", "failed", "skipped")
 BEAT, PATIENCE = 5.0, 60.0
-"""Seconds between signs of life, and without one until a running entry is taken from its owner."""
+"""Seconds between two signs of life; seconds without one until a running entry is taken from its owner."""
 DIED = "the worker died"
 
 
@@ -39,11 +39,11 @@ class Entry:
         path: Its folder, relative to the run directory where it lies in it.
         model_id: Content id of the weights.
         last: Whether it is the last step of the training.
-        attempts: One line a try: who, when, and why it failed.
+        attempts: One mapping a try: who, when, and why it failed.
         reason: Why it failed for good, or was skipped.
-        owner: Who evaluates it, while somebody does.
-        outcome: Where it is about to be moved.
-        source: What a watcher made it of, to know it again.
+        owner: The process that evaluates it, None while it waits.
+        outcome: The state that it is about to move to.
+        source: What the checkpoint looked like to a watcher, which recognises it by this.
     """
 
     step: int
@@ -89,10 +89,10 @@ class Queue:
         return None
 
     def add(self, entry: Entry) -> bool:
-        """Add an entry, unless the very same weights were added before.
+        """Add an entry, unless the same weights were added before. It replaces the step's entry with other weights.
 
         Returns:
-            Whether it was added. One of the same step with other weights is replaced.
+            Whether it was added.
         """
         known = self.find(entry.step)
         if known and known[1].model_id == entry.model_id:
@@ -116,7 +116,7 @@ class Queue:
                 if entry is None:
                     continue
                 attempts = list(entry.attempts)
-                if entry.owner and attempts:  # its last owner never came to an end
+                if entry.owner and attempts:  # its last owner did not finish
                     attempts[-1] = {**attempts[-1], "failed": DIED}
                 attempts.append({**_who(), "at": now()})
                 claimed = replace(entry, owner={**_who(), "claim": uuid.uuid4().hex}, attempts=attempts)
@@ -128,14 +128,14 @@ class Queue:
         """Move a claimed entry on.
 
         Returns:
-            False when it is no longer this process's: it was taken for dead, or the step was saved again.
+            False when this process no longer owns it: it was taken for dead, or the step was saved again.
         """
         if not self.holds(entry):
             return False
         attempts = list(entry.attempts)
         if reason and attempts:
             attempts[-1] = {**attempts[-1], "failed": reason}
-        # The outcome first: killed before the rename, `recover` knows where it belongs.
+        # The outcome first: if the process is killed before the rename, `recover` knows where the entry belongs.
         self._write("running", replace(entry, owner=None, attempts=attempts, reason=reason, outcome=state))
         self._rename(self.folder / "running" / entry.file, state)
         return True
@@ -163,7 +163,7 @@ class Queue:
 
     @contextmanager
     def alive(self, entry: Entry) -> Iterator[None]:
-        """Inside, the entry is touched from time to time, so that nobody takes it for abandoned."""
+        """Touch the entry from time to time until the end, so that nobody takes it for abandoned."""
         stop = threading.Event()
         path = self.folder / "running" / entry.file
 
@@ -182,10 +182,10 @@ class Queue:
             thread.join()
 
     def recover(self, patience: float = PATIENCE) -> list[int]:
-        """Put entries of workers that are gone where they belong: back to the waiting ones, if nothing is known.
+        """Move the entries of dead workers to their outcome, or back to `waiting` if they have none.
 
         Args:
-            patience: Seconds without a sign of life; a dead process of this machine needs two.
+            patience: Seconds without a sign of life. Two are enough where the process is known to be dead.
 
         Returns:
             Their steps.
@@ -200,7 +200,7 @@ class Queue:
         return freed
 
     def _silent(self, path: Path) -> float:
-        """Seconds since the last sign of life, by the file system's clock: it may be another machine's."""
+        """Seconds since the last sign of life, by the file system's clock, which may be another machine's."""
         probe = self.folder / f".clock-{os.getpid()}"
         probe.touch()
         try:
@@ -229,16 +229,16 @@ def _who() -> dict[str, Any]:
 
 
 def is_dead(owner: dict[str, Any] | None) -> bool:
-    """Whether the owner was a process of this machine that is gone; its number may be another's now.
+    """Whether the owner was a process of this machine and has ended; another process may have its number now.
 
-    False as well where it cannot be known: an owner on another machine, or one that wrote no time it started.
+    False also where it cannot be known: the owner is on another machine, or has no start time.
     """
     if not owner or owner.get("host") != socket.gethostname():
         return False
     running, started = start_time(int(owner["pid"])), owner.get("started")
     if running is None:
         return True
-    if isinstance(started, str) and started.isdigit():  # in the kernel's ticks, as earlier versions wrote it
+    if isinstance(started, str) and started.isdigit():  # earlier versions wrote the kernel's ticks
         started = round(int(started) / os.sysconf("SC_CLK_TCK"), 2)
     return isinstance(started, int | float) and started != running
 
@@ -251,7 +251,7 @@ def start_time(pid: int) -> float | None:
     try:
         booted = psutil.boot_time()
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, and nobody has looked
+        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended; its parent has not noticed
             return None
         return float(round(process.create_time() - booted, 2))
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""One line on how far a training and its evaluations are, for somebody who watches a worker."""
+"""One line on the progress of a training and its evaluations, for somebody who watches a worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAINING = "training.json"
 
 
 def read_training(queue: Queue) -> dict[str, Any] | None:
-    """What the trainer told last, None when it told nothing."""
+    """The trainer's last message to its workers, None when there is no message."""
     try:
         facts = json.loads((queue.folder / TRAINING).read_text())
     except (OSError, ValueError):
@@ -32,15 +32,15 @@ def read_training(queue: Queue) -> dict[str, Any] | None:
 
 
 def describe(run: Path) -> str:
-    """Training step, what waits, what is evaluated by whom, and about how long it takes."""
+    """Training step, numbers of entries, which process evaluates what, and about how long it takes."""
     queue = Queue(run)
-    told = read_training(queue) or {}
+    training = read_training(queue) or {}
     parts = []
-    if told.get("step") is not None:
-        of = f" of {told['max_steps']}" if told.get("max_steps", 0) > 0 else ""
-        parts.append(f"training {told['state']}, step {told['step']}{of}")
-    elif told:
-        parts.append(f"training {told['state']}")
+    if training.get("step") is not None:
+        of = f" of {training['max_steps']}" if training.get("max_steps", 0) > 0 else ""
+        parts.append(f"training {training['state']}, step {training['step']}{of}")
+    elif training:
+        parts.append(f"training {training['state']}")
     running = queue.entries("running")
     waiting, done = len(queue.entries("waiting")), len(queue.entries("done"))
     parts.append(f"{waiting} waiting, {done} done")
@@ -64,7 +64,7 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def shown(run: Path, console: Console) -> Iterator[None]:
-    """Inside, the line stands at the bottom of the terminal; elsewhere nothing is shown."""
+    """Show the line at the bottom of the terminal until the end; where there is no terminal, show nothing."""
     if not console.is_terminal:
         yield
         return
@@ -76,7 +76,7 @@ def shown(run: Path, console: Console) -> Iterator[None]:
 
     handlers = [found for found in logging.getLogger().handlers if isinstance(found, logging.StreamHandler)]
     with Live(console=console, get_renderable=line, refresh_per_second=2, transient=True):
-        streams = [handler.setStream(sys.stderr) for handler in handlers]  # Live's, so that messages stand above
+        streams = [handler.setStream(sys.stderr) for handler in handlers]  # Live's: messages appear above the line
         try:
             yield
         finally:

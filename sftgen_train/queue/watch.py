@@ -1,7 +1,7 @@
 """`sftgen watch DIR`: evaluates the checkpoints of any trainer, as they appear in a folder or a hub repository.
 
-A thread looks for checkpoints that are whole, takes each in by a lease (so that the trainer may delete it) and enqueues
-it; this process, or others with `sftgen worker RUN`, evaluates.
+A thread looks for whole checkpoints, leases each (so that the trainer may delete it) and enqueues it. This process
+evaluates, or other processes with `sftgen worker RUN` do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 LAYOUTS = "checkpoint-N, stepN, merged_stepN or global_step_N"
 PATIENCE = 60.0
-"""Seconds before a checkpoint that could not be taken in is tried again, if it does not change."""
+"""Seconds before a checkpoint that could not be enqueued is tried again, if it does not change."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Watch:
 
     Attributes:
         folder: Folder of checkpoints, or hub repository (`organisation/name`).
-        base: The model that training began with: evaluated as step 0, and gives configuration and tokenizer to
-            checkpoints that have none.
+        base: The model that training began with. It is evaluated as step 0, and gives configuration and tokenizer
+            to checkpoints that have none.
         steps: Which steps to evaluate.
-        settle: Seconds for which the files of a checkpoint must not change; one with a STABLE.json is trusted.
-        until: The step after which no more is waited for.
-        once: Whether to take what is there and end.
+        settle: Seconds for which the files of a checkpoint must not change. One with a STABLE.json is trusted.
+        until: The last step to wait for.
+        once: Whether to enqueue the present checkpoints and end.
         poll: Seconds between two looks.
     """
 
@@ -57,13 +57,13 @@ class Watch:
 
 
 def watch(what: Watch, run: Path, suite: Suite, evaluate: Callable[[], object] | None = None) -> None:
-    """Enqueue every complete checkpoint, and have it evaluated unless others do.
+    """Enqueue every complete checkpoint, and evaluate it unless other processes do.
 
     Args:
         what: What to look for.
         run: Run directory.
         suite: What to evaluate.
-        evaluate: Works the queue off, as `worker.work` does.
+        evaluate: Evaluates the queue, for example with `worker.work`; None where other processes do.
 
     Raises:
         UnknownTaskError: A task that does not exist.
@@ -107,7 +107,7 @@ class _Look:
         self._taken = {entry.step: entry.source for entry in entries}
         self._first: dict[int, float] = {}
         self._since: dict[int, tuple[str, float]] = {}
-        self._said: dict[int, str] = {}
+        self._problems: dict[int, str] = {}
 
     def candidates(self) -> dict[int, tuple[CheckpointSource, Checkpoint]]:
         """Every checkpoint by step; where two sources have a step, the first one's."""
@@ -127,16 +127,16 @@ class _Look:
         except Exception as error:  # raised by `watch`, in the main thread
             self.error = error
         finally:
-            for step, said in self._said.items():
+            for step, problem in self._problems.items():
                 if step not in self._taken:
-                    logger.warning("step %d: left out. %s", step, said)
+                    logger.warning("step %d: left out. %s", step, problem)
             self.enqueuer.tell("finished")
 
     def _more(self) -> bool:
         pending = self._look_once()
         if self.what.until is not None and self.what.until in self._taken:
             return False
-        # What still changes, or is not whole, after the time it was given is not waited for.
+        # With `once`, a checkpoint that is not whole after `settle` seconds is left out.
         return not self.what.once or any(time.monotonic() - self._first[step] <= self.what.settle for step in pending)
 
     def _take_base(self) -> None:
@@ -147,13 +147,13 @@ class _Look:
             self.enqueuer.adopt(TRAINER, Checkpoint(0, folder), known_as="base")
             self._taken[0] = "base"
         except (CheckpointError, OSError, ValueError) as error:
-            self._say(0, str(error))
+            self._report(0, str(error))
 
     def _look_once(self) -> list[int]:
-        """Take in what is whole; returns the steps that are not yet."""
+        """Enqueue the whole checkpoints; returns the steps of the others."""
         try:
             found = self.candidates()
-        except (CheckpointError, OSError) as error:  # a server that is away comes back
+        except (CheckpointError, OSError) as error:  # an unreachable server is asked again
             logger.warning("%s", error)
             return []
         pending = []
@@ -168,19 +168,19 @@ class _Look:
         self._first.setdefault(step, now)
         before, since = self._since.get(step, ("", now))
         if before != looks:
-            # The hub's are whole, and one with a STABLE.json says so.
+            # The hub's checkpoints are whole, and so is one with a STABLE.json.
             trusted = (checkpoint.path / STABLE).is_file() or not checkpoint.path.is_dir()
             since = now - self.what.settle if trusted else now
             self._since[step] = (looks, since)
         if now - since < self.what.settle:
-            self._said.setdefault(step, "its files were still changing")
+            self._problems.setdefault(step, "its files were still changing")
             return False
         try:
             if not source.materialise:
                 check_complete(checkpoint.path, tokenizer=not self.what.base)
             added = self.enqueuer.adopt(source, checkpoint, self.what.base, looks)
         except (CheckpointError, OSError, ValueError) as error:
-            self._say(step, str(error))
+            self._report(step, str(error))
             self._since[step] = (looks, time.monotonic() + PATIENCE)
             return False
         if added:
@@ -188,11 +188,11 @@ class _Look:
         self._taken[step] = looks
         return True
 
-    def _say(self, step: int, problem: str) -> None:
-        """Once, until it is another."""
-        if self._said.get(step) != problem and not self.what.once:
+    def _report(self, step: int, problem: str) -> None:
+        """Log a step's problem, unless it is the same as the last time."""
+        if self._problems.get(step) != problem and not self.what.once:
             logger.warning("step %d: not evaluated yet. %s", step, problem)
-        self._said[step] = problem
+        self._problems[step] = problem
 
 
 def _looks(checkpoint: Checkpoint) -> str:

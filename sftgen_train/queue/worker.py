@@ -44,9 +44,9 @@ class Policy:
 
     Attributes:
         newest_first: Take the newest checkpoint first, else in order.
-        behind: Skip the oldest while more than so many wait; the base model and the last step never.
+        behind: Skip the oldest while more than so many wait. The base model and the last step are never skipped.
         attempts: Tries before a checkpoint counts as failed.
-        keep: Steps whose weights are kept after evaluation; `leases/step-N` of others is removed.
+        keep: Steps whose weights are kept after evaluation; for other steps `leases/step-N` is removed.
         wait: Whether to wait for more while the training runs.
     """
 
@@ -69,7 +69,7 @@ def work(
         folder: Run directory.
         backend: What generates.
         policy: Which checkpoints, in which order.
-        trackers: Where scores are logged besides, also those of other workers.
+        trackers: Names of trackers; they get the scores of all workers.
 
     Returns:
         The steps that this worker evaluated.
@@ -81,7 +81,7 @@ def work(
     queue = Queue(folder)
     evaluator = Evaluator(Suite.read(queue.suite))
     run = RunFolder(folder)
-    with closing(Trackers(run, trackers)) as told:
+    with closing(Trackers(run, trackers)) as open_trackers:
         done = []
         while True:
             _skip_when_behind(queue, policy)
@@ -89,14 +89,14 @@ def work(
             if entry is not None:
                 if _evaluate(queue, entry, evaluator, backend, policy):
                     done.append(entry.step)
-                gc.collect()  # the weights of the last one, before those of the next
+                gc.collect()  # frees the last weights before the next are loaded
             elif not policy.wait or not _more_to_come(queue):
-                told.log_new()
+                open_trackers.log_new()
                 run.compact()
                 return done
             else:
                 time.sleep(POLL)
-            told.log_new()
+            open_trackers.log_new()
 
 
 class AllSteps(frozenset[int]):
@@ -110,7 +110,7 @@ def parse_steps(text: str) -> Collection[int]:
     """`10,20` or `all`.
 
     Raises:
-        ScheduleError: Something else.
+        ScheduleError: The text has another form.
     """
     if text == "all":
         return AllSteps()
@@ -181,11 +181,11 @@ def _skip_when_behind(queue: Queue, policy: Policy) -> None:
 
 def _more_to_come(queue: Queue) -> bool:
     if queue.entries("running"):
-        return True  # another worker's, which may die
+        return True  # another worker has them, and may die
     training = read_training(queue)
     if training is None:
         return False
     if is_dead(training) and training.get("state") != "finished":
-        logger.warning("the training process is gone before its end; start it again, then this worker")
+        logger.warning("the training process died before its end; start it again, then this worker")
         return False
     return bool(training.get("state") != "finished")

@@ -22,7 +22,7 @@ def metrics_of(run: RunFolder) -> Metrics:
     Of a run that was evaluated in training and outside of it, the evaluations in training are shown.
 
     Raises:
-        RecordError: There are none.
+        RecordError: The run holds no metrics.
     """
     rows = [row for row in run.metric_rows() if row.get("status") == "ok"]
     in_training = any(row.get("step") is not None for row in rows)
@@ -36,7 +36,7 @@ def metrics_of(run: RunFolder) -> Metrics:
 
 
 def failures_of(run: RunFolder) -> list[str]:
-    """Evaluations that failed and were not made good later, one line each."""
+    """Steps whose evaluation failed and did not succeed later, one line each."""
     failed = {row["step"]: row["reason"] for row in run.metric_rows() if row.get("status") == "failed"}
     return [f"step {step}: {failed[step]}" for step in sorted(set(failed) - run.evaluated_steps(), key=str)]
 

@@ -61,7 +61,7 @@ def print_run(run: RunFolder, console: Console) -> None:
 def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Console) -> None:
     """Print one line a step and task: score with interval, documents, coverage, truncation, length."""
     table = Table(title="Scores with 95 % intervals; shares of samples", title_justify="left")
-    for column in ("step", "task", "score", "paper", "n", "graded", "answered", "cut", "tokens"):
+    for column in ("step", "task", "score", "paper", "n", "graded", "answered", "truncated", "tokens"):
         table.add_column(column, no_wrap=column != "task", overflow="fold")
     for step, result in results:
         score = estimate(result.values["score"]) if result.values.get("score") else None
@@ -77,7 +77,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             f"{means['response_tokens']:.0f}" if "response_tokens" in means else "-",
         )
     console.print(table)
-    measures = Table(title="What the benchmarks measure besides, with 95 % intervals", title_justify="left")
+    measures = Table(title="Further measures of the benchmarks, with 95 % intervals", title_justify="left")
     for column in ("step", "task", "measure", "value", "n"):
         measures.add_column(column, overflow="fold")
     for step, result in results:

@@ -41,7 +41,7 @@ def rescore(
     Args:
         folder: Run directory.
         tasks: Which of its tasks, all by default.
-        judge: Another judge than the task's own; there has to be one judged task only.
+        judge: Another judge than the task's own; exactly one of the tasks must be judged.
         judge_options: Settings of the judges, named `judge_<field>`. The run does not keep them.
 
     Returns:
@@ -49,7 +49,7 @@ def rescore(
 
     Raises:
         RecordError: Not a run directory, or a task that is not in it.
-        DataError: A task's documents cannot be read, or are not those of the run.
+        DataError: A task's documents cannot be read, or differ from those of the run.
     """
     run = RunFolder(folder)
     documents = run.read_manifest().get("documents") or {}
@@ -85,7 +85,7 @@ def _choose_judge(documents: dict[str, Any], judge: str) -> None:
 
 def _load(task: str, facts: Mapping[str, Any]) -> Task:
     options = facts.get("options") or {}
-    # A manifest tells no home directory.
+    # A manifest holds `~` in place of the home directory.
     files = {name: str(Path(options[name]).expanduser()) for name in ("data_dir", "subset") if name in options}
     return load_tasks([task], {**options, **files}).tasks[task]
 
@@ -96,7 +96,7 @@ def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> I
     answers: dict[Origin, dict[str, dict[int, GenerationRecord]]] = defaultdict(lambda: defaultdict(dict))
     for record in run.read_generations(task_name):
         answers[record.step, record.model, sampling_id(record.sampling)][record.doc_hash][record.repeat] = record
-    _tell_of_several(task_name, answers)
+    _warn_of_several(task_name, answers)
     lengths = _known_lengths(run, task_name)
     for (step, model, _), by_doc in answers.items():
         foreign = by_doc.keys() - docs.keys()
@@ -119,8 +119,8 @@ def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> I
         yield step, task_result(task, dict(values), len(chosen), samples)
 
 
-def _tell_of_several(task: str, answers: Mapping[Origin, Mapping[str, Any]]) -> None:
-    """Answers of another model at the same step are scored apart, and somebody has to know."""
+def _warn_of_several(task: str, answers: Mapping[Origin, Mapping[str, Any]]) -> None:
+    """Warn about a step that holds answers of several models or settings: they are scored apart."""
     by_step: dict[int | None, list[Origin]] = defaultdict(list)
     for origin in answers:
         by_step[origin[0]].append(origin)
@@ -139,7 +139,7 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _known_lengths(run: RunFolder, task: str) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """Tokens of thinking and answer as they were counted when there was a model to count with."""
+    """Tokens of thinking and answer, as the model's tokenizer counted them."""
     found = {}
     for row in run.sample_rows(task):
         if row.get("thinking_tokens") is not None:

@@ -1,4 +1,4 @@
-"""Metrics out of graded samples: what one evaluation adds to a run directory, and reading it back."""
+"""Metrics of graded samples: what one evaluation adds to a run directory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def renew_results(run: RunFolder, results: Sequence[TaskResult], seconds: float)
 
 
 def replace_results(run: RunFolder, results: Sequence[tuple[int | None, TaskResult]]) -> None:
-    """Write samples and metrics of some answers anew, under the time of the evaluation that they are of."""
+    """Write samples and metrics of some answers anew; each keeps the time of its evaluation."""
     at = _evaluation_times(run)
     begun = run.run_id()
     samples: list[Row] = []
@@ -86,7 +86,7 @@ def replace_results(run: RunFolder, results: Sequence[tuple[int | None, TaskResu
 
 
 def _evaluation_times(run: RunFolder) -> dict[tuple[int | None, str | None], str]:
-    """When each step was last evaluated, by model; under None where an evaluation does not tell the model."""
+    """When each step was last evaluated, by model; the model is None where an evaluation does not name it."""
     return {
         (row.get("step"), row.get("model")): row["at"]
         for row in read_rows(run.evaluations)
@@ -95,7 +95,7 @@ def _evaluation_times(run: RunFolder) -> dict[tuple[int | None, str | None], str
 
 
 def _origin(result: TaskResult) -> tuple[str | None, str | None]:
-    """Content id of the model and id of the sampling settings that a result is of."""
+    """Content id of a result's model and id of its sampling settings."""
     first = result.samples[0] if result.samples else None
     return (first.model, first.sampling_id) if first else (None, None)
 
@@ -153,7 +153,7 @@ def in_one_line(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _finite(value: float) -> float | None:
-    """A number that JSON has; an interval of one document has no end."""
+    """None in place of a number that JSON cannot hold: the interval of one document is infinite."""
     return value if isfinite(value) else None
 
 
@@ -163,6 +163,6 @@ def _diagnosed(samples: Sequence[Sample]) -> dict[str, float]:
         try:
             values: Mapping[str, float] = registered.load().diagnose(samples) if samples else {}
             found |= {f"{name}/{metric}": float(value) for metric, value in values.items()}
-        except Exception as error:  # a plugin's; the scores stand without it
+        except Exception as error:  # from a plugin; the scores do not need it
             logger.warning("diagnostic %r failed: %s: %s", name, type(error).__name__, error)
     return found

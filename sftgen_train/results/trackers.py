@@ -1,7 +1,7 @@
 """Scores in wandb, TensorBoard, trackio and the trackers of plugins: each at its own training step, in any order.
 
-What is logged is what `metrics.jsonl` says and a tracker was not told yet, so one worker that logs tells the scores of
-all workers, and `sftgen report --log-to` tells those of a finished run. A score that was graded again is told again.
+A tracker gets the scores in `metrics.jsonl` that it does not have yet. So one worker logs the scores of all workers,
+and `sftgen report --log-to` logs those of a finished run. A score that was graded again is logged again.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ def parse_trackers(text: str) -> list[str]:
 
 
 class Trackers:
-    """The trackers of a run; each is opened with the first score that there is to tell."""
+    """The trackers of a run; each is opened when it gets its first score."""
 
     def __init__(self, run: RunFolder, names: Sequence[str]) -> None:
-        """Name them; nothing is opened yet."""
+        """Keep their names; nothing is opened yet."""
         self._run, self._names, self._open = run, names, dict[str, Connection]()
 
     def log_new(self) -> int:
-        """Tell each tracker what it was not told yet; one that fails is reported, and asked again the next time.
+        """Log to each tracker the scores that it does not have yet; one that fails is tried again at the next call.
 
         Returns:
-            How many values were told.
+            How many values were logged.
         """
         return sum(self._log_new(name) for name in self._names)
 
@@ -77,26 +77,26 @@ class Trackers:
     def _log_new(self, name: str) -> int:
         folder = self._run.path / "trackers"
         folder.mkdir(parents=True, exist_ok=True)
-        told_in = folder / f"{name}.jsonl"
-        with FileLock(folder / f".{name}.lock"):  # another worker's
-            told = {(row["step"], row["name"]): row["value"] for row in read_rows(told_in)}
+        journal = folder / f"{name}.jsonl"
+        with FileLock(folder / f".{name}.lock"):  # another worker may log too
+            logged = {(row["step"], row["name"]): row["value"] for row in read_rows(journal)}
             fresh: dict[int, dict[str, float]] = defaultdict(dict)
             for row in self._run.metric_rows():
                 value, step = row.get("mean"), row.get("step")
                 if row.get("status") != "ok" or value is None or step is None:
                     continue
                 called = f"sftgen/{row['task'].removeprefix('sftgen_')}/{row['metric']}"
-                if told.get((step, called)) != value:
+                if logged.get((step, called)) != value:
                     fresh[step][called] = value
             for step, values in sorted(fresh.items()):
                 try:
                     if name not in self._open:
                         self._open[name] = lookup("tracker", name).connect(self._run.path, _facts(self._run))
                     self._open[name].log(step, values)
-                except Exception as error:  # a server that is away must not cost an evaluation
+                except Exception as error:  # an unreachable server must not stop an evaluation
                     logger.warning("tracker %s: step %d: %s: %s", name, step, type(error).__name__, error)
                     return 0
-                append_rows(told_in, [{"step": step, "name": called, "value": v} for called, v in values.items()])
+                append_rows(journal, [{"step": step, "name": called, "value": v} for called, v in values.items()])
         return sum(map(len, fresh.values()))
 
 
@@ -162,7 +162,7 @@ def _facts(run: RunFolder) -> dict[str, Any]:
 
 
 def _kept_id(run: Path) -> str:
-    """So that a worker that is started again goes on in the same place."""
+    """The run's id in wandb; it is kept, so that a worker that is started again logs to the same run."""
     path = run / "trackers" / "wandb.id"
     if not path.is_file():
         write_atomic(path, uuid.uuid4().hex[:12])

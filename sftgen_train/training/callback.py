@@ -33,21 +33,20 @@ Form = Literal["queue", "in_process", "colocated"]
 
 
 class CallbackError(SftgenError, ValueError):
-    """The callback was given something it cannot work with."""
+    """The callback was given something that it cannot use."""
 
 
 class HarnessCallback(TrainerCallback):
-    """Has the harness measure checkpoints, the base model and the last step always among them.
+    """Measures checkpoints with the harness, the base model and the last step always included.
 
-    In the form `queue` it leases the checkpoint against deletion (or, when the trainer does not save at that
-    step, writes the weights into a lease), adds an entry to the run's queue and returns; `sftgen worker RUN`
-    evaluates, in another process, now or later. In the form
-    `in_process` it evaluates here and now: model mode, random number generators and generation settings are
-    restored, and the trained weights are the same, bit for bit, with and without it. In the form `colocated` a
-    vLLM engine in this process generates, asleep between the evaluations; before each, it has to give a probe text
-    the probabilities that the model in training gives it.
+    In the form `queue` it leases the checkpoint against deletion, adds an entry to the run's queue and returns. At a
+    step that the trainer does not save, it writes the weights into a lease. `sftgen worker RUN` evaluates in another
+    process, now or later. In the form `in_process` training waits for the evaluation. Afterwards model mode, random
+    number generators and generation settings are restored: the trained weights are the same, bit for bit, with and
+    without it. In the form `colocated` a vLLM engine in this process generates, and sleeps between the evaluations.
+    Before each one, engine and model must give a probe text the same probabilities.
 
-    In any form an evaluation that fails is reported and recorded, and training goes on.
+    In every form, an evaluation that fails is reported and recorded, and training goes on.
 
     Example:
         >>> trainer.add_callback(HarnessCallback(tasks=["sftgen_countdown"], at_steps=[5, 10, 20]))
@@ -72,16 +71,16 @@ class HarnessCallback(TrainerCallback):
         run_dir: str | Path | None = None,
         seed: int = 0,
     ) -> None:
-        """Check the tasks before training, and load them once where they are evaluated in this process.
+        """Check the tasks before training, and load them once if this process evaluates.
 
-        In the form `queue` the worker loads the documents, so that one that is missing shows there.
+        In the form `queue` the worker loads the documents, and reports missing ones.
 
         Args:
             tasks: Task and group names.
             at_steps: Steps to evaluate at.
-            every: Or evaluate every so many steps.
-            schedule: Or a schedule by its registered name, as `NAME` or `NAME:ARGUMENTS`; by default `log-spaced`,
-                which is 0, 5, 10, 20, 40, 80, ...
+            every: Or the number of steps between two evaluations.
+            schedule: Or a registered schedule, as `NAME` or `NAME:ARGUMENTS`. The default is `log-spaced`:
+                0, 5, 10, 20, 40, 80, ...
             limit: Documents a task, None for all.
             tiers: Further tasks with steps and limits of their own, for example the full suite at few steps.
             form: `queue`, `in_process` or `colocated`.
@@ -89,7 +88,7 @@ class HarnessCallback(TrainerCallback):
             batch_size: Prompts generated together; vLLM decides for itself.
             metadata: Handed to the tasks, as `lm_eval --metadata` does.
             gen_kwargs: Settings over the tasks' own, for example `{"max_gen_toks": 512}`.
-            in_domain: Those of the tasks that training is about; only the report looks at it.
+            in_domain: Those of the tasks that training is about; only the report uses this.
             chat_template: Whether prompts go through the tokenizer's chat template.
             run_dir: Where results go; the trainer's `output_dir` by default.
             seed: Seed of sampled responses.
@@ -111,7 +110,7 @@ class HarnessCallback(TrainerCallback):
             [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed
         )
         self._evaluator: Evaluator | None = None
-        if form == "queue":  # documents are the worker's matter
+        if form == "queue":  # the worker loads the documents
             require_tasks(self.suite)
         else:
             self._evaluator = Evaluator(self.suite)
@@ -127,49 +126,52 @@ class HarnessCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Check what training was started with; the base model is evaluated or enqueued."""
-        # Collective: every process takes part, whatever it does afterwards.
-        fresh = state.global_step == 0
+        """Check what training was started with, then evaluate or enqueue the base model."""
+        fresh, first = state.global_step == 0, state.is_world_process_zero
+        # All processes gather together, also those that do not enqueue.
         weights = gathered_weights(kwargs["model"]) if fresh and self._form == "queue" else None
-        output = Path(args.output_dir or "trainer_output")
-        run = RunFolder(self._run_dir or output)
+        run = RunFolder(self._run_dir or Path(args.output_dir or "trainer_output"))
         _require_generator(kwargs["model"])
         _require_template(kwargs.get("processing_class"), self.suite.chat_template)
-        if state.is_world_process_zero:
+        if first:
             run.require_writable()
         if self._form != "queue":
-            _require_whole_model(kwargs["model"])
-            self._run, self._done, self._shard = run, run.evaluated_steps(), shard()
-            if self._done and fresh:
-                raise RecordError(_not_empty(run, f"evaluations of steps {sorted(self._done)}"))
-        if self._form == "colocated":
-            self._start_engine(args, kwargs)
-        if not state.is_world_process_zero:
-            if fresh:
-                self._evaluate(0, args, kwargs)
-            return
-        if self._form == "queue":
-            enqueuer = Enqueuer(run.path, self.suite)
-            if fresh and enqueuer.known_steps():
-                raise RecordError(_not_empty(run, f"queued checkpoints of steps {enqueuer.known_steps()}"))
-            enqueuer.begin(output, state.global_step)
-            self._enqueuer = enqueuer
-        self._run = run
-        run.update_manifest(
-            model=getattr(kwargs["model"].config, "_name_or_path", "") or type(kwargs["model"]).__name__,
-            tasks=self.suite.tasks,
-            in_domain=self._in_domain,
-            schedule=[{"tasks": list(t.tasks), "when": t.when, "limit": t.limit} for t in self.suite.tiers],
-            evaluation=self._form,
-            seeds={"training": args.seed, "sampling": self.suite.seed},
-            max_steps=state.max_steps,
-        )
-        if not fresh:
-            return
-        if self._enqueuer:
+            self._begin_evaluating(run, args, state, kwargs)
+        elif first:
+            self._begin_queue(run, args, state)
+        if first:
+            run.update_manifest(
+                model=getattr(kwargs["model"].config, "_name_or_path", "") or type(kwargs["model"]).__name__,
+                tasks=self.suite.tasks,
+                in_domain=self._in_domain,
+                schedule=[{"tasks": list(t.tasks), "when": t.when, "limit": t.limit} for t in self.suite.tiers],
+                evaluation=self._form,
+                seeds={"training": args.seed, "sampling": self.suite.seed},
+                max_steps=state.max_steps,
+            )
+        if fresh and self._enqueuer:
             self._enqueuer.add_from_memory(0, kwargs["model"], kwargs["processing_class"], weights=weights)
-        else:
+        elif fresh:
             self._evaluate(0, args, kwargs)
+
+    def _begin_queue(self, run: RunFolder, args: TrainingArguments, state: TrainerState) -> None:
+        """Open the queue, in the first process only."""
+        enqueuer = Enqueuer(run.path, self.suite)
+        if state.global_step == 0 and enqueuer.known_steps():
+            raise RecordError(_not_empty(run, f"queued checkpoints of steps {enqueuer.known_steps()}"))
+        enqueuer.begin(Path(args.output_dir or "trainer_output"), state.global_step)
+        self._enqueuer = enqueuer
+
+    def _begin_evaluating(
+        self, run: RunFolder, args: TrainingArguments, state: TrainerState, given: Mapping[str, Any]
+    ) -> None:
+        """Prepare the evaluations of this process; all processes call it together."""
+        _require_whole_model(given["model"])
+        self._run, self._done, self._shard = run, run.evaluated_steps(), shard()
+        if self._done and state.global_step == 0:
+            raise RecordError(_not_empty(run, f"evaluations of steps {sorted(self._done)}"))
+        if self._form == "colocated":
+            self._start_engine(args, given)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """When the step is due: evaluate, or put its weights into the queue."""
@@ -182,7 +184,7 @@ class HarnessCallback(TrainerCallback):
         if self._form != "queue":
             if not last:
                 self._evaluate(step, args, kwargs)
-        elif control.should_save:  # the trainer saves, and `on_save` takes it from there
+        elif control.should_save:  # the trainer saves, then calls `on_save`
             return
         else:
             weights = gathered_weights(kwargs["model"])
@@ -210,7 +212,7 @@ class HarnessCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The last step, also when training was stopped early."""
+        """Evaluate or enqueue the last step, also when training was stopped early."""
         if self._form != "queue":
             self._evaluate(state.global_step, args, kwargs, last=True)
             if self._engine:
@@ -256,7 +258,7 @@ class HarnessCallback(TrainerCallback):
         except Exception as error:  # training is worth more than one point of a curve
             reason = f"{type(error).__name__}: {error}"[:500]
             if self._shard and self._shard.index:
-                return  # the first process tells
+                return  # the first process reports it
             logger.warning("evaluation at step %d failed, training goes on. %s", step, reason)
             self._run.try_add_failure(step, self.suite.tasks, reason)
             return
@@ -269,11 +271,11 @@ def _precision(args: TrainingArguments) -> torch.dtype | None:
 
 
 def _compact(run: RunFolder) -> None:
-    """Records that stay as they came are no loss: training does not fail for it."""
+    """Compact the records. Training does not fail if this fails, since nothing is lost."""
     try:
         run.compact()
     except OSError as error:
-        logger.warning("the records of %s stay as they came: %s", run.path, error.strerror)
+        logger.warning("the records of %s were not compacted: %s", run.path, error.strerror)
 
 
 def _not_empty(run: RunFolder, what: str) -> str:
@@ -308,6 +310,6 @@ def _require_whole_model(model: Any) -> None:
     sharded = sharding(model)
     if sharded:
         raise CallbackError(
-            f"{sharded} shards the weights, so that no process has the model whole: "
+            f"{sharded} shards the weights, so that no process has the whole model: "
             "use form='queue', which evaluates the saved checkpoints in a process of its own (`sftgen worker RUN`)"
         )

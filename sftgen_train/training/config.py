@@ -21,7 +21,7 @@ class HarnessConfig:
     train_split: str = field(default="train", metadata={"help": "Split of a hub dataset."})
     train_rows: int | None = field(default=None, metadata={"help": "Only the first rows."})
     eval_data: str | None = field(default=None, metadata={"help": "Rows for TRL's own evaluation loss."})
-    eval_split: str = field(default="test", metadata={"help": "Split of a hub dataset for it."})
+    eval_split: str = field(default="test", metadata={"help": "Split of eval_data, if it is a hub dataset."})
     end_token: str | None = field(
         default=None, metadata={"help": "Token appended to every response; the tokenizer's eos by default."}
     )
@@ -29,10 +29,10 @@ class HarnessConfig:
         default=None, metadata={"help": "Rows a step over all processes; sets gradient_accumulation_steps."}
     )
     paper_gradients: bool = field(
-        default=False, metadata={"help": "Sum the micro-batches' token means, as the published trainer did."}
+        default=False, metadata={"help": "Sum the micro-batches' token means, as the paper's trainer did."}
     )
     harness_tasks: list[str] = field(default_factory=list, metadata={"help": "Tasks to evaluate on."})
-    harness_in_domain: list[str] = field(default_factory=list, metadata={"help": "Those of them in domain."})
+    harness_in_domain: list[str] = field(default_factory=list, metadata={"help": "Tasks that training is about."})
     harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})
     harness_every: int | None = field(default=None, metadata={"help": "Or evaluate every so many steps."})
     harness_schedule: str | None = field(
@@ -42,7 +42,7 @@ class HarnessConfig:
     harness_form: str = field(default="queue", metadata={"help": "queue, in_process or colocated."})
     harness_engine: str | None = field(default=None, metadata={"help": "JSON for vLLM's engine, in colocated."})
     harness_worker: str = field(
-        default="after", metadata={"help": "Who works the queue off: beside or after (this command), or none."}
+        default="after", metadata={"help": "Who evaluates the queue: beside or after (this command), or none."}
     )
     harness_batch_size: int = field(default=16, metadata={"help": "Prompts generated together."})
     harness_metadata: str | None = field(default=None, metadata={"help": "JSON handed to the tasks."})
@@ -61,7 +61,7 @@ def accumulation_steps(rows: int, per_device: int, processes: int) -> int:
     """The gradient accumulation that makes steps of `rows` rows.
 
     Raises:
-        TrainingConfigError: They cannot be made of whole micro-batches.
+        TrainingConfigError: Whole micro-batches do not add up to `rows`.
     """
     micro = per_device * processes
     if rows % micro:

@@ -1,4 +1,4 @@
-"""Training in several processes: ready accelerate configurations, and processes that are none of them."""
+"""Training in several processes: accelerate configurations, weights in parts, and workers outside the group."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def accelerate_config(name: str) -> Path:
     """The file of a ready configuration, for `accelerate launch --config_file`.
 
     Raises:
-        AcceleratorConfigError: There is none of that name.
+        AcceleratorConfigError: No configuration has that name.
     """
     path = CONFIGS / f"{name}.yaml"
     if not path.is_file():
         raise AcceleratorConfigError(
-            f"no accelerate configuration {name!r}; there are {', '.join(accelerate_configs())}"
+            f"no accelerate configuration {name!r}; expected one of {', '.join(accelerate_configs())}"
         )
     return path
 
 
 def sharding(model: Any) -> str:
-    """What keeps the weights of a model in parts over the processes, empty when each has all of them."""
+    """The method that splits a model's weights over the processes; empty when each process has all of them."""
     from torch.distributed.fsdp import FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
 
-    # By the weights themselves: accelerate's state forgets FSDP when it is asked for anew.
+    # The weights are asked, not accelerate: its state forgets FSDP when it is made again.
     if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return FSDP2
     if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
@@ -56,10 +56,10 @@ def sharding(model: Any) -> str:
 
 
 def gathered_weights(model: Any) -> dict[str, Any] | None:
-    """The whole weights of a sharded model, on the CPU of the first process; all have to call it at once.
+    """The whole weights of a sharded model, in the first process's main memory. All processes call this together.
 
     Returns:
-        None when every process has the whole model; nothing is in it in the others.
+        None when every process has the whole model. An empty mapping in all processes but the first.
     """
     sharded = sharding(model)
     if not sharded:
@@ -77,7 +77,7 @@ def _gathered_by_deepspeed(model: Any) -> dict[str, Any]:
 
     first = dist.get_rank() == 0
     whole = {}
-    # One at a time: a device needs room for the largest, not for the model.
+    # One parameter at a time: a device needs room for the largest one, not for the model.
     for name, parameter in model.named_parameters():
         with GatheredParameters([parameter]):
             if first:
@@ -90,29 +90,30 @@ def _gathered_by_deepspeed(model: Any) -> dict[str, Any]:
 
 
 def has_shards(checkpoint: Path) -> bool:
-    """Whether a checkpoint has the shards that training resumes from, all of them written: each names them last."""
+    """Whether a checkpoint has all shards that training resumes from."""
+    # FSDP and DeepSpeed each write this file last.
     return (checkpoint / "pytorch_model_fsdp_0" / ".metadata").is_file() or (checkpoint / "latest").is_file()
 
 
 def first_says(answer: Callable[[], bool]) -> bool:
-    """What the first process answers, in all of them; all have to call it at once."""
+    """The first process's answer, in every process. All processes call this together."""
     import torch.distributed as dist
 
-    said = [answer() if dist.get_rank() == 0 else None]
-    dist.broadcast_object_list(said)
-    return bool(said[0])
+    answers = [answer() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(answers)
+    return bool(answers[0])
 
 
 def shard() -> Shard | None:
-    """This process's part of an evaluation that all of them share, None when there is one process.
+    """This process's part of an evaluation that all processes share, None when there is one process.
 
-    All of them have to call it at once.
+    All processes call this together.
     """
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return None
-    # Through the CPU, and patient: an evaluation may take hours, and one process longer than another.
+    # On the CPU and with a long timeout: an evaluation may take hours, and one process longer than another.
     group = dist.new_group(backend="gloo", timeout=timedelta(days=7))
     count = dist.get_world_size()
 
@@ -125,13 +126,13 @@ def shard() -> Shard | None:
 
 
 def start_worker(run: Path) -> subprocess.Popen[bytes]:
-    """`sftgen worker` in a process of its own, which ends when the training has ended and all is evaluated."""
+    """Start `sftgen worker` in its own process. It ends when training has ended and everything is evaluated."""
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--quiet"]
     return subprocess.Popen(command, env=alone())
 
 
 def alone() -> dict[str, str]:
-    """The environment without what a launcher told this process of its siblings: a child is none of them."""
+    """The environment without the launcher's variables: a child process does not belong to the group."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -140,7 +141,7 @@ def alone() -> dict[str, str]:
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here, and let go of each other."""
+    """Wait for every process, then leave the process group."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():

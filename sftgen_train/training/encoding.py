@@ -1,8 +1,8 @@
-"""Training data: rows of every usual form become token ids and the labels that the loss is on.
+"""Training data: rows of every usual form become token ids and labels.
 
 A row is a prompt, a response and one end token. The prompt goes through the chat template, its generation
-prompt included; the response stands verbatim: templates rewrite what an assistant said, most of them drop
-the reasoning. Prompt and response are tokenised apart, as a model meets them when it is asked.
+prompt included. The response is kept verbatim, since templates rewrite responses and most of them drop the
+reasoning. Prompt and response are tokenised apart, as they are when the model generates.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def read_rows(name: str, split: str = "train", limit: int | None = None) -> list
 
 
 def prompt_and_response(row: Mapping[str, Any], where: str) -> tuple[str | list[dict[str, Any]], str]:
-    """What a row asks, as text or as chat turns, and what is to be said.
+    """A row's prompt, as text or as chat turns, and its response.
 
     Raises:
-        DataError: Columns of no known form; names the row.
+        DataError: The columns have no known form. The message names the row.
     """
     prompt, completion = row.get("prompt"), row.get("completion")
-    if row.get("message") and "response" in row:  # the published sets: one user turn, then text
+    if row.get("message") and "response" in row:  # the paper's sets: one user turn, then text
         prompt, completion = row["message"], row["response"]
     elif isinstance(row.get("messages"), list):
         prompt, completion = row["messages"][:-1], row["messages"][-1:]
@@ -72,7 +72,7 @@ def prompt_and_response(row: Mapping[str, Any], where: str) -> tuple[str | list[
         return prompt, completion
     raise DataError(
         f"{where}: columns {', '.join(row)}; expected prompt and completion, message and response, "
-        "or messages that end with one text of the assistant's"
+        "or messages that end with one text of the assistant"
     )
 
 
@@ -80,7 +80,7 @@ def chats(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
     """Rows as whole conversations.
 
     Raises:
-        DataError: A row is none; names it.
+        DataError: A row is not a conversation. The message names it.
     """
     found = []
     for number, row in enumerate(rows, 1):
@@ -98,7 +98,7 @@ class Encoding:
     Attributes:
         tokenizer: The model's.
         end_token: Appended to every response.
-        whole: Whether the loss is on the prompt too.
+        whole: Whether prompt tokens count in the loss too.
     """
 
     tokenizer: Any
@@ -107,10 +107,10 @@ class Encoding:
 
     @classmethod
     def of(cls, tokenizer: Any, end_token: str | None, *, whole: bool = False) -> Encoding:
-        """With a named end token, or the tokenizer's own.
+        """Make an encoding with a named end token, or with the tokenizer's own.
 
         Raises:
-            TrainingConfigError: It is not one token of this tokenizer.
+            TrainingConfigError: The end token is not one token of this tokenizer.
         """
         end = end_token or tokenizer.eos_token
         special = ", ".join(map(repr, tokenizer.all_special_tokens))
@@ -129,19 +129,19 @@ class Encoding:
         """Token ids of a row, its labels, and how many tokens its prompt has.
 
         Raises:
-            DataError: Columns of no known form, or a prompt that the chat template refuses.
+            DataError: The columns have no known form, or the chat template refuses the prompt.
         """
         prompt, response = prompt_and_response(row, where)
         if isinstance(prompt, str):
-            asked = self.tokenizer(prompt)["input_ids"]
+            prompt_ids = self.tokenizer(prompt)["input_ids"]
         else:
-            # Not a second time with special tokens: the template has written them.
-            asked = self.tokenizer(self._templated(prompt, row, where), add_special_tokens=False)["input_ids"]
-        said = self.tokenizer(response, add_special_tokens=False)["input_ids"]
-        if said[-1:] != [self.end_id]:
-            said = [*said, self.end_id]
-        labels = [*(asked if self.whole else [IGNORED] * len(asked)), *said]
-        return {"input_ids": [*asked, *said], "labels": labels, "prompt_tokens": len(asked)}
+            # The template has already written the special tokens.
+            prompt_ids = self.tokenizer(self._templated(prompt, row, where), add_special_tokens=False)["input_ids"]
+        response_ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        if response_ids[-1:] != [self.end_id]:
+            response_ids = [*response_ids, self.end_id]
+        labels = [*(prompt_ids if self.whole else [IGNORED] * len(prompt_ids)), *response_ids]
+        return {"input_ids": [*prompt_ids, *response_ids], "labels": labels, "prompt_tokens": len(prompt_ids)}
 
     def _templated(self, prompt: Sequence[Mapping[str, Any]], row: Mapping[str, Any], where: str) -> str:
         options = {"tools": row.get("tools"), **(row.get("chat_template_kwargs") or {})}
@@ -149,30 +149,30 @@ class Encoding:
             return str(
                 self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **options)
             )
-        except Exception as error:  # a template raises what it likes
+        except Exception as error:  # a template may raise anything
             raise DataError(f"{where}: the chat template refuses the prompt: {error}") from error
 
     def turn_end(self) -> str:
-        """What the chat template itself puts after an assistant's turn, empty when it cannot be told."""
-        said = "an answer"
-        turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": said}]
+        """The text that the chat template puts after an assistant's turn, empty when it cannot be found."""
+        answer = "an answer"
+        turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
         try:
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(said)[2]
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(answer)[2]
         except Exception:
             return ""
 
 
 def encode(rows: Sequence[Mapping[str, Any]], name: str, encoding: Encoding, processes: int | None = None) -> Dataset:
-    """Turn rows into token ids and labels, on the response only.
+    """Turn rows into token ids and labels.
 
     Args:
         rows: Raw rows.
-        name: Where they are from, for messages.
-        encoding: How.
-        processes: Over how many processes.
+        name: File or dataset of the rows, for messages.
+        encoding: How rows become tokens.
+        processes: Number of processes, None for this one.
     """
     columns = ("prompt", "completion", "message", "response", "messages", "tools", "chat_template_kwargs")
-    # Checked here, once and in order: in a pool the first mistake found would be any.
+    # Checked here in order, so that the first wrong row is named; a pool would name any.
     for number, row in enumerate(rows, 1):
         prompt_and_response(row, f"{name}, row {number}")
     raw = Dataset.from_list([{key: row[key] for key in columns if key in row} for row in rows])
@@ -192,10 +192,10 @@ def _encode(row: dict[str, Any], index: int, encoding: Encoding, name: str) -> d
 
 
 def require_fitting(data: Dataset, max_length: int | None, name: str) -> str:
-    """What is in the data, and what `max_length` does to it, in one line.
+    """Rows and tokens of the data in one line, and a second line on rows that `max_length` truncates.
 
     Raises:
-        DataError: No response is left.
+        DataError: Every prompt fills `max_length`, so no response is left.
     """
     table = data.data
     lengths = pc.list_value_length(table.column("input_ids"))
@@ -207,19 +207,19 @@ def require_fitting(data: Dataset, max_length: int | None, name: str) -> str:
     )
     if max_length is None:
         return line
-    cut = pc.sum(pc.greater(lengths, max_length)).as_py()
+    truncated = pc.sum(pc.greater(lengths, max_length)).as_py()
     gone = pc.sum(pc.greater_equal(prompts, max_length)).as_py()
     if gone == rows:
         raise DataError(f"{name}: every prompt fills max_length {max_length} and no response is left: raise it")
-    if cut:
-        line += f"\n{cut:,} rows are longer than max_length {max_length:,}: cut there, without an end token"
+    if truncated:
+        line += f"\n{truncated:,} rows are longer than max_length {max_length:,}: truncated there, without an end token"
     if gone:
         line += f"; {gone:,} of them are left out, since their prompt alone fills it"
     return line
 
 
 def print_example(console: Console, data: Dataset, encoding: Encoding) -> None:
-    """Print the first row, token by token, which of them the loss is on, and what ends it."""
+    """Print the first row token by token, the tokens that count in the loss, and the end token."""
     tokenizer, end_token = encoding.tokenizer, encoding.end_token
     ids, labels = data[0]["input_ids"], data[0]["labels"]
     trained = sum(label != IGNORED for label in labels)
@@ -235,7 +235,7 @@ def print_example(console: Console, data: Dataset, encoding: Encoding) -> None:
 
 
 def marked(tokenizer: Any, ids: Sequence[int], labels: Sequence[int], most: int = 48) -> Text:
-    """Decoded tokens with a bar between, `[...]` around those the loss is on; the middle of a long run is left out."""
+    """Decoded tokens between bars; those in the loss in `[...]`. The middle of a long part is left out."""
     text = Text()
     start = 0
     while start < len(ids):

@@ -1,7 +1,7 @@
 """The published training runs as configurations: a table of models, of data and of schedules.
 
-Names are `MODEL/DATA` or `MODEL/DATA/SCHEDULE`; without a schedule it is the data's usual one. Any of a
-column goes with any of the others; what was never published says so.
+Names are `MODEL/DATA` or `MODEL/DATA/SCHEDULE`; the data has a default schedule. Every model goes with every data
+and schedule; a preset says so where no such run was published.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PresetError(SftgenError, ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """A base model: where it is, and the sizes that its memory follows from."""
+    """A base model: its hub id, and the sizes from which its memory is estimated."""
 
     hub: str
     layers: int
@@ -64,7 +64,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, how fast and in what portions."""
+    """Learning rate, epochs and rows a step."""
 
     rate: float
     epochs: int
@@ -117,7 +117,7 @@ SCHEDULES = {
 }
 
 SHORT = {"lr": "learning_rate", "epochs": "num_train_epochs", "bs": "global_batch_size", "data": "train_data"}
-"""What `--set` understands beside the names of fields."""
+"""Short names of fields for `--set`."""
 
 
 def published() -> list[str]:
@@ -227,7 +227,7 @@ def find(name: str) -> Preset:
     """The preset of a name.
 
     Raises:
-        PresetError: There is none; names the nearest.
+        PresetError: No preset has this name. The message names the nearest.
     """
     parts = name.lower().split("/")
     if len(parts) in (2, 3) and parts[0] in MODELS and parts[1] in DATA:
@@ -251,7 +251,7 @@ def split_settings(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]
         The other arguments, and the settings: values are YAML, `lr`, `epochs`, `bs` and `data` short names.
 
     Raises:
-        PresetError: Not of that form.
+        PresetError: A setting has another form.
     """
     others: list[str] = []
     pairs: list[str] = []

@@ -30,17 +30,17 @@ logger = logging.getLogger(__name__)
 
 
 class PaperGradientsTrainer(SFTTrainer):
-    """Gradients as the published trainer made them: micro-batches' token means, summed and not averaged."""
+    """Gradients as the paper's trainer made them: micro-batches' token means, summed and not averaged."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         # The Trainer then leaves out its division by the accumulation steps.
-        self.loss_is_scaled_for_ga = True  # type: ignore[assignment]  # declared as what it is at first
+        self.loss_is_scaled_for_ga = True  # type: ignore[assignment]  # its declared type is that of its first value
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The mean over this micro-batch's tokens, whatever the rest of the batch holds."""
+        """The mean over this micro-batch's tokens, without regard to the rest of the batch."""
         return super().compute_loss(  # type: ignore[no-untyped-call]
             model, inputs, return_outputs, num_items_in_batch=None
         )
@@ -53,21 +53,21 @@ class _Parser(TrlParser):
 
 
 def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> RunFolder | None:
-    """Train as the arguments say, `--config FILE` first among them.
+    """Train by a configuration.
 
     Under `accelerate launch` every process calls this.
 
     Args:
         arguments: `--config FILE` and `--field value` pairs over the fields of `HarnessConfig`,
             TRL's SFTConfig and ModelConfig.
-        preset: Values of fields below those of the file and the arguments.
+        preset: Values of fields; those of the file and the arguments replace them.
 
     Returns:
-        The run directory of the evaluations, None without any and in all but the first process.
+        The run directory of the evaluations. None without evaluations, and in all processes but the first.
 
     Raises:
-        SftgenError: The configuration, the data, the model folder or a task cannot be used; nothing
-            has been loaded or written then.
+        SftgenError: The configuration, the data, the model folder or a task cannot be used. Nothing has been
+            loaded or written then.
     """
     harness, config, model = parse(arguments, preset)
     if not model.model_name_or_path:
@@ -93,7 +93,7 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     if not first:
         return None
     if queued and harness.harness_worker == "after":
-        # This process is one of several to lm_eval too, and under ZeRO-3 any model it loads would come in parts.
+        # For lm_eval too this process is one of several; and under ZeRO-3 it would load a model in parts.
         if config.world_size > 1 or config.deepspeed_plugin:
             start_worker(run.path).wait()
         else:
@@ -104,7 +104,7 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
 def build_trainer(
     harness: HarnessConfig, config: SFTConfig, model: ModelConfig, callbacks: Sequence[Any] = ()
 ) -> SFTTrainer:
-    """Read and tokenise the data, show what is trained on, and make the trainer.
+    """Read and tokenise the data, print its first row, and make the trainer.
 
     Raises:
         SftgenError: The data or the configuration cannot be used.
@@ -165,7 +165,7 @@ def _encoding(tokenizer: Any, harness: HarnessConfig, config: SFTConfig) -> Enco
 
 def _prepare(name: str, split: str, limit: int | None, encoding: Encoding, config: SFTConfig) -> Dataset:
     rows = read_rows(name, split, limit)
-    if config.assistant_only_loss:  # on every turn of the assistant's: TRL tokenises, with the template's ends
+    if config.assistant_only_loss:  # TRL tokenises: every turn of the assistant, with the template's ends
         return Dataset.from_list(chats(rows, name))
     if config.completion_only_loss is False and config.dataset_text_field in rows[0]:
         return Dataset.from_list(rows)  # texts without a response
@@ -177,7 +177,7 @@ def _prepare(name: str, split: str, limit: int | None, encoding: Encoding, confi
 
 
 def _stop_at(model: Any, token: int) -> None:
-    """Generation stops at the end token that was trained, whatever the tokenizer's eos is."""
+    """Make generation stop at the trained end token, also where the tokenizer's eos is another."""
     generation = model.generation_config
     known = generation.eos_token_id
     listed = known if isinstance(known, list) else [] if known is None else [known]
@@ -199,7 +199,7 @@ def _check_installed(config: SFTConfig, model: ModelConfig) -> None:
 
 
 def _resume_from(config: SFTConfig) -> str | bool | None:
-    """The checkpoint to resume from; `last` is the last one that was completely written, none at first."""
+    """The checkpoint to resume from. `last` is the last one that was completely written, or None."""
     named = config.resume_from_checkpoint
     if named != "last":
         return named
@@ -221,7 +221,7 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         every=harness.harness_every,
         schedule=harness.harness_schedule,
         limit=harness.harness_limit,
-        form=harness.harness_form,  # type: ignore[arg-type]  # checked there
+        form=harness.harness_form,  # type: ignore[arg-type]  # the callback checks it
         batch_size=harness.harness_batch_size,
         metadata=mapping("harness_metadata", harness.harness_metadata),
         gen_kwargs=mapping("harness_gen_kwargs", harness.harness_gen_kwargs),
@@ -251,7 +251,7 @@ def parse(
 
 
 def mapping(name: str, given: Any) -> dict[str, Any]:
-    """A field that is a mapping in YAML and JSON on the command line."""
+    """Read a field that is a mapping in YAML, and JSON on the command line."""
     try:
         value = json.loads(given) if isinstance(given, str) else given or {}
     except json.JSONDecodeError as error:

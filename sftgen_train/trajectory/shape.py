@@ -19,7 +19,7 @@ class Trajectory:
 
     Attributes:
         task: The task.
-        shape: The reading of it.
+        shape: What the score did.
         base: Score at the first step.
         lowest: Score at the lowest step.
         lowest_step: That step.
@@ -51,8 +51,8 @@ def read_trajectory(task: str, scores: Mapping[int, Mapping[str, float]]) -> Tra
     """Read one task's scores.
 
     Every comparison is paired by document (exact sign test) and adjusted by Holm for the number of
-    steps looked at. "Fell" means that some step is clearly below the first; "recovered", that the last
-    is not; "in part", that it is, but clearly above the lowest.
+    steps. "Fell": some step is clearly below the first. "Recovered": the last step is not clearly below the
+    first. "In part": the last step is clearly below the first and clearly above the lowest.
 
     Args:
         task: The task.
@@ -72,7 +72,7 @@ def read_trajectory(task: str, scores: Mapping[int, Mapping[str, float]]) -> Tra
     differences = dict(zip(steps[1:], (found.difference for found in changes), strict=True))
     fell = {step for step in steps[1:] if adjusted[step] < SIGNIFICANCE and differences[step] < 0}
     rose = adjusted[last] < SIGNIFICANCE and differences[last] > 0
-    # The lowest of several steps was chosen by looking, so its comparison pays for all of them.
+    # The lowest step was chosen among several, so its p-value is multiplied by their number.
     back = _paired(scores[lowest], scores[last])
     came_back = back.difference > 0 and back.p * len(changes) < SIGNIFICANCE
     shape: Shape

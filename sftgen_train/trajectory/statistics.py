@@ -23,14 +23,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Change:
-    """The mean difference between two checkpoints and the probability of one as clear by chance."""
+    """The mean difference between two checkpoints and its p-value: how often chance alone is as clear."""
 
     difference: float
     p: float
 
 
 RESAMPLES = 1000
-"""Draws of a bootstrap interval: its ends are then good to about a tenth of its width."""
+"""Draws of a bootstrap interval: its ends are then exact to about a tenth of its width."""
 
 
 def estimate(
@@ -38,15 +38,14 @@ def estimate(
 ) -> Estimate:
     """Mean of independent documents with an interval.
 
-    A document's value may itself be a mean over repeats. Values within 0 and 1 get a Wilson interval
-    whose sample size is the one that gives the observed variance, so that for plain right or wrong it
-    is Wilson's interval, and repeats do not count as new documents. Others get Student's interval, and
-    what is no mean a percentile bootstrap over documents.
+    Values between 0 and 1 get Wilson's interval. Its sample size is chosen so that it gives the observed variance:
+    for values of 0 and 1 this is the number of documents, and repeats do not count as new documents. Other values
+    get Student's interval. A number that is not a mean gets a percentile bootstrap over documents.
 
     Args:
-        values: One value a document.
-        level: Coverage of the interval.
-        aggregation: Makes one number of the values, where that is not their mean.
+        values: One value a document, for example the mean of its repeats.
+        level: Confidence level of the interval.
+        aggregation: Makes one number of the values, if that number is not their mean.
 
     Raises:
         ValueError: No values.
@@ -74,7 +73,7 @@ def change(before: Sequence[float], after: Sequence[float]) -> Change:
     wrong: McNemar's exact test).
 
     Raises:
-        ValueError: Another number of documents, or none.
+        ValueError: The numbers of documents differ, or are 0.
     """
     if len(before) != len(after) or not before:
         raise ValueError(f"paired comparison of {len(before)} with {len(after)} documents")
@@ -88,7 +87,7 @@ def change(before: Sequence[float], after: Sequence[float]) -> Change:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment of several p-values, in their order: keeps the chance of any false claim."""
+    """Holm's adjustment of several p-values, in their order: it bounds the chance of any false claim."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [0.0] * len(p_values)
     highest = 0.0
@@ -110,12 +109,12 @@ def _bootstrap(
 
 def _effective_size(values: Sequence[float], mean: float) -> float:
     spread = fmean((value - mean) ** 2 for value in values)
-    # No spread says nothing about the size: then every document counts once.
+    # Without spread the size cannot be computed: then every document counts once.
     return len(values) * mean * (1 - mean) / spread if spread > 0 else len(values)
 
 
 def _wilson(mean: float, n: float, level: float) -> tuple[float, float]:
-    from scipy import stats  # a second to import, which a command that only starts would pay too
+    from scipy import stats  # takes a second to import, so only where it is needed
 
     z = float(stats.norm.ppf((1 + level) / 2))
     centre = (mean + z * z / (2 * n)) / (1 + z * z / n)

@@ -228,7 +228,7 @@ def test_doctor_reads_plugin_files_that_lm_eval_skips(command: Command, tmp_path
     settings = {"env": {**_environment(), "PYTHONPATH": str(tmp_path), "COLUMNS": "300"}}
     result = command("sftgen", "doctor", "--tasks", "sftgen_addition", **settings)
     assert result.returncode == 1
-    for expected in ("a.yaml", "b.yaml: ImportError", "'sftgen_parity' stands in", "no entry point lm_eval.tasks"):
+    for expected in ("a.yaml", "b.yaml: ImportError", "'sftgen_parity' is in", "no entry point lm_eval.tasks"):
         assert expected in result.stdout
 
 

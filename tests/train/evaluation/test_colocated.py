@@ -95,7 +95,7 @@ def test_an_engine_that_cannot_take_the_weights_is_refused_before_training(
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("several", "engine: tensor_parallel_size is set here and not an option"),
+        ("several", "engine: tensor_parallel_size cannot be set"),
         ("unknown", r"vLLM cannot hold .* beside the training: TypeError: .*'max_length'.* change that with engine="),
         ("other tokens", "the tokenizer in training has other tokens than that of"),
         ("in memory", "the model was made in memory, and vLLM needs the folder or the hub id"),

@@ -151,7 +151,7 @@ def test_weights_that_change_under_a_lease_are_noticed(checkpoint: Path, tmp_pat
     content = bytearray(path.read_bytes())
     content[-100:] = bytes(100)
     path.write_bytes(content)  # in place, through the hard link
-    with pytest.raises(CheckpointError, match="not what it was"):
+    with pytest.raises(CheckpointError, match="has changed since it was saved"):
         verify_stable(tmp_path / "leased")
 
 
@@ -427,7 +427,7 @@ BAD = {
     "deleted": (shutil.rmtree, "no such folder"),
     "another architecture": (
         lambda folder: (folder / "config.json").write_text('{"model_type": "nothing", "architectures": ["No"]}'),
-        "not what it was",
+        "has changed since it was saved",
     ),
     "no tokenizer": (lambda folder: [path.unlink() for path in folder.glob("*token*")], "no tokenizer"),
 }

@@ -143,7 +143,7 @@ def test_the_command_names_the_files(command: Command) -> None:
     assert Path(command("sftgen", "accelerate-config", "gpu-8-fsdp2").stdout.strip()).is_file()
     unknown = command("sftgen", "accelerate-config", "gpu-9")
     assert unknown.returncode == 2
-    assert "there are cpu-2, " in unknown.stderr
+    assert "expected one of cpu-2, " in unknown.stderr
 
 
 def test_a_child_is_no_sibling(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def trainer(model: Path, folder: Path, rows: Sequence[dict[str, Any]], **fields:
 
 
 def published(model: Path, prompt: str, response: str, end: str) -> tuple[list[int], list[int]]:
-    """A row as the published trainer reads it, from its description: one templated turn, the response, one end."""
+    """A row as the paper's trainer reads it, from its description: one templated turn, the response, one end."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     asked = tokenizer.encode(f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n", add_special_tokens=False)
     said = [*tokenizer.encode(response, add_special_tokens=False), tokenizer.convert_tokens_to_ids(end)]
@@ -115,7 +115,7 @@ def test_the_command_shows_a_row_before_the_first_step(command: Command, tiny_mo
     result = command("sftgen", "train", *arguments)
     assert result.returncode == 0, result.stderr
     assert "rows.jsonl: 6 rows" in result.stdout
-    assert "rows are longer than max_length 60: cut there, without an end token" in result.stdout
+    assert "rows are longer than max_length 60: truncated there, without an end token" in result.stdout
     assert "assistant\\n[<think>|\\n|L|e|t|" in result.stdout
     assert f"|\\boxed{{|0|}}|{END}]" in result.stdout
     assert f"End token: '{END}', id 256 (eos is '<|im_end|>'); the chat template ends a turn with" in result.stdout
