@@ -60,7 +60,14 @@ def print_run(run: RunFolder, console: Console) -> None:
 
 def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Console) -> None:
     """Print one line a step and task: score with interval, documents, coverage, truncation, length."""
-    table = Table(title="Scores with 95 % intervals; shares of samples", title_justify="left")
+    table = Table(
+        title="Scores with 95 % intervals; shares of samples",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),  # leaves room for the task in 80 characters
+    )
     for column in ("step", "task", "score", "paper", "n", "graded", "answered", "truncated", "tokens"):
         table.add_column(column, no_wrap=column != "task", overflow="fold")
     for step, result in results:
@@ -68,12 +75,11 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         means = {metric: estimate(result.values[metric]).mean for metric in METRICS if metric in result.values}
         table.add_row(
             named(step),
-            short(result.task),
+            short(result.task) + ("\nincomplete" if result.incomplete else ""),
             f"{score.mean:.3f}\n{score.low:.3f}-{score.high:.3f}" if score else "-",
             f"{means['score_paper']:.3f}" if "score_paper" in means else "-",
             str(score.n if score else 0),
-            f"{means['coverage']:.2f}" + ("\nincomplete" if result.incomplete else ""),
-            *(f"{means[metric]:.2f}" for metric in ("answered", "truncated")),
+            *(f"{means[metric]:.2f}" for metric in ("coverage", "answered", "truncated")),
             f"{means['response_tokens']:.0f}" if "response_tokens" in means else "-",
         )
     console.print(table)

@@ -13,7 +13,7 @@ from sftgen_judges import Response, Sample, Verdict
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_train.report.html import write_report
-from sftgen_train.report.terminal import print_run
+from sftgen_train.report.terminal import print_run, print_scores
 from sftgen_train.results.run import add_results
 from tests import PATIENCE
 
@@ -62,6 +62,17 @@ def test_the_table_has_means_intervals_coverage_and_what_became_of_the_score(run
     )
     assert "evaluation failed at step 40: RuntimeError: out of memory" in text
     assert "0.10" in text  # truncated share
+
+
+def test_the_scores_of_a_task_fit_into_80_characters() -> None:
+    shares = {"coverage": [0.5] * 1319, "answered": [1.0] * 1319, "truncated": [0.25] * 1319}
+    values = {"score": [0.5] * 1319, "score_paper": [1.0] * 1319, **shares, "response_tokens": [31000.0] * 1319}
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    print_scores([(320, TaskResult("sftgen_math500", values, 1319, incomplete=True))], console)
+    _, head, _, first, second = (" ".join(line.split()) for line in console.export_text().splitlines())
+    assert head == "step task score paper n graded answered truncated tokens"
+    assert first == "320 math500 0.500 1.000 1319 0.50 1.00 0.25 31000"
+    assert second.startswith("incomplete ")
 
 
 def test_the_report_never_shows_a_response(run: RunFolder) -> None:
