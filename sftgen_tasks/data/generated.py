@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from sftgen_tasks.data.documents import finish
@@ -33,18 +34,33 @@ class Generated:
         Raises:
             DataError: The task has no such option, or cannot make documents with its value.
         """
+        options = self._options(metadata)
+        rows = self._made(options)
+        return finish(self.task, rows, f"generated {options or 'by default'}", metadata, None)
+
+    def check(self, **metadata: Any) -> None:
+        """Make a single document, where `make` has a `size`, to see whether the options can be.
+
+        Raises:
+            DataError: An option of the task that it does not have.
+        """
+        if "size" in signature(self.make).parameters:
+            self._made({**self._options(metadata), "size": 1})
+
+    def _options(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         own = metadata.get(self.task) or {}
         if not isinstance(own, Mapping):
             raise DataError(f"{self.task}: expected its options by name in the metadata, found {own!r}")
         # Not `seed`: the metadata also hold the model's arguments, and a model's seed must not change the questions.
         shared = {name: metadata[f"docs_{name}"] for name in ("seed", "size") if f"docs_{name}" in metadata}
         given = {**shared, **own}
-        options = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+    def _made(self, options: Mapping[str, Any]) -> Rows:
         try:
-            rows = self.make(**options)
+            return self.make(**options)
         except (TypeError, ValueError, IndexError) as error:
-            raise DataError(f"{self.task}: cannot make documents with {options}: {error}") from error
-        return finish(self.task, rows, f"generated {options or 'by default'}", metadata, None)
+            raise DataError(f"{self.task}: cannot make documents with {dict(options)}: {error}") from error
 
 
 def distinct(draw: Callable[[], dict[str, Any]], size: int) -> Rows:

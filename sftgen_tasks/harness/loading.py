@@ -12,6 +12,7 @@ from lm_eval.tasks.manager import TaskManager
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.manager import task_directories
+from sftgen_tasks.data.generated import Generated
 from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.task import Task
@@ -54,14 +55,15 @@ class OnceFactory(TaskFactory):  # type: ignore[misc]
     def __init__(self, *, meta: Mapping[str, Any]) -> None:
         """Start with nothing built."""
         super().__init__(meta=dict(meta))
-        self._built: dict[str, Any] = {}
+        self._built: dict[tuple[str, Any], Any] = {}
 
     def _build_task(self, entry: Any, overrides: dict[str, Any] | None) -> Any:
         if {"task": entry.name, **(overrides or {})} != {"task": entry.name}:
             return super()._build_task(entry, overrides)
-        if entry.name not in self._built:
-            self._built[entry.name] = super()._build_task(entry, overrides)
-        return self._built[entry.name]
+        key = entry.name, entry.yaml_path
+        if key not in self._built:
+            self._built[key] = super()._build_task(entry, overrides)
+        return self._built[key]
 
 
 class OwnTaskManager(TaskManager):  # type: ignore[misc]
@@ -88,6 +90,17 @@ class OwnTaskManager(TaskManager):  # type: ignore[misc]
         """The tasks of a group and of its groups; a task is its own."""
         members = self.members(name)
         return [name] if members is None else [leaf for member in members for leaf in self.leaves(member)]
+
+    def check_options(self, name: str) -> None:
+        """Check what the metadata sets of a task's documents, as far as that can be known without them.
+
+        Raises:
+            DataError: An option that the task does not have.
+        """
+        config = self._factory._load_full_config(self._entry(name))
+        source = getattr(config.get("custom_dataset"), "__self__", None)
+        if isinstance(source, Generated):
+            source.check(**config["metadata"])
 
 
 def resolve_tasks(names: Sequence[str], manager: OwnTaskManager) -> list[str]:

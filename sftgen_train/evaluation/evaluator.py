@@ -82,15 +82,18 @@ class Evaluator:
 
 
 def require_tasks(suite: Suite) -> None:
-    """Check that every task of a suite exists, without loading its documents.
+    """Check that every task of a suite exists and has the options it is given, without loading its documents.
 
     Raises:
         UnknownTaskError: A task that does not exist.
         RepeatedTaskError: A task that one tier names twice, for example by a group too.
+        DataError: An option that a task does not have.
     """
-    manager = OwnTaskManager()
+    manager = OwnTaskManager(suite.metadata)
     for tier in suite.tiers:
-        resolve_tasks(tier.tasks, manager)
+        for name in resolve_tasks(tier.tasks, manager):
+            for task in manager.leaves(name):
+                manager.check_options(task)
 
 
 def evaluate_in_memory(

@@ -97,7 +97,9 @@ class HarnessCallback(TrainerCallback):
             CallbackError: An unknown form, or `colocated` without vLLM.
             ScheduleError: An impossible schedule.
             UnknownTaskError: A task that does not exist.
-            DataError: Documents that cannot be read, in a form that evaluates in this process.
+            RepeatedTaskError: A task that one tier names twice, for example by a group too.
+            DataError: An option that a task does not have, or documents that cannot be read, in a form that evaluates
+                in this process.
         """
         if form not in get_args(Form):
             raise CallbackError(f"form {form!r}: expected one of {', '.join(get_args(Form))}")

@@ -119,8 +119,9 @@ def test_a_file_is_found_in_the_layouts_of_the_hub_and_under_short_names(place: 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_gives_the_same_documents(kind: str, tmp_path: Path) -> None:
     put(tmp_path / f"riddles.{kind}", FORMATS[kind](ROWS))
-    assert list(SOURCE.documents(data_dir=str(tmp_path))["test"]) == ROWS
-    assert loaded("sftgen_riddles").sha256 == digest(ROWS) == digest(ROWS[::-1])
+    documents = list(SOURCE.documents(data_dir=str(tmp_path))["test"])
+    assert documents == ROWS
+    assert digest(documents) == digest(ROWS[::-1])
 
 
 def test_shards_are_read_together_and_none_may_be_missing(tmp_path: Path) -> None:
@@ -266,7 +267,6 @@ def subset(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 def test_a_manifest_gives_its_documents_in_its_order(riddles: Path) -> None:
     manifest = subset(riddles, [ROWS[2], ROWS[0]])
     assert questions(SOURCE, data_dir=str(riddles), subset=str(manifest)) == [ROWS[2]["question"], ROWS[0]["question"]]
-    assert (loaded("sftgen_riddles").rows, loaded("sftgen_riddles").sha256) == (2, digest([ROWS[0], ROWS[2]]))
     assert "subset" in loaded("sftgen_riddles").origin
 
 

@@ -19,10 +19,13 @@ import yaml
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.checkpoints import leases
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
+from sftgen_train.evaluation import evaluator
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue, is_dead, start_time
+from sftgen_train.queue.worker import Policy, work
 from tests import PATIENCE
 from tests.commands import start
 from tests.conftest import Command
@@ -379,6 +382,22 @@ def test_training_enqueues_and_a_worker_evaluates(
     assert scores(queued.parent / "run") == scores(queued)
     weights = [folder / "model.safetensors" for folder in (trained, queued.parent / "run")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_worker_checks_and_hashes_weights_once_a_checkpoint(queued: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    hashed: list[str] = []
+    for module in (leases, evaluator):
+        for name, calls in (("check_complete", checked), ("model_id", hashed)):
+            real = getattr(module, name)
+
+            def noted(folder: Any, *, real: Any = real, calls: list[str] = calls) -> Any:
+                calls.append(Path(folder).name)
+                return real(folder)
+
+            monkeypatch.setattr(module, name, noted)
+    assert work(queued, policy=Policy(wait=False)) == [0, 1, 2, 3, 4, 5]
+    assert checked == hashed == [f"step-{step}" for step in range(6)]
 
 
 def test_trainer_and_worker_killed_and_started_again(

@@ -18,8 +18,11 @@ from trl import SFTConfig, SFTTrainer
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import UnknownTaskError
-from sftgen_train.evaluation.evaluator import undisturbed
-from sftgen_train.evaluation.schedule import ScheduleError
+from sftgen_tasks.data import documents, generated
+from sftgen_tasks.data.tables import DataError
+from sftgen_tasks.harness.loading import RepeatedTaskError
+from sftgen_train.evaluation.evaluator import Evaluator, undisturbed
+from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.training.callback import CallbackError, HarnessCallback
 
 TASKS = ["sftgen_parity", "sftgen_refusal"]
@@ -196,6 +199,30 @@ def test_an_impossible_schedule_is_refused_at_once(options: dict[str, Any], says
 def test_an_unknown_task_is_refused_before_training() -> None:
     with pytest.raises(UnknownTaskError, match=r"unknown task 'sftgen_nothing'.*sftgen_parity"):
         HarnessCallback(["sftgen_nothing"])
+
+
+def test_the_queue_reads_no_document_and_the_other_forms_do(tmp_path: Path) -> None:
+    nowhere = {"data_dir": str(tmp_path / "nowhere")}
+    HarnessCallback(["sftgen_ood"], form="queue", metadata=nowhere)
+    with pytest.raises(DataError, match="nowhere' does not exist"):
+        HarnessCallback(["sftgen_math500"], form="in_process", metadata=nowhere)
+
+
+@pytest.mark.parametrize("form", ["queue", "in_process"])
+def test_what_can_be_known_without_documents_is_refused_in_every_form(form: Any) -> None:
+    with pytest.raises(RepeatedTaskError, match="sftgen_parity"):
+        HarnessCallback(["sftgen_procedural", "sftgen_parity"], form=form)
+    with pytest.raises(DataError, match=r"sftgen_countdown: cannot make documents.*colour"):
+        HarnessCallback(["sftgen_countdown"], form=form, metadata={"sftgen_countdown": {"colour": "red"}})
+
+
+def test_a_task_in_two_tiers_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+    real: Callable[..., Any] = documents.finish
+    monkeypatch.setattr(generated, "finish", lambda task, *rest: (loads.append(task), real(task, *rest))[1])
+    evaluator = Evaluator(Suite([Tier(["sftgen_parity"], every=1, limit=2), Tier(["sftgen_procedural"], every=9)]))
+    assert sorted(loads) == ["sftgen_addition", "sftgen_maximum", "sftgen_parity", "sftgen_reversal"]
+    assert evaluator.suite.tasks == ["sftgen_parity", "sftgen_procedural"]
 
 
 def test_a_tokenizer_without_template_is_refused_before_the_first_step(tiny_model: Path, tmp_path: Path) -> None:
