@@ -101,7 +101,7 @@ class JudgeSettings(BaseModel):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a verdict depends on beside the request: another model or temperature judges again."""
+        """The settings that a verdict depends on: with another model or temperature the judge is asked again."""
         return self.model_dump(include={"model", "temperature", "seed", "extra_body"})
 
     def cost(self, prompt_tokens: int | None, tokens: int | None) -> float | None:

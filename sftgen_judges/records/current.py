@@ -23,7 +23,7 @@ class Recording:
         step: Training step of the model, None outside training.
         model: Content id of the model (`sftgen_judges.records.model_id`).
         seed: Base seed of sampled responses, where the model takes one a sample.
-        count: Counts the tokens of a text as the model does, where somebody can.
+        count: Counts the tokens of a text as the model does; None where no tokenizer is known.
         part: Whether this process has a part of the documents only, and another one tells the manifest of all.
     """
 
@@ -39,7 +39,7 @@ _current: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 
 def managed() -> bool:
-    """Whether somebody said where to record; otherwise it is this process's default."""
+    """Whether a caller chose the recording; otherwise the default of this process is in force."""
     return _current.get() is not None
 
 

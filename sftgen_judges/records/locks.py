@@ -98,12 +98,12 @@ def sole_writer(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         try:
-            told = json.loads(owner.read_text())
+            holder = json.loads(owner.read_text())
         except (OSError, ValueError):
-            told = {}
+            holder = {}
         raise RecordError(
-            f"run directory {str(folder)!r} is being written by process {told.get('pid', 'unknown')} on host "
-            f"{told.get('host', 'unknown')} since {told.get('since', 'unknown')}; wait for it, or use another one"
+            f"run directory {str(folder)!r} is being written by process {holder.get('pid', 'unknown')} on host "
+            f"{holder.get('host', 'unknown')} since {holder.get('since', 'unknown')}; wait for it, or use another one"
         ) from None
     except OSError as error:
         if error.errno not in _UNSUPPORTED:

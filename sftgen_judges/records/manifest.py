@@ -15,7 +15,7 @@ from sftgen_judges.records.provenance import scrub
 
 MANIFEST = "manifest.json"
 RUN_SCHEMA = 3
-"""Version of a run directory's layout (docs/records.md). A manifest that names none is of version 2."""
+"""Version of a run directory's layout (docs/records.md). A manifest without a version is of version 2."""
 LARGEST = 64 << 20
 """Bytes of a manifest that is read: a larger one is not ours."""
 
@@ -26,7 +26,7 @@ def now() -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run directory, empty where none can be read."""
+    """The manifest of a run directory, empty where it is absent or damaged."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text()) if path.stat().st_size <= LARGEST else {}

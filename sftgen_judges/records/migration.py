@@ -38,7 +38,7 @@ def migrate(folder: Path) -> None:
 
 
 def _from_2(folder: Path, run: str) -> None:
-    """Samples and metrics are told which model they are of, and with which sampling settings."""
+    """Samples and metrics get the columns that name their model and their sampling settings."""
     of_sample, of_task = _origins(folder)
     ended = {
         row.get("step"): row.get("at") for row in read_rows(folder / "evaluations.jsonl") if row.get("status") == "ok"

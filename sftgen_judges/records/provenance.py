@@ -1,4 +1,4 @@
-"""Where results come from: command, code, machine and effort, told without secrets or home paths."""
+"""Where results come from: command, code, machine and effort, without secrets and home paths."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def provenance() -> dict[str, Any]:
 
 @cache
 def revisions() -> dict[str, dict[str, Any] | None]:
-    """Git revisions of sftgen and of the working directory, each None where there is none.
+    """Git revisions of sftgen and of the working directory, None where a folder is not in a repository.
 
     sftgen has one if it is an editable checkout or was installed from a repository; a released wheel
     has its version only. `dirty` tells of changed tracked files.
@@ -157,7 +157,7 @@ def _installed_revision() -> dict[str, Any] | None:
 def _revision(folder: Path) -> dict[str, Any] | None:
     line = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        # Without the lock it leaves a repository that somebody else works in alone.
+        # Without the lock git changes nothing in a repository that another process works in.
         done = subprocess.run(
             line, capture_output=True, text=True, check=True, timeout=10, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
         )

@@ -178,7 +178,7 @@ class Records:
             measure: As `doc_means`.
 
         Raises:
-            RecordError: There are several runs and none is named, or no run has this name.
+            RecordError: There are several runs and no name is given, or no run has this name.
         """
         names = [snapshot.run for snapshot in self._snapshots]
         if run is None and len(names) == 1:
@@ -318,7 +318,7 @@ def _closed_database(snapshots: Sequence[Snapshot], spill: str) -> duckdb.DuckDB
 
 
 def _named_apart(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    """Folders of one name, from before runs had an id, are told apart by their paths.
+    """Folders of one name, from before runs had an id, are distinguished by their paths.
 
     Raises:
         RecordError: Two folders are copies of one run.

@@ -30,7 +30,7 @@ class Response:
     Attributes:
         text: The generation as the model wrote it.
         think: How the thinking ended.
-        thinking: The text between the thinking markers, empty when there is none.
+        thinking: The text between the thinking markers, empty without thinking.
         answer: The text outside the thinking, empty while thinking is unclosed.
         tokens: Length of the generation in tokens, or None where nobody counted.
         finish_reason: `stop`, `length`, or None where the backend does not tell.
@@ -54,7 +54,7 @@ class Verdict:
     """What a grader or judge says of one response.
 
     Attributes:
-        status: Why there is a score, or why there is none.
+        status: Why the response has a score, or why the score is missing.
         score: The `strict` score, usually 0 or 1; None exactly when the status is not scored.
         paper: The score under the published code's rule, where the benchmark has one.
         answer: The extracted answer, as text.
@@ -189,7 +189,7 @@ class GenerationRecord:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> GenerationRecord:
-        """The record of a row; what the row has besides its fields is passed over."""
+        """The record of a row; columns that are not fields are ignored."""
         return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})
 
 

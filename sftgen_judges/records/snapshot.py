@@ -38,9 +38,9 @@ class Snapshot:
 
     Attributes:
         folder: The path as it was given.
-        run: The run's id; the folder's name where the manifest has none.
+        run: The run's id; without an id, the folder's name.
         schema: Schema of the run directory.
-        manifest: The manifest, empty where there is none.
+        manifest: The manifest; empty where the folder has no manifest.
         files: What there is to read, by its path in the folder: `samples.jsonl`, `generations/TASK.parquet`.
     """
 

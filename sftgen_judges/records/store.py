@@ -84,10 +84,10 @@ class RunFolder:
     # ---------------------------------------------------------------------------------------- access
 
     def require_readable(self) -> None:
-        """Check that it is a run directory of a layout that is known.
+        """Check that it is a run directory with a known layout.
 
         Raises:
-            RecordError: It is none, or of a newer layout.
+            RecordError: It is not a run directory, or has a newer layout.
         """
         if not self.path.is_dir():
             raise RecordError(f"run directory {str(self.path)!r}: no such folder")
@@ -164,7 +164,7 @@ class RunFolder:
         return manifest
 
     def manifest(self) -> Row:
-        """The manifest, empty where none can be read."""
+        """The manifest; empty where it is absent or damaged."""
         return read_manifest(self.path)
 
     def update_manifest(self, **facts: Any) -> None:
@@ -237,7 +237,7 @@ class RunFolder:
         damaged: list[int] = []
         records: dict[tuple[str, int | None], GenerationRecord] = {}
         try:
-            # The journal first: while somebody compacts it, its rows are in one of the two, or in both.
+            # The journal is read first: during a compaction each row is in the journal, the Parquet file, or both.
             live = list(read_rows(path, damaged, _other_model(model) if model else None))
             for row in (*generation_rows(path, model), *live):
                 if row.get("schema") not in READABLE:
@@ -352,7 +352,7 @@ def _file_name(task: str) -> str:
     return task
 
 
-# How each line of ours begins, as far as the model. A damaged one that does not is parsed and reported.
+# The beginning of each line that sftgen wrote, up to the model. A line that begins otherwise is parsed and reported.
 _HEAD = re.compile(rb'\{"task": "(?:[^"\\]|\\.)*", "step": (?:\d+|null), "model": ("(?:[^"\\]|\\.)*")')
 
 

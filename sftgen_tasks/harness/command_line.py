@@ -42,7 +42,7 @@ def run_command_line(
 
     Args:
         arguments: lm_eval's flags, and `--no_chat_template`.
-        run: Run directory: every generation is kept there as it comes, and none is made twice.
+        run: Run directory: every generation is kept there as it comes, and is made once.
         estimate: Makes the intervals in the results.
         options: Settings of judges, named `judge_<field>`; those of `--metadata` go before them.
 

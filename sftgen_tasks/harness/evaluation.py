@@ -33,7 +33,7 @@ class TaskResult:
         values: Metric name to one value a document that has it.
         documents: How many documents there were.
         samples: Every graded response.
-        aggregations: For metrics that are no mean over documents: what makes one number of the values.
+        aggregations: For metrics that are not a mean over documents: the function that makes one number of the values.
         incomplete: Whether more verdicts are missing than the judge allows (`SFTGEN_JUDGE_MAX_MISSING`); a
             rule allows none.
     """
@@ -50,7 +50,7 @@ Aggregation = Callable[[Sequence[Any]], float]
 
 
 def aggregations(task: Task) -> dict[str, Aggregation]:
-    """The metrics of a task that are no plain mean, with what aggregates them."""
+    """The metrics of a task that are not a plain mean, with the functions that aggregate them."""
     named: dict[str, Aggregation] = task.aggregation()
     return {metric: function for metric, function in named.items() if function is not get_aggregation("mean")}
 
@@ -165,7 +165,7 @@ def _found(rows: Sequence[Mapping[str, Any]], *, records: bool = False) -> _Foun
 
 
 def _without_text(record: GenerationRecord) -> GenerationRecord:
-    """What the manifest needs of a record: another process is sent it beside the response."""
+    """The part of a record that the manifest needs: it is sent to another process, which has the response already."""
     return replace(record, text="", reasoning=None)
 
 

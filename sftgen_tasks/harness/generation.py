@@ -94,7 +94,7 @@ def note_template(instances: Sequence[Instance], formatter: Any) -> None:
 
 
 def template_hash(lm: Any) -> str | None:
-    """SHA-256 of a model's chat template, None where it has none or a server applies its own."""
+    """SHA-256 of a model's chat template; None where the model has no template or a server applies its own."""
     # vLLM resolves the template itself and keeps it under the first name.
     template = getattr(lm, "hf_chat_template", None) or (lm.chat_template(True) if lm is not None else None)
     return text_hash(template) if template else None
@@ -209,7 +209,7 @@ def _known(run: Recording, planned: Sequence[GenerationRecord]) -> dict[int, Gen
 
 
 def stream_generations(lm: Model, name: str, seed: int) -> None:
-    """Make a model that was loaded by name write down what it generates, unless somebody else does."""
+    """Make a model that was loaded by name record its generations, unless a caller records them."""
     if not managed():
         run = replace(current(), model=model_id(name), seed=seed)
         journal_generations(lm, run, None, resume=False)
@@ -226,7 +226,7 @@ def repeat_numbers(requests: Sequence[Instance]) -> list[int]:
 
 
 def sample_seed(base: int, prompt: str, repeat: int) -> int:
-    """The seed of one sample: the same whatever is generated beside it."""
+    """The seed of one sample: it does not depend on the rest of the batch."""
     digest = hashlib.sha256(f"{base} {repeat} {prompt}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:7], "big")
 
@@ -259,7 +259,7 @@ def _chunk(lm: Model) -> int:
 
 @cache
 def token_counter(name: str) -> Count | None:
-    """Counts tokens with a model's tokenizer, None where there is none to be had."""
+    """Counts tokens with a model's tokenizer; None where no tokenizer can be loaded."""
     if not name:
         return None
     from transformers import AutoTokenizer

@@ -105,7 +105,7 @@ def lengths(response: Response, count: Callable[[str], int] | None) -> tuple[int
 
     Args:
         response: The response.
-        count: Counts the tokens of a text as the model does, where somebody can.
+        count: Counts the tokens of a text as the model does; None where no tokenizer is known.
     """
     if response.tokens is None:
         return None, None

@@ -17,7 +17,7 @@ class Model(Protocol):
     """A model that answers prompts, whoever wrote it.
 
     Three more attributes are used where a model has them: `batch_size`, how many prompts it takes at once,
-    `takes_repeats`, whether its `generate_until` is told which repeat each request is, and `generate_each`
+    `takes_repeats`, whether its `generate_until` takes the number of the repeat of each request, and `generate_each`
     (see `StreamingModel`).
     """
 

@@ -1,4 +1,4 @@
-"""Putting something of ours in the place of something of lm_eval's, for as long as a block lasts."""
+"""Replacing a function of lm_eval for as long as a block lasts."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ class Account:
     """Keeps account of what lm_eval's command does: measures its model, and says in its results how they came about.
 
     Attributes:
-        model: The model it was told to use.
-        estimate: Makes intervals; without it there are none.
+        model: The model that its arguments name.
+        estimate: Makes the intervals; without it no intervals are written.
         resume: Whether the run directory is the user's, so that what stands there is used again.
         run: Where samples are recorded.
         session: What this process does.

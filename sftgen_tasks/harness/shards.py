@@ -32,7 +32,7 @@ class Shard:
         return list(range(self.index, documents if limit is None else min(limit, documents), self.count))
 
     def collect(self, make: Callable[[], Any]) -> list[Any]:
-        """What every process makes; one that fails makes all of them fail, so that none waits for it.
+        """What every process makes; if one process fails, all of them fail, so that no process waits for ever.
 
         Raises:
             ShardError: One failed; says which, and why.

@@ -52,7 +52,7 @@ class PromptTooLongError(SftgenError, ValueError):
 class Task(ConfigurableTask):  # type: ignore[misc]
     """An lm_eval task whose YAML names only what is its own: documents, prompt, grader or judge.
 
-    It also knows what a filter is not told: the prompt and the settings each response was generated
+    It also knows what lm_eval hides from a filter: the prompt and the settings each response was generated
     with, and so whether a response was cut and whether it began inside thinking.
     """
 

@@ -76,7 +76,7 @@ def _equations_differ(gold: Any, answer: Any) -> bool:
 
 
 def _no_common_variable(factor: Any, rest: Any, point: dict[Any, Any]) -> bool:
-    """Whether the factor is a product of variables and numbers, and none of these variables divides the rest."""
+    """Whether the factor is a product of variables and numbers, and no such variable divides the rest."""
     parts = [part.as_base_exp()[0] for part in factor.expand().as_ordered_factors()]
     return all(
         part.is_number or (part in point and _clearly_unequal(_value_at(rest, {**point, part: Rational(0)}), 0))

@@ -21,7 +21,7 @@ class Request:
         prompt: One text to complete, or chat messages (`{"role": ..., "content": ...}`).
         max_tokens: Most tokens of the reply.
         schema: JSON schema of the reply, for servers that can hold a model to it.
-        logprobs: How many of the likeliest first tokens to tell with their log-probabilities, 0 for none.
+        logprobs: How many of the likeliest first tokens to return with their log-probabilities.
         stop: Texts that end the reply.
     """
 
@@ -69,8 +69,8 @@ class Judge:
     """Scores responses by an opinion: a model's, a list of patterns, or that of several judges.
 
     A judge owns both its prompt and the reading of the reply; benchmarks only see verdicts. It works
-    in exactly one of three ways: `judge`, `prompt` with `read`, or `score_batch`. What asks a model is
-    told which one by `settings.settings_for` and is called by `asking`, never by a benchmark.
+    in exactly one of three ways: `judge`, `prompt` with `read`, or `score_batch`. `settings.settings_for`
+    chooses the model of a judge that asks one; `asking` calls it, never a benchmark.
 
     Attributes:
         name: The name it is registered under.
@@ -80,9 +80,9 @@ class Judge:
         judge: Looks at nothing but the items (and their `verdicts`, with `parts`): yields a verdict an
             item in order, or pairs (position, verdict) in any order. A failure is a verdict `judge_error`.
         prompt: What to ask a model about one item; with
-        read: the verdict in its reply. Raises `replies.UnreadableReply` where there is none.
+        read: the verdict in its reply. Raises `replies.UnreadableReply` if the reply holds no verdict.
         score_batch: As `judge`, for a judge with a model of its own that no chat or completion reaches.
-        needs: What its model has to offer; nothing for a judge that asks none.
+        needs: What its model has to offer; empty for a judge that asks no model.
         model: The model it was made for; goes before `SFTGEN_JUDGE_MODEL`, after `SFTGEN_JUDGE_<NAME>_MODEL`.
         settings: Settings that go before the environment's, by field of `JudgeSettings`.
         defaults: Settings that go before `SFTGEN_JUDGE_<FIELD>` but not before what is set for this judge alone.

@@ -35,7 +35,7 @@ class Grader:
         time_limit: Seconds for one response. With a limit, `grade` runs in a worker process that is
             stopped when it takes longer, so it must be a module-level function. Without, it runs here.
         chunk: Responses that a worker takes at once, for a rule that takes less time than handing a
-            response over. One that fails takes none of the others with it.
+            response over. If one fails, the others are still graded.
         grade_all: The same rule for many responses at once, for a grader that spreads them over the cores
             itself; `grade` and its limit are then not used in a batch. Yields as `Judge.judge` does.
     """

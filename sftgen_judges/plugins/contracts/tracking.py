@@ -29,7 +29,7 @@ class Tracker:
         name: The name it is registered under.
         connect: Takes the run directory, and what its manifest says of model, tasks and seeds. Called with the first
             score to log, and again by each worker that is started later.
-        package: The package that it needs, as Python imports it; empty for none.
+        package: The package that it needs, as Python imports it; empty if it needs no package.
         install: How a user installs that package, for the error that says it is missing.
     """
 

@@ -105,7 +105,7 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
 
     def _ask(self, request: Instance, repeat: int) -> GeneratedText:
         settings = dict(request.args[1])
-        # The client sends temperature 0 where none is named, and no `do_sample`.
+        # Without a temperature the client sends 0, and it never sends `do_sample`.
         sampled = settings.get("do_sample", settings.get("temperature", 0) > 0)
         settings["temperature"] = settings.get("temperature", 1.0) if sampled else 0.0
         seed = None

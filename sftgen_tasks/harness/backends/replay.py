@@ -31,7 +31,7 @@ class ReplayLM(LM):  # type: ignore[misc]
         """Read stored outputs.
 
         Args:
-            path: A run directory of ours, a folder or file of lm_eval's `samples_TASK_*.jsonl`, or any
+            path: A run directory of sftgen, a folder or file of lm_eval's `samples_TASK_*.jsonl`, or any
                 jsonl, json, csv or parquet file with `text` and `key`.
             text: Column of the output; a list is several repeats.
             key: `COLUMN:DOC_COLUMN`, which column of the file equals which one of the document.
@@ -89,7 +89,7 @@ class ReplayLM(LM):  # type: ignore[misc]
 
     @property
     def tokenizer_name(self) -> str:
-        """There is none."""
+        """A replay has no tokenizer."""
         return ""
 
 
