@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROUNDS, LIMIT = 1, 6.0
+ROUNDS, LIMIT = 3, 6.0
 GROUP = "sftgen_ood"
 FIGURE = "processor seconds: "
 WORDS = ("Let", "the", "sum", "of", "both", "be", "known", "so", "that", "only", "one", "is", "left", "é", "3.14")

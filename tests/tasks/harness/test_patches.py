@@ -1,0 +1,50 @@
+"""What is put in the place of something of lm_eval's is gone when its block ends, however it ends."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import types
+
+import pytest
+
+from sftgen_tasks.harness.patches import hidden, replaced
+
+
+class Model:
+    """Has a method that is its class's."""
+
+    def answer(self) -> str:
+        return "own"
+
+
+def test_a_method_of_one_object_is_its_classs_again() -> None:
+    model = Model()
+
+    def fail() -> None:
+        with replaced(model, "answer", lambda: "other"):
+            assert (model.answer(), Model().answer()) == ("other", "own")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert model.answer() == "own"
+    assert vars(model) == {}
+
+
+def test_an_attribute_of_a_module_is_put_back() -> None:
+    module = types.ModuleType("mine")
+    module.value = 1  # type: ignore[attr-defined]
+    with replaced(module, "value", 2):
+        assert module.value == 2  # type: ignore[attr-defined]
+    assert module.value == 1  # type: ignore[attr-defined]
+
+
+def test_a_hidden_package_cannot_be_imported_and_then_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    with hidden("this", "json"):
+        with pytest.raises(ImportError):
+            importlib.import_module("this")
+        assert importlib.import_module("json") is json
+    assert importlib.import_module("this").s
