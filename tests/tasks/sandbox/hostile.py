@@ -221,7 +221,7 @@ HOSTILE = [
         _READ + "import struct\nwhile True:\n    for n in range(3, 16):\n        try:\n"
         "            os.write(n, struct.pack('<BIQ115s', 0, 9, 0, b''))\n        except OSError:\n            pass\n",
         (TIME,),
-        "only the next test counts",
+        "only records of the current test count",
     ),
     Hostile("os._exit(0)", _READ + "os._exit(0)\n", (WRONG,), "the end of a process is not a verdict"),
     Hostile("exit in silence", _READ + "raise SystemExit(0)\n", (WRONG,), "the end of a process is not a verdict"),
@@ -252,7 +252,7 @@ HOSTILE = [
         "closing every descriptor",
         _READ + "os.closerange(0, 4096)\n",
         (WRONG, CRASH),
-        "the worker has its own descriptors",
+        "the worker has the files open too",
     ),
     Hostile(
         "threads that outlive",
