@@ -39,10 +39,10 @@ class Generated:
         return finish(self.task, rows, f"generated {options or 'by default'}", metadata, None)
 
     def check(self, **metadata: Any) -> None:
-        """Make a single document, where `make` has a `size`, to see whether the options can be.
+        """Check the options: make a single document with them, if `make` has a parameter `size`.
 
         Raises:
-            DataError: An option of the task that it does not have.
+            DataError: The task has no such option, or cannot make a document with its value.
         """
         if "size" in signature(self.make).parameters:
             self._made({**self._options(metadata), "size": 1})

@@ -14,7 +14,6 @@ from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import load_tasks
 from sftgen_tasks.alpaca_eval import SOURCE, documents
-from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.backends.replay import ReplayLM
 from tests.conftest import Command
@@ -80,7 +79,7 @@ def test_the_real_instructions(data_dir: Path, tmp_path: Path) -> None:
     target.parent.mkdir(parents=True)
     target.symlink_to(data_dir / "alpaca_eval" / "reference_gpt4_1106_preview.json.gz")
     docs = list(documents(data_dir=str(tmp_path))["test"])
-    assert (len(docs), len({doc["question"] for doc in docs}), loaded(TASK).rows) == (805, 805, 805)
+    assert (len(docs), len({doc["question"] for doc in docs})) == (805, 805)
 
 
 def test_the_prompt_and_the_decoding_of_the_paper(hub: Path) -> None:

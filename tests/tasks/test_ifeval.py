@@ -258,14 +258,16 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "Set XDG_CACHE_HOME to a folder" in refused.stderr
 
 
-def test_without_it_a_run_stops_before_the_model_with_the_command_that_helps(command: Command, tmp_path: Path) -> None:
+def test_without_it_a_run_stops_before_the_model_with_the_command_that_helps(
+    installed: Command, tmp_path: Path
+) -> None:
     write(tmp_path / "ifeval.jsonl", ROWS)
     outputs = write(tmp_path / "outputs.jsonl", [{"p": "none", "out": ""}])
     environment = settings(
         tmp_path / "home", PYTHONPATH=other_package(tmp_path / "other"), SFTGEN_DATA_DIR=str(tmp_path)
     )
     model = ("--model", "sftgen-replay", "--model_args", f"path={outputs},text=out,key=p:prompt")
-    done = command("sftgen", "eval", "--tasks", "sftgen_ifeval", *model, "--run", tmp_path / "run", env=environment)
+    done = installed("sftgen", "eval", "--tasks", "sftgen_ifeval", *model, "--run", tmp_path / "run", env=environment)
     assert done.returncode != 0
     message = " ".join(done.stderr.split())
     assert INSTALL in message
