@@ -60,7 +60,7 @@ def grader(variant: str, question: str) -> Grade:
         return verdict.paper, verdict.score, verdict.status
 
     def paper(gold: str, text: str) -> tuple[Any, ...]:
-        return (grading.published(gold, text),)
+        return (grading.paper_equivalent(gold, text),)
 
     def peer(gold: str, text: str) -> tuple[Any, ...]:
         return (math_verify.verify(math_verify.parse(rf"\boxed{{{gold}}}"), math_verify.parse(text)),)

@@ -104,7 +104,7 @@ TRUTH_CHAT = _judge("truth-chat", chat(TRUTH_TASK, references=True), **_CHAT)
 INFO_CHAT = _judge("info-chat", chat(INFO_TASK, references=False), **_CHAT)
 
 
-def published(judge: Judge) -> Judge:
+def paper(judge: Judge) -> Judge:
     """`truth` or `info` with the prompt of the code of arXiv 2604.06628, without line breaks and blanks."""
     word = {"truth": "True", "info": "Helpful"}[judge.name]
 

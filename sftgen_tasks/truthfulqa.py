@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sftgen_judges import Item, Judge, Verdict
-from sftgen_judges.truth import INFO, INFO_CHAT, INFO_LOGPROB, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, published
+from sftgen_judges.truth import INFO, INFO_CHAT, INFO_LOGPROB, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, paper
 from sftgen_tasks.data.hub import HubSource
 
 SOURCE = HubSource(
@@ -63,7 +63,7 @@ def _judge(name: str, truth: Judge, info: Judge) -> Judge:
 TEXT = _judge("truthfulqa", TRUTH, INFO)
 LOGPROB = _judge("truthfulqa-logprob", TRUTH_LOGPROB, INFO_LOGPROB)
 CHAT = _judge("truthfulqa-chat", TRUTH_CHAT, INFO_CHAT)
-PAPER = _judge("truthfulqa-paper", published(TRUTH), published(INFO))
+PAPER = _judge("truthfulqa-paper", paper(TRUTH), paper(INFO))
 # The old name. A run stores verdicts of the parts only, and both judges have the same parts, `truth-published` and
 # `info-published`. So each judge finds what the other has asked. The parts keep their names, because a stored verdict
 # is found by the name of its part.

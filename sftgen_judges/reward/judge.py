@@ -1,6 +1,6 @@
 """The `reward` judge: how much a reward model likes an answer, as the raw logit.
 
-`SFTGEN_JUDGE_REWARD_MODEL` lists reward models (`reward_models`), by default that of the published main tables.
+`SFTGEN_JUDGE_REWARD_MODEL` lists reward models (`reward_models`), by default that of the paper's main tables.
 They run in this process with `SFTGEN_JUDGE_REWARD_BACKEND=transformers`, or behind vLLM
 (`vllm serve MODEL --runner pooling`) at `SFTGEN_JUDGE_REWARD_BASE_URL`, one address a model with commas
 between. With neither setting, nothing is graded.
@@ -47,8 +47,8 @@ class Reward:
     failure: str = ""
 
 
-def published_answer(text: str) -> str:
-    """What the published code scores: the text after the last `</think>`, or all of it."""
+def paper_answer(text: str) -> str:
+    """What the paper's code scores: the text after the last `</think>`, or all of it."""
     return split_thinking(text.rpartition("</think>")[2], markers=_NO_THINKING).answer
 
 
@@ -81,10 +81,10 @@ def score_batch(items: Sequence[Item], settings: JudgeSettings) -> Iterator[tupl
         yield from _not_graded(items, missing)
         return
     strict = [_texts(item, item.response.answer, settings) for item in items]
-    paper = [_texts(item, published_answer(item.response.text), settings) for item in items]
+    paper = [_texts(item, paper_answer(item.response.text), settings) for item in items]
     known: list[dict[Texts, Reward]] = [{} for _ in models]
     for number, model in enumerate(models):
-        # The first model alone scores what the published rule scores.
+        # The first model alone scores what the rule of the paper scores.
         left = [{one, other} if number == 0 else {one} for one, other in zip(strict, paper, strict=True)]
         waiting: dict[Texts, list[int]] = defaultdict(list)
         for position, wanted in enumerate(left):
@@ -130,7 +130,7 @@ def _score(model: RewardModel, settings: JudgeSettings, asked: Sequence[Texts]) 
         _free_memory()
 
 
-def _verdict(response: Response, models: Sequence[RewardModel], given: Sequence[Reward], published: Reward) -> Verdict:
+def _verdict(response: Response, models: Sequence[RewardModel], given: Sequence[Reward], paper: Reward) -> Verdict:
     evidence = {
         model.short: {
             "model": model.name, "revision": model.revision, "prompt_hash": content_hash(reward.pair.tokens),
@@ -138,7 +138,7 @@ def _verdict(response: Response, models: Sequence[RewardModel], given: Sequence[
         }
         for model, reward in zip(models, given, strict=True) if reward.pair
     }  # fmt: skip
-    failure = next((reward.failure for reward in (*given, published) if reward.failure), "")
+    failure = next((reward.failure for reward in (*given, paper) if reward.failure), "")
     if failure:
         return Verdict("judge_error", reason=failure[:200], evidence=evidence)
     status: Status = "ok" if response.answer else "truncated" if response.truncated else "no_answer"
@@ -147,7 +147,7 @@ def _verdict(response: Response, models: Sequence[RewardModel], given: Sequence[
     if status == "ok":
         measures["reward_answered"] = given[0].logit
     reason = "" if status == "ok" else "scored as the empty answer"
-    return Verdict(status, given[0].logit, published.logit, None, reason, measures, evidence)
+    return Verdict(status, given[0].logit, paper.logit, None, reason, measures, evidence)
 
 
 def _texts(item: Item, answer: str, settings: JudgeSettings) -> Texts:

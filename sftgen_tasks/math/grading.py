@@ -28,16 +28,16 @@ CHUNK = 32
 
 
 def prompt(doc: Mapping[str, Any]) -> str:
-    """The user turn. The space after the line break is the published evaluation's."""
+    """The user turn. The space after the line break is the paper's."""
     return f"{doc['problem']}\n {INSTRUCTION}"
 
 
-def grade(gold: str, published_gold: str, response: Response) -> Verdict:
+def grade(gold: str, paper_gold: str, response: Response) -> Verdict:
     """Score a response by both rules, and report the share of answers that math-verify cannot read.
 
     Args:
         gold: The right answer.
-        published_gold: The text that the published code reads the right answer from.
+        paper_gold: The text that the paper's code reads the right answer from.
         response: What the model wrote.
     """
     answer = last_boxed(response.answer) or None
@@ -46,7 +46,7 @@ def grade(gold: str, published_gold: str, response: Response) -> Verdict:
         response,
         answer,
         bool(right),
-        paper=float(published(published_gold, response.text)),
+        paper=float(paper_equivalent(paper_gold, response.text)),
         parsable=right is not None,
         measures={"unparsable": float(right is None)},
     )
@@ -73,7 +73,7 @@ def equivalent(gold: str, answer: str) -> bool | None:
     return plain == share / 100 or (plain == share and abs(plain) >= 1)
 
 
-def published(gold: str, text: str) -> bool:
+def paper_equivalent(gold: str, text: str) -> bool:
     r"""What `verify(parse(gold), parse(text))` of math-verify says, over a whole response.
 
     Args:

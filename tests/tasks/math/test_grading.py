@@ -18,7 +18,7 @@ from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.aime24 import GRADER
 from sftgen_tasks.data.tables import read_table
 from sftgen_tasks.harness.task import process_results
-from sftgen_tasks.math.grading import as_number, equivalent, normalise, published
+from sftgen_tasks.math.grading import as_number, equivalent, normalise, paper_equivalent
 from tests.judges.graders import grade_as_told
 
 # ------------------------------------------------------------------------------ the strict rule
@@ -172,7 +172,7 @@ def test_an_answer_that_cannot_be_parsed_is_given_and_counted_apart() -> None:
         assert tuple(metrics[name] for name in ("score", "answered", "unparsable")) == expected
 
 
-# ------------------------------------------------------------------------------ the published rule
+# ------------------------------------------------------------------------------ the rule of the paper
 
 TEXTS = [
     "",
@@ -219,10 +219,10 @@ GOLDS = ["4", r"It is \boxed{4}.", "4.0", r"4\%", "1234", r"\frac{1}{25}", "x", 
 
 
 @pytest.mark.parametrize("gold", GOLDS)
-def test_the_published_rule_is_math_verifys_own_verdict(gold: str) -> None:
+def test_the_rule_of_the_paper_is_math_verifys_own_verdict(gold: str) -> None:
     whole = gold if "boxed" in gold else rf"\boxed{{{gold}}}"
     for text in TEXTS:
-        assert published(gold, text) is verify(parse(whole), parse(text)), text
+        assert paper_equivalent(gold, text) is verify(parse(whole), parse(text)), text
 
 
 # ------------------------------------------------------------------------------ answers that never end
