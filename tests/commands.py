@@ -7,18 +7,21 @@ installed one does: with its own environment, folder and arguments.
 from __future__ import annotations
 
 import atexit
+import json
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests import PATIENCE
+from tests import PATIENCE, ROOT
 
 SCRIPTS = Path(sys.executable).parent
 LARGE = [
@@ -90,9 +93,35 @@ def start(
         raise ValueError(f"{', '.join(differ)}: read before the fork; use the fixture `installed`")
     line = [str(SCRIPTS / program), *map(str, arguments)]
     options = {"folder": cwd or Path.cwd(), "out": out, "err": err, "before": before}
-    process = _FORKS.Process(target=_become, args=(line, environment), kwargs=options)
+    process = _FORKS.Process(target=become, args=(line, environment), kwargs=options)
     process.start()
     return process
+
+
+@contextmanager
+def warm(python: Path, script: Path, settings: Mapping[str, str]) -> Iterator[Callable[..., Any]]:
+    """A function like `run` for the commands of another environment; `script` imports there what is large and forks."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    pipe = subprocess.PIPE
+    given = {"stdin": pipe, "stdout": pipe, "text": True, "env": {**os.environ, **settings, "PYTHONPATH": path}}
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen([python, script], **given) as server:
+        assert server.stdin
+        assert server.stdout
+        out, err = Path(folder, "out"), Path(folder, "err")
+
+        def run_there(
+            program: str | Path, *arguments: str | Path, env: Mapping[str, str] = {}
+        ) -> subprocess.CompletedProcess[str]:
+            for file in (out, err):
+                file.write_text("")
+            line = [str(word) for word in (program, *arguments)]
+            files = {"folder": str(Path.cwd()), "out": str(out), "err": str(err)}
+            job = {"line": line, "environment": {**os.environ, **settings, **env}, **files}
+            print(json.dumps(job), file=server.stdin, flush=True)
+            return subprocess.CompletedProcess(line, int(server.stdout.readline()), out.read_text(), err.read_text())
+
+        yield run_there
+        server.stdin.close()
 
 
 def _read_on_import(environment: Mapping[str, str]) -> dict[str, str]:
@@ -105,7 +134,7 @@ def _read_by_server() -> dict[str, str]:
     return _read_on_import(os.environ)
 
 
-def _become(
+def become(
     line: list[str],
     environment: dict[str, str],
     *,
@@ -114,6 +143,7 @@ def _become(
     err: Path,
     before: Callable[[], None] | None,
 ) -> NoReturn:
+    """Turn this forked process into a command, or into a script in Python: `line[0]` names it."""
     os.setpgid(0, 0)
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), descriptor)
@@ -123,9 +153,11 @@ def _become(
     sys.argv = line
     if before:
         before()
-    [entry] = metadata.entry_points(group="console_scripts", name=Path(line[0]).name)
-    main: Callable[[], object] = entry.load()
     try:
-        sys.exit(main())  # type: ignore[arg-type]
+        if line[0].endswith(".py"):
+            runpy.run_path(line[0], run_name="__main__")
+            sys.exit()
+        [entry] = metadata.entry_points(group="console_scripts", name=Path(line[0]).name)
+        sys.exit(entry.load()())
     finally:
         atexit._run_exitfuncs()  # multiprocessing ends a process without them

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import commands
+from tests import ROOT, commands
 
 # Several threads on a busy machine make a tiny model ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -38,6 +38,16 @@ def command() -> Command:
 def installed() -> Command:
     """Run the installed command, from its start. It takes seconds: one test a command, and what start-up decides."""
     return commands.run_installed
+
+
+@pytest.fixture(scope="session")
+def vllm_command() -> Iterator[Command]:
+    """Run a command of the environment with vLLM, in a forked process; for tests of the group `vllm` only."""
+    from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
+
+    script = ROOT / "tests" / "tasks" / "harness" / "backends" / "vllm_commands.py"
+    with commands.warm(VLLM_ENVIRONMENT / "bin" / "python", script, SETTINGS) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,8 +15,8 @@ import torch
 
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.training.callback import CallbackError, HarnessCallback
-from tests import PATIENCE
-from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
+from tests.conftest import Command
+from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
 
 STEPS = {0, 2, 4, 6}
 pytestmark = pytest.mark.xdist_group("vllm")
@@ -26,21 +25,19 @@ needs_vllm_environment = pytest.mark.skipif(
 )
 
 
-def run_trainings(python: Path, folder: Path, **settings: str) -> dict[str, Any]:
-    script = Path(__file__).with_name("colocated.py")
-    done = subprocess.run(
-        [python, script, folder], capture_output=True, text=True, timeout=PATIENCE, check=False,
-        env={**os.environ, **settings},
-    )  # fmt: skip
+SCRIPT = Path(__file__).with_name("colocated.py")
+
+
+def outcome_of(done: subprocess.CompletedProcess[str], folder: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "outcome.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def trained(vllm_command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The folder of the runs, and what came out."""
     folder = tmp_path_factory.mktemp("colocated")
-    return folder, run_trainings(VLLM_ENVIRONMENT / "bin" / "python", folder, **SETTINGS)
+    return folder, outcome_of(vllm_command(SCRIPT, folder), folder)
 
 
 def generations(run: Path) -> dict[str, dict[str, Any]]:
@@ -109,7 +106,7 @@ def test_what_the_engine_cannot_hold_is_refused_before_training(
 
 @needs_vllm_environment
 def test_sftgen_train_stops_where_training_ends_a_response(
-    trained: tuple[Path, dict[str, Any]], tmp_path: Path
+    vllm_command: Command, trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     """The end token is in no file that vLLM reads: only the model in memory has it."""
     rows = [
@@ -125,10 +122,7 @@ def test_sftgen_train_stops_where_training_ends_a_response(
         "harness_gen_kwargs": '{"max_gen_toks": 12}', "harness_engine": '{"max_model_len": 256, "enforce_eager": true}',
     }  # fmt: skip
     (tmp_path / "train.yaml").write_text(json.dumps(config))
-    done = subprocess.run(
-        [VLLM_ENVIRONMENT / "bin" / "sftgen", "train", "--config", tmp_path / "train.yaml"],
-        capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **SETTINGS},
-    )  # fmt: skip
+    done = vllm_command("sftgen", "train", "--config", tmp_path / "train.yaml")
     assert done.returncode == 0, done.stderr[-3000:]
     last = [record for record in generations(tmp_path / "run").values() if record["step"] == 20]
     assert len(last) == 4
@@ -150,7 +144,8 @@ def test_engine_options_without_an_engine_are_refused() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_engine_sleeps_between_evaluations(tmp_path: Path) -> None:
-    outcome = run_trainings(Path(sys.executable), tmp_path)
+    line = [sys.executable, SCRIPT, tmp_path]
+    outcome = outcome_of(subprocess.run(line, capture_output=True, text=True, check=False), tmp_path)
     assert len(set(outcome["weights"].values())) == 1
     assert RunFolder(tmp_path / "colocated").evaluated_steps() == STEPS
     assert RunFolder(tmp_path / "stale").evaluated_steps() == {0}

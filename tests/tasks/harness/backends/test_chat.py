@@ -46,11 +46,12 @@ def arguments(
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
-    """The graded responses, in the order of the documents."""
+    """The graded responses, in the order of the documents; when they were evaluated is left out."""
     from sftgen_judges.records.schema import doc_hash
 
     place = {doc_hash(doc): number for number, doc in enumerate(DOCS)}
-    return sorted(RunFolder(run).sample_rows(), key=lambda row: place[row["doc_hash"]])
+    found = [{**row, "evaluated_at": None} for row in RunFolder(run).sample_rows()]
+    return sorted(found, key=lambda row: place[row["doc_hash"]])
 
 
 # ------------------------------------------------------------------------------ one response

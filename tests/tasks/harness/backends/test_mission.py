@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import PATIENCE
+from tests.conftest import Command
 from tests.judges.reward.tiny_reward import build_reward_model
 from tests.judges.server import JudgeServer, say, serving
-from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
+from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
 from tests.tasks.harness.test_lm_eval_tasks import QUESTIONS, ROWS
 from tests.tasks.test_livecodebench import ADD, HALF, SUM, lay_out
 
@@ -60,21 +58,20 @@ def judge() -> Iterator[JudgeServer]:
         yield server
 
 
-def test_the_out_of_domain_suite_runs_whole(model: Path, data: Path, judge: JudgeServer, tmp_path: Path) -> None:
+def test_the_out_of_domain_suite_runs_whole(
+    vllm_command: Command, model: Path, data: Path, judge: JudgeServer, tmp_path: Path
+) -> None:
     subset = tmp_path / "subset.json"
     from sftgen_tasks.mmlu_pro import write_subset
 
     write_subset(subset, data_dir=str(data))
-    done = subprocess.run(
-        [
-            VLLM_ENVIRONMENT / "bin" / "lm_eval", "--tasks", "sftgen_ood", "--model", "vllm", "--model_args",
-            f"pretrained={model},dtype=float32,max_model_len=4096,enforce_eager=True", "--batch_size", "auto",
-            "--apply_chat_template", "--gen_kwargs", "max_gen_toks=8", "--output_path", tmp_path / "results",
-            "--log_samples", "--metadata", json.dumps({"subset": str(subset)}),
-        ],
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    done = vllm_command(
+        "lm_eval", "--tasks", "sftgen_ood", "--model", "vllm", "--model_args",
+        f"pretrained={model},dtype=float32,max_model_len=4096,enforce_eager=True", "--batch_size", "auto",
+        "--apply_chat_template", "--gen_kwargs", "max_gen_toks=8", "--output_path", tmp_path / "results",
+        "--log_samples", "--metadata", json.dumps({"subset": str(subset)}),
         env={
-            **os.environ, **SETTINGS, "SFTGEN_DATA_DIR": str(data), "SFTGEN_RUN_DIR": str(tmp_path / "run"),
+            "SFTGEN_DATA_DIR": str(data), "SFTGEN_RUN_DIR": str(tmp_path / "run"),
             "XDG_CACHE_HOME": str(tmp_path / "cache"), "SFTGEN_JUDGE_BASE_URL": judge.url, "SFTGEN_JUDGE_MODEL": "m",
             "SFTGEN_JUDGE_REWARD_MODEL": str(build_reward_model(tmp_path / "rm")),
             "SFTGEN_JUDGE_REWARD_BACKEND": "transformers", "SFTGEN_JUDGE_REWARD_BASE_URL": "",

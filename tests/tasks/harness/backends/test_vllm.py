@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
-from tests import PATIENCE, ROOT
+from tests import ROOT
+from tests.conftest import Command
 
 VLLM_ENVIRONMENT = ROOT / ".venv-vllm"
 TASKS = ("sftgen_parity", "sftgen_refusal")
@@ -37,16 +35,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pretrain(tmp_path_factory.mktemp("models") / "base", settings=Settings(steps=60, warmup=10))
 
 
-def evaluate(program: Path, backend: str, model: Path, run: Path, *gen_kwargs: str) -> dict[str, GenerationRecord]:
+def evaluate(command: Command, backend: str, model: Path, run: Path, *gen_kwargs: str) -> dict[str, GenerationRecord]:
     model_args = f"pretrained={model}"
     if "vllm" in backend:
         model_args += ",dtype=float32,max_model_len=256,enforce_eager=True"
-    done = subprocess.run(
-        [
-            program / "sftgen", "eval", "--run", run, "--tasks", ",".join(TASKS), "--model", backend, "--model_args",
-            model_args, "--limit", "20", "--gen_kwargs", ",".join(("max_gen_toks=24", *gen_kwargs)),
-        ],
-        capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **SETTINGS},
+    done = command(
+        "sftgen", "eval", "--run", run, "--tasks", ",".join(TASKS), "--model", backend, "--model_args", model_args,
+        "--limit", "20", "--gen_kwargs", ",".join(("max_gen_toks=24", *gen_kwargs)),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return {
@@ -61,9 +56,11 @@ def shown(record: GenerationRecord) -> str:
 
 
 @pytest.fixture(scope="module")
-def transformers(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, GenerationRecord]]:
+def transformers(
+    command: Command, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, GenerationRecord]]:
     run = tmp_path_factory.mktemp("hf")
-    return run, evaluate(Path(sys.executable).parent, "sftgen-hf", model, run)
+    return run, evaluate(command, "sftgen-hf", model, run)
 
 
 def scores(run: Path) -> str:
@@ -74,10 +71,14 @@ def scores(run: Path) -> str:
 
 @pytest.mark.parametrize("backend", ["vllm", "sftgen-vllm"])
 def test_greedy_answers_and_scores_are_those_of_transformers(
-    backend: str, model: Path, transformers: tuple[Path, dict[str, GenerationRecord]], tmp_path: Path
+    vllm_command: Command,
+    backend: str,
+    model: Path,
+    transformers: tuple[Path, dict[str, GenerationRecord]],
+    tmp_path: Path,
 ) -> None:
     expected_run, expected = transformers
-    found = evaluate(VLLM_ENVIRONMENT / "bin", backend, model, tmp_path)
+    found = evaluate(vllm_command, backend, model, tmp_path)
     assert len(expected) == 40
     assert {key: shown(record) for key, record in found.items()} == {
         key: shown(record) for key, record in expected.items()
@@ -95,9 +96,9 @@ def test_greedy_answers_and_scores_are_those_of_transformers(
         }
 
 
-def test_sampled_responses_have_seeds_of_their_own(model: Path, tmp_path: Path) -> None:
+def test_sampled_responses_have_seeds_of_their_own(vllm_command: Command, model: Path, tmp_path: Path) -> None:
     sampled = ("do_sample=True", "temperature=1.0")
-    found = evaluate(VLLM_ENVIRONMENT / "bin", "sftgen-vllm", model, tmp_path / "a", *sampled)
+    found = evaluate(vllm_command, "sftgen-vllm", model, tmp_path / "a", *sampled)
     assert len({record.seed for record in found.values()}) == 40
-    again = evaluate(VLLM_ENVIRONMENT / "bin", "sftgen-vllm", model, tmp_path / "b", *sampled)
+    again = evaluate(vllm_command, "sftgen-vllm", model, tmp_path / "b", *sampled)
     assert {key: record.text for key, record in again.items()} == {key: record.text for key, record in found.items()}
