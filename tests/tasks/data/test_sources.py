@@ -334,9 +334,9 @@ def test_a_missing_manifest_is_refused(riddles: Path) -> None:
     assert "absent.json" in error_of(lambda: questions(SOURCE, data_dir=str(riddles), subset="absent.json"))
 
 
-def test_the_docs_command_writes_a_manifest_that_subset_accepts(command: Command, tmp_path: Path) -> None:
+def test_the_docs_command_writes_a_manifest_that_subset_accepts(installed: Command, tmp_path: Path) -> None:
     manifest = tmp_path / "subset.json"
-    done = command("sftgen", "docs", "sftgen_parity", "--limit", "5", "--out", manifest)
+    done = installed("sftgen", "docs", "sftgen_parity", "--limit", "5", "--out", manifest)
     assert done.returncode == 0, done.stderr
     whole = load_tasks(["sftgen_parity"]).tasks["sftgen_parity"].test_docs()
     part = load_tasks(["sftgen_parity"], {"subset": str(manifest)}).tasks["sftgen_parity"].test_docs()

@@ -54,9 +54,9 @@ def mistake(result: object) -> str:
 
 
 def test_training_prints_a_table_and_writes_a_report(
-    command: Command, training: dict[str, object], tmp_path: Path
+    installed: Command, training: dict[str, object], tmp_path: Path
 ) -> None:
-    result = command("sftgen", "train", "--config", write(training, tmp_path), "--harness_limit", "3")
+    result = installed("sftgen", "train", "--config", write(training, tmp_path), "--harness_limit", "3")
     assert result.returncode == 0, result.stderr
     assert "countdown*" in result.stdout
     assert "parity" in result.stdout
@@ -72,7 +72,7 @@ def test_training_prints_a_table_and_writes_a_report(
     assert {(row["step"], row["task"], row["n"]) for row in scores} == {
         (step, task, 3) for step in (0, 1, 2) for task in ("sftgen_parity", "sftgen_countdown")
     }
-    again = command("sftgen", "report", run, "--out", tmp_path / "other.html")
+    again = installed("sftgen", "report", run, "--out", tmp_path / "other.html")
     assert again.returncode == 0
     assert (tmp_path / "other.html").read_text() == (run / "report.html").read_text()
 
@@ -137,8 +137,8 @@ def test_a_model_folder_without_tokenizer_or_template(command: Command, tiny_mod
     assert not (tmp_path / "results").exists()
 
 
-def test_eval_with_safer_defaults(command: Command, tiny_model: Path, tmp_path: Path) -> None:
-    result = command(
+def test_eval_with_safer_defaults(installed: Command, tiny_model: Path, tmp_path: Path) -> None:
+    result = installed(
         "sftgen", "eval", "--tasks", "sftgen_parity,sftgen_countdown", "--model", "hf", "--model_args",
         f"pretrained={tiny_model}", "--limit", "3", "--gen_kwargs", "max_gen_toks=9", cwd=tmp_path,
     )  # fmt: skip
@@ -179,7 +179,9 @@ def test_malformed_benchmark_data_names_file_row_and_column(command: Command, ti
     assert "math500.jsonl, row 2, column 'answer': expected str, found int" in mistake(result)
 
 
-def test_doctor_names_every_problem_with_its_next_step(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+def test_doctor_names_every_problem_with_its_next_step(
+    command: Command, installed: Command, tiny_model: Path, tmp_path: Path
+) -> None:
     result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", tiny_model)
     assert result.returncode == 0, result.stdout
     assert "lm_eval finds" in result.stdout
@@ -189,7 +191,7 @@ def test_doctor_names_every_problem_with_its_next_step(command: Command, tiny_mo
     empty = tmp_path / "empty"
     empty.mkdir()
     settings = {"env": {**wide["env"], "SFTGEN_DATA_DIR": str(empty), "SFTGEN_NO_AUTOLOAD": "1"}}
-    result = command("sftgen", "doctor", "--tasks", "sftgen_math500,sftgen_parity", **settings)
+    result = installed("sftgen", "doctor", "--tasks", "sftgen_math500,sftgen_parity", **settings)
     assert result.returncode == 1
     assert "no file for HuggingFaceH4/MATH-500 under" in result.stdout
     assert "unset SFTGEN_NO_AUTOLOAD" in result.stdout
@@ -211,7 +213,7 @@ def test_doctor_names_every_problem_with_its_next_step(command: Command, tiny_mo
     assert "max_gen_toks 4096 > 64" in result.stdout
 
 
-def test_doctor_reads_plugin_files_that_lm_eval_skips(command: Command, tmp_path: Path) -> None:
+def test_doctor_reads_plugin_files_that_lm_eval_skips(installed: Command, tmp_path: Path) -> None:
     package = tmp_path / "broken_tasks"
     package.mkdir()
     (package / "__init__.py").write_text(
@@ -226,7 +228,7 @@ def test_doctor_reads_plugin_files_that_lm_eval_skips(command: Command, tmp_path
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[sftgen]\nbroken = broken_tasks\n")
     settings = {"env": {**_environment(), "PYTHONPATH": str(tmp_path), "COLUMNS": "300"}}
-    result = command("sftgen", "doctor", "--tasks", "sftgen_addition", **settings)
+    result = installed("sftgen", "doctor", "--tasks", "sftgen_addition", **settings)
     assert result.returncode == 1
     for expected in ("a.yaml", "b.yaml: ImportError", "'sftgen_parity' is in", "no entry point lm_eval.tasks"):
         assert expected in result.stdout
@@ -236,8 +238,8 @@ def test_report_of_something_else(command: Command, tmp_path: Path) -> None:
     assert "holds no evaluation" in mistake(command("sftgen", "report", tmp_path))
 
 
-def test_tasks_dir_is_where_the_files_are(command: Command) -> None:
-    folder = Path(command("sftgen", "tasks-dir").stdout.strip())
+def test_tasks_dir_is_where_the_files_are(installed: Command) -> None:
+    folder = Path(installed("sftgen", "tasks-dir").stdout.strip())
     assert (folder / "math500.yaml").is_file()
 
 

@@ -115,13 +115,13 @@ def test_the_counts_are_those_of_the_data(data_dir: Path) -> None:
         assert (task, len(found)) == (task, count)
 
 
-def test_the_command(command: Command) -> None:
+def test_the_command(installed: Command) -> None:
     line = ["--tasks", "sftgen_ood", "--model", "Qwen/Qwen3-4B", "--device", "h100", "--checkpoints", "9"]
-    shown = command("sftgen", "plan", *line, env={**os.environ, "COLUMNS": "200"})
+    shown = installed("sftgen", "plan", *line, env={**os.environ, "COLUMNS": "200"})
     assert shown.returncode == 0, shown.stderr
     for part in ("The dip makes a checkpoint", "9 checkpoints, 3 at the dip", "Assumed, not measured", "8.0 GB"):
         assert part in shown.stdout
-    found: dict[str, Any] = json.loads(command("sftgen", "plan", *line, "--json").stdout)
+    found: dict[str, Any] = json.loads(installed("sftgen", "plan", *line, "--json").stdout)
     assert found["total"]["generations"] == 9 * sum(task["generations"] for task in found["tasks"])
     assert found["dip"]["tokens"] > 2 * found["ordinary"]["tokens"]
 

@@ -259,14 +259,14 @@ def hub(tiny_model: Path) -> Iterator[str]:
     server.shutdown()
 
 
-def test_a_hub_repository_with_a_folder_a_step(command: Command, hub: str, tmp_path: Path) -> None:
+def test_a_hub_repository_with_a_folder_a_step(installed: Command, hub: str, tmp_path: Path) -> None:
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
     line = ["--once", "--run", tmp_path / "run", *OPTIONS]
-    result = command("sftgen", "watch", "lab/run", *line, env=environment, cwd=tmp_path)
+    result = installed("sftgen", "watch", "lab/run", *line, env=environment, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert RunFolder(tmp_path / "run").evaluated_steps() == {10, 640}
     assert not list((tmp_path / "run" / "leases").iterdir())
-    absent = command("sftgen", "watch", "lab/none", *line, env=environment, cwd=tmp_path)
+    absent = installed("sftgen", "watch", "lab/none", *line, env=environment, cwd=tmp_path)
     assert absent.returncode == 2
     assert "'lab/none': no such folder here, and the hub says: RepositoryNotFoundError" in absent.stderr
 

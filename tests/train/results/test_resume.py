@@ -69,7 +69,7 @@ def test_a_run_killed_at_fifty_points_ends_like_one_that_was_not(whole: Path, ti
 
 
 def test_a_second_start_loads_what_is_there_and_rescoring_needs_no_model(
-    command: Command, whole: Path, tiny_model: Path, tmp_path: Path
+    installed: Command, whole: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
@@ -79,7 +79,7 @@ def test_a_second_start_loads_what_is_there_and_rescoring_needs_no_model(
     (run / "samples.parquet").unlink()
     shutil.rmtree(run / "verdicts")
     model_args = {"env": {**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}}
-    result = command("sftgen", "rescore", run, **model_args)
+    result = installed("sftgen", "rescore", run, **model_args)
     assert result.returncode == 0, result.stderr
     assert "parity" in result.stdout
     assert (run / "metrics.jsonl").read_text() == before

@@ -138,10 +138,10 @@ def test_accelerate_takes_every_configuration(name: str) -> None:
         assert taken.fsdp_state_dict_type == "FULL_STATE_DICT"
 
 
-def test_the_command_names_the_files(command: Command) -> None:
-    assert command("sftgen", "accelerate-config").stdout.split() == accelerate_configs()
-    assert Path(command("sftgen", "accelerate-config", "gpu-8-fsdp2").stdout.strip()).is_file()
-    unknown = command("sftgen", "accelerate-config", "gpu-9")
+def test_the_command_names_the_files(installed: Command) -> None:
+    assert installed("sftgen", "accelerate-config").stdout.split() == accelerate_configs()
+    assert Path(installed("sftgen", "accelerate-config", "gpu-8-fsdp2").stdout.strip()).is_file()
+    unknown = installed("sftgen", "accelerate-config", "gpu-9")
     assert unknown.returncode == 2
     assert "expected one of cpu-2, " in unknown.stderr
 
