@@ -14,8 +14,8 @@ import sftgen
 from sftgen_judges.records.manifest import RUN_SCHEMA
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
+from sftgen_tasks.sandbox.inside.system import drop_capabilities
 from tests.conftest import Command
-from tests.train.results.test_resume import without_the_right_to_read_everything
 
 TASK = "sftgen_parity"
 
@@ -52,17 +52,17 @@ def read_only(run: RunFolder) -> Iterator[RunFolder]:
 
 
 def test_a_run_that_cannot_be_written_is_reported_and_said_to_be_so(
-    read_only: RunFolder, installed: Command, tmp_path: Path
+    read_only: RunFolder, command: Command, tmp_path: Path
 ) -> None:
-    limited = {"preexec_fn": without_the_right_to_read_everything}
-    result = installed("sftgen", "report", read_only.path, **limited)
+    limited = {"before": drop_capabilities}  # for root too
+    result = command("sftgen", "report", read_only.path, **limited)
     assert result.returncode == 0, result.stderr
     assert "Score, 95 % interval" in result.stdout
     assert "cannot be written (Permission denied); name a file with --out" in " ".join(result.stdout.split())
-    result = installed("sftgen", "report", read_only.path, "--out", tmp_path / "report.html", **limited)
+    result = command("sftgen", "report", read_only.path, "--out", tmp_path / "report.html", **limited)
     assert result.returncode == 0, result.stderr
     assert "<html" in (tmp_path / "report.html").read_text()
-    result = installed("sftgen", "rescore", read_only.path, **limited)
+    result = command("sftgen", "rescore", read_only.path, **limited)
     assert result.returncode == 2
     assert f"run directory '{read_only.path}' cannot be written: Permission denied" in result.stderr
     assert "Traceback" not in result.stderr
