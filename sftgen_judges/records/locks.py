@@ -61,13 +61,14 @@ def writing(folder: Path) -> Iterator[None]:
     Raises:
         OSError: The folder cannot be written.
     """
-    lock = _write_lock(folder.absolute())
+    lock = _write_lock(folder.resolve())
     with lock.threads:
         if lock.depth == 0:
             folder.mkdir(parents=True, exist_ok=True)
             lock.file = (folder / ".write.lock").open("ab")
             try:
-                fcntl.flock(lock.file, fcntl.LOCK_EX)
+                # A record lock: a process that is forked meanwhile, as graders are, does not hold it.
+                fcntl.lockf(lock.file, fcntl.LOCK_EX)
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:
                     lock.file.close()

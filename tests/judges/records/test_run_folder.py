@@ -22,7 +22,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.manifest import RUN_SCHEMA
 from sftgen_judges.records.schema import GenerationRecord, sampling_id
 from sftgen_judges.records.store import RunFolder
-from tests import ROOT
+from tests import PATIENCE, ROOT
 
 SAMPLING = {"temperature": 0.6}
 
@@ -347,7 +347,8 @@ def test_a_file_system_without_locks_is_said_once_and_written_all_the_same(
     def no_locks(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, no_locks)
     locks._say_unlocked.cache_clear()
     run = RunFolder(tmp_path)
     with run.sole_writer():
@@ -359,6 +360,27 @@ def test_a_file_system_without_locks_is_said_once_and_written_all_the_same(
         f"run directory {tmp_path} is on a file system without locks: let one process at a time write it, "
         "or put it on a local disk"
     ]
+
+
+def test_a_process_that_is_forked_by_a_writer_does_not_hold_its_lock(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with run.writing():
+        child = os.fork()
+        if not child:
+            signal.pause()
+            os._exit(0)
+    try:
+        other = start(
+            "import sys; from pathlib import Path; from sftgen_judges.records.store import RunFolder\n"
+            "RunFolder(Path(sys.argv[1])).append(Path(sys.argv[1], 'metrics.jsonl'), [{}])",
+            tmp_path,
+        )
+        assert other.wait(PATIENCE) == 0
+        run.append(run.metrics, [{}])
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert len(run.metrics.read_text().splitlines()) == 2
 
 
 def test_a_killed_writer_leaves_no_lock_behind(tmp_path: Path) -> None:
