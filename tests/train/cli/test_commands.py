@@ -235,7 +235,7 @@ def test_doctor_reads_plugin_files_that_lm_eval_skips(installed: Command, tmp_pa
 
 
 def test_report_of_something_else(command: Command, tmp_path: Path) -> None:
-    assert "holds no evaluation" in mistake(command("sftgen", "report", tmp_path))
+    assert "is not a run directory" in mistake(command("sftgen", "report", tmp_path))
 
 
 def test_tasks_dir_is_where_the_files_are(installed: Command) -> None:
