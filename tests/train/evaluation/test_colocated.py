@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from sftgen_judges.records.store import RunFolder
+from sftgen_train import load_run
 from sftgen_train.training.callback import CallbackError, HarnessCallback
 from tests.conftest import Command
 from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
@@ -41,9 +42,8 @@ def trained(vllm_command: Command, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def generations(run: Path) -> dict[str, dict[str, Any]]:
-    lines = [line for path in sorted(run.glob("generations/*.jsonl")) for line in path.read_text().splitlines()]
-    records = map(json.loads, lines)
-    return {" ".join(str(record[part]) for part in ("task", "step", "doc_hash")): record for record in records}
+    rows = load_run(run).texts.rows()
+    return {" ".join(str(row[part]) for part in ("task", "step", "doc_hash")): row for row in rows}
 
 
 @needs_vllm_environment

@@ -314,7 +314,7 @@ def test_without_a_judge_generations_are_kept_and_graded_later(
     assert result.returncode == 0, result.stderr
     coverage = {row["metric"]: row["mean"] for row in RunFolder(run).metric_rows()}["coverage"]
     assert coverage == 0.0
-    assert len((run / "generations" / "sftgen_hex_phi.jsonl").read_text().splitlines()) == 6
+    assert len(RunFolder(run).read_generations("sftgen_hex_phi")) == 6
     with serving(lambda _prompt, _time: say(json.dumps({"analysis": "fine", "score": 1}))) as server:
         given = {"SFTGEN_JUDGE_BASE_URL": server.url, "SFTGEN_JUDGE_MODEL": "judge"}
         later = command("sftgen", "rescore", run, env={**environment, **given})

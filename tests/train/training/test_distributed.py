@@ -61,14 +61,19 @@ def test_each_process_evaluates_its_own_documents_and_the_scores_are_those_of_on
         assert base["ddp"][key].get("docs") == row.get("docs"), key
     texts = {}
     for name in base:
-        lines = (runs[name] / "generations" / "sftgen_parity.jsonl").read_text().splitlines()
-        made = [(row["step"], row["doc_hash"], row["text"]) for row in map(json.loads, lines)]
+        records = RunFolder(runs[name]).read_generations("sftgen_parity")
+        made = [(record.step, record.doc_hash, record.text) for record in records]
         assert len(made) == len({key[:2] for key in made}) == 3 * 5  # no document twice
         texts[name] = sorted(text for text in made if text[0] == 0)
     assert texts["one"] == texts["ddp"]
     for name in base:
         assert RunFolder(runs[name]).evaluated_steps() == {0, 1, STEPS}
         assert len(RunFolder(runs[name]).sample_rows()) == 3 * 2 * 5
+    # The manifest knows all documents, not those of one process.
+    documents = {name: RunFolder(runs[name]).read_manifest()["documents"] for name in base}
+    assert {facts["n"] for facts in documents["ddp"].values()} == {5}
+    for task, facts in documents["one"].items():
+        assert {**documents["ddp"][task], "options": None} == {**facts, "options": None}
 
 
 def test_whole_weights_are_enqueued_from_shards(runs: dict[str, Path], tiny_model: Path) -> None:
@@ -106,7 +111,7 @@ def test_a_process_that_fails_makes_all_of_them_fail_and_none_waits() -> None:
 def test_all_processes_try_the_run_directory_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as together:
         list(together.map(lambda _: RunFolder(tmp_path / "run").require_writable(), range(2000)))
-    assert not list((tmp_path / "run").iterdir())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".write.lock"]
 
 
 # ------------------------------------------------------------------------------ launch configurations
