@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,10 +64,15 @@ def transformers(
     return run, evaluate(command, "sftgen-hf", model, run)
 
 
-def scores(run: Path) -> str:
-    """The metrics file without lengths, which a stock model's text tells only nearly."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return "\n".join(line for line in lines if "tokens" not in line)
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """The rows of metrics without what tells one run from another."""
+    rows = RunFolder(run).metric_rows()
+    return [{name: row[name] for name in row.keys() - {"run", "sampling_id", "evaluated_at"}} for row in rows]
+
+
+def scores(run: Path) -> list[dict[str, Any]]:
+    """The same without lengths, which a stock model's text tells only nearly."""
+    return [row for row in metrics(run) if "tokens" not in row["metric"]]
 
 
 @pytest.mark.parametrize("backend", ["vllm", "sftgen-vllm"])
