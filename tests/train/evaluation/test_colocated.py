@@ -43,7 +43,10 @@ def trained(vllm_command: Command, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def generations(run: Path) -> dict[str, dict[str, Any]]:
     rows = load_run(run).texts.rows()
-    return {" ".join(str(row[part]) for part in ("task", "step", "doc_hash")): {**row, "run": None} for row in rows}
+    return {
+        " ".join(str(row[part]) for part in ("task", "step", "doc_hash")): {**row, "run": None, "folder": None}
+        for row in rows
+    }
 
 
 @needs_vllm_environment
