@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -376,7 +377,10 @@ def test_an_interrupted_run_stops_asking(tmp_path: Path) -> None:
             commands.SCRIPTS / "sftgen", "judge", "run", "policy", tmp_path / "in.jsonl",
             "--out", tmp_path / "out.jsonl", "--base-url", server.url, "--set", "concurrency=8",
         ]  # fmt: skip
-        run = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        # A shell that started the tests in the background made them ignore the signal, and so their children.
+        heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        run = subprocess.Popen(line, preexec_fn=heeded, **output)  # noqa: PLW1509 - it only sets a signal
         while len(server.calls) < 10 + 1:
             assert run.poll() is None
             time.sleep(0.01)
