@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments.conftest import LM_EVAL, REPOSITORY, TEMPLATE, Environment, Workshop
+from tests import ROOT
+from tests.environments.conftest import LM_EVAL, TEMPLATE, Environment, Workshop
 
 pytestmark = pytest.mark.environments
 
@@ -38,15 +39,15 @@ def test_lm_eval_finds_our_tasks_and_a_plugins(workshop: Workshop, sftgen: str, 
     home = environment.site_packages if lm_eval == "wheel" else workshop.lm_eval_source()
     assert Path(seen["lm_eval_from"]).is_relative_to(home.resolve())
     assert Path(seen["sftgen_from"]).is_relative_to(
-        (environment.site_packages if sftgen == "wheel" else REPOSITORY).resolve()
+        (environment.site_packages if sftgen == "wheel" else ROOT).resolve()
     )
     # The door of a future lm_eval leads to the same files.
     assert seen["declared"] == {
-        "sftgen": sorted(path.name for path in (REPOSITORY / "task_configs").glob("*.yaml")),
+        "sftgen": sorted(path.name for path in (ROOT / "task_configs").glob("*.yaml")),
         "sftgen_plugin_template": [path.name for path in (TEMPLATE / "sftgen_plugin_template/tasks").glob("*.yaml")],
     }
     for name in START_UP:
-        assert (environment.site_packages / name).read_text() == (REPOSITORY / name).read_text()
+        assert (environment.site_packages / name).read_text() == (ROOT / name).read_text()
     # An editable install has no copy of the face, which would grow old.
     assert (environment.site_packages / "sftgen.py").exists() == (sftgen == "wheel")
     face = environment.run("python", "-c", "import sftgen; print(sftgen.load_run.__name__)")

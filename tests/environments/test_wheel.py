@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import sftgen_judges
-from tests import PATIENCE
-from tests.environments.conftest import REPOSITORY, TEMPLATE, Workshop
+from tests import PATIENCE, ROOT
+from tests.environments.conftest import TEMPLATE, Workshop
 
 PACKAGES = ("sftgen_judges", "sftgen_tasks", "sftgen_train", "task_configs")
 BESIDE = ("_sftgen_autoload.py", "sftgen.py", "sftgen_autoload.pth", "sftgen_autoload.start")
@@ -31,18 +31,18 @@ def contents(wheel: Path) -> dict[str, str]:
 
 @pytest.mark.environments
 def test_the_wheel_holds_everything_that_is_read_at_run_time(workshop: Workshop) -> None:
-    files = contents(workshop.wheel(REPOSITORY))
+    files = contents(workshop.wheel(ROOT))
     expected = {
-        str(path.relative_to(REPOSITORY))
+        str(path.relative_to(ROOT))
         for package in PACKAGES
-        for path in (REPOSITORY / package).rglob("*")
+        for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {"task_configs/math500.yaml", "sftgen_train/report/report.html.j2", "sftgen_judges/py.typed"} <= expected
     shipped = {name for name in files if name.startswith(PACKAGES)}
     assert shipped == expected
     for name in BESIDE:
-        assert files[name] == (REPOSITORY / name).read_text(encoding="utf-8")
+        assert files[name] == (ROOT / name).read_text(encoding="utf-8")
     others = set(files) - shipped - set(BESIDE)
     assert others == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
