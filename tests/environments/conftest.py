@@ -36,7 +36,6 @@ import importlib.util, json, sys
 from importlib import metadata
 from pathlib import Path
 from lm_eval.tasks import TaskManager
-from tests import ROOT
 
 manager = TaskManager()
 declared = {entry.name: importlib.util.find_spec(entry.value) for entry in metadata.entry_points(group="lm_eval.tasks")}
