@@ -268,11 +268,13 @@ class RunFolder:
         Where the same step was evaluated with several models or sampling settings, the last evaluation counts.
         """
         rows = {_metric_key(row): row for row in read_rows(self.metrics)}
-        last: dict[tuple[Any, Any], str] = {}
+        last: dict[tuple[Any, Any], tuple[str, Any, Any]] = {}
         for row in rows.values():
             if row.get("status") == "ok":
-                last[_place(row)] = max(_evaluated_at(row), last.get(_place(row), ""))
-        return [row for row in rows.values() if row.get("status") != "ok" or _evaluated_at(row) == last[_place(row)]]
+                found = _evaluation(row)
+                if found[0] >= last.get(_place(row), found)[0]:
+                    last[_place(row)] = found
+        return [row for row in rows.values() if row.get("status") != "ok" or _evaluation(row) == last[_place(row)]]
 
     def evaluated_steps(self) -> set[int]:
         """Steps with at least one metric."""
@@ -337,8 +339,9 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, Any]:
     return row.get("step"), row.get("task")
 
 
-def _evaluated_at(row: Mapping[str, Any]) -> str:
-    return str(row.get("evaluated_at") or "")
+def _evaluation(row: Mapping[str, Any]) -> tuple[str, Any, Any]:
+    """Time, model and sampling settings: rows of one evaluation of a task agree in them."""
+    return str(row.get("evaluated_at") or ""), row.get("model"), row.get("sampling_id")
 
 
 def _file_name(task: str) -> str:

@@ -13,19 +13,25 @@ from sftgen_tasks.data.documents import Loaded
 OPTIONS = ("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "think_prefilled", "judge")
 
 
-def record_documents(run: Recording, loaded: Loaded, records: Iterable[GenerationRecord]) -> None:
-    """Write into the manifest what a task was evaluated on, and how to load it again.
+def several_ranks() -> bool:
+    """Whether lm_eval may share a task between processes, of which each sees its own documents only."""
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1
 
-    Where lm_eval has several ranks, each sees its own documents only: the records of all of them are then read, so
-    that the last to come tells of all.
+
+def record_documents(
+    run: Recording, loaded: Loaded, records: Iterable[GenerationRecord], *, others: bool = False
+) -> None:
+    """Write into the manifest what a task was evaluated on, and how to load it again.
 
     Args:
         run: Whose manifest.
         loaded: Where the task's documents come from.
         records: The generations, which know their documents, prompts and chat template.
+        others: Whether other processes have documents too. Their records are read from the run, so that the last
+            process writes all of them.
     """
     known = list(records)
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1 and not run.part:
+    if others:
         known += run.folder.read_generations(loaded.task, run.model)
     docs = sorted({record.doc_hash for record in known})
     facts = {

@@ -15,7 +15,7 @@ from sftgen_judges.records.schema import GenerationRecord, Measure
 from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.documents import record_documents
-from sftgen_tasks.harness.generation import counter_of, journal_generations
+from sftgen_tasks.harness.generation import counter_of, counter_of_model, journal_generations
 from sftgen_tasks.harness.graded import as_samples, process_results, records_of
 from sftgen_tasks.harness.loading import LoadedTasks
 from sftgen_tasks.harness.model import Model
@@ -130,6 +130,7 @@ def _evaluate(
     if not tasks.tasks:  # fewer documents than processes
         return {}
     [metadata, *_] = [task.config.metadata or {} for task in tasks.tasks.values()]
+    run = replace(run, count=run.count or counter_of(metadata) or counter_of_model(lm))
     with recording(run), quiet(), replaced(lm, "generate_until", lm.generate_until):
         journal_generations(lm, run, counter_of(metadata), resume=resume)
         outcome = lm_eval_evaluate(

@@ -271,6 +271,14 @@ def token_counter(name: str) -> Count | None:
     return lambda text: len(tokenizer(str(text), add_special_tokens=False)["input_ids"])
 
 
+def counter_of_model(lm: Model) -> Count | None:
+    """Counts tokens as a model in this process does; None where it has no tokenizer here."""
+    tokenizer = getattr(lm, "tokenizer", None)
+    if not callable(tokenizer):
+        return None
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def counter_of(metadata: Mapping[str, Any]) -> Count | None:
     """The token counter of the model that lm_eval's metadata names."""
     return token_counter(str(metadata.get("tokenizer") or metadata.get("pretrained") or ""))

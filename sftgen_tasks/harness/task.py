@@ -24,7 +24,7 @@ from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of
 from sftgen_tasks.harness.aggregation import METRICS
-from sftgen_tasks.harness.documents import record_documents
+from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GeneratedText,
@@ -215,7 +215,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
         run, scorer = current(), self.scorer()
         if not run.part:
             made = [record for of_doc in records for record in of_doc if record]
-            record_documents(run, loaded(self.task), made)
+            record_documents(run, loaded(self.task), made, others=several_ranks())
         flat = grade_batch(
             scorer,
             [item for of_doc in items for item in of_doc],

@@ -417,3 +417,12 @@ def test_a_long_journal_of_samples_is_compacted_while_the_run_goes_on(
         assert not run.samples.exists() or run.samples.stat().st_size <= 2_000
     assert run.sample_index.exists()
     assert len(run.sample_rows("task")) == 24
+
+
+def test_metrics_of_two_models_at_one_time_are_not_mixed(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    row = {"task": "task", "step": 20, "status": "ok", "sampling_id": "s", "evaluated_at": "2026-11-26T10"}
+    for metric in ("score", "coverage"):
+        run.append(run.metrics, [{**row, "model": model, "metric": metric} for model in ("old", "new")])
+    assert {found["model"] for found in run.metric_rows()} == {"new"}
+    assert len(run.metric_rows()) == 2
