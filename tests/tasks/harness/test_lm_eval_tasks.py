@@ -433,3 +433,10 @@ def test_metrics_are_read_however_repeats_are_nested(nest: Callable[[list[str]],
         "score_paper": pytest.approx(2 / 3),
         "response_tokens": 25.0,
     }
+
+
+def test_thinking_and_answer_are_counted_with_the_tokenizer_of_the_model(tmp_path: Path) -> None:
+    lm = Scripted(lambda _: GeneratedText("<think>\na b c\n</think>\nfour five", tokens=9, finish_reason="stop"))
+    lm.tokenizer = lambda text, **_: {"input_ids": text.split()}
+    result = run(lm, "sftgen_parity", tmp_path)
+    assert {(sample.thinking_tokens, sample.answer_tokens) for sample in result.samples} == {(7, 2)}
