@@ -110,7 +110,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         if error.errno not in _UNSUPPORTED:
             raise
         held = False
-        _say_unlocked(folder.absolute())
+        _say_unlocked(folder.resolve())
     try:
         write_atomic(owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now()}))
         yield

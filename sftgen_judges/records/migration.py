@@ -13,7 +13,7 @@ from typing import Any
 
 from sftgen_judges.records.journal import read_rows, rewrite_rows
 from sftgen_judges.records.manifest import RUN_SCHEMA, read_manifest, schema_of, write_manifest
-from sftgen_judges.records.schema import content_hash, sampling_id
+from sftgen_judges.records.schema import Response, content_hash, sampling_id
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +53,8 @@ def _from_2(folder: Path, run: str) -> None:
     def samples() -> Iterator[Row]:
         for row in read_rows(folder / "samples.jsonl"):
             key = (row.get("task"), row.get("step"), row.get("doc_hash"), row.get("repeat"))
-            cut = (
-                row.get("status") == "truncated"
-                or row.get("think") == "unclosed"
-                or row.get("finish_reason") == "length"
-            )
-            yield row if "run" in row else named({**row, "truncated": cut}, of_sample.get(key))
+            read = Response("", think=row.get("think", "none"), finish_reason=row.get("finish_reason"))
+            yield row if "run" in row else named({**row, "truncated": read.truncated}, of_sample.get(key))
 
     def metrics() -> Iterator[Row]:
         for row in read_rows(folder / "metrics.jsonl"):
@@ -70,14 +66,15 @@ def _from_2(folder: Path, run: str) -> None:
             rewrite_rows(folder / name, rows)
 
 
-def _origins(folder: Path) -> tuple[dict[tuple[Any, ...], Origin], dict[tuple[Any, ...], Origin]]:
-    """What generated each sample, and the last that generated for each task and step."""
+def _origins(folder: Path) -> tuple[dict[tuple[Any, ...], Origin], dict[tuple[Any, ...], Origin | None]]:
+    """What generated each sample, and what generated for each task and step; None where several did."""
     of_sample: dict[tuple[Any, ...], Origin] = {}
-    of_task: dict[tuple[Any, ...], Origin] = {}
+    of_task: dict[tuple[Any, ...], Origin | None] = {}
     for task, row in _generations(folder):
         origin = (row["model"], sampling_id(row["sampling"]))
         of_sample[task, row["step"], row["doc_hash"], row["repeat"]] = origin
-        of_task[task, row["step"]] = origin
+        same = of_task.get((task, row["step"]), origin) == origin
+        of_task[task, row["step"]] = origin if same else None
     return of_sample, of_task
 
 

@@ -36,15 +36,8 @@ def add_results(run: RunFolder, step: int | None, results: Sequence[TaskResult],
     """
     about = {"run": run.run_id(), "evaluated_at": now()}
     rows = [row for result in results for row in metric_rows(step, result, about)]
-    models = {sample.model for result in results for sample in result.samples}
-    run.add_evaluation(
-        (sample_row(sample, about) for result in results for sample in result.samples),
-        rows,
-        {
-            "step": step, "status": "ok", "seconds": round(seconds, 2), "at": about["evaluated_at"],
-            "model": models.pop() if len(models) == 1 else None,
-        },
-    )  # fmt: skip
+    samples = (sample_row(sample, about) for result in results for sample in result.samples)
+    run.add_evaluation(samples, rows, _evaluation_row(step, results, seconds, about["evaluated_at"]))
     return rows
 
 
@@ -56,13 +49,18 @@ def renew_results(run: RunFolder, results: Sequence[TaskResult], seconds: float)
         results: What was evaluated.
         seconds: How long it took.
     """
-    models = {sample.model for result in results for sample in result.samples}
-    model = models.pop() if len(models) == 1 else None
-    run.append(
-        run.evaluations, [{"step": None, "status": "ok", "seconds": round(seconds, 2), "at": now(), "model": model}]
-    )
+    run.append(run.evaluations, [_evaluation_row(None, results, seconds, now())])
     replace_results(run, [(None, result) for result in results])
     run.compact()
+
+
+def _evaluation_row(step: int | None, results: Sequence[TaskResult], seconds: float, at: str) -> Row:
+    """The line of an evaluation; its model is None where the samples are of several."""
+    models = {sample.model for result in results for sample in result.samples}
+    return {
+        "step": step, "status": "ok", "seconds": round(seconds, 2), "at": at,
+        "model": models.pop() if len(models) == 1 else None,
+    }  # fmt: skip
 
 
 def replace_results(run: RunFolder, results: Sequence[tuple[int | None, TaskResult]]) -> None:

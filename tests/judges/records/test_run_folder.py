@@ -269,6 +269,8 @@ def test_a_run_of_the_version_before_is_read_as_it_is_and_brought_up_to_date(tmp
         (0, "a"): "base", (0, "b"): "base", (20, "a"): "first", (20, "b"): "second", (20, "c"): None,
     }  # fmt: skip
     assert rows[0, "a"]["sampling_id"] == sampling_id(SAMPLING)
+    # Which of the two models the metrics of step 20 are of, nobody wrote down.
+    assert [row.get("model") for row in run.metric_rows()] == ["base", None, None]
     assert [rows[20, doc]["truncated"] for doc in "abc"] == [False, False, True]
     assert {row["run"] for row in rows.values()} == {manifest["run"]}
     assert [row.get("evaluated_at") for row in run.metric_rows()] == ["2026-11-20T10", "2026-11-20T11", None]
