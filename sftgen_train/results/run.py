@@ -64,18 +64,25 @@ def _evaluation_row(step: int | None, results: Sequence[TaskResult], seconds: fl
 
 
 def replace_results(run: RunFolder, results: Sequence[tuple[int | None, TaskResult]]) -> None:
-    """Write samples and metrics of some answers anew; each keeps the time of its evaluation."""
+    """Write samples and metrics of some answers anew; each keeps the time of its evaluation.
+
+    An evaluation of an older run does not name its model: its time then goes to the answers to most documents.
+    """
     at = _evaluation_times(run)
     begun = run.run_id()
     samples: list[Row] = []
     metrics: list[Row] = []
+    largest: dict[tuple[int | None, str], int] = {}
+    for step, result in results:
+        largest[step, result.task] = max(result.documents, largest.get((step, result.task), 0))
     renewed = set()
     for step, result in results:
         origin = _origin(result)
-        about = {"run": begun, "evaluated_at": at.get((step, origin[0])) or at.get((step, None))}
+        unnamed = at.get((step, None)) if result.documents == largest[step, result.task] else None
+        about = {"run": begun, "evaluated_at": at.get((step, origin[0])) or unnamed}
         samples += [sample_row(sample, about) for sample in result.samples]
         metrics += metric_rows(step, result, about)
-        renewed.add((step, result.task, *origin))
+        renewed |= {(step, result.task, *origin), (step, result.task, None, None)}
 
     def replaced(row: Mapping[str, Any]) -> bool:
         return tuple(row.get(name) for name in ("step", "task", "model", "sampling_id")) in renewed
