@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
+from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.model import Model
 
 MODELS = {
@@ -12,6 +14,10 @@ MODELS = {
     "sftgen-chat": "sftgen_tasks.harness.backends.chat:StreamingChat",
     "sftgen-replay": "sftgen_tasks.harness.backends.replay:ReplayLM",
 }
+
+
+class UnknownModelError(SftgenError, ValueError):
+    """A model that lm_eval does not know."""
 
 
 def register_models() -> None:
@@ -23,6 +29,21 @@ def register_models() -> None:
     for name, target in MODELS.items():
         if name not in model_registry:
             model_registry.register(name, target=target)
+
+
+def require_model(name: str) -> None:
+    """Check that lm_eval knows a model, without importing it.
+
+    Raises:
+        UnknownModelError: It does not; the message names what is close.
+    """
+    from lm_eval.api.registry import model_registry
+
+    register_models()
+    known = list(model_registry)
+    if name not in known:
+        close = get_close_matches(name, known, n=3) or sorted(MODELS)
+        raise UnknownModelError(f"model {name!r}: lm_eval knows no model of this name; for example {', '.join(close)}")
 
 
 def make_model(name: str, **arguments: Any) -> Model:

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import cost as plan_cli
 from sftgen_train.cli import judge as judge_cli
+from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUrl, LogTo, console, show_run
 
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.add_typer(judge_cli.app, name="judge")
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
+app.command("queue")(queue_cli.show_queue)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
     bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")
@@ -246,7 +248,8 @@ def worker(
     """Evaluate the checkpoints that a training run enqueues; several workers may share one run."""
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.worker import Backend, Policy, parse_steps, work
+    from sftgen_train.queue.steps import parse_steps
+    from sftgen_train.queue.worker import Backend, Policy, work
     from sftgen_train.results.trackers import parse_trackers
 
     trackers = parse_trackers(log_to)

@@ -36,8 +36,9 @@ def watch_folder(
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.evaluation.schedule import Suite, Tier, parse_mapping
     from sftgen_train.queue.progress import shown
+    from sftgen_train.queue.steps import parse_steps
     from sftgen_train.queue.watch import Watch, watch
-    from sftgen_train.queue.worker import Backend, Policy, parse_steps, work
+    from sftgen_train.queue.worker import Backend, Policy, work
     from sftgen_train.results.trackers import parse_trackers
 
     if run is None and not folder.is_dir():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,12 @@ from sftgen_train.checkpoints.leases import (
 )
 from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Suite
-from sftgen_train.queue.entries import STATES, Entry, Queue, start_time
+from sftgen_train.queue.entries import LEASES, STATES, Entry, Queue
+from sftgen_train.queue.liveness import this_process, touching
 from sftgen_train.queue.progress import TRAINING
 
 logger = logging.getLogger(__name__)
 
-LEASES = "leases"
 PROGRESS_EVERY = 5.0
 """Seconds between two progress messages of the trainer."""
 
@@ -47,6 +46,7 @@ class Enqueuer:
         """Open the queue of a run directory."""
         self.run, self.suite, self.queue = run, suite, Queue(run)
         self._last_progress = time.monotonic()
+        self._alive: ExitStack | None = None
 
     def known_steps(self) -> list[int]:
         """Steps that were enqueued before, in any state."""
@@ -70,8 +70,9 @@ class Enqueuer:
         started = time.perf_counter()
         try:
             facts = mark_stable(checkpoint)
-            folder = self._lease(step)
-            lease(checkpoint, folder)
+            if self.queue.knows(step, facts["model_id"]):
+                return  # its lease may be released already
+            lease(checkpoint, self._lease(step))
         except (CheckpointError, OSError) as error:
             self._failed(step, error)
             return
@@ -98,6 +99,9 @@ class Enqueuer:
                 extract_model_from_parallel(model).save_pretrained(making, state_dict=weights)
             tokenizer.save_pretrained(making)
             facts = mark_stable(making)
+            if self.queue.knows(step, facts["model_id"]):
+                shutil.rmtree(making, ignore_errors=True)
+                return
             shutil.rmtree(folder, ignore_errors=True)
             making.rename(folder)
         except (CheckpointError, OSError) as error:
@@ -138,8 +142,7 @@ class Enqueuer:
                 link(checkpoint.path, making)
             copy_missing(base, making)
             model_id = verify_stable(making) if (making / STABLE).is_file() else mark_stable(making)["model_id"]
-            known = self.queue.find(checkpoint.step)
-            if known and known[1].model_id == model_id:
+            if self.queue.knows(checkpoint.step, model_id):
                 return False
             shutil.rmtree(folder, ignore_errors=True)
             making.rename(folder)
@@ -152,7 +155,7 @@ class Enqueuer:
         known = self.queue.find(step)
         if known is None:
             self.add_from_memory(step, model, tokenizer, last=True, weights=weights)
-        self.tell("finished")
+        self.tell("finished", step=step)
         waiting = len(self.queue.entries("waiting")) + len(self.queue.entries("running"))
         if waiting:
             logger.info("checkpoints that wait for evaluation: %d. sftgen worker %s", waiting, self.run)
@@ -183,10 +186,16 @@ class Enqueuer:
         self.tell("running")
 
     def tell(self, state: str, **facts: Any) -> None:
-        """Tell the workers whether more checkpoints may come."""
-        pid = os.getpid()
-        training = {"state": state, "pid": pid, "host": socket.gethostname(), "started": start_time(pid), **facts}
-        write_atomic(self.queue.folder / TRAINING, json.dumps(training) + "\n")
+        """Tell the workers whether more checkpoints may come, and from then on that this process lives."""
+        path = self.queue.folder / TRAINING
+        write_atomic(path, json.dumps({"state": state, **this_process(), **facts}) + "\n")
+        if state == "finished" and self._alive:
+            self._alive.close()
+            self._alive = None
+        elif state != "finished" and not self._alive:
+            # A step may take minutes. Workers on other machines know this process by the age of the file only.
+            self._alive = ExitStack()
+            self._alive.enter_context(touching(path))
 
 
 def copy_missing(base: str, folder: Path) -> None:

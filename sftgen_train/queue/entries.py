@@ -2,32 +2,37 @@
 
 An entry is a small JSON file in one of the folders `waiting`, `running`, `done`, `failed` and `skipped`. It moves by
 rename: exactly one worker gets it, and a killed process leaves it in one of the folders. The owner of a running entry
-touches it. An entry that nobody touches any more goes back to `waiting`.
+touches it. An entry that nobody touches any more goes back to `waiting`. A file that cannot be read stays where it is.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
 
-import psutil
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.manifest import now
+from sftgen_train.queue.liveness import PATIENCE, SignsOfLife, is_dead, this_process, touching
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
-STATES: tuple[State, ...] = ("waiting", "running", "done", "failed", "skipped")
-BEAT, PATIENCE = 5.0, 60.0
-"""Seconds between two signs of life; seconds without one until a running entry is taken from its owner."""
-DIED = "the worker died"
+STATES: tuple[State, ...] = get_args(State)
+Fault = Literal["checkpoint", "worker", "unclear"]
+"""Whose fault it was that an evaluation failed. Only the checkpoint's own are counted against it."""
+
+LEASES = "leases"
+DIED, INTERRUPTED = "the worker died", "interrupted"
+DEADLY = 3
+"""After so many workers in a row that died in it, an entry waits behind the others."""
+LARGEST = 1 << 20
+"""Bytes of an entry's file that are read: a larger one is not ours."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,19 @@ class Entry:
 
     Attributes:
         step: Its training step.
-        path: Its folder, relative to the run directory where it lies in it.
+        path: Its folder, relative to the run directory: `leases/NAME`.
         model_id: Content id of the weights.
         last: Whether it is the last step of the training.
-        attempts: One mapping a try: who, when, and why it failed.
+        attempts: One mapping a try: who, when, why it failed, and whose fault that was.
         reason: Why it failed for good, or was skipped.
         owner: The process that evaluates it, None while it waits.
         outcome: The state that it is about to move to.
         source: What the checkpoint looked like to a watcher, which recognises it by this.
+        id: Tells it from an earlier entry of the step. Results that carry it are those of this entry.
+        keep: Whether its weights stay after the evaluation; None before, and in entries of earlier versions.
     """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may know more
 
     step: int
     path: str
@@ -55,11 +64,51 @@ class Entry:
     owner: dict[str, Any] | None = None
     outcome: State | None = None
     source: str = ""
+    id: str = ""
+    keep: bool | None = None
 
     @property
     def file(self) -> str:
         """Its file name: steps sort as text."""
         return f"{self.step:08d}.json"
+
+    @property
+    def failures(self) -> int:
+        """How often it failed by its own fault. A kill, an interruption and a worker's fault are not counted."""
+        return sum(
+            attempt.get("fault", "checkpoint") == "checkpoint"
+            for attempt in self.attempts
+            if attempt.get("failed") not in {None, DIED, INTERRUPTED}
+        )
+
+    @property
+    def deaths(self) -> int:
+        """How many workers in a row died in it."""
+        tries = [attempt.get("failed") for attempt in self.attempts]
+        return next((count for count, failed in enumerate(reversed(tries)) if failed != DIED), len(tries))
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file of the queue that holds no entry.
+
+    Attributes:
+        path: The file.
+        state: The state that it is in.
+        reason: What is wrong with it.
+    """
+
+    path: Path
+    state: State
+    reason: str
+
+    @property
+    def step(self) -> int | None:
+        """The step that its name tells."""
+        return int(self.path.stem) if self.path.stem.isdecimal() else None
+
+
+_ENTRY = TypeAdapter(Entry)
 
 
 class Queue:
@@ -68,6 +117,7 @@ class Queue:
     def __init__(self, run: Path) -> None:
         """Open the queue of a run directory; nothing is written yet."""
         self.run, self.folder = run, run / "queue"
+        self.signs = SignsOfLife(self.folder)
 
     @property
     def suite(self) -> Path:
@@ -77,16 +127,30 @@ class Queue:
 
     def entries(self, state: State) -> list[Entry]:
         """Entries in a state, by step."""
-        found = (_read(path) for path in sorted((self.folder / state).glob("*.json")))
-        return [entry for entry in found if entry]
+        return [found for found in self._read_all(state) if isinstance(found, Entry)]
+
+    def unreadable(self) -> list[Unreadable]:
+        """The files that hold no entry, in every state."""
+        return [found for state in STATES for found in self._read_all(state) if isinstance(found, Unreadable)]
+
+    def _read_all(self, state: State) -> Iterator[Entry | Unreadable]:
+        for path in sorted((self.folder / state).glob("*.json")):
+            found = read_entry(path, state)
+            if found:
+                yield found
 
     def find(self, step: int) -> tuple[State, Entry] | None:
         """The state and entry of a step."""
         for state in STATES:
-            entry = _read(self.folder / state / f"{step:08d}.json")
-            if entry:
+            entry = read_entry(self.folder / state / f"{step:08d}.json", state)
+            if isinstance(entry, Entry):
                 return state, entry
         return None
+
+    def knows(self, step: int, model_id: str) -> bool:
+        """Whether these weights of a step were added before."""
+        known = self.find(step)
+        return known is not None and known[1].model_id == model_id
 
     def add(self, entry: Entry) -> bool:
         """Add an entry, unless the same weights were added before. It replaces the step's entry with other weights.
@@ -94,38 +158,52 @@ class Queue:
         Returns:
             Whether it was added.
         """
-        known = self.find(entry.step)
-        if known and known[1].model_id == entry.model_id:
+        if self.knows(entry.step, entry.model_id):
             return False
         for state in STATES:
             (self.folder / state / entry.file).unlink(missing_ok=True)
-        self._write("waiting", entry)
+        self._write("waiting", replace(entry, id=entry.id or uuid.uuid4().hex))
         return True
 
-    def claim(self, *, newest_first: bool = False) -> Entry | None:
+    def claim(self, *, newest_first: bool = False, without: Collection[int] = ()) -> Entry | None:
         """Take a waiting entry, for this process alone.
+
+        Args:
+            newest_first: Take the newest step, else the oldest.
+            without: Steps to leave to others.
 
         Returns:
             The entry with this process as owner, None when nothing waits.
         """
         self.recover()
-        for waiting in sorted((self.folder / "waiting").glob("*.json"), reverse=newest_first):
+        waiting = [entry for entry in self.entries("waiting") if entry.step not in without]
+        waiting.sort(key=lambda entry: (entry.deaths >= DEADLY, -entry.step if newest_first else entry.step))
+        for found in waiting:
+            path = self.folder / "waiting" / found.file
             with suppress(FileNotFoundError):  # another worker was faster
-                os.utime(waiting)  # renaming keeps the time: without this it would look abandoned
-                entry = _read(self._rename(waiting, "running"))
-                if entry is None:
-                    continue
+                os.utime(path)  # renaming keeps the time: without this it would look abandoned
+                moved = read_entry(self._rename(path, "running"), "running")
+                entry = moved if isinstance(moved, Entry) else found
                 attempts = list(entry.attempts)
                 if entry.owner and attempts:  # its last owner did not finish
-                    attempts[-1] = {**attempts[-1], "failed": DIED}
-                attempts.append({**_who(), "at": now()})
-                claimed = replace(entry, owner={**_who(), "claim": uuid.uuid4().hex}, attempts=attempts)
+                    attempts[-1] = {**attempts[-1], "failed": DIED, "fault": "worker"}
+                attempts.append({**this_process(), "at": now()})
+                claimed = replace(entry, owner={**this_process(), "claim": uuid.uuid4().hex}, attempts=attempts)
                 self._write("running", claimed)
                 return claimed
         return None
 
-    def finish(self, entry: Entry, state: State, reason: str = "") -> bool:
+    def finish(
+        self, entry: Entry, state: State, reason: str = "", fault: Fault = "checkpoint", keep: bool | None = None
+    ) -> bool:
         """Move a claimed entry on.
+
+        Args:
+            entry: The entry, as it was claimed.
+            state: Where it goes.
+            reason: Why its evaluation failed.
+            fault: Whose fault that was.
+            keep: Whether its weights stay.
 
         Returns:
             False when this process no longer owns it: it was taken for dead, or the step was saved again.
@@ -134,9 +212,10 @@ class Queue:
             return False
         attempts = list(entry.attempts)
         if reason and attempts:
-            attempts[-1] = {**attempts[-1], "failed": reason}
+            attempts[-1] = {**attempts[-1], "failed": reason, "fault": fault}
         # The outcome first: if the process is killed before the rename, `recover` knows where the entry belongs.
-        self._write("running", replace(entry, owner=None, attempts=attempts, reason=reason, outcome=state))
+        done = replace(entry, owner=None, attempts=attempts, reason=reason, outcome=state, keep=keep)
+        self._write("running", done)
         self._rename(self.folder / "running" / entry.file, state)
         return True
 
@@ -158,34 +237,18 @@ class Queue:
 
     def holds(self, entry: Entry) -> bool:
         """Whether this claim still stands."""
-        found = _read(self.folder / "running" / entry.file)
-        return found is not None and entry.owner is not None and found.owner == entry.owner
+        found = read_entry(self.folder / "running" / entry.file, "running")
+        return isinstance(found, Entry) and entry.owner is not None and found.owner == entry.owner
 
-    @contextmanager
-    def alive(self, entry: Entry) -> Iterator[None]:
+    def alive(self, entry: Entry) -> AbstractContextManager[None]:
         """Touch the entry from time to time until the end, so that nobody takes it for abandoned."""
-        stop = threading.Event()
-        path = self.folder / "running" / entry.file
-
-        def beat() -> None:
-            while not stop.wait(BEAT):
-                with suppress(OSError):
-                    if self.holds(entry):
-                        os.utime(path)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        return touching(self.folder / "running" / entry.file, lambda: self.holds(entry))
 
     def recover(self, patience: float = PATIENCE) -> list[int]:
         """Move the entries of dead workers to their outcome, or back to `waiting` if they have none.
 
         Args:
-            patience: Seconds without a sign of life. Two are enough where the process is known to be dead.
+            patience: Seconds without a sign of life, where it is not known that the process is dead.
 
         Returns:
             Their steps.
@@ -193,20 +256,15 @@ class Queue:
         freed = []
         for path in (self.folder / "running").glob("*.json"):
             with suppress(FileNotFoundError):
-                entry = _read(path)
-                if entry and self._silent(path) > (2 if is_dead(entry.owner) else patience):
+                entry = read_entry(path, "running")
+                if not isinstance(entry, Entry):
+                    continue
+                # Whoever has just moved it here is about to write its name into it.
+                dead = is_dead(entry.owner) and not self.signs.just_touched(path)
+                if dead or self.signs.silent(path) > patience:
                     self._rename(path, entry.outcome or "waiting")
                     freed.append(entry.step)
         return freed
-
-    def _silent(self, path: Path) -> float:
-        """Seconds since the last sign of life, by the file system's clock, which may be another machine's."""
-        probe = self.folder / f".clock-{os.getpid()}"
-        probe.touch()
-        try:
-            return probe.stat().st_mtime - path.stat().st_mtime
-        finally:
-            probe.unlink(missing_ok=True)
 
     def _write(self, state: State, entry: Entry) -> None:
         write_atomic(self.folder / state / entry.file, json.dumps(asdict(entry), indent=1) + "\n")
@@ -216,43 +274,26 @@ class Queue:
         return path.rename(self.folder / state / path.name)
 
 
-def _read(path: Path) -> Entry | None:
+def read_entry(path: Path, state: State) -> Entry | Unreadable | None:
+    """The entry of a file, or what is wrong with it; None when there is no such file."""
     try:
-        return Entry(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+        entry = _ENTRY.validate_json(text, strict=True)
+    except FileNotFoundError:
         return None
-
-
-def _who() -> dict[str, Any]:
-    pid = os.getpid()
-    return {"pid": pid, "host": socket.gethostname(), "started": start_time(pid)}
-
-
-def is_dead(owner: dict[str, Any] | None) -> bool:
-    """Whether the owner was a process of this machine and has ended; another process may have its number now.
-
-    False also where it cannot be known: the owner is on another machine, or has no start time.
-    """
-    if not owner or owner.get("host") != socket.gethostname():
-        return False
-    running, started = start_time(int(owner["pid"])), owner.get("started")
-    if running is None:
-        return True
-    if isinstance(started, str) and started.isdigit():  # earlier versions wrote the kernel's ticks
-        started = round(int(started) / os.sysconf("SC_CLK_TCK"), 2)
-    return isinstance(started, int | float) and started != running
-
-
-def start_time(pid: int) -> float | None:
-    """Seconds from the machine's start to that of a process, to 0.01 s; None when it does not run.
-
-    Not the time of day: a clock that is set would make every living process look like another one.
-    """
-    try:
-        booted = psutil.boot_time()
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended; its parent has not noticed
-            return None
-        return float(round(process.create_time() - booted, 2))
-    except psutil.Error:
-        return None
+    except OSError as error:
+        return Unreadable(path, state, error.strerror or str(error))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return Unreadable(path, state, f"{where + ': ' if where else ''}{first['msg']}"[:200])
+    parts = PurePosixPath(entry.path).parts
+    problem = ""
+    if len(text) > LARGEST:
+        problem = f"larger than {LARGEST} bytes"
+    elif entry.file != path.name:
+        problem = f"it names step {entry.step}"
+    elif len(parts) != 2 or parts[0] != LEASES or parts[1] == "..":
+        problem = f"path {entry.path!r}: expected {LEASES}/NAME"
+    return Unreadable(path, state, problem) if problem else entry

@@ -17,9 +17,14 @@ from rich.spinner import Spinner
 
 from sftgen_judges.records.journal import read_rows
 from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.liveness import is_dead
+
+logger = logging.getLogger(__name__)
 
 TRAINING = "training.json"
-"""In the queue's folder: what the trainer tells its workers."""
+"""In the queue's folder: what the trainer tells its workers. The trainer touches it as long as it lives."""
+GIVEN_UP = 600.0
+"""Seconds without a sign of life after which a trainer on another machine is taken for dead."""
 
 
 def read_training(queue: Queue) -> dict[str, Any] | None:
@@ -31,6 +36,27 @@ def read_training(queue: Queue) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) else None
 
 
+def training_goes_on(queue: Queue) -> bool:
+    """Whether the trainer may enqueue more: it has not finished, and nothing says that it is dead."""
+    training = read_training(queue)
+    if training is None or training.get("state") == "finished":
+        return False
+    if is_dead(training):
+        logger.warning("the training process died before its end; start it again, then this worker")
+        return False
+    try:
+        silent = queue.signs.silent(queue.folder / TRAINING)
+    except OSError:
+        return False
+    if silent > GIVEN_UP:
+        logger.warning(
+            "the training on %s gave no sign of life for %s and is taken for dead; if it runs, start this worker again",
+            training.get("host", "an unknown machine"), _duration(silent),
+        )  # fmt: skip
+        return False
+    return True
+
+
 def describe(run: Path) -> str:
     """Training step, numbers of entries, which process evaluates what, and about how long it takes."""
     queue = Queue(run)
@@ -38,13 +64,15 @@ def describe(run: Path) -> str:
     parts = []
     if training.get("step") is not None:
         of = f" of {training['max_steps']}" if training.get("max_steps", 0) > 0 else ""
-        parts.append(f"training {training['state']}, step {training['step']}{of}")
+        parts.append(f"training {training.get('state')}, step {training['step']}{of}")
     elif training:
-        parts.append(f"training {training['state']}")
+        parts.append(f"training {training.get('state')}")
     running = queue.entries("running")
     waiting, done = len(queue.entries("waiting")), len(queue.entries("done"))
     parts.append(f"{waiting} waiting, {done} done")
     parts += [f"{len(found)} {state}" for state in ("failed", "skipped") if (found := queue.entries(state))]
+    if unreadable := queue.unreadable():
+        parts.append(f"{len(unreadable)} cannot be read")
     for entry in running:
         owner = entry.owner or {}
         parts.append(f"step {entry.step} at {owner.get('host', '?')}:{owner.get('pid', '?')}")

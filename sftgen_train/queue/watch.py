@@ -23,7 +23,7 @@ from sftgen_train.checkpoints.sources import TRAINER, known_sources
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import STATES
-from sftgen_train.queue.worker import AllSteps
+from sftgen_train.queue.steps import AllSteps
 
 logger = logging.getLogger(__name__)
 

@@ -11,18 +11,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
+from sftgen_tasks import TaskResult
+from sftgen_tasks.harness.registry import require_model
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
-from sftgen_train.evaluation.schedule import ScheduleError, Suite
-from sftgen_train.queue.entries import Entry, Queue, is_dead
-from sftgen_train.queue.progress import read_training
+from sftgen_train.evaluation.schedule import Suite
+from sftgen_train.queue.entries import INTERRUPTED, Entry, Queue
+from sftgen_train.queue.faults import fault_of
+from sftgen_train.queue.progress import training_goes_on
 from sftgen_train.results.run import add_results, in_one_line
 from sftgen_train.results.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
 POLL = 1.0
+PAUSES = (5.0, 20.0, 60.0)
+"""Seconds to wait before the next try after a fault of the machine, for example a full GPU. After the last, it ends."""
+UNPROVEN = 3
+"""Checkpoints that may fail before a worker that has evaluated none takes the fault for its own."""
+
+
+class WorkerError(SftgenError):
+    """A worker that cannot evaluate; nothing is counted against the checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,7 @@ class Policy:
         behind: Skip the oldest while more than so many wait. The base model and the last step are never skipped.
         attempts: Tries before a checkpoint counts as failed.
         keep: Steps whose weights are kept after evaluation; for other steps `leases/step-N` is removed.
-        wait: Whether to wait for more while the training runs.
+        wait: Whether to wait for more while the training runs, and for a training that has not begun.
     """
 
     newest_first: bool = False
@@ -75,96 +88,214 @@ def work(
         The steps that this worker evaluated.
 
     Raises:
-        ScheduleError: Not the run directory of a queue.
+        ScheduleError: Not the run directory of a queue, and the worker is not to wait for one.
+        WorkerError: The worker or its machine is at fault, or an entry cannot be read; what else waited is done.
         SftgenError: A task or its data cannot be loaded.
     """
-    queue = Queue(folder)
-    evaluator = Evaluator(Suite.read(queue.suite))
-    run = RunFolder(folder)
+    require_model(backend.model)
+    queue, run = Queue(folder), RunFolder(folder)
+    if policy.wait:
+        _wait_for_training(queue)
+    worker = _Worker(queue, Evaluator(Suite.read(queue.suite)), backend, policy)
     with closing(Trackers(run, trackers)) as open_trackers:
-        done = []
         while True:
+            _release_finished(queue)
             _skip_when_behind(queue, policy)
-            entry = queue.claim(newest_first=policy.newest_first)
+            entry = queue.claim(newest_first=policy.newest_first, without=worker.doubtful)
             if entry is not None:
-                if _evaluate(queue, entry, evaluator, backend, policy):
-                    done.append(entry.step)
+                worker.take(entry)
                 gc.collect()  # frees the last weights before the next are loaded
-            elif not policy.wait or not _more_to_come(queue):
-                open_trackers.log_new()
-                run.compact()
-                return done
+            elif not policy.wait or not _more_to_come(queue, worker.doubtful):
+                break
             else:
                 time.sleep(POLL)
             open_trackers.log_new()
+        open_trackers.log_new()
+        _require_queue(queue)
+        _release_finished(queue)
+        run.compact()
+    worker.require_no_doubt()
+    _require_readable(queue)
+    return worker.done
 
 
-class AllSteps(frozenset[int]):
-    """Contains every step."""
-
-    def __contains__(self, step: object) -> bool:
-        return True
+# ------------------------------------------------------------------------------ one checkpoint
 
 
-def parse_steps(text: str) -> Collection[int]:
-    """`10,20` or `all`.
+@dataclass
+class _Worker:
+    """A worker, and what it has seen so far.
 
-    Raises:
-        ScheduleError: The text has another form.
+    Attributes:
+        queue: The queue.
+        evaluator: The tasks, loaded once.
+        backend: What generates.
+        policy: Which checkpoints, in which order.
+        done: Steps that it evaluated. One of them proves that its arguments and its machine are right.
+        doubtful: Steps that failed before that proof, with the reason: by their fault or the worker's.
+        pauses: Faults of the machine in a row.
     """
-    if text == "all":
-        return AllSteps()
-    try:
-        return frozenset(int(step) for step in text.split(",") if step)
-    except ValueError as error:
-        raise ScheduleError(f"steps {text!r}: expected whole numbers with commas between, or all") from error
 
+    queue: Queue
+    evaluator: Evaluator
+    backend: Backend
+    policy: Policy
+    done: list[int] = field(default_factory=list)
+    doubtful: dict[int, str] = field(default_factory=dict)
+    pauses: int = 0
 
-def _evaluate(queue: Queue, entry: Entry, evaluator: Evaluator, backend: Backend, policy: Policy) -> bool:
-    run, checkpoint = RunFolder(queue.run), queue.run / entry.path
-    if len(entry.attempts) > policy.attempts:
-        reasons = "; ".join(str(attempt.get("failed", "")) for attempt in entry.attempts[:-1])
-        return _give_up(queue, entry, evaluator, reasons)
-    logger.info("step %d: evaluating", entry.step)
-    started = time.perf_counter()
-    try:
-        with queue.alive(entry):
+    def take(self, entry: Entry) -> None:
+        """Evaluate a claimed entry and move it on.
+
+        Raises:
+            WorkerError: The fault is the worker's own.
+        """
+        run, keep = RunFolder(self.queue.run), entry.step in self.policy.keep
+        if _has_results(run, entry):  # a worker was killed between its results and the entry's move
+            self.queue.finish(entry, "done", keep=keep)
+            return
+        logger.info("step %d: evaluating", entry.step)
+        started = time.perf_counter()
+        try:
+            with self.queue.alive(entry):
+                results = self._results(entry)
+        except KeyboardInterrupt:
+            self.queue.finish(entry, "waiting", INTERRUPTED, "worker")
+            raise
+        except Exception as error:
+            _require_queue(self.queue)
+            self._failed(entry, error)
+            return
+        if not self.queue.holds(entry):
+            logger.warning("step %d: it was saved again meanwhile, or taken over; this result is dropped", entry.step)
+            return
+        seconds = time.perf_counter() - started
+        rows = add_results(run, entry.step, results, seconds, entry=entry.id)
+        self.queue.finish(entry, "done", keep=keep)
+        self.done.append(entry.step)
+        self.doubtful.clear()  # the worker is right: they are tried again, and their failures count
+        self.pauses = 0
+        logger.info("step %d: %s (%.1f s)", entry.step, in_one_line(rows), seconds)
+
+    def _results(self, entry: Entry) -> list[TaskResult]:
+        checkpoint = self.queue.run / entry.path
+        try:
             content_id = verify_stable(checkpoint)
             if content_id != entry.model_id:
                 raise CheckpointError(f"{str(checkpoint)!r} holds other weights than were enqueued")
-            results = evaluate_checkpoint(
-                checkpoint, run_dir=run.path, step=entry.step, evaluator=evaluator, last=entry.last,
-                model=backend.model, model_args=backend.model_args, record=False, content_id=content_id,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        queue.finish(entry, "waiting", "interrupted")
-        raise
-    except Exception as error:
+        except CheckpointError as error:
+            raise NotWholeError(str(error)) from error
+        return evaluate_checkpoint(
+            checkpoint, run_dir=self.queue.run, step=entry.step, evaluator=self.evaluator, last=entry.last,
+            model=self.backend.model, model_args=self.backend.model_args, record=False, content_id=content_id,
+        )  # fmt: skip
+
+    def _failed(self, entry: Entry, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:500]
+        fault = fault_of(error)
+        if fault == "worker":
+            self.queue.finish(entry, "waiting", reason, fault)
+            self._pause(entry, reason)
+        elif self.done or isinstance(error, NotWholeError):
+            self._count(entry, reason)
+        else:
+            self.queue.finish(entry, "waiting", reason, fault)
+            self.doubtful[entry.step] = reason
+            logger.warning(
+                "step %d: evaluation failed. %s. This worker has evaluated nothing yet, so the fault may be its own: "
+                "the step waits again, uncounted",
+                entry.step, reason,
+            )  # fmt: skip
+            if len(self.doubtful) >= UNPROVEN:
+                self.require_no_doubt()
+
+    def _count(self, entry: Entry, reason: str) -> None:
+        """Count a failure against the checkpoint, and give it up after enough of them."""
         logger.warning("step %d: evaluation failed. %s", entry.step, reason)
-        if len(entry.attempts) >= policy.attempts:
-            return _give_up(queue, entry, evaluator, reason)
-        queue.finish(entry, "waiting", reason)
-        return False
-    if not queue.holds(entry):
-        logger.warning("step %d: it was saved again meanwhile, or taken over; this result is dropped", entry.step)
-        return False
-    seconds = time.perf_counter() - started
-    rows = add_results(run, entry.step, results, seconds)
-    queue.finish(entry, "done")
-    if entry.step not in policy.keep:
-        release(checkpoint)
-    logger.info("step %d: %s (%.1f s)", entry.step, in_one_line(rows), seconds)
-    return True
+        if entry.failures + 1 < self.policy.attempts:
+            self.queue.finish(entry, "waiting", reason)
+            return
+        if not self.queue.holds(entry):
+            return
+        logger.warning(
+            "step %d: given up after %d failures; its weights stay in %s. `sftgen queue RUN --retry %d` lets it wait "
+            "again",
+            entry.step, entry.failures + 1, entry.path, entry.step,
+        )  # fmt: skip
+        RunFolder(self.queue.run).add_failure(entry.step, self.evaluator.suite.tasks, reason)
+        self.queue.finish(entry, "failed", reason)
+
+    def _pause(self, entry: Entry, reason: str) -> None:
+        if self.pauses >= len(PAUSES):
+            raise WorkerError(
+                f"step {entry.step} cannot be evaluated here: {reason}. It waits again, and nothing is counted "
+                "against it. Put that right and start the worker again"
+            )
+        pause = PAUSES[self.pauses]
+        self.pauses += 1
+        logger.warning("step %d: not evaluated yet, next try in %.0f s. %s", entry.step, pause, reason)
+        time.sleep(pause)
+
+    def require_no_doubt(self) -> None:
+        """Check that no step failed without a proof of whose fault it was.
+
+        Raises:
+            WorkerError: Some did.
+        """
+        if self.doubtful:
+            failed = "; ".join(f"step {step}: {reason}" for step, reason in self.doubtful.items())
+            raise WorkerError(
+                f"this worker could evaluate none of the checkpoints that it tried ({failed}). They wait again, and "
+                "nothing is counted against them. Check --model, --model-args and the machine, then start it again; "
+                "`sftgen queue RUN` shows what waits"
+            )
 
 
-def _give_up(queue: Queue, entry: Entry, evaluator: Evaluator, reason: str) -> bool:
-    logger.warning(
-        "step %d: given up after %d attempts; its weights stay in %s", entry.step, len(entry.attempts), entry.path
+class NotWholeError(CheckpointError):
+    """A checkpoint whose files are not those that were enqueued: its own fault, whoever looks."""
+
+
+def _has_results(run: RunFolder, entry: Entry) -> bool:
+    return bool(entry.id) and any(
+        row.get("entry") == entry.id and row.get("status") == "ok" for row in read_rows(run.evaluations)
     )
-    RunFolder(queue.run).add_failure(entry.step, evaluator.suite.tasks, reason)
-    queue.finish(entry, "failed", reason)
-    return False
+
+
+# ------------------------------------------------------------------------------ the whole queue
+
+
+def _wait_for_training(queue: Queue) -> None:
+    said = False
+    while not queue.suite.is_file():
+        if not said:
+            logger.info("%s: no training has begun here. Waiting for one; Ctrl-C ends", queue.run)
+            said = True
+        time.sleep(POLL)
+
+
+def _require_queue(queue: Queue) -> None:
+    if not queue.suite.is_file():
+        raise WorkerError(
+            f"run directory {str(queue.run)!r} is gone: no {queue.suite.name} in its queue any more. Was it moved, or "
+            "its disk unmounted? Start the worker again when it is back; nothing is counted against its checkpoints"
+        )
+
+
+def _require_readable(queue: Queue) -> None:
+    unreadable = queue.unreadable()
+    if unreadable:
+        named = "; ".join(f"{found.path}: {found.reason}" for found in unreadable)
+        raise WorkerError(
+            f"not evaluated, since their entries cannot be read: {named}. The files are kept. "
+            "`sftgen queue RUN --retry STEP` makes an entry anew from its leased weights"
+        )
+
+
+def _release_finished(queue: Queue) -> None:
+    """Remove the leases of evaluated steps whose weights nobody asked to keep."""
+    for entry in queue.entries("done"):
+        if entry.keep is False and (queue.run / entry.path).exists():
+            release(queue.run / entry.path)
 
 
 def _skip_when_behind(queue: Queue, policy: Policy) -> None:
@@ -179,13 +310,8 @@ def _skip_when_behind(queue: Queue, policy: Policy) -> None:
             release(queue.run / entry.path)
 
 
-def _more_to_come(queue: Queue) -> bool:
-    if queue.entries("running"):
+def _more_to_come(queue: Queue, doubtful: Collection[int]) -> bool:
+    _require_queue(queue)
+    if any(entry.step not in doubtful for entry in queue.entries("running")):
         return True  # another worker has them, and may die
-    training = read_training(queue)
-    if training is None:
-        return False
-    if is_dead(training) and training.get("state") != "finished":
-        logger.warning("the training process died before its end; start it again, then this worker")
-        return False
-    return bool(training.get("state") != "finished")
+    return training_goes_on(queue)

@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-def add_results(run: RunFolder, step: int | None, results: Sequence[TaskResult], seconds: float) -> list[Row]:
+def add_results(
+    run: RunFolder, step: int | None, results: Sequence[TaskResult], seconds: float, *, entry: str = ""
+) -> list[Row]:
     """Write the samples and metrics of one evaluation.
 
     Args:
@@ -30,6 +32,7 @@ def add_results(run: RunFolder, step: int | None, results: Sequence[TaskResult],
         step: Training step, None outside training.
         results: What was evaluated.
         seconds: How long it took.
+        entry: Id of the queue's entry that was evaluated.
 
     Returns:
         The metric rows.
@@ -37,7 +40,8 @@ def add_results(run: RunFolder, step: int | None, results: Sequence[TaskResult],
     about = {"run": run.run_id(), "evaluated_at": now()}
     rows = [row for result in results for row in metric_rows(step, result, about)]
     samples = (sample_row(sample, about) for result in results for sample in result.samples)
-    run.add_evaluation(samples, rows, _evaluation_row(step, results, seconds, about["evaluated_at"]))
+    evaluation = _evaluation_row(step, results, seconds, about["evaluated_at"])
+    run.add_evaluation(samples, rows, {**evaluation, **({"entry": entry} if entry else {})})
     return rows
 
 

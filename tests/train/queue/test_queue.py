@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.errors import RecordError
@@ -24,11 +23,13 @@ from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lea
 from sftgen_train.evaluation import evaluator
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
-from sftgen_train.queue.entries import Entry, Queue, is_dead, start_time
+from sftgen_train.queue.entries import Entry, Queue
+from sftgen_train.queue.liveness import is_dead, start_time
 from sftgen_train.queue.worker import Policy, work
 from tests import PATIENCE
 from tests.commands import start
 from tests.conftest import Command
+from tests.train.queue.conftest import write
 
 # ------------------------------------------------------------------------------ suites
 
@@ -279,7 +280,7 @@ def test_a_clock_that_is_set_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_live_worker_keeps_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sftgen_train.queue import entries as module
+    from sftgen_train.queue import liveness as module
 
     monkeypatch.setattr(module, "BEAT", 0.05)
     queue = Queue(tmp_path)
@@ -308,47 +309,6 @@ def test_killed_between_outcome_and_move(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------ the installed commands
-
-TASKS = ["sftgen_parity", "sftgen_refusal"]
-
-
-def configuration(model: Path, folder: Path) -> dict[str, Any]:
-    rows = [{"prompt": f"What is {n}?", "completion": str(n)} for n in range(64)]
-    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {
-        "model_name_or_path": str(model), "train_data": str(folder / "data.jsonl"),
-        "output_dir": str(folder / "run"), "harness_tasks": TASKS, "harness_at_steps": [1, 2, 3, 4], "harness_limit": 3,
-        "harness_worker": "none", "harness_gen_kwargs": {"max_gen_toks": 8}, "max_steps": 5, "save_total_limit": 1,
-        "per_device_train_batch_size": 4, "learning_rate": 1.0e-3, "use_cpu": True, "bf16": False, "seed": 3,
-        "report_to": "none", "disable_tqdm": True, "save_strategy": "steps", "save_steps": 2,
-    }  # fmt: skip
-
-
-@pytest.fixture
-def training(tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
-    return configuration(tiny_model, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def trained(command: Command, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished training whose checkpoints all wait."""
-    folder = tmp_path_factory.mktemp("trained")
-    done = command("sftgen", "train", "--config", write(configuration(tiny_model, folder), folder))
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
-
-
-@pytest.fixture
-def queued(trained: Path, tmp_path: Path) -> Path:
-    """The same in a folder of its own: a run directory may be moved."""
-    shutil.copytree(trained, tmp_path / "queued")
-    return tmp_path / "queued"
-
-
-def write(config: dict[str, Any], folder: Path) -> Path:
-    path = folder / "train.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
 
 
 def scores(folder: Path) -> dict[tuple[int, str], float]:
@@ -487,6 +447,6 @@ def test_a_run_of_another_suite_is_refused(command: Command, training: dict[str,
 
 
 def test_a_worker_elsewhere(command: Command, tmp_path: Path) -> None:
-    result = command("sftgen", "worker", tmp_path)
+    result = command("sftgen", "worker", tmp_path, "--no-wait")
     assert result.returncode == 2
     assert "is it a run directory?" in result.stderr
