@@ -18,6 +18,7 @@ def watch_folder(
     run: Annotated[Optional[Path], typer.Option(help="Run directory; FOLDER/sftgen by default.")] = None,  # noqa: UP045
     base: Annotated[str, typer.Option(help="Model before training: step 0, and files that checkpoints lack.")] = "",
     steps: Annotated[str, typer.Option(help="Only these steps, separated by commas; or all.")] = "all",
+    schedule: Annotated[Optional[str], typer.Option(help="Only steps of a schedule, e.g. log-spaced.")] = None,  # noqa: UP045
     limit: Annotated[Optional[int], typer.Option(min=1, help="Documents a task.")] = None,  # noqa: UP045
     metadata: Annotated[str, typer.Option(help="JSON handed to the tasks.")] = "{}",
     gen_kwargs: Annotated[str, typer.Option(help="JSON over the tasks' generation settings.")] = "{}",
@@ -45,7 +46,10 @@ def watch_folder(
         raise SftgenError(f"{str(folder)!r} is not a folder here; for a hub repository name a run directory: --run DIR")
     into, trackers = run or folder / "sftgen", parse_trackers(log_to)
     settings = parse_mapping("--metadata", metadata), parse_mapping("--gen-kwargs", gen_kwargs)
-    suite = Suite([Tier(tasks.split(","), every=1, limit=limit)], *settings, chat_template, batch_size)
+    every = None if schedule else 1
+    suite = Suite(
+        [Tier(tasks.split(","), every=every, limit=limit, schedule=schedule)], *settings, chat_template, batch_size
+    )
     what = Watch(folder, base, parse_steps(steps), settle, until, once, poll=5.0 if folder.is_dir() else 60.0)
     backend, policy = Backend(model, parse_model_args(model_args)), Policy(keep=parse_steps(keep))
     with shown(into, console):

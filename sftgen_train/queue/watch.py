@@ -114,9 +114,12 @@ class _Look:
         found: dict[int, tuple[CheckpointSource, Checkpoint]] = {}
         for source in self.sources:
             for checkpoint in source.list(self.what.folder):
-                if checkpoint.step in self.what.steps:
+                if self._wanted(checkpoint.step):
                     found.setdefault(checkpoint.step, (source, checkpoint))
         return dict(sorted(found.items()))
+
+    def _wanted(self, step: int) -> bool:
+        return step in self.what.steps and (self.enqueuer.suite.due(step) or step == self.what.until)
 
     def until_stopped(self, stop: threading.Event) -> None:
         """Look again and again, and tell the workers when no more will come."""

@@ -117,6 +117,16 @@ def test_what_any_trainer_left_is_evaluated(command: Command, layouts: Path, tin
     assert "another evaluation suite" in other.stderr
 
 
+def test_only_the_steps_of_a_schedule_are_taken(command: Command, layouts: Path, tiny_model: Path) -> None:
+    line = ["sftgen", "watch", layouts, *OPTIONS, "--base", tiny_model, "--once", "--settle", "0.2", "--no-evaluate"]
+    result = command(*line, "--schedule", "every:3")
+    assert result.returncode == 0, result.stderr
+    assert [entry.step for entry in Queue(layouts / "sftgen").entries("waiting")] == [0, 3, 6]
+    refused = command(*line, "--schedule", "hourly", "--run", layouts / "other")
+    assert refused.returncode == 2
+    assert "schedule 'hourly': no plugin registered it" in refused.stderr
+
+
 # ------------------------------------------------------------------------------ while a trainer writes
 
 
