@@ -10,7 +10,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,6 +59,23 @@ def _read(path: Path) -> dict[str, Any]:
     config: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     include = config.pop("include", None)
     return {**_read(path.parent / include), **config} if include else config
+
+
+def benchmarks(groups: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """The group that a task is a part of, by task: `sftgen_mmlu_pro_law` is a part of `sftgen_mmlu_pro`.
+
+    Args:
+        groups: The members of each group: names, or whole tasks as lm_eval's YAML allows.
+
+    Returns:
+        Nothing for a task that stands alone, or is in groups of other names only.
+    """
+    found: dict[str, str] = {}
+    for group, members in groups.items():
+        named = [member for member in members if isinstance(member, str) and member not in groups]
+        if len(named) == len(members) > 0 and all(member.startswith(f"{group}_") for member in named):
+            found |= dict.fromkeys(members, group)
+    return found
 
 
 def tables(folder: Path | None = None) -> str:

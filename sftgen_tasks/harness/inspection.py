@@ -10,6 +10,7 @@ from typing import Any
 
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.data.loading import one_load
+from sftgen_tasks.harness.catalogue import benchmarks
 from sftgen_tasks.harness.loading import OwnTaskManager, load_tasks, resolve_tasks
 from sftgen_tasks.harness.patches import replaced
 from sftgen_tasks.harness.task import Task, TaskError
@@ -57,9 +58,13 @@ def folders_seen_by_lm_eval() -> set[str]:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What can be known of a task before a model is loaded; `prompts` builds them, for a model to count."""
+    """What can be known of a task before a model is loaded; `prompts` builds them, for a model to count.
+
+    `benchmark` is the group that the task is a part of, for example a subject of MMLU-Pro; else the task itself.
+    """
 
     name: str
+    benchmark: str
     origin: str
     documents: int
     max_gen_toks: int
@@ -67,31 +72,39 @@ class TaskFacts:
     prompts: Callable[[], list[str]]
 
 
-def inspect_tasks(
-    names: Sequence[str], metadata: Mapping[str, Any] | None = None
-) -> list[TaskFacts | tuple[str, Exception]]:
-    """Load tasks one by one, down to their graders; one that fails is its name and the error.
+@dataclass(frozen=True)
+class TaskFailure:
+    """A task or group that cannot be loaded, and why."""
+
+    name: str
+    benchmark: str
+    error: Exception
+
+
+def inspect_tasks(names: Sequence[str], metadata: Mapping[str, Any] | None = None) -> list[TaskFacts | TaskFailure]:
+    """Load tasks one by one, down to their graders.
 
     Raises:
         UnknownTaskError: A name matches nothing.
     """
     manager = OwnTaskManager(metadata)
-    found: list[TaskFacts | tuple[str, Exception]] = []
+    of = benchmarks({group: manager.members(group) or () for group in manager.all_groups})
+    found: list[TaskFacts | TaskFailure] = []
     with one_load():
         for name in resolve_tasks(names, manager):
             try:
-                found += [_facts(task) for task in load_tasks([name], manager=manager).tasks.values()]
+                found += [_facts(task, of) for task in load_tasks([name], manager=manager).tasks.values()]
             except Exception as error:
-                found.append((name + (" (group)" if name in manager.all_groups else ""), error))
+                shown = name + (" (group)" if name in manager.all_groups else "")
+                found.append(TaskFailure(shown, of.get(name, shown), error))
     return found
 
 
-def _facts(task: Task) -> TaskFacts:
+def _facts(task: Task, of: Mapping[str, str]) -> TaskFacts:
     name = task.config.task
-    scorer = task.grading.scorer()
-    return TaskFacts(
-        name, loaded(name).origin, len(task.test_docs()), task.max_gen_toks, scorer, partial(_prompts, task)
-    )
+    prompts = partial(_prompts, task)
+    origin, documents, scorer = loaded(name).origin, len(task.test_docs()), task.grading.scorer()
+    return TaskFacts(name, of.get(name, name), origin, documents, task.max_gen_toks, scorer, prompts)
 
 
 def _prompts(task: Task) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Optional
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.table import Table
@@ -13,7 +15,7 @@ from sftgen_train.cli.console import console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sftgen_train.costs.throughput import Assumptions, Estimate
+    from sftgen_train.costs.throughput import Assumptions, Estimate, Work
 
 
 def plan_costs(
@@ -50,10 +52,21 @@ def plan_costs(
         print_estimate(found, device, given, console)
 
 
+def together(work: Sequence[Work]) -> list[Work]:
+    """One row a benchmark, where its tasks ask for the same number and length of responses."""
+    rows: dict[Any, Work] = {}
+    for part in work:
+        name = part.benchmark or part.task
+        key = name, part.repeats, part.max_tokens, part.judge
+        before = rows[key].documents if key in rows else 0
+        rows[key] = replace(part, task=name, documents=before + part.documents)
+    return list(rows.values())
+
+
 def print_estimate(found: Estimate, device: str, given: Assumptions, console: Console) -> None:
     """Tables and, below them, what was assumed."""
     tasks = Table("task", "documents", "repeats", "generations", "limit", "judge", title="One checkpoint")
-    for work in found.work:
+    for work in together(found.work):
         tasks.add_row(
             work.task, f"{work.documents:,}", str(work.repeats), f"{work.generations:,}", f"{work.max_tokens:,}",
             work.judge or "",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from sftgen_judges.plugins.contracts import Judge
 from sftgen_judges.plugins.hookspecs import HOOKS
 from sftgen_judges.plugins.manager import plugins, task_directories
 from sftgen_tasks.harness import inspection
+from sftgen_tasks.harness.inspection import TaskFacts, TaskFailure
 from sftgen_tasks.harness.preflight import ModelError, check_local_model, is_local, max_model_len
 from sftgen_tasks.sandbox import require_sandbox
 
@@ -69,7 +71,7 @@ def diagnose(tasks: Sequence[str], model: str | None = None) -> list[Finding]:
             findings += _model(model, tokenizer, room)
         except ModelError as error:
             findings.append(Finding("error", f"model {model}", str(error)))
-    findings += _tasks(tasks, model, tokenizer, room)
+    findings += _tasks(tasks, tokenizer, room)
     return findings
 
 
@@ -180,26 +182,59 @@ def _model(model: str, tokenizer: Any, room: int | None) -> Iterator[Finding]:
         yield Finding("error", subject, "its tokenizer has no chat template", step)
 
 
-def _tasks(names: Sequence[str], model: str | None, tokenizer: Any, room: int | None) -> Iterator[Finding]:
+def _tasks(names: Sequence[str], tokenizer: Any, room: int | None) -> Iterator[Finding]:
+    parts: dict[str, list[TaskFacts | TaskFailure]] = defaultdict(list)
     for facts in inspection.inspect_tasks(names):
-        if isinstance(facts, tuple):
-            name, error = facts
-            message = str(error) if isinstance(error, SftgenError) else f"{type(error).__name__}: {error}"
-            yield Finding("error", name, message)
-            continue
-        yield Finding("ok", facts.name, f"{facts.documents} documents from {facts.origin}; {facts.scorer.name}")
-        if isinstance(facts.scorer, Judge) and (step := missing_settings(facts.scorer)):
-            yield Finding("warning", facts.name, f"judge {facts.scorer.name!r} has no model to ask", step)
-        if tokenizer is None or room is None:
-            continue
-        longest = max(len(_encode(tokenizer, prompt)) for prompt in facts.prompts())
-        if longest + facts.max_gen_toks > room:
-            yield Finding(
-                "error",
-                facts.name,
-                f"longest prompt {longest} tokens + max_gen_toks {facts.max_gen_toks} > {room} that {model} takes",
-                f"pass --gen_kwargs max_gen_toks={max(room - longest, 1)}",
-            )
+        parts[facts.benchmark].append(facts)
+    found = [
+        finding for benchmark, members in parts.items() for finding in _benchmark(benchmark, members, tokenizer, room)
+    ]
+    yield from _each_once(found)
+
+
+def _benchmark(
+    name: str, parts: Sequence[TaskFacts | TaskFailure], tokenizer: Any, room: int | None
+) -> Iterator[Finding]:
+    """What is known of a benchmark, or of a task that is one by itself."""
+    several = f" in {len(parts)} tasks" if len(parts) > 1 else ""
+    for failure in parts:
+        if isinstance(failure, TaskFailure):
+            own = isinstance(failure.error, SftgenError)
+            message = str(failure.error) if own else f"{type(failure.error).__name__}: {failure.error}"
+            said, colon, rest = message.partition(": ")  # the row names the task
+            yield Finding("error", name, rest if colon and failure.name.startswith(said) else message)
+    whole = [facts for facts in parts if isinstance(facts, TaskFacts)]
+    if not whole:
+        return
+    documents, scorer = sum(facts.documents for facts in whole), whole[0].scorer
+    origins = ", ".join(dict.fromkeys(facts.origin for facts in whole))
+    yield Finding("ok", name, f"{documents} documents{several} from {origins}; {scorer.name}")
+    if isinstance(scorer, Judge) and (step := missing_settings(scorer)):
+        yield Finding("warning", name, f"judge {scorer.name!r} has no model to ask", step)
+    if tokenizer is None or room is None:
+        return
+    longest = max(len(_encode(tokenizer, prompt)) for facts in whole for prompt in facts.prompts())
+    limit = max(facts.max_gen_toks for facts in whole)
+    if longest + limit > room:
+        yield Finding(
+            "error",
+            name,
+            f"longest prompt {longest} tokens + max_gen_toks {limit} > {room} that the model takes",
+            f"pass --gen_kwargs max_gen_toks={max(room - longest, 1)}",
+        )
+
+
+def _each_once(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Each problem once, with the names of all that have it."""
+    alike: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        alike[finding.level, finding.message.replace(finding.subject, "it"), finding.next_step].append(finding)
+    for (_, message, _), found in alike.items():
+        subjects = list(dict.fromkeys(finding.subject for finding in found))
+        if len(subjects) == 1:
+            yield found[0]
+        else:
+            yield replace(found[0], subject=", ".join(subjects), message=message)
 
 
 def _encode(tokenizer: Any, prompt: str) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_tasks import UnknownTaskError, load_tasks
 from sftgen_tasks.data.tables import DataError
-from sftgen_tasks.harness.catalogue import read_configs
+from sftgen_tasks.harness.catalogue import benchmarks, read_configs
 from sftgen_tasks.mmlu_pro import SUBSET
 from sftgen_train.costs.throughput import DEVICES, CostError, Device, Model, Work
 
@@ -57,6 +57,7 @@ def read_work(names: Sequence[str], documents: Mapping[str, int], limit: int | N
             raise UnknownTaskError(f"unknown task {name!r}. Known: {', '.join([*groups, *tasks])}")
         return [name]
 
+    of = benchmarks({name: group["task"] for name, group in groups.items()})
     work = []
     for task in dict.fromkeys(leaf for name in names for leaf in leaves(name)):
         config = tasks[task]
@@ -65,7 +66,7 @@ def read_work(names: Sequence[str], documents: Mapping[str, int], limit: int | N
         work.append(
             Work(
                 task, min(count, limit or count), config.get("repeats", 1), settings.get("max_gen_toks", 256),
-                config.get("judge"),
+                config.get("judge"), of.get(task, ""),
             )
         )  # fmt: skip
     return work

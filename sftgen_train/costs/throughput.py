@@ -97,6 +97,7 @@ class Work:
         repeats: Responses a document.
         max_tokens: Most tokens of one.
         judge: The judge that is asked about each response, None without one.
+        benchmark: The group that the task is a part of, empty for a task that stands alone.
     """
 
     task: str
@@ -104,6 +105,7 @@ class Work:
     repeats: int
     max_tokens: int
     judge: str | None = None
+    benchmark: str = ""
 
     @property
     def generations(self) -> int:

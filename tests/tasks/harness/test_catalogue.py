@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sftgen_tasks.data.task_files import task_configs
-from sftgen_tasks.harness.catalogue import BEGIN, END, CatalogueError, read_configs, rewrite, tables
+from sftgen_tasks.harness.catalogue import BEGIN, END, CatalogueError, benchmarks, read_configs, rewrite, tables
 from tests import ROOT
 
 PAGE = ROOT / "docs" / "tasks.md"
@@ -63,3 +63,10 @@ def test_the_command_writes_between_the_marks(tmp_path: Path) -> None:
     page.write_text("no marks")
     with pytest.raises(CatalogueError, match="made by"):
         rewrite(page)
+
+
+def test_the_parts_of_a_benchmark_are_known_by_their_names() -> None:
+    groups = {
+        "a_b": ["a_b_c", "a_b_d"], "a": ["a_b"], "x": ["x_y", {"task": "x_z"}], "mixed": ["mixed_r", "s"], "empty": [],
+    }  # fmt: skip
+    assert benchmarks(groups) == {"a_b_c": "a_b", "a_b_d": "a_b"}

@@ -213,6 +213,17 @@ def test_doctor_names_every_problem_with_its_next_step(
     assert "max_gen_toks 4096 > 64" in result.stdout
 
 
+def test_doctor_says_one_problem_of_many_tasks_once(command: Command, tmp_path: Path) -> None:
+    settings = {"env": {**_environment(), "COLUMNS": "300", "SFTGEN_DATA_DIR": str(tmp_path)}}
+    for tasks in ("sftgen_mmlu_pro_[a-e]*", "sftgen_mmlu_pro"):
+        result = command("sftgen", "doctor", "--tasks", tasks, **settings)
+        assert result.returncode == 1
+        assert result.stdout.count("no file for TIGER-Lab/MMLU-Pro under") == 1
+        assert "1 errors" in result.stdout
+    result = command("sftgen", "doctor", "--tasks", "sftgen_hex_phi,sftgen_mmlu_pro,sftgen_halueval", **settings)
+    assert "3 errors" in result.stdout
+
+
 def test_doctor_reads_plugin_files_that_lm_eval_skips(installed: Command, tmp_path: Path) -> None:
     package = tmp_path / "broken_tasks"
     package.mkdir()

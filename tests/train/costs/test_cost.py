@@ -121,6 +121,8 @@ def test_the_command(installed: Command) -> None:
     assert shown.returncode == 0, shown.stderr
     for part in ("The dip makes a checkpoint", "9 checkpoints, 3 at the dip", "Assumed, not measured", "8.0 GB"):
         assert part in shown.stdout
+    rows = [line.split("│") for line in shown.stdout.splitlines() if "mmlu_pro" in line]
+    assert [[cell.strip() for cell in row[1:3]] for row in rows] == [["sftgen_mmlu_pro", "1,000"]]  # of 14 subjects
     found: dict[str, Any] = json.loads(installed("sftgen", "plan", *line, "--json").stdout)
     assert found["total"]["generations"] == 9 * sum(task["generations"] for task in found["tasks"])
     assert found["dip"]["tokens"] > 2 * found["ordinary"]["tokens"]

@@ -190,7 +190,7 @@ DAMAGES: dict[str, tuple[Callable[[str], str], str]] = {
     "empty": (lambda text: "", "Invalid JSON"),
     "cut": (lambda text: text[: len(text) // 2], "Invalid JSON"),
     "binary": (lambda text: "\0\1\2", "Invalid JSON"),
-    "a list": (lambda text: "[]", "dictionary"),
+    "a list": (lambda text: "[]", "should be an object"),
     "no model": (lambda text: json.dumps({"step": 3, "path": "leases/step-3"}), "model_id"),
     "step as text": (with_fields(step="3"), "step: "),
     "another step": (with_fields(step=4), "it names step 4"),

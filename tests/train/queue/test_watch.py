@@ -299,7 +299,7 @@ def test_mistakes_are_named_before_anything_is_written(tiny_model: Path, tmp_pat
     shutil.copytree(tiny_model, folder / "checkpoint-1")
     watch(Watch(folder, settle=0.0, once=True), run, SUITE)
     with pytest.raises(RecordError, match="another evaluation suite"):
-        watch(Watch(folder, settle=0.0, once=True), run, Suite([Tier(["sftgen_refusal"])]))
+        watch(Watch(folder, settle=0.0, once=True), run, Suite([Tier(["sftgen_refusal"], every=1)]))
 
 
 def test_a_checkpoint_with_config_but_no_weights_yet_is_not_one(tiny_model: Path, tmp_path: Path) -> None:
