@@ -242,8 +242,9 @@ class _Worker:
         Raises:
             WorkerError: Some did.
         """
-        if self.doubtful:
-            failed = "; ".join(f"step {step}: {reason}" for step, reason in self.doubtful.items())
+        left = {entry.step for entry in self.queue.entries("waiting")}  # others may have evaluated some meanwhile
+        failed = "; ".join(f"step {step}: {reason}" for step, reason in self.doubtful.items() if step in left)
+        if failed:
             raise WorkerError(
                 f"this worker could evaluate none of the checkpoints that it tried ({failed}). They wait again, and "
                 "nothing is counted against them. Check --model, --model-args and the machine, then start it again; "
