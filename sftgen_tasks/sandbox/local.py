@@ -57,7 +57,7 @@ def decode(job: str, data: bytes, limits: Limits = Limits()) -> bytes:
     name = require_local().name
     for attempt in range(2):  # a worker may have died while it waited for work
         try:
-            with borrowed(name) as worker:
+            with borrowed(name, "decode") as worker:
                 worker.send({"do": "decode", "job": job, "limits": astuple(limits)}, data)
                 while "end" not in (answer := worker.receive())[0]:
                     pass

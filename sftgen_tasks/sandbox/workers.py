@@ -15,16 +15,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sftgen_tasks.sandbox.inside.messages import receive, send
-from sftgen_tasks.sandbox.inside.namespaces import TEMPORARY_BYTES
+from sftgen_tasks.sandbox.inside.namespaces import TEMPORARY_BYTES, WRITABLE
 from sftgen_tasks.sandbox.inside.view import PACKAGES_INSIDE, library_folders, site_folders
 
 _INSIDE = Path(__file__).resolve().parent / "inside"
 
 # Packages that contest programs use beside the standard library; no other installed package is visible.
 PACKAGES = ("numpy", "scipy", "sympy", "mpmath", "networkx", "sortedcontainers")
+Purpose = Literal["run", "decode"]
 PATIENCE = 30.0
 """Seconds without a message after which a worker counts as dead; a live worker sends one every second."""
 
@@ -40,8 +41,8 @@ class Worker:
         WorkerError: This machine does not offer the level; the message says what is missing.
     """
 
-    def __init__(self, level: str) -> None:
-        self.level = level
+    def __init__(self, level: str, purpose: Purpose = "run") -> None:
+        self.level, self.purpose = level, purpose
         self.channel, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -105,7 +106,8 @@ def _command(level: str) -> list[str]:
     if not program:
         raise WorkerError("bwrap is not installed")
     command = [program, "--unshare-all", "--cap-drop", "ALL", "--as-pid-1", "--proc", "/proc", "--dev", "/dev"]
-    command += ["--size", str(TEMPORARY_BYTES), "--tmpfs", "/tmp"]
+    for folder in WRITABLE:
+        command += ["--size", str(TEMPORARY_BYTES), "--tmpfs", folder]
     # The executable of a virtual environment needs the environment; the real one does not.
     executable = os.path.realpath(sys.executable)
     for path in dict.fromkeys([*library_folders([f"{sys.base_prefix}/lib"]), executable, str(_INSIDE)]):
@@ -115,7 +117,7 @@ def _command(level: str) -> list[str]:
     # These folders are covered last: programs may only see the installed packages of `PACKAGES`.
     for path in filter(os.path.isdir, site_folders()):
         command += ["--tmpfs", path, "--remount-ro", path]
-    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
+    command += ["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
     return [*command, executable, *interpreter[1:]]
 
 
@@ -139,17 +141,17 @@ class _Idle:
         self.owner = os.getpid()
         self.workers: list[Worker] = []
 
-    def take(self, level: str) -> Worker:
+    def take(self, level: str, purpose: Purpose) -> Worker:
         with self.lock:
             if self.owner != os.getpid():
                 self.owner, self.workers = os.getpid(), []
             for worker in list(self.workers):
-                if worker.level == level:
+                if (worker.level, worker.purpose) == (level, purpose):
                     self.workers.remove(worker)
                     if worker.process.poll() is None:
                         return worker
                     worker.close()  # killed while it waited
-        return Worker(level)
+        return Worker(level, purpose)
 
     def put(self, worker: Worker) -> None:
         with self.lock:
@@ -168,9 +170,12 @@ atexit.register(_idle.close)
 
 
 @contextmanager
-def borrowed(level: str) -> Iterator[Worker]:
-    """A worker; afterwards it is kept, or ended if an error was raised."""
-    worker = _idle.take(level)
+def borrowed(level: str, purpose: Purpose = "run") -> Iterator[Worker]:
+    """A worker; afterwards it is kept, or ended if an error was raised.
+
+    One that decodes tests never runs a program: what it decoded may be left in its memory.
+    """
+    worker = _idle.take(level, purpose)
     try:
         yield worker
     except BaseException as error:

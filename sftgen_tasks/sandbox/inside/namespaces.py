@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sftgen_tasks.sandbox.inside.system import call, mount
 
@@ -16,6 +17,8 @@ _BASE = "/tmp"
 
 USER_ID = 1000
 TEMPORARY_BYTES = 64 << 20
+WRITABLE = ("/tmp", "/dev/shm")
+"""The folders of a program. `multiprocessing` keeps its locks in the second."""
 
 
 def separate() -> None:
@@ -49,7 +52,8 @@ def build_root(readable: Sequence[tuple[str, str]], hidden: Sequence[str]) -> No
     for folder in hidden:
         if os.path.isdir(_BASE + folder):
             mount("hidden", _BASE + folder, "tmpfs", _RDONLY | _NOSUID | _NODEV | _NOEXEC, "size=4k,mode=755")
-    _folder(_BASE + "/tmp")
+    for folder in WRITABLE:
+        _folder(_BASE + folder)
     _processes()
     os.chdir(_BASE)
     call("pivot_root", b".", b".")
@@ -60,14 +64,10 @@ def build_root(readable: Sequence[tuple[str, str]], hidden: Sequence[str]) -> No
 
 
 def _processes() -> None:
-    """Mount /proc for our own processes if the kernel allows it: some programs open /dev/stdin."""
+    """Mount /proc to read, for our own processes, if the kernel can hide the rest: some programs open /dev/stdin."""
     _folder(_BASE + "/proc")
-    for options in ("subset=pid", None):
-        try:
-            mount("proc", _BASE + "/proc", "proc", _NOSUID | _NODEV | _NOEXEC, options)
-            break
-        except OSError:
-            continue
+    with suppress(OSError):  # before Linux 5.8
+        mount("proc", _BASE + "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC, "subset=pid")
     for name, number in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{number}", f"{_BASE}/dev/{name}")
 
@@ -97,13 +97,22 @@ def _folder(path: str) -> None:
 
 
 def _temporary() -> None:
-    options = f"size={TEMPORARY_BYTES},nr_inodes=1024,mode=700"
-    mount("temporary", "/tmp", "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)
+    for folder in WRITABLE:
+        options = f"size={TEMPORARY_BYTES},nr_inodes=1024,mode=700"
+        mount("temporary", folder, "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)
 
 
 def clean() -> None:
-    """Give the next program an empty temporary folder."""
+    """Give the next program empty folders."""
     os.chdir("/")
-    if os.listdir("/tmp"):
-        call("umount2", b"/tmp", _MNT_DETACH)
+    if any(map(_used, WRITABLE)):
+        for folder in WRITABLE:
+            call("umount2", folder.encode(), _MNT_DETACH)
         _temporary()
+
+
+def _used(folder: str) -> bool:
+    try:
+        return bool(os.listdir(folder)) or os.stat(folder).st_mode & 0o777 != 0o700
+    except OSError:  # its rights were taken away
+        return True

@@ -1,7 +1,8 @@
 """A filter for system calls, assembled by hand: it allows the calls that Python programs need, and no others.
 
-A call that no correct program makes ends the process, so that the worker sees it. Calls for which libraries
-have a fallback, and all calls that are not listed here, return the error "not implemented".
+A call that no correct program makes ends the process, so that the worker sees it. Calls that a library tries and can
+do without return the error "not permitted"; so do changes of rights, owners and times of files, which would reach files
+of the machine. Calls that are not listed here return "not implemented".
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import struct
 from collections.abc import Sequence
 
@@ -37,24 +39,30 @@ wait4 61 260, sendto 44 206, recvfrom 45 207, sendmsg 46 211, recvmsg 47 212, sh
 """
 _WRITES = """
 mkdir 83 -1, mkdirat 258 34, rmdir 84 -1, unlink 87 -1, unlinkat 263 35, rename 82 -1, renameat 264 38,
-renameat2 316 276, symlink 88 -1, symlinkat 266 36, chmod 90 -1, fchmod 91 52, fchmodat 268 53, utimensat 280 88,
-truncate 76 45, fallocate 285 47, creat 85 -1
+renameat2 316 276, symlink 88 -1, symlinkat 266 36, link 86 -1, linkat 265 37, truncate 76 45, fallocate 285 47,
+creat 85 -1
 """
+_REFUSED = """
+chmod 90 -1, fchmod 91 52, fchmodat 268 53, fchmodat2 452 452, utime 132 -1, utimes 235 -1, futimesat 261 -1,
+utimensat 280 88, chown 92 -1, lchown 94 -1, fchown 93 55, fchownat 260 54, setxattr 188 5, lsetxattr 189 6,
+fsetxattr 190 7, removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16, fork 57 -1, vfork 58 -1, execve 59 221,
+execveat 322 281, socket 41 198, connect 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242,
+inotify_init1 294 26, memfd_create 319 279, setsid 112 157, setpgid 109 154
+"""
+# Done, says the kernel, and does nothing: how a program asks to be scheduled is not its own affair.
+_IGNORED = "setpriority 141 140, sched_setaffinity 203 122"
 _FATAL = """
-fork 57 -1, vfork 58 -1, execve 59 221, execveat 322 281, socket 41 198, connect 42 203, bind 49 200, listen 50 201,
-accept 43 202, accept4 288 242, ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 271,
-pidfd_open 434 434, pidfd_send_signal 424 424, pidfd_getfd 438 438, kcmp 312 272, tkill 200 130, unshare 272 97,
-setns 308 268, mount 165 40, umount2 166 39, pivot_root 155 41, chroot 161 51, mount_setattr 442 442,
-open_tree 428 428, move_mount 429 429, fsopen 430 430, fsconfig 431 431, fsmount 432 432, link 86 -1, linkat 265 37,
-mknod 133 -1, mknodat 259 33, chown 92 -1, lchown 94 -1, fchown 93 55, fchownat 260 54, setuid 105 146,
-setgid 106 144, setreuid 113 145, setregid 114 143, setresuid 117 147, setresgid 119 149, setgroups 116 159,
-bpf 321 280, keyctl 250 219, add_key 248 217, request_key 249 218, perf_event_open 298 241, userfaultfd 323 282,
-io_uring_setup 425 425, seccomp 317 277, init_module 175 105, finit_module 313 273, delete_module 176 106,
-kexec_load 246 104, reboot 169 142, swapon 167 224, swapoff 168 225, open_by_handle_at 304 265,
-name_to_handle_at 303 264, shmget 29 194, shmat 30 196, semget 64 190, msgget 68 186, mq_open 240 180,
-memfd_create 319 279, memfd_secret 447 -1, setsid 112 157, setpgid 109 154, inotify_init1 294 26,
-fanotify_init 300 262, acct 163 89, quotactl 179 60, settimeofday 164 170, clock_settime 227 112,
-sethostname 170 161, setdomainname 171 162, syslog 103 116, iopl 172 -1, ioperm 173 -1
+ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 271, pidfd_open 434 434, pidfd_send_signal 424 424,
+pidfd_getfd 438 438, kcmp 312 272, tkill 200 130, unshare 272 97, setns 308 268, mount 165 40, umount2 166 39,
+pivot_root 155 41, chroot 161 51, mount_setattr 442 442, open_tree 428 428, move_mount 429 429, fsopen 430 430,
+fsconfig 431 431, fsmount 432 432, mknod 133 -1, mknodat 259 33, setuid 105 146, setgid 106 144, setreuid 113 145,
+setregid 114 143, setresuid 117 147, setresgid 119 149, setgroups 116 159, bpf 321 280, keyctl 250 219,
+add_key 248 217, request_key 249 218, perf_event_open 298 241, userfaultfd 323 282, io_uring_setup 425 425,
+seccomp 317 277, init_module 175 105, finit_module 313 273, delete_module 176 106, kexec_load 246 104, reboot 169 142,
+swapon 167 224, swapoff 168 225, open_by_handle_at 304 265, name_to_handle_at 303 264, shmget 29 194, shmat 30 196,
+semget 64 190, msgget 68 186, mq_open 240 180, memfd_secret 447 -1, fanotify_init 300 262, acct 163 89,
+quotactl 179 60, settimeofday 164 170, clock_settime 227 112, sethostname 170 161, setdomainname 171 162,
+syslog 103 116, iopl 172 -1, ioperm 173 -1
 """
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
@@ -76,6 +84,7 @@ def _end(action: int) -> Code:
 
 
 _ALLOWED, _KILLED, _UNKNOWN, _FORBIDDEN = map(_end, (_ALLOW, _KILL, _ERRNO | errno.ENOSYS, _ERRNO | errno.EACCES))
+_NOT_PERMITTED, _DONE = map(_end, (_ERRNO | errno.EPERM, _ERRNO))
 
 
 def _load(argument: int) -> Code:
@@ -108,24 +117,37 @@ def _reads(argument: int) -> Code:
     return _load(argument) + _if(_ANY_BIT, _O_WRITES, _FORBIDDEN, _ALLOWED)
 
 
-def _rules(column: int, *, writable: bool) -> dict[int, Code]:
+def _signal(argument: int) -> Code:
+    """Allow to send a signal, unless it stops the process or looks like this filter's own."""
+    code = _ALLOWED
+    for number in (signal.SIGSYS, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        code = _if(_EQUAL, number, _NOT_PERMITTED, code)
+    return _load(argument) + code
+
+
+def _rules(column: int, *, writable: bool, opens: bool) -> dict[int, Code]:
     """What happens at each call, by its number."""
     special = {
         # Threads only, no processes. Without `clone3` the C library uses `clone`, whose flags the filter can read.
-        "clone 56 220": _load(0) + _if(_ANY_BIT, _CLONE_THREAD, _ALLOWED, _KILLED),
+        "clone 56 220": _load(0) + _if(_ANY_BIT, _CLONE_THREAD, _ALLOWED, _NOT_PERMITTED),
         "fcntl 72 25": _never(1, *_FCNTL_FATAL),
         "ioctl 16 29": _never(1, *_IOCTL_FATAL),
-        # Streams only: a datagram socket could reach the sockets of others by their address.
-        "socketpair 53 199": (*_load(1), (_AND, 0, 0, 0xF), *_if(_EQUAL, 1, _ALLOWED, _KILLED)),
-        "open 2 -1": _ALLOWED if writable else _reads(1),
-        "openat 257 56": _ALLOWED if writable else _reads(2),
+        # Unix streams only: a datagram socket could reach the sockets of others by their address.
+        "socketpair 53 199": _load(0)
+        + _if(_EQUAL, 1, (*_load(1), (_AND, 0, 0, 0xF), *_if(_EQUAL, 1, _ALLOWED, _NOT_PERMITTED)), _NOT_PERMITTED),
+        "open 2 -1": _ALLOWED if opens else _reads(1),
+        "openat 257 56": _ALLOWED if opens else _reads(2),
         # Signals and limits of this process only.
-        "kill 62 129": _only(0, _THIS_PROCESS),
-        "tgkill 234 131": _only(0, _THIS_PROCESS),
+        "kill 62 129": _load(0) + _if(_EQUAL, _THIS_PROCESS, _signal(1), _KILLED),
+        "tgkill 234 131": _load(0) + _if(_EQUAL, _THIS_PROCESS, _signal(2), _KILLED),
         "prlimit64 302 261": _only(0, _THIS_PROCESS, 0),
     }
     rules = {_number(entry, column): code for entry, code in special.items()}
-    for table, code in ((_CALLS, _ALLOWED), (_WRITES, _ALLOWED if writable else _FORBIDDEN), (_FATAL, _KILLED)):
+    tables = (
+        (_CALLS, _ALLOWED), (_WRITES, _ALLOWED if writable else _FORBIDDEN), (_REFUSED, _NOT_PERMITTED),
+        (_IGNORED, _DONE), (_FATAL, _KILLED),
+    )  # fmt: skip
+    for table, code in tables:
         rules |= {_number(entry, column): code for entry in table.split(",")}
     if column == 0:
         rules[0x40000000] = _KILLED  # this and all higher numbers: the x32 calls
@@ -148,11 +170,12 @@ def _search(ranges: Sequence[tuple[int, Code]]) -> Code:
     return (*jump, *below, *above)
 
 
-def build(*, writable: bool) -> bytes:
+def build(*, writable: bool, opens: bool | None = None) -> bytes:
     """The filter, in which `_THIS_PROCESS` stands for the id of the process.
 
     Args:
-        writable: Whether there is a folder that may be written to; otherwise no file can be opened to write.
+        writable: Whether there is a folder that may be written to.
+        opens: Whether files can be opened to write, for something else decides which; by default as `writable`.
 
     Raises:
         OSError: The calls of this kind of machine are not listed here.
@@ -160,7 +183,7 @@ def build(*, writable: bool) -> bytes:
     if machine() not in _MACHINES:
         raise OSError(errno.ENOSYS, f"no system call filter for {machine()}, only for {', '.join(_MACHINES)}")
     column, architecture = _MACHINES[machine()]
-    rules = _rules(column, writable=writable)
+    rules = _rules(column, writable=writable, opens=writable if opens is None else opens)
     ranges: list[tuple[int, Code]] = [(0, rules.get(0, _UNKNOWN))]
     for number in sorted({*rules, *(known + 1 for known in rules)}):
         code = rules.get(number, _KILLED if number > 0x40000000 else _UNKNOWN)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import site
 import socket
@@ -93,20 +92,42 @@ def _bubblewrap(_: socket.socket, __: Sequence[str]) -> Confinement:
         seccomp.install(filter_)
 
     def clean() -> None:
-        for name in os.listdir("/tmp"):
-            path = f"/tmp/{name}"
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)
+        for folder in namespaces.WRITABLE:
+            _empty(folder)
 
     return Confinement(apply, clean, kill_all=True)
 
 
+def _empty(folder: str) -> None:
+    """Remove all that is in a folder, however deep it is and whatever rights it has left.
+
+    A folder inside one of its folders is first moved up to it, so that no path gets long.
+
+    Raises:
+        OSError: Something stays; the worker must not run another program.
+    """
+    os.chmod(folder, 0o700)
+    moved = 0
+    while names := os.listdir(folder):
+        for name in names:
+            path = f"{folder}/{name}"
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for entry in os.scandir(path):
+                if entry.is_dir(follow_symlinks=False):
+                    os.rename(entry.path, f"{folder}/.moved-{os.getpid()}-{moved}")
+                    moved += 1
+                else:
+                    os.unlink(entry.path)
+            os.rmdir(path)
+
+
 def _landlock(_: socket.socket, packages: Sequence[str]) -> Confinement:
-    filter_ = seccomp.build(writable=False)
+    filter_ = seccomp.build(writable=False, opens=True)  # the rules tell which files may be opened to write
     folders = list(dict.fromkeys(os.path.dirname(path) for path in packages))
-    rules = landlock.ruleset([*library_folders(_mapped()), *packages, *_DEVICES], folders)
+    rules = landlock.ruleset([*library_folders(_mapped()), *packages, *_DEVICES], folders, _DEVICES)
     system.prctl(system.PR_SET_DUMPABLE, 0)
     sys.path += folders
 
