@@ -2,38 +2,75 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import astuple
 
 from sftgen_judges.plugins.contracts import Execution, Limits, Program, Sandbox
+from sftgen_tasks.sandbox.inside.system import open_memory
 from sftgen_tasks.sandbox.levels import SandboxError, level, require_local
 from sftgen_tasks.sandbox.workers import WorkerError, borrowed
 
 
 def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator[Execution]:
     """Run a program on each input, until one run fails."""
-    with borrowed(require_local().name) as worker:
-        job = {"do": "run", "source": program.source, "function": program.function, "inputs": list(inputs)}
-        worker.send(job | {"limits": astuple(limits)})
+    about = {
+        "do": "run", "tests": len(inputs), "largest": 4 * max(map(len, inputs), default=0), "limits": astuple(limits),
+        "prints": not program.function, "numpy": "numpy" in program.source,
+    }  # fmt: skip
+    job = {"source": program.source, "function": program.function, "inputs": list(inputs)}
+    with borrowed(require_local().name) as worker, closing(_Files()) as files:
+        # The worker never reads the job: what it held once, a later program could find in its memory.
+        worker.send(about)
+        worker.send_file(files.holding(json.dumps(job).encode()))
         ended = False
         try:
             while not ended:
-                header, body = worker.receive()
-                position = 0
-                for reason, detail, length, fresh in header.get("results", ()):
-                    output = body[position : position + length]
-                    position += length
+                header, _ = worker.receive()
+                if "output" in header:
+                    output = files.keep(worker.receive_file())
+                for reason, detail, begin, end, fresh in header.get("results", ()):
+                    if reason == "sandbox error":
+                        raise WorkerError(detail)
+                    # A program may have shortened the file.
+                    data = os.pread(output, end - begin, begin).ljust(end - begin, b"\0") if end > begin else b""
                     if detail and not reason:  # the run succeeded: `detail` is how many bytes of its output were seen
-                        seen = _text(output[: int(detail)])
-                        yield Execution(_text(output), spent=header["spent"], fresh=fresh, seen=seen)
+                        seen = _text(data[: int(detail)])
+                        yield Execution(_text(data), spent=header["spent"], fresh=fresh, seen=seen)
                     else:
-                        yield Execution(_text(output), reason, detail, header["spent"], fresh)
+                        yield Execution(_text(data), reason, detail, header["spent"], fresh)
                 ended = "end" in header
         except GeneratorExit:
             if not ended:
                 worker.send({"do": "stop"})
-                while "end" not in worker.receive()[0]:
-                    pass
+                while "end" not in (header := worker.receive()[0]):
+                    if "output" in header:
+                        files.keep(worker.receive_file())
+
+
+class _Files:
+    """Open files of one job, closed together."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+
+    def keep(self, file: int) -> int:
+        self._open.append(file)
+        return file
+
+    def holding(self, data: bytes) -> int:
+        """A file in memory that holds these bytes."""
+        file = self.keep(open_memory("job"))
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        return file
+
+    def close(self) -> None:
+        for file in self._open:
+            os.close(file)
 
 
 def _text(output: bytes) -> str:

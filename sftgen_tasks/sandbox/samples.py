@@ -117,25 +117,61 @@ def _graded(program: Program, cases: Sequence[Case], limits: Limits, same: Same,
 
 
 def _run(program: Program, cases: Sequence[Case], limits: Limits, same: Same, used: Sandbox) -> Outcome:
-    start, left, only_as_process = 0, limits.total_seconds, False
+    outcome, spent, alone = _in_turn(program, cases, limits, same, used)
+    if outcome.passed and not alone and spent > limits.test_seconds:
+        # One test may have used the time of others: each must do with its own.
+        return _fails_alone(program, cases, limits, same, used) or outcome
+    return outcome
+
+
+def _in_turn(
+    program: Program, cases: Sequence[Case], limits: Limits, same: Same, used: Sandbox
+) -> tuple[Outcome, float, bool]:
+    """Run the tests one after the other, in few processes.
+
+    Returns:
+        The outcome, the seconds used, and whether each test had a process of its own.
+    """
+    start, left, only_as_process, alone = 0, limits.total_seconds, False, True
     while True:
         inputs = [case.given for case in cases[start:]]
         allowed = replace(limits, total_seconds=left)
-        number = start
+        number, before = start, 0.0
         with closing(cast(Any, used.execute(program, inputs, allowed))) as executions:
             for number, execution in enumerate(executions, start):
                 reason, detail = _judge(program, cases[number], execution, same)
                 if reason:
                     break
+                before = execution.spent
+                alone &= execution.fresh
                 only_as_process |= execution.seen is not None and not same(cases[number].expected, execution.seen)
             else:
                 if number != len(cases) - 1:
                     raise RuntimeError("the sandbox gave too few results")
-                return Outcome(True, only_as_process=only_as_process)
-        left -= execution.spent
+                spent = limits.total_seconds - left + before
+                return Outcome(True, only_as_process=only_as_process), spent, alone
+        # The failing test is run again, so its first run is not charged.
+        left -= execution.spent if execution.fresh else before
         if execution.fresh or reason in ("time limit", "compile error") or left <= 0:
-            return Outcome(False, reason, number, _short(detail))
+            return Outcome(False, reason, number, _short(detail)), limits.total_seconds - left, alone
         start = number
+
+
+def _fails_alone(program: Program, cases: Sequence[Case], limits: Limits, same: Same, used: Sandbox) -> Outcome | None:
+    """Run each test in a process of its own; all together have the sample's time once more.
+
+    Returns:
+        The failure, None if every test passed.
+    """
+    left = limits.total_seconds
+    for number, case in enumerate(cases):
+        with closing(cast(Any, used.execute(program, [case.given], replace(limits, total_seconds=left)))) as executions:
+            execution = next(executions)
+            reason, detail = _judge(program, case, execution, same)
+        left -= execution.spent
+        if reason or left <= 0:
+            return Outcome(False, reason or "time limit", number, _short(detail))
+    return None
 
 
 def _judge(program: Program, case: Case, execution: Execution, same: Same) -> tuple[Reason, str]:

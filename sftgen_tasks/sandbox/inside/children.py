@@ -22,12 +22,16 @@ BUSY_FACTOR = 100
 """Wall time that ends a program however much of it was waiting, as a multiple of the same."""
 MARGIN = 1.15
 """Other work on a machine adds to the CPU time of a program too, by what it costs to share caches and memory."""
+_MUCH = 8
+"""A killed process that held this part of its memory limit may have been killed for it."""
 _MOST_THREADS = 512
 _MOST_FILES = 256
 _STACK_BYTES = 1 << 30
+_AT_REST = frozenset("STtZXI")
+"""States of a thread that neither runs nor waits for a processor or a disk: it sleeps, is stopped, or has ended."""
 _SIGNALS: dict[int, tuple[str, str]] = {
     signal.SIGSYS: ("refused call", "a system call that no program here may make"),
-    signal.SIGKILL: ("memory limit", "killed, as the system does when memory runs out"),
+    signal.SIGKILL: ("crash", "killed"),
     signal.SIGXCPU: ("time limit", "CPU time"),
 }
 
@@ -67,9 +71,12 @@ class Child:
     files: Files
     allowance: Allowance
     handle: int
+    confined: int
+    """A pipe that holds a byte once the process is confined. Both of its other ends are closed by then."""
     records: int = 0
     ended: int | None = None
     killed: str = ""
+    _memory: int = 0
     _cpu: float = 0.0
     _idle: float = 0.0
     _waited: float = 0.0
@@ -135,6 +142,7 @@ class Child:
     def _reap(self) -> None:
         _, self.ended, used = os.wait4(self.pid, 0)
         self._cpu = used.ru_utime + used.ru_stime
+        self._memory = used.ru_maxrss << 10
 
     def spent(self) -> float:
         """Seconds that the sample has used, with this process."""
@@ -144,8 +152,12 @@ class Child:
         """Charge all of it, and let go of its files."""
         self.allowance.spent = self.spent()
         self.allowance.waited += self._waited
-        for file in (self.handle, self.files.input, self.files.output, self.files.report):
+        for file in (self.handle, self.confined, self.files.input, self.files.output, self.files.report):
             os.close(file)
+
+    def was_confined(self) -> bool:
+        """Whether it was confined before it ended; asked once, at its end."""
+        return os.read(self.confined, 1) == b"1"
 
     def ending(self) -> tuple[str, str]:
         """Why the process ended, if no record says it; no reason if it exited with status 0."""
@@ -157,6 +169,8 @@ class Child:
             code = os.WEXITSTATUS(status)
             return ("crash", f"exit code {code}") if code else ("", "")
         number = os.WTERMSIG(status)
+        if number == signal.SIGKILL and self._memory > self.allowance.memory // _MUCH:
+            return "memory limit", "killed, as the system does when memory runs out"
         return _SIGNALS.get(number, ("crash", signal.strsignal(number) or f"signal {number}"))
 
 
@@ -164,16 +178,24 @@ def fork(allowance: Allowance, confinement: Confinement, inside: Callable[[Files
     """Fork a process that confines itself and calls `inside`."""
     leave = os._exit  # a program may replace it
     files = Files(*(open_memory(name) for name in ("input", "output", "report")))
+    confined, tell = os.pipe()
     pid = os.fork()
     if pid:
-        return Child(pid, files, allowance, open_process(pid))
+        os.close(tell)
+        return Child(pid, files, allowance, open_process(pid), confined)
     try:
         os.close(channel)
+        os.close(confined)
         _limit(resource.RLIMIT_AS, allowance.memory)
         _limit(resource.RLIMIT_FSIZE, max(OUTPUT_BYTES, allowance.largest_input + 1))
         _limit(resource.RLIMIT_CPU, int(allowance.total - allowance.spent) + 5)
         drop_capabilities()
         confinement.apply()
+        os.write(tell, b"1")
+        os.close(tell)
+    except BaseException:
+        leave(0)  # the worker sees that nothing was told
+    try:
         inside(files)
     finally:
         leave(0)
@@ -207,10 +229,10 @@ def _look(pid: int) -> tuple[bool, bool, int]:
     try:
         state, threads = _state(f"/proc/{pid}/stat")
         states = {state}
-        if state == "S" and threads > 1:
+        if state in _AT_REST and threads > 1:
             tasks = os.listdir(f"/proc/{pid}/task")[:_MOST_THREADS]
             states = {_state(f"/proc/{pid}/task/{task}/stat")[0] for task in tasks}
-        return states == {"S"}, "R" in states, threads
+        return states <= _AT_REST, "R" in states, threads
     except OSError:
         return False, False, 0
 

@@ -1,4 +1,4 @@
-"""Messages between sftgen and its worker: a JSON header, then bytes."""
+"""Messages between sftgen and its worker: a JSON header, then bytes; or an open file."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ def _exactly(channel: socket.socket, length: int) -> bytes:
         parts.append(part)
         length -= len(part)
     return b"".join(parts)
+
+
+def send_file(channel: socket.socket, file: int) -> None:
+    """Send an open file; the other side gets a descriptor of its own."""
+    socket.send_fds(channel, [b"f"], [file])
+
+
+def receive_file(channel: socket.socket) -> int:
+    """The descriptor of a file that was sent.
+
+    Raises:
+        EOFError: The other side is gone, or sent no file.
+    """
+    _, files, _, _ = socket.recv_fds(channel, 1, 1)
+    if not files:
+        raise EOFError
+    return files[0]

@@ -13,6 +13,7 @@ import builtins
 import errno
 import io
 import json
+import linecache
 import os
 import random
 import sys
@@ -118,6 +119,8 @@ def _describe(error: BaseException) -> str:
 
 
 def _compile(source: str) -> types.CodeType:
+    lines = source.splitlines(keepends=True)
+    linecache.cache["<program>"] = len(source), None, lines, "<program>"  # for inspect.getsource
     try:
         return compile(source, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
@@ -141,6 +144,13 @@ def _give(given: str, files: Files, function: str | None) -> bool:
     except OSError:
         return False
     return True
+
+
+def _text(buffer: Any, mode: str) -> io.TextIOWrapper:
+    """A text stream with the attributes that the interpreter gives its own."""
+    stream = io.TextIOWrapper(buffer, "utf-8", "surrogateescape")
+    stream.mode = mode  # type: ignore[misc]
+    return stream
 
 
 class _Standard(io.FileIO):
@@ -168,6 +178,7 @@ def _module(name: str) -> dict[str, Any]:
     module = types.ModuleType(name)
     sys.modules[name] = module
     sys.argv = ["program.py"]
+    module.__dict__.update(__builtins__=builtins, __file__=f"{os.getcwd().rstrip('/')}/program.py")
     sys.setrecursionlimit(RECURSION_LIMIT)
     return module.__dict__
 
@@ -181,9 +192,9 @@ def _run(code: types.CodeType, files: Files) -> tuple[bool, int]:
     """
     namespace = _module("__main__")
     given, printed = _Standard(0, "r", closefd=False), _Standard(1, "w", closefd=False)
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(given), "utf-8", "surrogateescape")  # type: ignore[misc]
-    own = io.TextIOWrapper(io.BufferedWriter(printed), "utf-8", "surrogateescape")
-    sys.stdout = sys.__stdout__ = own  # type: ignore[misc]
+    given.name, printed.name = "<stdin>", "<stdout>"
+    sys.stdin = sys.__stdin__ = _text(io.BufferedReader(given), "r")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = own = _text(io.BufferedWriter(printed), "w")  # type: ignore[misc]
     with suppress(SystemExit):
         exec(code, namespace)
     threads = _thread._count() > 0
