@@ -35,6 +35,7 @@ from types import ModuleType
 from typing import Any
 
 from sftgen_tasks.data.tables import read_table
+from sftgen_tasks.livecodebench import SETTING
 from sftgen_tasks.readers.programs import same_output, same_value
 from sftgen_tasks.sandbox import Case, Limits, Program, level, run_samples
 
@@ -92,7 +93,7 @@ def submissions(folder: Path) -> tuple[list[Sample], list[bool]]:
         cases = [Case(test["input"], test["output"]) for test in row["tests"]]
         for submission in row["submissions"]:
             if submission["use"] in ("expect_pass", "expect_fail"):
-                samples.append((Program(submission["code"], row["fn_name"]), cases))
+                samples.append((Program(submission["code"], row["fn_name"], SETTING), cases))
                 verdicts.append(submission["use"] == "expect_pass")
     return samples, verdicts
 

@@ -54,6 +54,7 @@ from sftgen_tasks.sandbox import (
     Outcome,
     Program,
     Same,
+    Setting,
     require_sandbox,
     run_sample,
     run_samples,
@@ -85,6 +86,14 @@ RETURNS = (
 INSTRUCTION = "Think step by step, then give the whole program in one code block that begins with ```python."
 _METHOD = re.compile(r"def\s+(\w+)")
 LIMITS = Limits()
+SETTING = Setting(
+    (
+        *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
+        *("itertools", "functools", "operator", "io", "sys", "json", "typing"),
+    ),
+    recursion_limit=50_000,
+)
+"""What LiveCodeBench's checker puts before every program."""
 
 
 def documents(**metadata: Any) -> dict[str, Dataset]:
@@ -169,7 +178,7 @@ class _Run:
 
     @property
     def sample(self) -> tuple[Program, Sequence[Case]]:
-        return Program(self.source, self.job.item.doc["function"] or None), self.cases
+        return Program(self.source, self.job.item.doc["function"] or None, SETTING), self.cases
 
 
 def _run(jobs: Sequence[_Job], same: Same) -> Iterator[tuple[int, Verdict]]:

@@ -4,7 +4,7 @@ Expected outputs never enter the process that runs a program. That process gets 
 are compared here. `docs/sandbox.md` describes what each level prevents.
 """
 
-from sftgen_judges.plugins.contracts import Limits, Program
+from sftgen_judges.plugins.contracts import Limits, Program, Setting
 from sftgen_tasks.sandbox.cases import Case, Outcome, Same
 from sftgen_tasks.sandbox.levels import Level, SandboxError, level, require_sandbox
 from sftgen_tasks.sandbox.local import decode
@@ -18,6 +18,7 @@ __all__ = [
     "Program",
     "Same",
     "SandboxError",
+    "Setting",
     "decode",
     "level",
     "require_sandbox",

@@ -21,7 +21,7 @@ def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator
         "prints": not program.function, "numpy": "numpy" in program.source,
     }  # fmt: skip
     job = {"source": program.source, "function": program.function, "inputs": list(inputs)}
-    with borrowed(require_local().name) as worker, closing(_Files()) as files:
+    with borrowed(require_local().name, program.setting) as worker, closing(_Files()) as files:
         # The worker never reads the job: what it held once, a later program could find in its memory.
         worker.send(about)
         worker.send_file(files.holding(json.dumps(job).encode()))
@@ -94,7 +94,7 @@ def decode(job: str, data: bytes, limits: Limits = Limits()) -> bytes:
     name = require_local().name
     for attempt in range(2):  # a worker may have died while it waited for work
         try:
-            with borrowed(name, "decode") as worker:
+            with borrowed(name, None) as worker:
                 worker.send({"do": "decode", "job": job, "limits": astuple(limits)}, data)
                 while "end" not in (answer := worker.receive())[0]:
                     pass

@@ -13,10 +13,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from sftgen_judges.plugins.contracts import Setting
 from sftgen_tasks.sandbox.inside.messages import receive, receive_file, send, send_file
 from sftgen_tasks.sandbox.inside.namespaces import TEMPORARY_BYTES, WRITABLE
 from sftgen_tasks.sandbox.inside.view import PACKAGES_INSIDE, library_folders, site_folders
@@ -25,7 +27,7 @@ _INSIDE = Path(__file__).resolve().parent / "inside"
 
 # Packages that contest programs use beside the standard library; no other installed package is visible.
 PACKAGES = ("numpy", "scipy", "sympy", "mpmath", "networkx", "sortedcontainers")
-Purpose = Literal["run", "decode"]
+PLAIN = Setting()
 PATIENCE = 30.0
 """Seconds without a message after which a worker counts as dead; a live worker sends one every second."""
 
@@ -41,7 +43,7 @@ class Worker:
         WorkerError: This machine does not offer the level; the message says what is missing.
     """
 
-    def __init__(self, level: str, purpose: Purpose = "run") -> None:
+    def __init__(self, level: str, purpose: Setting | None) -> None:
         self.level, self.purpose = level, purpose
         self.channel, theirs = socket.socketpair()
         with theirs:
@@ -56,7 +58,7 @@ class Worker:
                 start_new_session=True,
             )
         try:
-            self.send({"level": level, "packages": _package_folders()})
+            self.send({"level": level, "packages": _package_folders(), **asdict(purpose or PLAIN)})
             error = self.receive()[0].get("error")
         except WorkerError:
             error = "the worker ended while it started"
@@ -158,7 +160,7 @@ class _Idle:
         self.owner = os.getpid()
         self.workers: list[Worker] = []
 
-    def take(self, level: str, purpose: Purpose) -> Worker:
+    def take(self, level: str, purpose: Setting | None) -> Worker:
         with self.lock:
             if self.owner != os.getpid():
                 self.owner, self.workers = os.getpid(), []
@@ -187,10 +189,13 @@ atexit.register(_idle.close)
 
 
 @contextmanager
-def borrowed(level: str, purpose: Purpose = "run") -> Iterator[Worker]:
+def borrowed(level: str, purpose: Setting | None = PLAIN) -> Iterator[Worker]:
     """A worker; afterwards it is kept, or ended if an error was raised.
 
-    One that decodes tests never runs a program: what it decoded may be left in its memory.
+    Args:
+        level: Its level.
+        purpose: What it has ready for programs; None for one that decodes tests and never runs a program: what it
+            decoded may be left in its memory.
     """
     worker = _idle.take(level, purpose)
     try:

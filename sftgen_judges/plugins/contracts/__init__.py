@@ -9,7 +9,7 @@ from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend
 from sftgen_judges.plugins.contracts.checkpoints import Checkpoint, CheckpointSource
 from sftgen_judges.plugins.contracts.diagnosing import Diagnostic, Sample
 from sftgen_judges.plugins.contracts.judging import Judge, Reply, Request
-from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox
+from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
 from sftgen_judges.plugins.contracts.scheduling import Schedule
 from sftgen_judges.plugins.contracts.scoring import Grader, Item
 from sftgen_judges.plugins.contracts.tracking import Connection, Tracker
@@ -59,5 +59,6 @@ __all__ = [
     "Sample",
     "Sandbox",
     "Schedule",
+    "Setting",
     "Tracker",
 ]

@@ -7,6 +7,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a benchmark's programs find before their first line; by default what plain Python gives.
+
+    Attributes:
+        modules: Modules whose names are there as after `from MODULE import *` and `import MODULE`, without their
+            standard streams.
+        recursion_limit: Python's limit on the depth of calls; 0 for its own.
+    """
+
+    modules: tuple[str, ...] = ()
+    recursion_limit: int = 0
+
+
+@dataclass(frozen=True)
 class Program:
     """Python source that nobody has read.
 
@@ -14,10 +28,12 @@ class Program:
         source: The program.
         function: None for a program that reads standard input and runs as `__main__`. Else the name of
             the function, or of the method of `class Solution`, that is called.
+        setting: What the benchmark promises its programs.
     """
 
     source: str
     function: str | None = None
+    setting: Setting = Setting()
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,11 @@ import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NoReturn
 
 from sftgen_tasks.sandbox.inside import records
 
-# LiveCodeBench's checker imports these before every program. Here their names are built in, which costs
-# a test no time. The standard streams are left out, because they would belong to another test.
-_PRELUDE = "string re datetime collections heapq bisect copy math random statistics itertools functools operator io"
-RECURSION_LIMIT = 50_000
 _MANY_BYTES = 16 << 20
 _REFUSALS = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSYS}
 
@@ -44,18 +41,21 @@ class Files:
     report: int
 
 
-def prepare() -> None:
-    """Before the first program: build in the names that LiveCodeBench's checker provides."""
+def prepare(modules: Sequence[str], recursion_limit: int) -> None:
+    """Before the first program: set the depth of calls, and build in the names of modules, which costs a test no time.
+
+    The standard streams are left out: they would belong to another test.
+    """
     names: dict[str, Any] = {}
-    modules = [*_PRELUDE.split(), "sys", "json"]
     for module in modules:
         exec(f"from {module} import *", names)
-    exec("from typing import *", names)
     for module in modules:
         exec(f"import {module}", names)
     for name, value in names.items():
         if not hasattr(builtins, name) and name[0] != "_" and name not in ("stdin", "stdout", "stderr"):
             setattr(builtins, name, value)
+    if recursion_limit:
+        sys.setrecursionlimit(recursion_limit)
     atexit._clear()
 
 
@@ -174,12 +174,18 @@ class _Standard(io.FileIO):
         return written
 
 
+@cache
+def _recursion_limit() -> int:
+    """The limit before the first program; a program may set another one for itself."""
+    return sys.getrecursionlimit()
+
+
 def _module(name: str) -> dict[str, Any]:
     module = types.ModuleType(name)
     sys.modules[name] = module
     sys.argv = ["program.py"]
     module.__dict__.update(__builtins__=builtins, __file__=f"{os.getcwd().rstrip('/')}/program.py")
-    sys.setrecursionlimit(RECURSION_LIMIT)
+    sys.setrecursionlimit(_recursion_limit())
     return module.__dict__
 
 

@@ -20,11 +20,9 @@ from typing import Any
 
 from sftgen_tasks.sandbox.inside import records, runner
 from sftgen_tasks.sandbox.inside.children import Allowance, Child, Confinement, fork, limit_all
-from sftgen_tasks.sandbox.inside.jobs import JOBS
+from sftgen_tasks.sandbox.inside.jobs import DECODED_BYTES, JOBS
 from sftgen_tasks.sandbox.inside.messages import receive, receive_file, send, send_file
 
-DECODED_BYTES = 256 << 20
-"""The most that decoding may give."""
 _FIRST_LOOK, _LOOK, _HEARTBEAT = 0.02, 0.05, 1.0
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     with suppress(EOFError, ConnectionError):
         header, _ = receive(channel)
-        _prepare()
+        _prepare(header["modules"], header["recursion_limit"])
         try:
             confinement = _LEVELS[header["level"]](channel, header["packages"])
         except OSError as error:
@@ -37,12 +37,12 @@ def main() -> None:
         serve(channel, confinement)
 
 
-def _prepare() -> None:
-    """Prepare the interpreter for programs: with the usual names, without the environment of this process."""
+def _prepare(modules: Sequence[str], recursion_limit: int) -> None:
+    """Prepare the interpreter for programs, without the environment of this process."""
     site.setquit()
     site.setcopyright()
     site.sethelper()
-    runner.prepare()
+    runner.prepare(modules, recursion_limit)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")  # when memory runs out, the system kills these processes first
     os.environ.clear()

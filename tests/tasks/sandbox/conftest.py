@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from sftgen_tasks.sandbox import Case, Level, Outcome, Program, level, run_sample
+from sftgen_tasks.sandbox import Case, Level, Outcome, Program, Setting, level, run_sample
 from sftgen_tasks.sandbox.levels import ALLOW, CHOOSE, LEVELS
 
 Run = Callable[..., Outcome]
+PLAIN = Setting()
 
 
 def same(expected: str, actual: str) -> bool:
@@ -35,8 +36,14 @@ def each_level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def run() -> Run:
     """Run a source on pairs of input and expected output."""
 
-    def one(source: str, *pairs: tuple[str, str], function: str | None = None, **options: object) -> Outcome:
+    def one(
+        source: str,
+        *pairs: tuple[str, str],
+        function: str | None = None,
+        setting: Setting = PLAIN,
+        **options: object,
+    ) -> Outcome:
         cases = [Case(*pair) for pair in pairs]
-        return run_sample(Program(source, function), cases, same=same, **options)  # type: ignore[arg-type]
+        return run_sample(Program(source, function, setting), cases, same=same, **options)  # type: ignore[arg-type]
 
     return one

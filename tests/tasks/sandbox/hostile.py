@@ -27,11 +27,11 @@ VIEW = "no such file in its view"
 
 HOSTILE = [
     Hostile("fork bomb", _READ + "while True:\n    os.fork()\n", (REFUSED,), FILTER),
-    Hostile("fork bomb through the C library", _READ + _C + "while True:\n    libc.fork()\n", (REFUSED,), FILTER),
+    Hostile("fork bomb through the C library", _READ + _C + "while True:\n    libc.fork()\n", (TIME,), FILTER),
     Hostile(
         "clone without going through the C library",
         _READ + _C + "for number in (56, 57, 58, 435):\n    libc.syscall(number, 17, 0, 0, 0, 0)\nprint('right?')\n",
-        (REFUSED,),
+        (WRONG,),
         FILTER,
     ),
     Hostile(
@@ -162,7 +162,10 @@ HOSTILE = [
         FILTER,
     ),
     Hostile(
-        "name resolution", _READ + "import socket\nprint(socket.getaddrinfo('example.org', 80))\n", (REFUSED,), FILTER
+        "name resolution",
+        _READ + "import socket\nprint(socket.getaddrinfo('example.org', 80))\n",
+        (REFUSED, CRASH),
+        FILTER,
     ),
     Hostile(
         "socket of the machine",
@@ -294,10 +297,12 @@ HOSTILE = [
     Hostile(
         "hard link",
         _READ + "os.link(os.__file__, '/tmp/link')\nopen('/tmp/link', 'a').write('x')\n",
-        (REFUSED,),
-        FILTER,
+        (CRASH, REFUSED),
+        VIEW,
     ),
-    Hostile("/dev/shm", _READ + "open(f'/dev/shm/{marker}', 'wb').write(bytes(1 << 20))\n", (CRASH, REFUSED), VIEW),
+    Hostile(
+        "/dev/shm", _READ + "open(f'/dev/shm/{marker}', 'wb').write(bytes(1 << 20))\n", (WRONG, CRASH, REFUSED), VIEW
+    ),
     Hostile(
         "shared memory of System V",
         _READ + _C + "print(libc.shmget(1234, 1 << 20, 0o1666))\n",

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from sftgen_tasks.livecodebench import SETTING
 from sftgen_tasks.sandbox import Case, Level, Limits, Outcome, Program, run_sample, run_samples
 from tests.tasks.sandbox.conftest import Run, same
 from tests.tasks.sandbox.correct import CORRECT, FUNCTIONS
@@ -28,18 +29,19 @@ def same_json(expected: str, actual: str) -> bool:
 def test_correct_program(name: str, run: Run) -> None:
     if name == "numpy" and not importlib.util.find_spec("numpy"):
         pytest.skip("numpy is not installed")
-    assert run(CORRECT[name], *PAIRS) == Outcome(True, only_as_process=name in ONLY_AS_PROCESS)
+    found = run(CORRECT[name], *PAIRS, setting=SETTING)
+    assert found == Outcome(True, only_as_process=name in ONLY_AS_PROCESS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_correct_function(name: str, run: Run) -> None:
     function, source = FUNCTIONS[name]
-    assert run(source, *PAIRS, function=function) == Outcome(True)
+    assert run(source, *PAIRS, function=function, setting=SETTING) == Outcome(True)
 
 
 def test_correct_programs_at_each_level(each_level: Level) -> None:
     names = [name for name in CORRECT if name not in WRITES]
-    samples = [(Program(CORRECT[name]), [Case(*pair) for pair in PAIRS]) for name in names]
+    samples = [(Program(CORRECT[name], None, SETTING), [Case(*pair) for pair in PAIRS]) for name in names]
     outcomes = zip(names, run_samples(samples, same=same), strict=True)
     assert {name: outcome for name, outcome in outcomes if not outcome.passed} == {}
 
@@ -70,7 +72,10 @@ def test_correct_programs_on_a_busy_machine() -> None:
         ("import os\nprint(int(input()) * 2)\nos._exit(3)", "crash", 0, "exit code 3"),
         ("import os\nos.kill(os.getpid(), 11)", "crash", 0, "Segmentation fault"),
         ("import nothing_like_this", "crash", 0, "ModuleNotFoundError"),
-        ("import os\nos.fork()", "refused call", 0, "system call"),
+        ("import os\nos.fork()", "refused call", 0, "not permitted"),
+        ("import ctypes\nctypes.CDLL(None).ptrace(0, 0, 0, 0)", "refused call", 0, "system call"),
+        ("print(re.sub('0', '0', input()))", "crash", 0, "NameError"),  # as in plain Python
+        ("def f(n): return n and f(n - 1)\nprint(f(2000))", "crash", 0, "RecursionError"),
         ("open('/tmp/../etc/x', 'w')", "refused call", 0, "Read-only"),
         ("import sys\nsys.stdout.write('x' * 10**8)", "crash", 0, "File too large"),
         ("print('x' * (3 << 20))", "wrong answer", 0, "characters"),

@@ -1,0 +1,320 @@
+"""A program leaves nothing behind, takes nothing along, changes nothing and has its own time."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import secrets
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+
+from sftgen_tasks.sandbox import Case, Level, Limits, Outcome, Program, SandboxError, decode, run_sample, run_samples
+from sftgen_tasks.sandbox.inside import children, start
+from tests.tasks.sandbox.conftest import Run, same
+
+SHORT = Limits(0.5, 2, 1 << 30)
+
+
+def printed(source: str) -> str:
+    """What a program prints."""
+    seen: list[str] = []
+    run_sample(Program(source), [Case("", "")], SHORT, same=lambda _, actual: bool(seen.append(actual.strip())) or True)
+    return "".join(seen)
+
+
+# ------------------------------------------------------------------------------ nothing to change
+
+TOUCHING = """
+import os, stat, sys
+paths = [os.path.realpath(sys.executable), f'/proc/{os.getpid()}/exe', '/dev/null', '/dev/zero', os.__file__, 2, '.']
+for path in paths:
+    for change in (
+        lambda: os.chmod(path, stat.S_IMODE(os.stat(path).st_mode)),
+        lambda: os.utime(path),
+        lambda: os.chown(path, os.getuid(), os.getgid()),
+        lambda: os.setxattr(path, 'user.mark', b'1'),
+    ):
+        try:
+            change()
+        except OSError:
+            continue
+        print('changed', path)
+"""
+
+
+def test_no_file_of_the_machine_changes_its_rights_owner_or_times(each_level: Level) -> None:
+    paths = [Path(path) for path in (os.path.realpath(sys.executable), "/dev/null", "/dev/zero", os.__file__)]
+    before = [path.stat().st_ctime_ns for path in paths]
+    assert printed(TOUCHING) == ""
+    assert [path.stat().st_ctime_ns for path in paths] == before
+
+
+PROC = """
+import os
+for name in ('oom_score_adj', 'coredump_filter', 'autogroup', 'comm', 'timerslack_ns', 'clear_refs'):
+    for process in ('self', os.getppid(), 'thread-self/../..'):
+        try:
+            with open(f'/proc/{process}/{name}', 'w') as file:
+                file.write('7')
+        except OSError:
+            continue
+        print('wrote', process, name)
+"""
+
+
+def test_nothing_in_proc_can_be_written(each_level: Level) -> None:
+    if each_level.weakest:
+        pytest.skip("the weakest level sees the machine's files")
+    assert printed(PROC) == ""
+
+
+# ------------------------------------------------------------------------------ nothing stays
+
+SPOILERS = [
+    "import os\nos.mkdir('x', 0)\nos.mkdir('y', 0o300)",
+    "import os\nfor n in range(400):\n    os.mkdir('n')\n    os.chdir('n')\nopen('f', 'wb').write(bytes(50 << 20))",
+    "import os\nos.umask(0o777)\nopen('closed', 'w').close()\nos.symlink('/', 'root')\nos.mkfifo('pipe')",
+    "import os\nfor n in range(900): open(f'file{n}', 'w').close()",
+    "open('/dev/shm/full', 'wb').write(bytes(60 << 20))",
+    "import os\nos.chmod(os.curdir, 0)",
+    "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))",
+    "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+    "import builtins, sys\nbuiltins.print = None\nsys.setrecursionlimit(30)\nsys.modules.clear()",
+    "import gc, random\ngc.disable()\nrandom.random = lambda: 0",
+]
+WRITES = "import os\nprint(len(os.listdir('/tmp')))\nopen('g', 'wb').write(bytes(30 << 20))\n"
+
+
+def test_spoilers_among_three_hundred_samples_harm_nobody() -> None:
+    sources = [SPOILERS[number // 10 % len(SPOILERS)] if number % 10 == 0 else WRITES for number in range(300)]
+    outcomes = run_samples([(Program(source), [Case("", "0")]) for source in sources], SHORT, same=same)
+    wrong = [
+        (number, outcome)
+        for number, (source, outcome) in enumerate(zip(sources, outcomes, strict=True))
+        if outcome.passed != (source == WRITES)
+    ]
+    assert wrong == []
+
+
+def test_a_deep_folder_without_rights_is_emptied(tmp_path: Path) -> None:
+    place = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(400):  # longer than a path may be
+        os.mkdir("n" * 100, dir_fd=place)
+        above, place = place, os.open("n" * 100, os.O_RDONLY, dir_fd=place)
+        os.close(above)
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=place))
+    os.close(place)
+    (tmp_path / "link").symlink_to("/")
+    (tmp_path / "closed").mkdir(0)
+    start._empty(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_cannot_be_confined_gives_no_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise OSError
+
+    ran: list[int] = []
+    allowance = children.Allowance(1, 2, 1 << 32, 0)
+    read, write = os.pipe()
+    child = children.fork(allowance, children.Confinement(fails, lambda: None, False), lambda _: ran.append(1), read)
+    while child.ended is None:
+        child.wait(0.05, write)
+    assert not child.was_confined()
+    child.close()
+    os.close(read)
+    os.close(write)
+
+
+# ------------------------------------------------------------------------------ nothing to take
+
+LOOK = """
+needle = bytes.fromhex('{first}') + bytes.fromhex('{second}')
+found = 0
+with open('/proc/self/mem', 'rb') as memory:
+    for line in open('/proc/self/maps'):
+        area, rights = line.split()[:2]
+        if 'w' in rights and 'stack' not in line:
+            first, last = (int(part, 16) for part in area.split('-'))
+            try:
+                memory.seek(first)
+                found += memory.read(last - first).count(needle)
+            except OSError:
+                pass
+print(found)
+"""
+
+
+def look_for(word: str) -> int:
+    half = len(word) // 2
+    found = printed(LOOK.format(first=word[:half].encode().hex(), second=word[half:].encode().hex()))
+    return int(found or 0)
+
+
+def test_the_memory_holds_no_earlier_program_input_or_output() -> None:
+    word = secrets.token_hex(10)
+    source = f"# {word}\n" + "".join(f"v{number} = '{word}'\n" for number in range(1500)) + f"print('{word}' * 1000)"
+    run_sample(Program(source), [Case(word * 1000, "x")], same=lambda *_: False)
+    assert look_for(word) <= 1  # the needle itself
+
+
+def test_the_memory_holds_no_decoded_test() -> None:
+    word = secrets.token_hex(12)
+    tests = json.dumps([{"input": str(number), "output": word + str(number)} for number in range(2000)])
+    assert decode("pickled_json", zlib.compress(pickle.dumps(tests))).decode() == tests
+    assert look_for(word) <= 1
+
+
+# ------------------------------------------------------------------------------ budgets
+
+STORING = """
+import sys, time
+class Store: pass
+store = sys.modules.setdefault('store', Store())
+left = getattr(store, 'left', 1.2)
+n = int(input())
+start = time.process_time()
+while time.process_time() - start < min(left, 0.35 if n else left): pass
+store.left = left - 0.35
+print(n)
+"""
+
+
+def test_a_test_cannot_use_the_time_of_others(run: Run) -> None:
+    limits = Limits(0.5, 6, 1 << 30)
+    outcome = run(STORING, *[(str(n), str(n)) for n in (1, 2, 3, 0)], limits=limits)
+    assert (outcome.passed, outcome.reason, outcome.failed_case) == (False, "time limit", 3)
+
+
+def test_a_test_that_is_run_again_is_charged_once(run: Run) -> None:
+    source = """
+import logging, sys, time
+logger = logging.getLogger('answers')
+logger.propagate = False
+logger.addHandler(logging.StreamHandler(sys.stdout))
+start = time.process_time()
+while time.process_time() - start < 0.1: pass
+logger.error(input())
+"""
+    assert run(source, *[(str(n), str(n)) for n in range(12)], limits=Limits(1, 2.2, 1 << 30)).passed
+
+
+GOING_ON = {
+    "stopped": "os.kill(os.getpid(), 19)",
+    "computing": "while True: pass",
+    "asleep": "import time\ntime.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("going_on", GOING_ON.values(), ids=GOING_ON)
+def test_a_process_that_says_it_ends_is_ended(going_on: str, run: Run) -> None:
+    source = f"""
+import os, struct, sys
+frame = sys._getframe()
+while 'report' not in frame.f_locals: frame = frame.f_back
+here = frame.f_locals
+text = input().encode()
+os.write(here['files'].output, text)
+record = struct.Struct('<BIQ115s')
+here_now, after = here['index'], here['index'] + 1
+os.write(here['report'], record.pack(0, here_now, len(text), b'') + record.pack(1, after, 0, b''))
+{going_on}
+"""
+    began = time.monotonic()
+    run(source, *[(str(n), str(n)) for n in range(3)], limits=Limits(10, 30, 1 << 30))
+    assert time.monotonic() - began < 8
+
+
+def test_a_dead_main_thread_does_not_hide_a_sleeping_one(run: Run) -> None:
+    source = (
+        "import ctypes, threading\nthreading.Thread(target=threading.Event().wait, daemon=False).start()\n"
+        "ctypes.CDLL(None).syscall(60, 0)\n"
+    )
+    outcome = run(source, ("", "x"), limits=Limits(0.3, 2, 1 << 30))
+    assert (outcome.reason, "took more than 0.3 s" in outcome.detail) == ("time limit", True)
+
+
+def test_a_small_field_does_not_fill_the_memory() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for data in (pickle.dumps("x" * (300 << 20)), bytes(1 << 30)):
+        with pytest.raises(SandboxError):
+            decode("pickled_json", zlib.compress(data, 1))
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 1400 << 10  # this test's own gigabyte and a bit
+
+
+# ------------------------------------------------------------------------------ right programs
+
+FAST_IO = """
+import os, sys
+from io import BytesIO, IOBase
+class Fast(IOBase):
+    def __init__(self, file):
+        self.fd, self.buffer = file.fileno(), BytesIO()
+        self.writes = 'x' in file.mode or 'r' not in file.mode
+    def readline(self):
+        if not self.buffer.getbuffer().nbytes:
+            self.buffer = BytesIO(os.read(self.fd, os.fstat(self.fd).st_size))
+        return self.buffer.readline()
+    def write(self, text): os.write(self.fd, text.encode())
+sys.stdin, sys.stdout = Fast(sys.stdin), Fast(sys.stdout)
+print(int(sys.stdin.readline()) + int(sys.stdin.readline()))
+"""
+RIGHT = {
+    "fast input and output": (FAST_IO, ("1\n2\n", "3")),
+    "names of streams": (
+        "import sys\nprint(sys.stdin.name, sys.stdout.name, sys.stdin.mode)",
+        ("", "<stdin> <stdout> r"),
+    ),
+    "mode of the buffer": ("import sys\nprint(sys.stdin.buffer.raw.mode, sys.stdout.fileno())", ("", "rb 1")),
+    "__file__": ("import os\nprint(os.path.isdir(os.path.dirname(os.path.abspath(__file__))))", ("", "True")),
+    "__builtins__": ("print(__builtins__.len('abc'), hasattr(__builtins__, 'print'))", ("", "3 True")),
+    "inspect": ("import inspect\ndef f():\n    return 1\nprint(inspect.getsource(f).split()[-1])", ("", "1")),
+    "uuid1": ("import uuid\nprint(uuid.uuid1().version)", ("", "1")),
+    "platform": ("import platform\nprint(bool(platform.platform()))", ("", "True")),
+    "find_library": ("import ctypes.util\nctypes.util.find_library('c')\nprint(1)", ("", "1")),
+    "os.system in a try": ("import os\ntry:\n    os.system('cls')\nexcept OSError:\n    pass\nprint(1)", ("", "1")),
+    "nice": ("import os\nos.nice(0)\nos.sched_setaffinity(0, os.sched_getaffinity(0))\nprint(1)", ("", "1")),
+    "devnull": ("import os, sys\nsys.stderr = open(os.devnull, 'w')\nprint(1)", ("", "1")),
+}
+POOLS = {
+    "thread pool": "from multiprocessing.pool import ThreadPool\nprint(*ThreadPool(3).map(len, ['a', 'bb']))",
+    "dummy pool": "from multiprocessing.dummy import Pool\npool = Pool(2)\nprint(*pool.map(len, ['a', 'bb']))",
+    "lock": "import multiprocessing\nwith multiprocessing.Lock():\n    print(1, 2)",
+    "value": "import multiprocessing\nprint(multiprocessing.Value('i', 1).value, 2)",
+    "queue": "import multiprocessing\nq = multiprocessing.Queue()\nq.put(2)\nprint(1, q.get())",
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_plain_python_gives(name: str, run: Run) -> None:
+    source, case = RIGHT[name]
+    outcome = run(source, case)
+    assert outcome.passed, outcome
+
+
+def test_what_plain_python_gives_at_each_level(each_level: Level) -> None:
+    writes = each_level.name in {"namespaces", "bubblewrap"}
+    left_out = {"devnull"} if each_level.weakest else set()
+    names = [name for name in RIGHT if name not in left_out and (writes or name != "find_library")]
+    samples = [(Program(RIGHT[name][0]), [Case(*RIGHT[name][1])]) for name in names]
+    outcomes = zip(names, run_samples(samples, same=same), strict=True)
+    assert {name: outcome for name, outcome in outcomes if not outcome.passed} == {}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_locks_and_pools(name: str, run: Run) -> None:
+    assert run(POOLS[name], ("", "1 2")) == Outcome(True)
+
+
+def test_a_program_that_kills_itself_crashes(run: Run) -> None:
+    for number in (9, 15, 6):
+        assert run(f"import os\nos.kill(os.getpid(), {number})", ("", "x")).reason == "crash"
+    for number in (31, 19):
+        assert run(f"import os\nos.kill(os.getpid(), {number})", ("", "x")).reason == "refused call"
