@@ -56,12 +56,13 @@ def merge_dcp(folder: Path, out: Path) -> None:
         CheckpointError: It cannot be read, or does not fit the model of the configuration.
     """
     from torch.distributed.checkpoint.api import CheckpointException
-    from torch.distributed.checkpoint.filesystem import FileSystemReader
     from torch.distributed.checkpoint.metadata import TensorStorageMetadata
     from torch.distributed.checkpoint.state_dict_loader import load
 
+    from sftgen_train.checkpoints.dcp_reader import SafeReader
+
     try:
-        saved = FileSystemReader(folder).read_metadata().state_dict_metadata
+        saved = SafeReader(folder).read_metadata().state_dict_metadata
         tensors = {name: facts for name, facts in saved.items() if isinstance(facts, TensorStorageMetadata)}
         _take_along(folder, out)
         names = _model_names(tensors, out, folder)
@@ -70,7 +71,7 @@ def merge_dcp(folder: Path, out: Path) -> None:
         }
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # here it is disabled on purpose
-            load(state, storage_reader=FileSystemReader(folder), no_dist=True)
+            load(state, storage_reader=SafeReader(folder), no_dist=True)
     except CheckpointException as error:
         raise CheckpointError(f"sharded checkpoint {str(folder)!r} cannot be read: {_first_line(error)}") from error
     except UNREADABLE as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import socket
 import subprocess
@@ -17,12 +18,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.checkpoint import filesystem, metadata
 
 from sftgen_judges import Checkpoint
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import append_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, mark_stable
+from sftgen_train.checkpoints.merging import merge_dcp
 from sftgen_train.checkpoints.sources import DCP, FSDP, STEPS, TRAINER, known_sources
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
@@ -193,6 +196,47 @@ def test_a_step_that_is_written_again_with_other_weights_is_evaluated_again(tiny
 
 
 # ------------------------------------------------------------------------------ merging
+
+
+class Runs:
+    """A pickle that runs code when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("where", ["alone", "among the tensors", "as a class of torch"])
+def test_the_metadata_of_a_stranger_runs_nothing(tmp_path: Path, where: str) -> None:
+    mark = tmp_path / "ran"
+    content = {
+        "alone": Runs(mark),
+        "among the tensors": metadata.Metadata({"weight": Runs(mark)}),
+        "as a class of torch": Loads(str(mark)),
+    }
+    (tmp_path / ".metadata").write_bytes(pickle.dumps(content[where]))
+    (tmp_path / "__0_0.distcp").touch()
+    with pytest.raises(CheckpointError, match="it names code"):
+        merge_dcp(tmp_path, tmp_path)
+    assert not mark.exists()
+
+
+class Loads(Runs):
+    """The same through a function of torch."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return torch.load, (self.mark,)
+
+
+@pytest.mark.parametrize("path", ["../other/__0_0.distcp", "/etc/hostname"])
+def test_metadata_cannot_name_a_file_elsewhere(tmp_path: Path, path: str) -> None:
+    index = metadata.MetadataIndex("weight")
+    found = metadata.Metadata({}, storage_data={index: filesystem._StorageInfo(path, 0, 1)})
+    (tmp_path / ".metadata").write_bytes(pickle.dumps(found))
+    with pytest.raises(CheckpointError, match="outside of its folder"):
+        merge_dcp(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize(("source", "kind"), [(FSDP, "verl"), (DCP, "dcp")], ids=["fsdp", "dcp"])
