@@ -1,4 +1,4 @@
-"""Reading a checkpoint of torch.distributed.checkpoint: its metadata is a pickle, and a stranger's may name any code."""
+"""Reading a checkpoint of torch.distributed.checkpoint, whose metadata is a pickle and may name any code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Descriptions(pickle.Unpickler):
             ("torch.serialization", "_get_layout"),
         }:
             return super().find_class(module, name)
-        if module.split(".")[0] == "pathlib" and name.endswith("Path"):
+        if module.split(".", maxsplit=1)[0] == "pathlib" and name.endswith("Path"):
             return PurePosixPath  # where the checkpoint was once; nobody opens it
         if module == "torch" and isinstance(getattr(torch, name, None), _VALUES):
             return getattr(torch, name)
