@@ -51,15 +51,10 @@ def verified(gold: str, text: str) -> bool:
     return bool(verify(one.value, other.value))
 
 
-def readable(text: str) -> bool:
-    """Whether math-verify can parse anything in a text."""
-    return read(text).value is not None
-
-
 @lru_cache(maxsize=256)
 def read(text: str) -> Reading:
     """What math-verify's `parse` finds in a text. It has 5 s for that, as it has by default."""
-    with patch.object(math_verify.parser, "latex2sympy", _parse_latex):
+    with patch.object(math_verify.parser, "latex2sympy", parse_latex):
         found = parse(text)
     value = next((one for one in found if not isinstance(one, str)), None)
     first = next((one for one in found if isinstance(one, str)), "")
@@ -67,7 +62,8 @@ def read(text: str) -> Reading:
 
 
 @lru_cache(maxsize=2048)
-def _parse_latex(latex: str, is_real: bool | None, **_: Any) -> Any:
+def parse_latex(latex: str, is_real: bool | None, **_: Any) -> Any:
+    """The SymPy object of a formula, as math-verify has it parsed."""
     return latex_reader()(is_real=is_real).parse(latex)
 
 

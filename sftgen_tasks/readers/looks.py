@@ -14,7 +14,8 @@ from sftgen_tasks.readers.signs import in_ascii, in_latex
 # ------------------------------------------------------------------------------ Markdown, HTML
 
 _EMPHASIS = re.compile(r"(?<![\w*)}])(\*{1,3}|_{2,3}|`{1,3})(?=[^\s*`])([^*`\n]{1,2000}?)(?<=[^\s*`])\1(?![\w*({])")
-_HTML = re.compile(r"</?(?:b|strong|i|em|u|mark|span|center|p|code|sub|sup|br)(?: [^<>]{0,60})?/?>", re.IGNORECASE)
+_HTML = re.compile(r"</?(?:b|strong|i|em|u|mark|span|center|p|code|br)(?: [^<>]{0,60})?/?>", re.IGNORECASE)
+_HTML_SCRIPT = re.compile(r"<(su[bp])>([^<>]{1,60})</\1>", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t]{2,}")
 _LINE_START = re.compile(r"^[ \t]{0,3}(?:#{1,6}[ \t]|>[ \t]?)", re.MULTILINE)
 
@@ -47,7 +48,7 @@ def plain_latex(text: str, blanks: bool = False) -> str:
     >>> plain_latex(r"$\left( \dfrac12 ,\, \mathbf{x}² \right)$."), plain_latex("4√2 \\mathrm{cm}")
     ('(\\frac{1}{2},x^{2})', '4\\sqrt{2}\\text{cm}')
     """
-    text = _EMPHASIS.sub(r"\2", _HTML.sub("", in_ascii(text)))
+    text = _EMPHASIS.sub(r"\2", _HTML.sub("", _HTML_SCRIPT.sub(_script, in_ascii(text))))
     text = without_looks(in_latex(text), words=True)
     for pattern, replacement in _ONE_WAY:
         text = pattern.sub(replacement, text)
@@ -55,10 +56,17 @@ def plain_latex(text: str, blanks: bool = False) -> str:
     return text if blanks else _NEEDLESS.sub(r"\1", text)
 
 
+def _script(found: re.Match[str]) -> str:
+    return f"{'^' if found[1].lower() == 'sup' else '_'}{{{found[2]}}}"
+
+
 _ONE_WAY = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\$|~", " "),
+        (r"[\u20ac\u00a3\u00a5\u20b9]|\\(?:pounds|euro|textdollar|textsterling|texteuro)(?![a-zA-Z])|\"", ""),
+        (r"\\textsuperscript\s*\{", "^{"),
+        (r"\\textsubscript\s*\{", "_{"),
         (r"\\[dtcs]frac(?![a-zA-Z])|\\nicefrac(?![a-zA-Z])", r"\\frac"),
         (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
         (r"\\(?:leqslant|leqq|leq)(?![a-zA-Z])|<=", r"\\le "),
@@ -86,10 +94,13 @@ _ONE_WAY = [
         (r"\\frac\s*(\d|[a-zA-Z])\s*\{", r"\\frac{\1}{"),
         (r"(\\frac\s*\{[^{}]{0,200}\})\s*(\d|[a-zA-Z])", r"\1{\2}"),
         (r"([\^_])\s*([0-9a-zA-Z])(?![0-9])", r"\1{\2}"),
-        (r"\^\s*\*(?=\s|$)|\\prime(?![a-zA-Z])", "'"),
+        (r"\^\s*\{\s*\\prime\s*\\prime\s*\}", "''"),
+        (r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![a-zA-Z]))", "'"),
+        (r"\\(overline|bar|dot|hat|vec|tilde)\s*(\d|[a-zA-Z])(?![a-zA-Z])", r"\\\1{\2}"),
         (r"\\text\{\s*\}", " "),
     )
 ]
 _TRAILING = re.compile(r"[\s.,;:]{1,50}\Z")
 # A blank between two digits or letters stays: 1 2 is not 12.
-_NEEDLESS = re.compile(r"(\\[a-zA-Z]{1,30}) (?![a-zA-Z])|(?<!\w) | (?!\w)")
+# So does one in `1, 234`, which is not 1,234.
+_NEEDLESS = re.compile(r"(\\[a-zA-Z]{1,30}) (?![a-zA-Z])|(?<!\w) (?<!\d, (?=\d{3}(?!\d)))| (?!\w)")
