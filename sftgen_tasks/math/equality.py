@@ -13,7 +13,7 @@ from sympy import Rational  # type: ignore[import-untyped]
 
 from sftgen_tasks.math.forms import Form, as_inequality, form, is_name
 from sftgen_tasks.math.quantities import Quantity
-from sftgen_tasks.math.text import as_number, in_one_way, same_number
+from sftgen_tasks.math.text import as_number, in_one_way, other_reading, same_number
 from sftgen_tasks.math.units import comparable
 from sftgen_tasks.math.values import factor, same_equation, same_value, value
 
@@ -181,7 +181,12 @@ class _Comparison:
         # A last letter is a unit where the other side has no letter.
         ours = [gold.formula, gold.loose] if gold.loose and not _has_letters(answer.formula) else [gold.formula]
         theirs = [answer.formula, answer.loose] if answer.loose and not _has_letters(gold.formula) else [answer.formula]
-        return any(_same_formula(gold, answer, one, other) for one in ours for other in theirs)
+        if any(_same_formula(gold, answer, one, other) for one in ours for other in theirs):
+            return True
+        one, other = other_reading(gold.formula), other_reading(answer.formula)
+        if one != gold.formula and _same_formula(gold, answer, one, answer.formula):
+            return True
+        return other != answer.formula and _same_formula(gold, answer, gold.formula, other)
 
 
 def _clash(gold: Quantity, answer: Quantity) -> bool:

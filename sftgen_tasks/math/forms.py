@@ -20,12 +20,14 @@ LONGEST = 2000
 """Characters of an answer that is taken apart; a longer one is only compared as text."""
 DEEPEST = 20
 _LEADING = re.compile(
-    r"^(?:\s*(?:\\(?:therefore|implies|Rightarrow|Longrightarrow|because|to|rightarrow)(?![a-zA-Z])|[=:#]))+"
+    r"^(?:\s*(?:\\(?:therefore|implies|Rightarrow|Longrightarrow|because|to|rightarrow)(?![a-zA-Z])|\\?#|[=:]))+"
 )
 _LABEL = re.compile(r"^\(([A-E])\)\s*(?=[\d$\\-])")
 """The letter of an option before its text."""
 _UNION, _WITHOUT = re.compile(r"\\cup(?![a-zA-Z])"), re.compile(r"\\(?:setminus|backslash)(?![a-zA-Z])")
 _COLON = re.compile(":")
+_ARRAY = re.compile(r"[(\[]\s*\\begin\s?\{array\}\s?\{[lcr| ]{0,20}\}(.*)\\end\s?\{array\}\s*[)\]]", re.DOTALL)
+_OUTWARD = re.compile(r"\s*([\[\]])([^\[\]]*)([\[\]])\s*")
 
 _SIGNS = re.compile(
     r"\\(?:le|ge|ne|approx|simeq|sim|cong|equiv|notin|in|subseteq|subset)(?![a-zA-Z])|:=|=|<|>|\\doteq(?![a-zA-Z])"
@@ -82,7 +84,10 @@ def values_of(answer: str) -> int:
 
 
 def _form(text: str, depth: int) -> Form:
-    text = unwrapped(text)
+    text = _ARRAY.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", unwrapped(text))
+    outward = _OUTWARD.fullmatch(text)
+    if outward and (outward[1] == "]" or outward[3] == "["):  # `]1,2[` is `(1,2)`
+        text = ("(" if outward[1] == "]" else "[") + outward[2] + (")" if outward[3] == "[" else "]")
     if depth > DEEPEST:
         return _one(text)
     listed = _listed(text, depth)
@@ -103,6 +108,8 @@ def _listed(text: str, depth: int) -> Form | None:
         return None
     forms = _flat(_form(member, depth + 1) for member in found)
     intervals = all(one.kind in ("tuple", "union") for one in forms) and any(map(_SIGNS.search, found))
+    if forms[0].mark == "without" and all(one.kind == "one" for one in forms[1:]):
+        return replace(forms[0], parts=(*forms[0].parts, *forms[1:]))  # `x \ne 2, 3`
     if intervals and connected:
         return Form("union", forms, text=text)
     if intervals and len(forms) == 2:
@@ -243,7 +250,8 @@ def is_name(text: str) -> bool:
     """Whether a left side only names what is asked for: `x`, `f(x)`, `|AB|`, but not `2x` or `x + y`."""
     text = text.strip()
     return bool(re.match(r"(?!\\(?:pi|sqrt|frac|infty|ln|log)(?![a-zA-Z]))[a-zA-Z(|\\]", text)) and not re.search(
-        r"[-+/]|\\(?:frac|pm|cdot|times|sqrt)(?![a-z])|\d", re.sub(r"_\{[^{}]*\}|_\w", "", text)
+        r"[-+/]|\\(?:frac|pm|cdot|times|sqrt)(?![a-z])|\d",
+        re.sub(r"_\{[^{}]*\}|_\w|\^\{-1\}|(?<=[a-zA-Z])\([\w,]{1,10}\)", "", text),
     )
 
 

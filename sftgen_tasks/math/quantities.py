@@ -17,11 +17,17 @@ _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _ANGLE = re.compile(r"([\d.]+|[a-zA-Z]|\\[a-z]+)\s?\^\\circ(?![a-zA-Z])")
 _WORD_BASE = re.compile(r"_\{?\s*\\text\{ ?(?:base )?(\w+) ?\}\s*\}?")
 _PERCENT = re.compile(r"\b(?:percent|per cent|percentage|pct)\b", re.IGNORECASE)
-_IN_BASE = re.compile(r"\(?(-?[0-9][0-9A-Za-z.]*)\)?_\{?(\w{1,3})\}?")
+_IN_BASE = re.compile(r"\(?(-?[0-9][0-9A-Za-z.]*)\)?_\{?\(?(\w{1,3})\)?\}?")
 _POWER = re.compile(r"\s*\^\s*\{?(-?\d)\}?")
-_LAST_LETTER = re.compile(rf"(?<=[\d}})]) ?([{''.join(sorted(LETTERS))}])(?:\^\{{[23]\}})?\Z")
+_LETTER = "".join(sorted(LETTERS))
+_LAST_LETTER = re.compile(
+    # Right after a number, or after a blank: `5m`, `\frac{1}{2} m`, but not `\frac{37}{4}m`.
+    rf"(?:(?<=\d) ?|(?<=[}})]) )(?:[{_LETTER}](?:\^\{{[23]\}})?"
+    rf"|\\frac ?\{{[{_LETTER}]\}} ?\{{[{_LETTER}](?:\^\{{2\}})?\}})\s*\Z"
+)
+_SYMBOL = re.compile(r"(?<=\d)\s*(?:[kM]?\s*\\Omega|\\mu\s*(?:[a-zA-Z]|\\text\{ ?[a-zA-Z]+ ?\}))(?![a-zA-Z])\s*\Z")
 _NAME_IS = re.compile(r".*\\text\{[^{}]*\b(?:is|are|be|equals|equal to)\b[^{}]*\}\s*(?=\S)", re.DOTALL)
-_NAME = re.compile(r"\s*\\text\{([^{}]*)\}\s*(?P<sign>[:=]?)\s*(?=\S)(?!=)")
+_NAME = re.compile(r"\s*\\text\{([^{}]*)\}\s*(?P<sign>[:=]|[.,](?= )|)\s*(?=\S)(?!=)")
 
 
 @dataclass(frozen=True)
@@ -84,12 +90,14 @@ def quantity(text: str) -> Quantity:
         if number is None:
             return Quantity(words=words.said(spoken), condition=_tight(condition))
         beside = _Beside(str(number))
+    loose = "" if beside.units else _tight(_LAST_LETTER.sub("", beside.formula.strip()))
     formula = _tight(beside.formula)
+    if re.fullmatch(r"\d+(?: \d+)+", formula):  # `1 2` is not 12, nor 1 times 2
+        return Quantity(words=formula)
     based = _IN_BASE.fullmatch(formula)
     base = f"mod {modulus[1]}" if modulus else ""
     if based:
         formula, base = based[1], based[2]
-    loose = "" if beside.units else _LAST_LETTER.sub("", formula)
     return Quantity(
         formula,
         loose if loose != formula else "",
@@ -139,6 +147,7 @@ def _in_words(text: str) -> str:
     if _TRIGONOMETRY.search(text):
         text = _ANGLE.sub(r"(\1\\pi/180)", text)
     text = re.sub(r"\^\\circ(?![a-zA-Z])", r" \\text{degree} ", text)
+    text = _SYMBOL.sub(r" \\text{units} ", text)
     return _WORD_BASE.sub(lambda found: f"_{{{words.digits_of(found[1])}}}", text)
 
 
@@ -154,4 +163,4 @@ def _condition(text: str) -> tuple[str, str]:
 
 def _tight(formula: str) -> str:
     formula = re.sub(r"(?<!\w) | (?!\w)", "", " ".join(formula.split()))
-    return re.sub(r"(\\[a-zA-Z]+) (?![a-zA-Z])", r"\1", formula).strip(" .,;:")
+    return re.sub(r"(\\[a-zA-Z]+) (?![a-zA-Z])", r"\1", formula).lstrip(" ,;:").rstrip(" .,;:")

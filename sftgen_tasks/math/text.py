@@ -17,12 +17,15 @@ _ONE_WAY = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\{\{([^{}]*)\}\}", r"{\1}"),
-        (r"(?<![\d.}\\a-zA-Z])(\d{1,50}) ?(\d{1,50})/(\d{1,50})(?![\d./])", r"\1\\frac{\2}{\3}"),
+        (r"(?<![\d.}\\a-zA-Z])(\d{1,50}) (\d{1,50})/(\d{1,50})(?![\d./])", r"\1\\frac{\2}{\3}"),
+        (r"\A([-+]?\d{1,50}(?:\.\d{1,50})?)[eE]([-+]?\d{1,2})\Z", r"\1\\cdot10^{\2}"),
+        (r"(?<=\d) ?[xX] ?(?=10\^)", r"\\times "),
         (r"\*\*(\w+)", r"^{\1}"),
         (r"(?:\*\*|\^)\(([^()]{1,200})\)", r"^{\1}"),
         (r"(?<![_^{])([a-zA-Z}])('{1,3})", lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}"),
         (r"(\d)\.(?!\d)", r"\1"),
         (r"\\div(?![a-zA-Z])", "/"),
+        (r"(?<=d)\\(?:cdot|times)(?![a-zA-Z])", "*"),  # the parser takes `d\\cdot` for a differential
         (r"\\lg(?![a-zA-Z])", r"\\log_{10}"),
         (r"\\log_(\d)(\d+)", r"\\log_{\1}(\2)"),
         (r"\\arc(sin|cos|tan)h(?![a-zA-Z])", r"\\ar\1h"),
@@ -31,6 +34,7 @@ _ONE_WAY = [
         (r"\\(?:coth)\(([^()]{1,200})\)", r"\\frac{1}{\\tanh(\1)}"),
     )
 ]
+_SLASH = re.compile(r"(?<![\w/.}^{])(\d{1,50})/(\d{1,50}) ?(?=\\pi|\\sqrt|[a-zA-Z(])")
 _REPEATING = re.compile(
     r"(?P<whole>\d{0,50})\.(?P<start>\d{0,50})(?:\\(?:overline|bar|dot)\{(?P<period>\d{1,50})\}(?:\\dot\{(?P<end>\d)\})?"
     r"|\((?P<brackets>\d{1,50})\)(?!\d))"
@@ -49,6 +53,11 @@ def in_one_way(formula: str) -> str:
     for pattern, replacement in _ONE_WAY:
         formula = pattern.sub(replacement, formula)
     return formula
+
+
+def other_reading(formula: str) -> str:
+    r"""A formula with `1/2x` read as a half of x, where the parser reads 1/(2x)."""
+    return _SLASH.sub(r"\\frac{\1}{\2}", formula)
 
 
 def as_number(formula: str) -> Fraction | None:

@@ -21,7 +21,7 @@ def _numbered(text: str, first: int) -> dict[str, int]:
 
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _BEFORE = re.compile(
-    r"\b(?:not|isn't|aren't|never|no|non|minus|negative|at least|at most|up to|over|under|above|below|beyond"
+    r"\b(?:not|isn't|aren't|never|no(?!\.)|non|minus|negative|at least|at most|up to|over|under|above|below|beyond"
     r"|exceeding|(?:more|less|fewer|greater|larger|smaller|bigger|higher|lower|other|rather) than|between|half|twice"
     r"|thrice|double|triple|without|except|excluding|neither|none|nothing|opposite|reciprocal|inverse|root|impossible"
     r"|undefined|wrong)\b|[\u4e0d\u975e\u65e0]",
@@ -51,7 +51,7 @@ _KNOWN = (
         unit units therefore thus hence so we have get total about approximately approx exactly only no non least most
         apples students people ways points base mod modulo all real numbers integers none yes even odd dozen by to from
         than over under above below between up twice half minus negative more less fewer greater squared cubed without
-        except infinite undefined
+        except infinite undefined rs usd eur inr
         """
     )
 )
@@ -72,16 +72,20 @@ _ORDINAL = re.compile(
     rf"(?<=[\da-zA-Z)}}])(?:\s?\^\s?\{{?\s?\\text\{{ ?{_ENDING} ?\}}\s?\}}?|\^\s?\{{{_ENDING}\}}"
     rf"|\s?\\text\{{ ?-?{_ENDING}(?: (?P<words>[a-zA-Z ]*))?\}})|(?<=\d)-?{_ENDING}(?![a-zA-Z])"
 )
-_BASE = re.compile(r"\s*\\text\{ ?\(?(?:in )?base[ -]?(\w{1,10})\)? ?\}|\s*\(?\b(?:in )?base[ -]?(\w{1,10})\b\)?")
+_BASE = re.compile(
+    r"\s*\\text\{ ?\(?(?:in )?base[ -]?(\w{1,10})\)? ?\}|\s*\\text\{ ?(?:in )?base ?\} ?(\w{1,10})"
+    r"|\s*\(?\b(?:in )?base[ -]?(\w{1,10})\b\)?"
+)
 _TEXT = r"\\text\{ ?([^{}]+?) ?\}"
 _OVER = re.compile(rf"\\frac\s?\{{\s?{_TEXT}\s?\}}\s?\{{\s?{_TEXT}((?:\^\{{?\d\}}?)?)\s?\}}")
 _LETTER = "".join(sorted(LETTERS))
 _SHORT = "|".join(sorted(SHORT_NAMES))
 _POWER = r"(?:\^\{\d\})?"
 _SLASHED = re.compile(
-    rf"(?<=[\d}}) ]) ?((?:[{_LETTER}]|{_SHORT}){_POWER} ?/ ?(?:hr|min|sec|[{_LETTER}]|{_SHORT}){_POWER})(?![a-zA-Z0-9])"
+    rf"\\text\{{[^{{}}]*\}}|(?<=[\d}}) ]) ?(?P<unit>(?:[{_LETTER}]|{_SHORT}){_POWER} ?/ ?"
+    rf"(?:hr|min|sec|[{_LETTER}]|{_SHORT}){_POWER})(?![a-zA-Z0-9])"
 )
-_FOREIGN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_FOREIGN = re.compile(r"[^\x00-\x7f\W]+")
 _TOKEN = re.compile(
     r"(?P<text>\\text\{(?:[^{}]|\{[^{}]*\})*\})|(?P<word>(?<!\\)[a-zA-Z]+(?:'[a-zA-Z]+)?)"
     r"|\\(?:begin|end|mathbb)\s?\{[^{}]*\}|\\[a-zA-Z]+|\\?."
@@ -96,13 +100,13 @@ def marked(text: str) -> str:
     """
     text = re.sub(r"\\text\s*\{", r"\\text{", text)
     text = _FOREIGN.sub(r"\\text{\g<0>}", text) if not text.isascii() and "\\text" not in text else text
-    text = _BASE.sub(lambda found: f"_{{{digits_of(found[1] or found[2])}}}", text)
+    text = _BASE.sub(lambda found: f"_{{{digits_of(found[1] or found[2] or found[3])}}}", text)
     text = _OVER.sub(r"\\text{\1/\2}\3", text)
     for _ in range(2):
         text = SEGMENT.sub(_opened, text)
     text = _ORDINAL.sub(lambda found: f" \\text{{{found['words']}}}" if found["words"] else "", text)
     text = re.sub(r"(?<=\d)(and|or)(?=[-\d\\])", r" \\text{\1} ", text)
-    text = _SLASHED.sub(r" \\text{\1} ", text)
+    text = _SLASHED.sub(lambda found: f" \\text{{{found['unit']}}} " if found["unit"] else found.group(), text)
     tokens = _tokens(text)
     _find_words(tokens)
     text = "".join(f"\\text{{{one}}}" if kind == "word" else one for one, kind in tokens)
@@ -127,8 +131,9 @@ def _opened(found: re.Match[str]) -> str:
         return f"\\{plain} "
     if len(plain) == 1 and plain.isascii():
         # A unit after a number, else a variable.
-        before = found.string[: found.start()].rstrip()[-1:]
-        return found.group() if plain in f"{_LETTER}CF" and re.match(r"[\d})c/]", before) else plain
+        before = found.string[max(0, found.start() - 10) : found.start()].rstrip()
+        is_unit = plain in f"{_LETTER}CF" and re.search(r"(?:[\d})/]|\\circ|\\cdot)\Z", before)
+        return found.group() if is_unit else plain
     return found.group()
 
 
@@ -151,8 +156,11 @@ def _find_words(tokens: list[list[str]]) -> None:
     for before, token, after in zip(padded, tokens, padded[2:], strict=False):
         if token[1] == "letters" and _is_word(token[0], before[0], after[0], prose):
             token[1] = "word"
-    # What is beside a word is a word too: `sum of a pair`.
+    # What is beside a word is a word too: `a total of`.
     for place, (one, kind) in enumerate(tokens):
+        following = [other for _, other in tokens[place + 1 : place + 3]]
+        if one == "a" and following == ["other", "word"] and (not place or tokens[place - 1][0] == " "):
+            tokens[place][1] = "word"
         if kind != "letters" or len(one) == 1 or re.fullmatch("[A-Z]{2,4}", one) or _FUNCTIONS.fullmatch(one):
             continue
         for between, near in ((place - 1, place - 2), (place + 1, place + 2)):
@@ -219,7 +227,7 @@ def scale_of(words: str) -> int:
 
 def without_scale(words: str) -> str:
     """Words without those that multiply or only fill: what may be a unit."""
-    return " ".join(one for one in words.split() if one.lower() not in (*_SCALES, *FILLING, "percent"))
+    return " ".join(one for one in words.split() if one.lower() not in (*_SCALES, "a", "an", "of", "the", "percent"))
 
 
 def said(words: str) -> str:

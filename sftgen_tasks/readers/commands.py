@@ -40,6 +40,7 @@ _ARGUMENTS = {
     **dict.fromkeys(("color", "hspace", "vspace", "label", "tag", "phantom", "hphantom", "vphantom"), ("skip",)),
     **dict.fromkeys(("textcolor", "colorbox", "raisebox", "fontsize", "href"), ("skip", "drop")),
     "fcolorbox": ("skip", "skip", "drop"),
+    "bbox": ("drop",),
 }
 _SYMBOLS = {
     "[": "", "]": "", "(": "", ")": "", "!": "", "/": "", "-": "", "$": "", ",": " ", ":": " ", ";": " ", ">": " ",

@@ -80,6 +80,10 @@ _ONE_WAY = [
         (r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset "),
         (r"\\(?:dots[cbmio]?|cdots|hdots)(?![a-zA-Z])|\.\.\.", r"\\ldots "),
         (r"\\(?:R|reals)(?![a-zA-Z])", r"\\mathbb{R}"),
+        (r"(?<=\d)\s*\{\}(?=\s?\^)", ""),
+        (r"(?<=\d)\s*\^\s*(?:o(?![a-zA-Z])|\{\s*o\s*\})|(?<![a-zA-Z])\{\s*\^\s*\\circ\s*\}", r"^\\circ "),
+        (r"\A\s*_([^_]{1,200})_\s*\Z", r"\1"),
+        (r"\u00a2", r"\\text{ cents}"),
         (r"\\(?:degree|textdegree|degrees)(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])", r"^\\circ "),
         # A function, a constant or a sign without its backslash.
         (
@@ -100,7 +104,7 @@ _ONE_WAY = [
         (r"\\text\{\s*\}", " "),
     )
 ]
-_TRAILING = re.compile(r"[\s.,;:]{1,50}\Z")
+_TRAILING = re.compile(r"(?:[\s.,;:]|\\\\){1,50}\Z")
 # A blank between two digits or letters stays: 1 2 is not 12.
 # So does one in `1, 234`, which is not 1,234.
 _NEEDLESS = re.compile(r"(\\[a-zA-Z]{1,30}) (?![a-zA-Z])|(?<!\w) (?<!\d, (?=\d{3}(?!\d)))| (?!\w)")

@@ -54,6 +54,7 @@ _LATEX = str.maketrans(
 )  # fmt: skip
 _SUPER = dict(zip("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "0123456789", strict=True))
 _SUPER |= {"\u207a": "+", "\u207b": "-", "\u207d": "(", "\u207e": ")", "\u207f": "n", "\u2071": "i", "\u02e3": "x"}
+_SUPER |= {"\u1d57": "t", "\u02b0": "h", "\u02e2": "s", "\u02b3": "r", "\u1d48": "d"}
 _SUB = {chr(0x2080 + digit): str(digit) for digit in range(10)}
 _SUB |= {"\u208a": "+", "\u208b": "-", "\u2090": "a", "\u2091": "e", "\u2093": "x", "\u2099": "n", "\u2096": "k"}
 _SUB |= {"\u1d62": "i", "\u2c7c": "j", "\u2098": "m", "\u209c": "t"}
@@ -101,7 +102,7 @@ def _scripts(text: str) -> str:
 
 def _roots(text: str) -> str:
     # From the last root to the first one, so that a root in a root is ready before it.
-    for found in reversed(list(_ROOT.finditer(text))[:100]):
+    for found in reversed(list(_ROOT.finditer(text))[:30]):
         command, end = _ROOTS[found[1]], found.end()
         if found[2]:
             text = f"{text[: found.start()]}{command}{{{found[2]}}}{text[end:]}"

@@ -85,8 +85,6 @@ SAME = r"""
 42 | = 42
 42 | \text{approximately } 42
 42 | \text{about } 42
-42 | forty-two
-42 | \text{forty-two}
 42 | 40 + 2 = 42
 42 | 42 \text{ years old}
 42 | 42 years
@@ -345,6 +343,346 @@ x' | x^{\prime}
 42 | 42~\mathrm{kg}
 42 | 42\hspace{2pt}\text{kg}
 42 | \phantom{0}42
+36 | 36 \text{ cm}^2
+36 | 36\text{ sq. cm}
+36 | 36\text{ square centimeters}
+36 | 36 \text{ in}^2
+36 | 36 in^2
+36 | 36\,\text{m}^{3}
+36 | 36 \mathrm{~cm}
+36 | 36 \mathrm{~cm}^{2}
+36 | 36~\text{miles per hour}
+36 | 36 \frac{\text{mi}}{\text{hr}}
+36 | 36 \frac{m}{s}
+36 | 36 \text{ miles}/\text{hour}
+36 | 36 ft
+36 | 36 feet
+36 | 36 \text{ ft}.
+36 | 36 km
+36 | 36 mph
+36 | 36 \text{ kg} \cdot \text{m}/\text{s}^2
+36 | 36 \Omega
+36 | 36 \ \Omega
+36 | 36\mu m
+36 | 36 \mu\text{m}
+36 | 36 \text{Å}
+36 | 36 years
+36 | 36 \text{ ways}
+36 | 36 \text{ possible ways}
+36 | 36 \text{ (square units)}
+36 | 36 \text{ units}^2
+36 | 36 units²
+36 | 36 \text{ cents}
+36 | 36¢
+36 | 36 \text{ minutes}
+36 | 36 min
+36 | 36 s
+36 | 36s
+36 | 36 \text{s}
+36 | 36 \mathrm{s}
+36 | 36\text{L}
+36 | 36 L
+36 | 36 \text{ mL}
+36 | 36 J
+36 | 36 \text{ J}
+36 | 36 N
+36 | 36 \text{ V}
+36 | 36 Hz
+36 | 36 \text{ eV}
+36 | 36 \text{ mol}
+36 | 36 rad
+36 | 36 \text{ rad}
+36 | Rs. 36
+36 | \text{Rs. } 36
+36 | USD 36
+36 | ₹36
+36 | \#36
+36 | \text{No. } 36
+36 | 36 people
+36 | 36 \text{ red marbles}
+36 | 36 red marbles
+36 | 36 \text{ different sandwiches}
+36 | exactly 36
+36 | \text{exactly } 36
+36 | \text{a total of } 36
+36 | a total of 36
+36 | \text{There are } 36 \text{ ways}
+36 | There are 36 ways
+36 | \text{Thus, the answer is } 36
+36 | \text{So } x = 36
+36 | x \text{ is } 36
+36 | The value of x is 36
+36 | \text{Maximum: } 36
+36 | \text{Maximum value} = 36
+36 | \text{The least value is } 36
+36 | f(3) = 36
+36 | P(A) = 36
+36 | S_{10} = 36
+36 | |AB| = 36
+36 | AB = 36
+36 | \angle ABC = 36^\circ
+36 | \angle ABC = 36°
+36 | m\angle ABC = 36^{\circ}
+36 | \boxed{\text{36}}
+36 | \mathsf{36}
+36 | \mathtt{36}
+36 | \bm{36}
+36 | \pmb{36}
+36 | \emph{36}
+36 | \textsf{36}
+36 | \texttt{36}
+36 | \textnormal{36}
+36 | \textup{36}
+36 | \fcolorbox{red}{white}{36}
+36 | \colorbox{yellow}{36}
+36 | \colorbox{yellow}{$36$}
+36 | \textcolor{blue}{\textbf{36}}
+36 | \textcolor[rgb]{1,0,0}{36}
+36 | {\color{red}{36}}
+36 | \bbox[yellow]{36}
+36 | \boxed{\color{red}36}
+36 | \huge{36}
+36 | {\large 36}
+36 | \scriptsize 36
+36 | \left(36\right)
+36 | (36)
+36 | [36]
+36 | \left\{36\right\}
+36 | \{36\}
+36 | \left. 36 \right.
+36 | ~36~
+36 | \space 36
+36 | 36\,
+36 | 36\!
+36 | 36 \\
+36 | 36 \newline
+36 | \large\boxed{36}
+36 | <b>36</b>
+36 | <strong>36</strong>
+36 | _36_
+36 | ~~36~~
+36 | ３６
+36 | 𝟑𝟔
+36 | 𝟹𝟼
+36 | ３６．
+36 | （36）
+36 | 36。
+36 | 答案：36
+36 | 36个
+36 | 36 元
+36 | 36 см
+36 | 36^{th}
+36 | 36^{\text{th}}\text{ day}
+36 | 36-th
+36 | 36^{\textrm{th}}
+36 | 36^{\rm th}
+36 | 36^\mathrm{th}
+36 | 36 \text{th}
+36 | 36th grade
+36 | \text{36th}
+36 | the 36th
+36 | 36ᵗʰ
+2 | 2ⁿᵈ
+2 | 2^{nd}
+1 | 1^{st}
+1 | 1^\text{st} \text{ place}
+25\% | 25 \%
+25\% | 25~\%
+25\% | 25\text{%}
+25\% | 25 \text{ percent}
+25\% | 25\textrm{ percent}
+25\% | 25 \text{ pct}
+25\% | \text{25 percent}
+25\% | \text{25\%}
+25\% | 25％
+25\% | \frac{1}{4}
+25\% | 0.25
+25\% | \frac{25}{100}
+33\frac{1}{3}\% | \frac{100}{3}\%
+33\frac{1}{3} | 33 \frac{1}{3}\%
+120^\circ | 120
+120^\circ | 120 \text{ degrees}
+120^\circ | 120^o
+120^\circ | 120^{o}
+120^\circ | 120 ^\circ
+120^\circ | 120\,^{\circ}
+120^\circ | 120{}^{\circ}
+120^\circ | 120{^\circ}
+120^\circ | 120\text{°}
+120^\circ | 120 deg
+120^\circ | 120\textdegree
+120^\circ | 120 \degree
+120^\circ | 120˚
+120^\circ | 120 °
+\sin 30^\circ | \frac{1}{2}
+\sin 30^\circ | \sin(30^\circ)
+\tan 45^\circ | 1
+2\cos 20^\circ | 2 \cos(20°)
+-\sqrt{3} | −√3
+\frac{1+\sqrt{5}}{2} | (1+√5)/2
+\frac{1+\sqrt{5}}{2} | \frac{√5 + 1}{2}
+\frac{1+\sqrt{5}}{2} | 0.5(1+√5)
+2\sqrt[3]{5} | 2∛5
+2^{10} | 2¹⁰
+10^{-3} | 10⁻³
+a^2+b^2=c^2 | a²+b²=c²
+x_{1}+x_{2} | x₁+x₂
+\log_2 8 | log₂ 8
+\log_{2}8 | log_2(8)
+\pi r^2 | πr²
+\frac{4}{3}\pi r^3 | 4/3 π r³
+\alpha+\beta | α+β
+\infty | infinity
+\infty | \text{infinity}
+x \ge 2 | x⩾2
+x \ne 2 | x≠2
+A \cup B | A∪B
+x\in\mathbb{R} | x∈ℝ
+\{1,2\} | ｛1，2｝
+(1,2) | （1，2）
+\{x \mid x > 2\} | (2,\infty)
+\{x : x > 2\} | x > 2
+x>2 \text{ and } x<5 | (2,5)
+2<x<5 | x>2, x<5
+(2,5) | ]2,5[
+(-\infty,2]\cup[3,\infty) | x\le2\text{ or }x\ge3
+(-\infty,2]\cup[3,\infty) | x \leq 2 or x \geq 3
+(-\infty,2]\cup[3,\infty) | (-∞, 2] ∪ [3, ∞)
+(-\infty,2]\cup[3,\infty) | x \in (-\infty,2] \cup [3,+\infty)
+(-\infty,2)\cup(2,\infty) | x\ne2
+(-\infty,2)\cup(2,3)\cup(3,\infty) | x \ne 2, 3
+[0,\pi] | 0 \le \theta \le \pi
+(0,\frac{\pi}{2}) | 0<x<\frac{\pi}{2}
+(\pi, 2\pi) | \pi < x < 2\pi
+(\pi,\infty) | x > \pi
+[-2,7] | -2\le x\le7
+[-2,7] | -2 \leqslant x \leqslant 7
+[-2,7] | 7 \geq x \geq -2
+[-2,7] | \{x \mid -2 \le x \le 7\}
+[-2,7] | -2 ≤ x ≤ 7
+[-2,7] | \left[-2, 7\right]
+[-2,7] | x \in \left[-2, 7\right]
+(a,b) | a < x < b
+(3,3) | 3, 3
+(0,0,0) | 0,0,0
+(0,0) | x=0, y=0
+(0,0) | x = 0 \text{ and } y = 0
+(2,-1) | x=2,\ y=-1
+(2,-1) | \begin{cases} x = 2 \\ y = -1 \end{cases}
+2,-1 | \begin{aligned} x &= 2 \\ y &= -1 \end{aligned}
+1,-2 | -2 \text{ and } 1
+1,-2 | x=1 \text{ and } x=-2
+1,-2 | x_1 = 1, x_2 = -2
+1,-2 | x = 1, -2
+1,-2 | \{-2; 1\}
+\frac{1}{3} | 0.\overline{3}
+\frac{1}{3} | 0.\bar{3}
+\frac{1}{3} | 0.333\dots
+\frac{1}{3} | 0.3333...
+\frac{1}{3} | 0.\dot{3}
+\frac{1}{3} | .\overline{3}
+\frac{41}{333} | 0.\overline{123}
+\frac{7}{12} | 0.58\overline{3}
+\frac{7}{12} | 0.58333...
+-\frac{1}{3} | -0.\overline{3}
+-\frac{4}{3} | -1.\overline{3}
+33.\overline{3}\% | \frac{100}{3}\%
+\tanh x | \frac{e^{2x}-1}{e^{2x}+1}
+\frac{e^x-e^{-x}}{2} | \sinh x
+\cosh^2 x - \sinh^2 x | 1
+\coth(x) | \frac{\cosh x}{\sinh x}
+\arctan x | \tan^{-1} x
+\sec x | \frac{1}{\cos x}
+\ln(ab) | \ln a + \ln b
+\frac{1}{2}mv^2 | \frac{mv^2}{2}
+\frac{3}{5}h | \frac{3h}{5}
+\frac{3}{5}h | 0.6h
+2\pi\sqrt{\frac{l}{g}} | 2\pi\sqrt{\frac{1}{g}l}
+\frac{5}{2}t | \frac{5t}{2}
+\frac{5}{2}A | \frac{5A}{2}
+\frac{m}{2} | 0.5m
+12d | d \cdot 12
+20,000\pi | 20000\pi
+1,000,000x | 10^6 x
+x + 1,000 | x + 1000
+\frac{1,000}{3} | \frac{1000}{3}
+\sqrt{1,000} | 10\sqrt{10}
+1,234.56 | 1234.56
+\$1,000 | 1000
+\$1{,}000{,}000 | 1000000
+12\,345 | 12345
+12{\,}345 | 12345
+12 345 678 | 12345678
+12 345 | 12345
+12’345 | 12345
+10,00,000 | 1000000
+2.5 \text{ million} | 2,500,000
+3 billion | 3 \times 10^9
+\frac{1}{2} \text{ million} | 500000
+5 hundred | 500
+3\frac{1}{2} \text{ hours} | 3.5
+1\frac12 | \frac32
+1 \frac{1}{2} | 1.5
+1 + \frac12 | \frac32
+-2\frac{1}{3} | -\frac{7}{3}
+5:3 | \frac{5}{3}
+5:3 | 5 : 3
+5:3 | 10:6
+1011_2 | 1011_{2}
+1011_2 | (1011)_2
+1011_2 | 1011_{(2)}
+1011_2 | 1011_{\text{two}}
+1011_2 | 1011 \text{ base } 2
+1011_2 | 1011 \text{ in base } 2
+1011_2 | 1011₂
+AB_{16} | AB_{16}
+3 \pmod{7} | 3
+3 \pmod{7} | 3 \bmod 7
+3 \pmod{7} | x \equiv 3 \pmod 7
+3 \pmod{7} | 3 \text{ (mod } 7)
+\text{Tuesday} | Tuesday
+\text{Tuesday} | \textit{Tuesday}
+\text{Tuesday} | **Tuesday**
+\text{Tuesday} | TUESDAY
+\text{Tuesday} | \text{Tuesday}.
+\text{yes} | Yes
+\text{True} | true
+\text{ellipse} | \text{an ellipse}
+\text{ellipse} | ellipse
+\text{6:00 PM} | 6:00 p.m.
+y=\frac{1}{2}x+3 | y = 0.5x + 3
+y=\frac{1}{2}x+3 | 2y = x + 6
+x^2+y^2=25 | 25 = x^2 + y^2
+x-2y+3=0 | 2y = x+3
+\frac{x^2}{4}+\frac{y^2}{9}=1 | 9x^2+4y^2=36
+y^2=4x | 4x=y^2
+f(x)=2x+1 | f(x) = 1+2x
+f^{-1}(x)=x-1 | x-1
+a_n=2n-1 | 2n-1
+a_n = 2n - 1 | a_{n} = -1+2n
+i | \sqrt{-1}
+-1 | i^2
+1+2i | 2i + 1
+1+2i | 1+2\mathrm{i}
+e^2 | \mathrm{e}^2
+e^2 | \exp(2)
+e | \mathrm{e}
+\frac{dy}{dx}=2x | \frac{\mathrm{d}y}{\mathrm{d}x}=2x
+3.0\times10^8 | 3\times10^{8}
+3\times10^8 | 300,000,000
+3\times10^8 | 3e8
+3\times10^8 | 3 x 10^8
+3\times10^{8} | 3.0 \cdot 10^{8} \text{ m/s}
+10^{-6} | 0.000001
+10^{-6} | \frac{1}{1000000}
+10^{-6} | 1e-6
+\frac{1}{128} | 0.0078125
+\frac{1}{1024} | 2^{-10}
+1, 3, 5, \ldots | 1, 3, 5, ...
+1, 3, 5, \ldots | 1,3,5,\cdots
+\begin{pmatrix} 1 \\ 2 \end{pmatrix} | \begin{bmatrix}1\\2\end{bmatrix}
+\begin{pmatrix} 1 \\ 2 \end{pmatrix} | \left(\begin{array}{c} 1 \\ 2 \end{array}\right)
+\begin{pmatrix} \frac12 & 0 \\ 0 & 1 \end{pmatrix} | \begin{pmatrix} 0.5 & 0 \\ 0 & 1 \end{pmatrix}
 """
 
 OTHER = r"""
@@ -518,6 +856,210 @@ x \text{ for } x>0 | x \text{ for } x<0
 x^{12} | x^1 2
 90^\circ | 90 \text{ radians}
 12 \text{ am} | 12 \text{ pm}
+10^{-6} | 10^{-7}
+10^{-6} | 0.0000011
+\frac{1}{10^6} | 0
+0.000001 | 0.000002
+\frac{1}{3^{20}} | \frac{1}{3^{21}}
+3^{-20} | 3^{-19}
+\frac{1}{20!} | \frac{1}{21!}
+2^{-50} | -2^{-50}
+1.6\times10^{-19} | 1.6\times10^{-20}
+1.6\times10^{-19} | 9.1\times10^{-31}
+\frac{1}{2^{100}}+1 | 1
+1 | 1+10^{-9}
+\frac{\pi}{10^9} | \frac{\pi}{10^8}
+e^{-30} | 0
+\{10^{-8}\} | \{10^{-9}\}
+10^{-8}, 1 | 10^{-9}, 1
+x=10^{-8} | x=10^{-9}
+x<10^{-8} | x<10^{-9}
+[0,10^{-8}] | [0,10^{-9}]
+y=10^{-8}x | y=10^{-9}x
+x^2=10^{-8} | x^2=10^{-9}
+0.00001 | 0.000011
+1011_2 | 1011_3
+1011_2 | 1011_{10}
+1011_2 | 11_{10}
+123_4 | 123_5
+123_{\text{four}} | 123_{\text{five}}
+AB_{16} | AB_{12}
+36 | 36 \text{ million}
+36 | 36 \text{ billion}
+36 | 36 \text{ trillion}
+36 | 36 thousand
+36 | 36 hundred
+36 | 36k
+36 | 36 \times 10^3
+36 | 36 \text{ dozen}
+36 | \text{not equal to } 36
+36 | x \neq 36
+36 | \lnot 36
+36 | \neg 36
+36 | \not= 36
+36 | != 36
+36 | \text{isn't } 36
+36 | \text{never } 36
+36 | \ge 36
+36 | ≥ 36
+36 | \leq 36
+36 | >36
+36 | 36+
+36 | 36 or more
+36 | 36 \text{ or fewer}
+36 | \text{up to } 36
+36 | \text{at most } 36
+36 | \text{more than } 36
+36 | \text{fewer than } 36
+36 | \text{between } 36 \text{ and } 40
+36 | 36 - 40
+36 | 36-40
+36 | 36 \text{ to } 40
+36 | \text{minus } 36
+36 | - 36
+36 | −36
+36 | ∓36
+36 | \sqrt{36}
+36 | 36 \sqrt{2}
+36 | 36√2
+36 | √36
+36 | 36 + √2
+36 | ³√36
+36 | 36³
+36 | 36⁻¹
+36 | 36₂ 7
+36 | 36°x
+36 | x = 36 + y
+36 | 36 + x
+36 | 36 - 0.5
+36 | 36/7
+36 | \frac{36}{7}
+36 | 36\frac{1}{7}
+36 | 36 : 7
+36 | 0.36
+36 | 3.6
+36 | 3 6
+36 | 3,6
+36 | 36, 37
+36 | \{36, 37\}
+36 | 36 \text{ or } 37
+36 | 36 or 37
+36 | (36, 0)
+36 | 36i
+36 | 36e
+36 | 36a
+36 | 36 \text{ squared}
+36 | 36 \text{ factorial}
+36 | 36!
+36 | 36' 7
+36 | |36 - 40|
+36 | \lfloor 36.5 \rfloor + 1
+36 | \text{half of } 36
+36 | \text{double } 36
+36 | \text{one less than } 36
+36 | 36 \text{ is not correct}
+36 | \text{No solution}
+36 | \emptyset
+36 | \infty
+36 | ?36 7
+8 | 4√2+8
+8 | 8 + 4\sqrt{2
+3 | x³ + 3
+3 | y = x² + 3
+3 | x ≡ 3 (mod 5) + 1
+7 | \alpha + 7
+7 | ∑ 7
+7 | ∫ 7 dx
+7 | 2 ⊕ 7
+7 | a ∘ 7
+7 | foo 7 bar 8
+12 | 12^{2}
+12 | 12^{th} - 1
+(3,4] | 3<x<4
+(3,4] | [3,4)
+(3,4] | 3 \le x < 4
+(3,4] | x > 3
+(3,4] | 3 < x
+(-2,-2) | (-2,2)
+-2,-2 | (-2,-2,-2)
+(1,1) | (1,2)
+\frac{37}{4}m | \frac{37}{4}
+\frac{37}{4}m | \frac{37}{4}n
+\frac{37}{4}m | \frac{37}{4}m^2
+\frac{1}{2}g | \frac{1}{2g}
+\frac{1}{2}g | \frac{1}{2}h
+2m | 2n
+2m | m^2
+\frac{20000}{\pi} | \frac{20,00}{\pi}
+\frac{20000}{\pi} | \frac{2000}{\pi}
+20000\pi | 20\pi
+20000\pi | 20,000
+1,2 | 12
+1,200 | 1.2
+1,200 | 1,20
+200,300 | 200
+30 | 30\%x
+27 | 27 cm² + 1
+\sqrt{2} | √3
+\sqrt{2} | √2 + 1
+\sqrt{2} | ∛2
+\frac{46}{3} | 15.\overline{4}
+\frac{46}{3} | 15.3\overline{4}
+\frac{1}{3} | 0.\overline{33}4
+\frac{1}{3} | 0.3
+\frac{1}{9} | 0.\overline{9}
+\frac{\sinh(at)}{a} | \frac{\cosh(at)}{a}
+\frac{\sinh(at)}{a} | \frac{\sin(at)}{a}
+\sinh x | \sin x
+1, 2, \ldots, n | 1, 2, \ldots, m
+1, 2, \ldots, n | n
+1, 2, \ldots, n | 2, 3, \ldots, n
+1+2+\ldots+n | 1+3+\ldots+n
+1, 4, 9, \ldots, n^2 | 1, 2, 3, \ldots, n^2
+1, 3, 5, \ldots | 1, 3, 5
+1, 3, 5, \ldots | 5
+3x-y+13=0 | 3x-y-13=0
+3x-y+13=0 | 3x+y+13=0
+y=2x | y=3x
+y=x^2 | y=x^3
+x+y=1 | x-y=1
+x>1 | y>1
+x^2+y^2=1 | x^2-y^2=1
+\text{Tuesday} | \text{Thursday}
+\text{even} | \text{odd}
+\text{east} | \text{seat}
+\text{Yes} | \text{No}
+\text{true} | \text{false}
+5 \text{ meters} | 5 \text{ feet}
+5 \text{ m} | 5 \text{ mm}
+5 \text{ ft} | 5 \text{ in}
+60 \text{ mph} | 60 \text{ km/h}
+5 \text{ m}^2 | 5 \text{ cm}^2
+5 \text{ days} | 5 \text{ weeks}
+5^\circ | 5 \text{ radians}
+50\% | 5
+50\% | 5\%
+0.5 | 50
+1.5 | 150
+[2,5] | (2,5)
+x<2 | x\le2
+x\ge2 | x\le2
+x\ne2 | x=2
+\mathbb{N} | \mathbb{Z}
+A \cup B | A \cap B
+a < b | b < a
+\{1,2\} | \{1\}
+\{1,2\} | \{1,2,2,3\}
+1:2 | 2:1
+3.14 | \pi
+2.718 | e
+1.41421 | \sqrt{2}
+0.67 | \frac{2}{3}
+f(x)=2x+1 | f(x)=2x
+x=1,y=2 | x=1,y=3
+\begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}1\\3\end{pmatrix}
+i | -i
+1+2i | 1-2i
 """
 
 
@@ -645,7 +1187,6 @@ HOSTILE = {
     "many bases": "4_8" * 600,
     "many unions": r"(1,2)\cup" * 200 + "(1,2)",
     "deep scripts": "x^{" * 600 + "2" + "}" * 600,
-    "a tower": "9^{9^{9^{9}}}",
     "a megabyte of LaTeX": r"\frac{1}{2} \text{ and } " * 8_000,
 }
 

@@ -132,14 +132,19 @@ def graded(gold: str, *texts: str, grader: Grader = GRADER) -> list[Verdict]:
     return grade_batch(grader, [Item({"answer": gold}, split_thinking(text)) for text in texts])
 
 
-@pytest.mark.parametrize("answer", [r"\frac{", r"\text{}", "^", r"\begin{cases}"])
+@pytest.mark.parametrize("answer", [r"\frac{", "x^", "^", r"\begin{cases}"])
 def test_an_answer_that_cannot_be_parsed_is_wrong_and_visible(answer: str) -> None:
     verdict = GRADER.grade({"answer": "4"}, Response("", answer=rf"\boxed{{{answer}}} }}"))
     assert (verdict.status, verdict.score, verdict.measures) == ("unparsable", 0.0, {"unparsable": 1.0})
 
 
 def test_an_answer_that_cannot_be_parsed_is_given_and_counted_apart() -> None:
-    texts = {r"\boxed{4}": (1.0, 1.0, 0.0), r"\boxed{\text{}}": (0.0, 1.0, 1.0), "no box": (0.0, 0.0, 0.0)}
+    texts = {
+        r"\boxed{4}": (1.0, 1.0, 0.0),
+        r"\boxed{^}": (0.0, 1.0, 1.0),
+        r"\boxed{\text{}}": (0.0, 0.0, 0.0),
+        "no box": (0.0, 0.0, 0.0),
+    }
     for verdict, expected in zip(graded("4", *texts), texts.values(), strict=True):
         metrics = process_results({}, json.dumps({**verdict.to_dict(), "truncated": False, "tokens": None}))
         assert tuple(metrics[name] for name in ("score", "answered", "unparsable")) == expected
