@@ -3,8 +3,9 @@ r"""MATH500: 500 competition problems, the answer in `\boxed{}`, avg@3.
 Protocol (arXiv 2604.06628): one user turn, the problem and the instruction after a line break and a
 space; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens.
 
-* `strict`: the last `\boxed{}` of the answer part (outside the thinking), compared as text, as a
-  number and with math-verify. A response without a box has no answer; one whose thinking never closed is wrong.
+* `strict`: the last `\boxed{}` of the answer part (outside the thinking) that is not empty, compared as text, as a
+  number, by its form and by its value. Several boxes are read together where the right answer has several values. A
+  response without a box has no answer; one whose thinking never closed is wrong.
 * `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking
   included, against the boxed answer of the worked solution.
 """
@@ -36,4 +37,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return math_grading.grade(doc["answer"], doc["solution"], response)
 
 
-GRADER = Grader("math500", version=3, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)
+GRADER = Grader("math500", version=4, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)

@@ -86,10 +86,7 @@ def quantity(text: str) -> Quantity:
     spoken = " ".join(one for one, _ in pairs)
     beside = _beside(first, pairs)
     if not re.search(r"[\w\\]", beside.formula):
-        number = words.number_in_words(spoken)
-        if number is None:
-            return Quantity(words=words.said(spoken), condition=_tight(condition))
-        beside = _Beside(str(number))
+        return Quantity(words=words.said(spoken), condition=_tight(condition))
     loose = "" if beside.units else _tight(_LAST_LETTER.sub("", beside.formula.strip()))
     formula = _tight(beside.formula)
     if re.fullmatch(r"\d+(?: \d+)+", formula):  # `1 2` is not 12, nor 1 times 2
