@@ -3,8 +3,8 @@ r"""AIME24: the 30 problems of AIME I and II 2024, answers from 000 to 999 in `\
 Protocol (arXiv 2604.06628; its code: `evaluation/math_eval/math_eval_budget.py`): the turn and the
 decoding of MATH500, temperature 0.6, top_p 0.95, with ten samples; 32,768 new tokens.
 
-* `strict`: the last `\boxed{}` of the answer part (outside the thinking) that is not empty is the same number. `033` and
-  `33` are the same answer. A response without a box has no answer; one whose thinking never closed is wrong.
+* `strict`: the last `\boxed{}` of the answer part (outside the thinking) that is not empty is the same number. `033`
+  and `33` are the same answer. A response without a box has no answer; one whose thinking never closed is wrong.
 * `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking included.
   That code takes the right answer from a column `solution` of a private copy of the problems, and puts a
   box around it if there is no box. Here the right answer is the number of the problem, in a box: of the 30

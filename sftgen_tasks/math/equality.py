@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from sympy import Rational  # type: ignore[import-untyped]
-
 from sftgen_tasks.math.forms import Form, as_inequality, form, is_name
 from sftgen_tasks.math.quantities import Quantity
 from sftgen_tasks.math.text import as_number, in_one_way, other_reading, same_number
 from sftgen_tasks.math.units import comparable
-from sftgen_tasks.math.values import factor, same_equation, same_value, value
+from sftgen_tasks.math.values import factor, same_equation, same_value, times, value
 
 ENDURANCE = 15.0
 """Seconds for all comparisons of one answer. Beyond them nothing more is equal."""
@@ -165,8 +163,8 @@ class _Comparison:
         if len(sides) != 4 or any(one.kind != "one" for one in sides):
             return False
         values = [value(one.quantity.formula) for one in sides]
-        times = None if None in values else factor(values[0] - values[1], values[2] - values[3])
-        return times is not None and abs(times) > 1e-9 and ours == (theirs if times > 0 else other_way)
+        multiple = None if None in values else factor((values[0], values[1]), (values[2], values[3]))
+        return multiple is not None and abs(multiple) > 1e-9 and ours == (theirs if multiple > 0 else other_way)
 
     # -------------------------------------------------------------------------- quantities
 
@@ -209,14 +207,15 @@ def _same_formula(gold: Quantity, answer: Quantity, ours: str, theirs: str) -> b
     if in_one_way(ours) == in_one_way(theirs):
         return sizes[0] == sizes[1]
     values = value(ours), value(theirs)
-    # The parser loses dots.
-    if None in values or "\\ldots" in ours + theirs:
-        return False
     if sizes[0] != sizes[1]:
-        values = values[0] * Rational(sizes[0]), values[1] * Rational(sizes[1])
+        values = times(values[0], sizes[0]), times(values[1], sizes[1])
+    # The parser loses dots.
+    if values[0] is None or values[1] is None or "\\ldots" in ours + theirs:
+        return False
     if gold.percent != answer.percent:
         share, plain = values if gold.percent else values[::-1]
-        return same_value(plain, share) or same_value(plain, share / 100)
+        hundredth = times(share, Fraction(1, 100))
+        return same_value(plain, share) or (hundredth is not None and same_value(plain, hundredth))
     return same_value(*values)
 
 

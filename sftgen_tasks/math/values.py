@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -17,7 +18,7 @@ from math_verify import verify
 from math_verify.errors import TimeoutException
 from math_verify.grader import should_treat_as_complex
 from math_verify.utils import timeout
-from sympy import Basic, Eq, Float, I, MatrixBase, Rational, Symbol, nan, oo, zoo  # type: ignore[import-untyped]
+from sympy import Basic, Eq, Expr, Float, I, MatrixBase, Rational, Symbol, nan, oo, zoo  # type: ignore[import-untyped]
 
 from sftgen_tasks.math.difference import differ, with_constant_functions
 from sftgen_tasks.math.reading import PATIENCE, parse_latex
@@ -51,10 +52,15 @@ def same_equation(gold: tuple[Any, Any], answer: tuple[Any, Any]) -> bool:
     return bool(_within(_same_equation, gold, answer))
 
 
-def factor(gold: Any, answer: Any) -> float | None:
-    """The number that a value is a multiple of another by, None if it is none."""
-    found: float | None = _within(_factor, gold, answer)
+def factor(gold: tuple[Any, Any], answer: tuple[Any, Any]) -> float | None:
+    """The number that a difference of two sides is a multiple of another by, None if it is none."""
+    found: float | None = _within(lambda: _factor(gold[0] - gold[1], answer[0] - answer[1]))
     return found
+
+
+def times(number: Any, size: Fraction) -> Any:
+    """A value multiplied by a size, None if it is a relation or a set."""
+    return number * Rational(size) if isinstance(number, Expr | MatrixBase) else None
 
 
 def _depth(formula: str) -> int:

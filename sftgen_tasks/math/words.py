@@ -38,7 +38,7 @@ _AFTER = re.compile(
 _NAMING = re.compile(r".*\b(?:is|are|was|be|equals)\b|.*[:\uff1a]", re.IGNORECASE | re.DOTALL)
 """What names a number up to here: "the least value is"."""
 FILLING = _names("a an the of in at is are was be to total about approximately approx roughly around exactly only just")
-CONDITIONS = _names("if for where when with such provided as while whenever assuming given")
+CONDITIONS = _names("if for where when with such provided as while whenever assuming given because since")
 CONNECTING = _names("and or")
 _KNOWN = (
     LONG_NAMES
