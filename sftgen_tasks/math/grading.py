@@ -42,12 +42,13 @@ def grade(gold: str, paper_gold: str, response: Response) -> Verdict:
         paper_gold: The text that the paper's code reads the right answer from.
         response: What the model wrote.
     """
+    paper = paper_equivalent(paper_gold, response.text)  # first: what it parses is kept
     answer, right = strict_answer(gold, response.answer)
     return Verdict.of(
         response,
         answer,
         bool(right),
-        paper=float(paper_equivalent(paper_gold, response.text)),
+        paper=float(paper),
         parsable=right is not None,
         measures={"unparsable": float(right is None)},
     )

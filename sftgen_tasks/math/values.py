@@ -21,24 +21,29 @@ from math_verify.utils import timeout
 from sympy import Basic, Eq, Expr, Float, I, MatrixBase, Rational, Symbol, nan, oo, zoo  # type: ignore[import-untyped]
 
 from sftgen_tasks.math.difference import differ, with_constant_functions
-from sftgen_tasks.math.reading import PATIENCE, parse_latex
-from sftgen_tasks.math.text import in_one_way, rounding
+from sftgen_tasks.math.reading import PATIENCE, parsed
+from sftgen_tasks.math.text import as_number, in_one_way, rounding
 
 DEEPEST = 60
 """Brackets in brackets that SymPy's parser is given."""
 _POINTS = 4
 _EXACT = 1e-10
 """Distance of equal values, as a part of them: what is lost in computing."""
+_BINARY = 1e-13
+"""The same for decimals, which are binary inside: `3.83e35`."""
 
 
 @lru_cache(maxsize=2048)
 def value(formula: str) -> Any:
     """The SymPy value of a formula in plain LaTeX, None if it cannot be parsed."""
-    plain = in_one_way(formula)
+    number, plain = as_number(formula), in_one_way(formula)
+    if number is not None:
+        exact = Rational(number.numerator, number.denominator)
+        return Float(exact, 20) if "." in formula else exact
     # A blank between digits, and a base within a formula, are lost by the parser.
     if re.search(r"\d \d|\d_", plain) or _depth(plain) > DEEPEST:
         return None
-    return _within(parse_latex, plain, not should_treat_as_complex(plain))
+    return _within(parsed, plain, not should_treat_as_complex(plain))
 
 
 def same_value(gold: Any, answer: Any) -> bool:
@@ -111,7 +116,7 @@ def _agree(gold: Any, answer: Any) -> bool | None:
         if one is None or other is None:
             continue
         size, distance = max(abs(one), abs(other)), abs(one - other)
-        if distance > (rounding(size) if rounded else _EXACT * size):
+        if distance > (max(rounding(size), _BINARY * size) if rounded else _EXACT * size):
             return False
         agreed = True
     return agreed
@@ -126,7 +131,7 @@ def _values(*expressions: Any) -> Iterator[list[complex | None]]:
         found = [_value(one.xreplace({symbol: at[str(symbol)] for symbol in one.free_symbols})) for one in plain]
         real = [one is not None and abs(one.imag) <= 1e-12 * max(1, abs(one)) for one in found]
         # Where only one is real, a root or logarithm has left its domain.
-        left = names and any(real) and not all(real)
+        left = names and "i" not in names and any(real) and not all(real)
         yield [None] * len(found) if left else found
 
 
@@ -158,6 +163,27 @@ def _same_equation(gold: tuple[Any, Any], answer: tuple[Any, Any]) -> bool:
     if _factor(gold[0] - gold[1], answer[0] - answer[1]) is not None:
         return True
     one, other = Eq(*gold, evaluate=False), Eq(*answer, evaluate=False)
-    if differ(one, other) or differ(other, one):
+    if _misses(gold, answer) or differ(one, other) or differ(other, one):
         return False
     return bool(verify(one, other) or verify(other, one))
+
+
+def _misses(gold: tuple[Any, Any], answer: tuple[Any, Any]) -> bool:
+    """Whether a solution of a polynomial equation clearly does not solve another equation."""
+    difference = gold[0] - gold[1]
+    names = sorted(difference.free_symbols, key=str)
+    at = {str(symbol): _coordinate(place, 0) for place, symbol in enumerate(names)}
+    for symbol in names:
+        others = {one: at[str(one)] for one in names if one != symbol}
+        polynomial = difference.xreplace(others).as_poly(symbol)
+        if polynomial is None or polynomial.degree() < 1 or polynomial.free_symbols_in_domain:
+            continue
+        for root in polynomial.nroots():
+            there = {**at, str(symbol): root}
+            sides = [
+                _value(side.xreplace({one: there.get(str(one), one) for one in side.free_symbols})) for side in answer
+            ]
+            left, right = sides
+            if left is not None and right is not None:
+                return bool(abs(left - right) > 1e-6 * (1 + abs(left) + abs(right)))
+    return False
