@@ -13,6 +13,9 @@ METRICS = {
     "truncated": False,
     "coverage": True,
     "response_tokens": False,
+    "unknown_markers": False,
+    "wrote_on": False,
+    "score_whole": True,
 }
 """Metric to whether more is better. Those that a task's verdicts do not carry are not reported."""
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from sftgen_judges.plugins.contracts import Sample
+from sftgen_judges.records.markers import unknown_marker
 from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Measure, Response
+
+MANY = 0.1
+"""Share of responses with an unknown marker from which on it is told."""
+logger = logging.getLogger(__name__)
 
 
 class GradedText(str):
@@ -20,14 +27,19 @@ class GradedText(str):
 
     sample: Sample
     record: GenerationRecord | None
+    marker: str | None
+    """What looks like a marker of thinking that was not read as one."""
 
     def __new__(cls, sample: Sample, record: GenerationRecord | None) -> GradedText:
         """Write the verdict as JSON, without its evidence, which is in the journal."""
         response = sample.response
         said = {name: value for name, value in sample.verdict.to_dict().items() if name != "evidence"}
-        extra = {"think": response.think, "truncated": response.truncated, "tokens": response.tokens}
+        extra: dict[str, Any] = {"think": response.think, "truncated": response.truncated, "tokens": response.tokens}
+        marker = unknown_marker(response)
+        if marker:
+            extra["unknown_marker"] = marker
         made = super().__new__(cls, json.dumps({**said, **extra}, ensure_ascii=False))
-        made.sample, made.record = sample, record
+        made.sample, made.record, made.marker = sample, record, marker
         return made
 
     def __getnewargs__(self) -> tuple[Sample, GenerationRecord | None]:  # type: ignore[override]
@@ -45,6 +57,7 @@ class _Graded:
     measures: Mapping[str, Measure]
     truncated: bool
     tokens: int | None
+    unknown_marker: bool
 
 
 def process_results(doc: Mapping[str, Any], results: Any) -> dict[str, Measure]:
@@ -65,6 +78,7 @@ def process_results(doc: Mapping[str, Any], results: Any) -> dict[str, Measure]:
         "answered": fmean(one.status in ANSWERED for one in graded),
         "truncated": fmean(one.truncated for one in graded),
         "coverage": fmean(one.status in SCORED for one in graded),
+        "unknown_markers": fmean(one.unknown_marker for one in graded),
     }
     of_all: Mapping[str, Sequence[float | None]] = {
         "score": [one.score for one in graded],
@@ -119,6 +133,29 @@ def lengths(response: Response, count: Callable[[str], int] | None) -> tuple[int
     return response.tokens - answer, answer
 
 
+def unknown_markers(responses: Sequence[Response], task: str) -> dict[str, int]:
+    """What many responses begin with that looks like a marker of thinking, but was not read as one. Warns of it.
+
+    Args:
+        responses: The responses to a task.
+        task: Its name.
+
+    Returns:
+        Marker to how many responses have it; empty if they are fewer than `MANY` of all.
+    """
+    found = Counter(marker for response in responses if (marker := unknown_marker(response)))
+    if sum(found.values()) < MANY * len(responses) or not found:
+        return {}
+    [(marker, _)] = found.most_common(1)
+    logger.warning(
+        "%s: %d of %d responses begin with what may be an unknown marker of thinking, most often %r. If it is one, "
+        "thinking was scored as the answer: name the markers with --metadata think_markers=OPENER,CLOSER "
+        "(docs/tasks.md, Thinking)",
+        task, sum(found.values()), len(responses), marker,
+    )  # fmt: skip
+    return dict(found.most_common(10))
+
+
 def flat(results: Any) -> Iterator[str]:
     """The texts of one document, however lm_eval nests them."""
     if isinstance(results, str):
@@ -132,10 +169,17 @@ def _read(text: str) -> _Graded:
     if isinstance(text, GradedText):
         verdict, response = text.sample.verdict, text.sample.response
         return _Graded(
-            verdict.status, verdict.score, verdict.paper, verdict.measures, response.truncated, response.tokens
+            verdict.status,
+            verdict.score,
+            verdict.paper,
+            verdict.measures,
+            response.truncated,
+            response.tokens,
+            text.marker is not None,
         )
     said = json.loads(text)
-    return _Graded(*(said[name] for name in ("status", "score", "paper", "measures", "truncated", "tokens")))
+    known = {name: said[name] for name in ("status", "score", "paper", "measures", "truncated", "tokens")}
+    return _Graded(**known, unknown_marker="unknown_marker" in said)
 
 
 def _mean(values: Sequence[Measure]) -> Measure:

@@ -17,10 +17,10 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item, Judge, Sample
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.current import Recording, current
+from sftgen_judges.records.markers import think_markers as named_markers
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash, sampling_id
 from sftgen_judges.records.thinking import read_record, split_thinking
-from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of
 from sftgen_tasks.harness.aggregation import METRICS
@@ -34,8 +34,9 @@ from sftgen_tasks.harness.generation import (
     note_template,
     prompt_text,
 )
-from sftgen_tasks.harness.graded import GradedText, lengths, process_results
+from sftgen_tasks.harness.graded import GradedText, lengths, process_results, unknown_markers
 from sftgen_tasks.harness.preflight import max_model_len
+from sftgen_tasks.harness.writing_on import Prompt, grade_first_turns
 
 FILTER = "sftgen"
 logger = logging.getLogger(__name__)
@@ -60,9 +61,10 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         """Build a task from its YAML.
 
         Args:
-            config: The YAML's keys; `grader` or `judge` names what scores a response.
+            config: The YAML's keys; `grader` or `judge` names what scores a response, and `first_turn` says that it
+                scores the first turn of a response.
         """
-        given = {key: value for key, value in config.items() if key not in {"class", "grader", "judge"}}
+        given = {key: value for key, value in config.items() if key not in {"class", "grader", "judge", "first_turn"}}
         metadata = given.get("metadata") or {}
         scoring = {
             "task": given["task"],
@@ -71,6 +73,8 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             "think_markers": metadata.get("think_markers"),
             "think_prefilled": metadata.get("think_prefilled"),
             "options": judge_options(metadata),
+            "first_turn": bool(config.get("first_turn")),
+            "prompt": given["doc_to_text"] if callable(given.get("doc_to_text")) else None,
         }
         # lm_eval makes filters when everything has been generated: too late for a wrong name or setting.
         self.grading = GradeFilter(**scoring)
@@ -170,6 +174,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
         think_markers: str | None = None,
         think_prefilled: bool | None = None,
         options: Mapping[str, Any] | None = None,
+        first_turn: bool = False,
+        prompt: Prompt | None = None,
     ) -> None:
         """Set up one task's filter.
 
@@ -177,9 +183,12 @@ class GradeFilter(Filter):  # type: ignore[misc]
             task: The task's name.
             grader: Registered grader, or
             judge: registered judge; exactly one of the two.
-            think_markers: Name or `OPENER,CLOSER`, see `sftgen_judges.records.thinking.think_markers`.
+            think_markers: Name or `OPENER,CLOSER`, see `sftgen_judges.records.markers.think_markers`; by default, or
+                as `auto`, those of the family that writes like a response.
             think_prefilled: Whether responses begin inside thinking, if not what the prompts say.
             options: Settings of the judge, named `judge_<field>`; they hold for this task only.
+            first_turn: Whether the grader scores a response up to where it begins another question or turn.
+            prompt: The prompt of a document, if it is a function.
 
         Raises:
             TaskError: Neither or both of grader and judge, or unknown markers.
@@ -187,9 +196,10 @@ class GradeFilter(Filter):  # type: ignore[misc]
         if (grader is None) == (judge is None):
             raise TaskError(f"task {task!r}: its YAML needs exactly one of `grader` and `judge`")
         self.task, self.think_prefilled = task, think_prefilled
+        self.first_turn, self.prompt = first_turn and grader is not None, prompt
         self.scorer = partial(_scorer, "grader" if grader else "judge", grader or judge or "", options or {})
         try:
-            self.markers = named_markers(think_markers)
+            self.markers = None if think_markers in (None, "auto") else named_markers(think_markers)
         except ValueError as error:
             raise TaskError(f"task {task!r}: {error}") from error
 
@@ -213,35 +223,34 @@ class GradeFilter(Filter):  # type: ignore[misc]
             [text.record if isinstance(text, GeneratedText) else None for text in texts[:repeats]] for texts in answers
         ]
         run, scorer = current(), self.scorer()
+        flat = [item for of_doc in items for item in of_doc]
+        markers = unknown_markers([item.response for item in flat], self.task)
         if not run.part:
             made = [record for of_doc in records for record in of_doc if record]
-            record_documents(run, loaded(self.task), made, others=several_ranks())
-        flat = grade_batch(
+            record_documents(run, loaded(self.task), made, markers, others=several_ranks())
+        grade = partial(
+            grade_batch,
             scorer,
-            [item for of_doc in items for item in of_doc],
             journal=run.folder.verdicts(self.task),
             writing=run.folder.writing,
             label=self.task,
         )
-        verdicts = iter(flat)
-        return [
-            self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept)
-            for of_doc, kept in zip(items, records, strict=True)
-        ]
+        flat, said = grade_first_turns(grade, flat, self.prompt) if self.first_turn else (flat, grade(flat))
+        graded = iter(zip(flat, said, strict=True))
+        return [self._graded(run, scorer, [next(graded) for _ in kept], kept) for kept in records]
 
     def _graded(
         self,
         run: Recording,
         scorer: Grader | Judge,
-        items: Sequence[Item],
-        verdicts: Sequence[Verdict],
+        judged: Sequence[tuple[Item, Verdict]],
         records: Sequence[GenerationRecord | None],
     ) -> list[GradedText]:
         """The responses to one document as they leave."""
-        doc = items[0].doc if items else {}
+        doc = judged[0][0].doc if judged else {}
         hashed, named = doc_hash(doc), name_of(doc, loaded(self.task).id_column)
         graded = []
-        for repeat, (item, verdict, record) in enumerate(zip(items, verdicts, records, strict=True)):
+        for repeat, ((item, verdict), record) in enumerate(zip(judged, records, strict=True)):
             thinking, answer = lengths(item.response, run.count)
             sample = Sample(
                 self.task, run.step, hashed, repeat, item.response, verdict,
