@@ -64,6 +64,7 @@ def _pair(opener: str, closer: str, families: str) -> ThinkMarkers:
 
 
 _CHANNEL = r"(?:<\|end\|>)?\s?(?:<\|start\|>assistant)?<\|channel\|>"
+_HERE = r"Here(?:'s| is)"
 _TO_MESSAGE = r"[^<\n]{0,200}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>"
 
 THINK_MARKERS: dict[str, ThinkMarkers] = {
@@ -156,11 +157,20 @@ THINK_MARKERS: dict[str, ThinkMarkers] = {
     "reasoning-tag": _tag("reasoning", "Reka Flash 3, models tuned on `<reasoning>`", word=True, answer="answer"),
     "scratchpad-tag": _tag("scratchpad", "models tuned on `<scratchpad>`", word=True),
     "reflection-tag": _tag("reflection", "models tuned on `<reflection>`", word=True),
+    # Prose begins like this too, so a closer has to follow.
     "granite-3.2": ThinkMarkers(
-        r"Here(?:'s| is) my thought process:", r"Here(?:'s| is) my response:", (), "Granite 3.2", word=True
+        rf"{_HERE} my thought process:",
+        rf"{_HERE} my response:",
+        families="Granite 3.2",
+        start=rf"{_HERE} my thought process:(?=(?s:.)*{_HERE} my response:)",
+        word=True,
     ),
     "apriel": ThinkMarkers(
-        r"Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]", ("[BEGIN FINAL RESPONSE]",), "Apriel", word=True
+        r"Here are my reasoning steps:",
+        r"\[BEGIN FINAL RESPONSE\]",
+        families="Apriel",
+        start=r"Here are my reasoning steps:(?=(?s:.)*\[BEGIN FINAL RESPONSE\])",
+        word=True,
     ),
 }
 """Name of markers -> the markers. Of several that fit a text, the first counts."""

@@ -19,16 +19,15 @@ _TOKENS = re.compile(
 )
 # Beginnings of questions and of a user's turns, at the start of a line.
 _DECORATION = r"^[ \t]{0,8}(?:[#>]{1,6}[ \t]{0,4})?(?:\*\*|__)?[ \t]?"
-_NUMBER = r"(?:[ \t]?(?:#|No\.?[ \t]?)?\d{1,4}(?!\d))?"
+_NUMBER = r"(?P<number>[ \t]?(?:#|No\.?[ \t]?)?\d{1,4}(?!\d))?"
 _QUESTION = (
-    rf"(?:(?:Next|New|Another)[ \t])?(?:Question|QUESTION|Problem|PROBLEM|Exercise|Q){_NUMBER}"
-    rf"(?:[ \t]?\([^()\n]{{1,40}}\))?(?:\*\*)?[ \t]?[:\uff1a]"
-    rf"|(?:\u95ee\u9898|\u9898\u76ee|\u95ee|\u7528\u6237){_NUMBER}[:\uff1a]"
+    r"(?:(?:(?:Next|New|Another)[ \t])?(?:Question|QUESTION|Problem|PROBLEM|Exercise|Q)"
+    rf"|\u95ee\u9898|\u9898\u76ee|\u95ee|\u7528\u6237){_NUMBER}(?:\*\*)?[ \t]?[:\uff1a]"
 )
 _SPEAKER = r"(?:User|USER|Human|HUMAN|Instruction|INSTRUCTION|Prompt)(?:\*\*)?[ \t]?[:\uff1a]"
 _HEADING = r"(?<=#)[ \t]{0,4}(?:Question|Problem|Instruction|Human|User|Exercise)\b[^\n]{0,20}$"
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
-_FIRST_HEADER = re.compile(r"\s*([A-Z][A-Za-z ]{0,24}:)(?=\s)")
+_FIRST_HEADER = re.compile(r"\s*([A-Z][A-Za-z ]{0,24}:)(\n|(?=\s))")
 _INSTRUCTION = 40
 """Characters of a prompt's last line that nobody writes by chance."""
 
@@ -37,11 +36,11 @@ def turn_forms(prompt: str) -> tuple[str, ...]:
     r"""How a prompt writes a question: the header that it begins with, and the instruction that it ends with.
 
     >>> turn_forms("Question:\nWhat is 1 + 1?\nPlease reason step by step, and end with the number.")
-    ('Question:', 'Please reason step by step, and end with the number.')
+    ('Question:\n', 'Please reason step by step, and end with the number.')
     """
     header = _FIRST_HEADER.match(prompt)
     before, _, last = prompt.strip().rpartition("\n")
-    forms = [header[1]] if header else []
+    forms = [header[1] + header[2]] if header else []
     if before and len(last.strip()) >= _INSTRUCTION:
         forms.append(last.strip())
     return tuple(forms)
@@ -53,7 +52,8 @@ def first_turn(text: str, forms: Sequence[str] = (), *, question: str = "", afte
     Args:
         text: The answer part of a response.
         forms: How the prompt begins a question (`turn_forms`), beside the usual headers and tokens.
-        question: What was asked. A question that repeats it is not another one.
+        question: What was asked. A header before words of it begins no other question,
+            unless it stands on a line of its own as in the prompt.
         after: A turn counts from this place on, for example behind the first answer.
 
     Returns:
@@ -73,23 +73,33 @@ def turns(text: str, forms: Sequence[str] = (), *, question: str = "", after: in
     """
     headers = [form for form in forms if len(form) < _INSTRUCTION]
     asked = _plain(question)
-    found = [match.start() for match in _headers(headers).finditer(text) if not _repeats(text, match.end(), asked)]
+    begin = len(text) - len(text.lstrip())
+    first = max(begin, after)
+    begun = [
+        match
+        for match in _headers(headers).finditer(text)
+        # A header on a line of its own, as in the prompt, begins a turn even if it asks the same once more.
+        if match["own"] or not _repeats(text, match.end(), asked)
+    ]
+    # "Question 1: ... Question 2: ..." is one answer in parts.
+    in_parts = any(match["number"] and match.start() <= first for match in begun)
+    found = [match.start() for match in begun if not (in_parts and match["number"])]
     last = len(text.rstrip())
     found += [match.start() for match in _TOKENS.finditer(text) if match.end() < last]
     for form in set(forms) - set(headers):
         found += [_paragraph(text, place) for place in _places(text, form)]
-    begin = len(text) - len(text.lstrip())
     read, fenced = 0, False
     for place in sorted(set(found)):
         fenced ^= len(_FENCE.findall(text, read, place)) % 2 == 1
         read = place
-        if place > max(begin, after) and not fenced and not _quoted(text, place):
+        if place > first and not fenced and not _quoted(text, place):
             yield place
 
 
 def _headers(forms: Sequence[str]) -> re.Pattern[str]:
-    own = "|".join(re.escape(form) for form in forms)
-    return re.compile(f"{_DECORATION}(?:{own + '|' if own else ''}{_QUESTION}|{_SPEAKER}|{_HEADING})", re.MULTILINE)
+    lines = "|".join(re.escape(form) for form in forms if form.endswith("\n")) or "(?!)"
+    others = "".join(re.escape(form) + "|" for form in forms if not form.endswith("\n"))
+    return re.compile(f"(?P<own>^(?:{lines}))|{_DECORATION}(?:{others}{_QUESTION}|{_SPEAKER}|{_HEADING})", re.MULTILINE)
 
 
 def _repeats(text: str, place: int, asked: str) -> bool:
