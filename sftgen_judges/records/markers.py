@@ -59,8 +59,8 @@ def _tag(name: str, families: str, *, token: bool = False, word: bool = False, a
 
 
 def _pair(opener: str, closer: str, families: str) -> ThinkMarkers:
-    """Markers that are special tokens, as they are written."""
-    return ThinkMarkers(re.escape(opener), re.escape(closer), (opener, closer), families, token=True, answer=_SLASHED)
+    """Markers as they are written."""
+    return ThinkMarkers(re.escape(opener), re.escape(closer), (opener, closer), families, answer=_SLASHED)
 
 
 _CHANNEL = r"(?:<\|end\|>)?\s?(?:<\|start\|>assistant)?<\|channel\|>"
@@ -76,7 +76,7 @@ THINK_MARKERS: dict[str, ThinkMarkers] = {
     ),
     "gemma-4": ThinkMarkers(
         # An empty thinking is written too: `<|channel>thought`, a line break, `<channel|>`.
-        r"<\|channel>\s?(?!final\b|answer\b|response\b)\w*",
+        r"<\|channel>\s?(?!final\b|answer\b|response\b)(?:thought|analysis|\w{1,20}(?=\n))?",
         r"<channel\|>|<\|channel>\s?(?:final|answer|response)\b",
         ("<|channel>", "<channel|>"),
         "Gemma 4",
@@ -121,7 +121,9 @@ THINK_MARKERS: dict[str, ThinkMarkers] = {
     "plamo": _pair("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>", "PLaMo 3"),
     "apertus": _pair("<|inner_prefix|>", "<|inner_suffix|>", "Apertus"),
     # Its closer ends an answer too.
-    "inkling": replace(_pair("<|content_thinking|>", "<|end_message|>", "Inkling"), signs=("<|content_thinking|>",)),
+    "inkling": replace(
+        _pair("<|content_thinking|>", "<|end_message|>", "Inkling"), signs=("<|content_thinking|>",), token=True
+    ),
     "muse": ThinkMarkers(
         r"(?:<\|eom\|>)?(?:<\|start\|>assistant\s?)?to=self<\|message\|>",
         r"<\|eom\|>(?:<\|start\|>assistant\s?)?(?:to=user<\|message\|>)?|(?:<\|start\|>assistant\s?)?to=user<\|message\|>",

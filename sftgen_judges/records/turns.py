@@ -104,7 +104,8 @@ def _headers(forms: Sequence[str]) -> re.Pattern[str]:
 
 def _repeats(text: str, place: int, asked: str) -> bool:
     """Whether what stands at a place begins with words of the question."""
-    begun = _plain(text[place : place + 200])[:40] if asked else ""
+    line = text[place : place + 200].lstrip("*_ \t\n").partition("\n")[0] if asked else ""
+    begun = _plain(line)[:40]
     return len(begun) >= 12 and begun in asked
 
 
