@@ -14,10 +14,10 @@ METRICS = {
     "coverage": True,
     "response_tokens": False,
     "unknown_markers": False,
-    "wrote_on": False,
-    "score_whole": True,
 }
 """Metric to whether more is better. Those that a task's verdicts do not carry are not reported."""
+FIRST_TURN = {"wrote_on": False, "score_whole": True}
+"""The same of tasks that score the first turn of a response (`sftgen_tasks.harness.writing_on`)."""
 
 
 def ratio(values: Sequence[Sequence[float]]) -> float:

@@ -27,24 +27,23 @@ class GradedText(str):
 
     sample: Sample
     record: GenerationRecord | None
-    marker: str | None
-    """What looks like a marker of thinking that was not read as one."""
+    marked: bool | None
+    """Whether the response begins with what may be an unknown marker; None where few responses to the task do."""
 
-    def __new__(cls, sample: Sample, record: GenerationRecord | None) -> GradedText:
+    def __new__(cls, sample: Sample, record: GenerationRecord | None, marked: bool | None = None) -> GradedText:
         """Write the verdict as JSON, without its evidence, which is in the journal."""
         response = sample.response
         said = {name: value for name, value in sample.verdict.to_dict().items() if name != "evidence"}
         extra: dict[str, Any] = {"think": response.think, "truncated": response.truncated, "tokens": response.tokens}
-        marker = unknown_marker(response)
-        if marker:
-            extra["unknown_marker"] = marker
+        if marked is not None:
+            extra["unknown_marker"] = marked
         made = super().__new__(cls, json.dumps({**said, **extra}, ensure_ascii=False))
-        made.sample, made.record, made.marker = sample, record, marker
+        made.sample, made.record, made.marked = sample, record, marked
         return made
 
-    def __getnewargs__(self) -> tuple[Sample, GenerationRecord | None]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[Sample, GenerationRecord | None, bool | None]:  # type: ignore[override]
         """What it takes to make it again in another process, which lm_eval may gather it in."""
-        return self.sample, self.record
+        return self.sample, self.record, self.marked
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class _Graded:
     measures: Mapping[str, Measure]
     truncated: bool
     tokens: int | None
-    unknown_marker: bool
+    marked: bool | None
 
 
 def process_results(doc: Mapping[str, Any], results: Any) -> dict[str, Measure]:
@@ -78,12 +77,12 @@ def process_results(doc: Mapping[str, Any], results: Any) -> dict[str, Measure]:
         "answered": fmean(one.status in ANSWERED for one in graded),
         "truncated": fmean(one.truncated for one in graded),
         "coverage": fmean(one.status in SCORED for one in graded),
-        "unknown_markers": fmean(one.unknown_marker for one in graded),
     }
     of_all: Mapping[str, Sequence[float | None]] = {
         "score": [one.score for one in graded],
         "score_paper": [one.paper for one in graded],
         "response_tokens": [one.tokens for one in graded],
+        "unknown_markers": [one.marked for one in graded],
     }
     for metric, values in of_all.items():
         known = [value for value in values if value is not None]
@@ -175,11 +174,11 @@ def _read(text: str) -> _Graded:
             verdict.measures,
             response.truncated,
             response.tokens,
-            text.marker is not None,
+            text.marked,
         )
     said = json.loads(text)
     known = {name: said[name] for name in ("status", "score", "paper", "measures", "truncated", "tokens")}
-    return _Graded(**known, unknown_marker="unknown_marker" in said)
+    return _Graded(**known, marked=said.get("unknown_marker"))
 
 
 def _mean(values: Sequence[Measure]) -> Measure:

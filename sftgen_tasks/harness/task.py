@@ -18,12 +18,13 @@ from sftgen_judges.plugins.contracts import Grader, Item, Judge, Sample
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.current import Recording, current
 from sftgen_judges.records.markers import think_markers as named_markers
+from sftgen_judges.records.markers import unknown_marker
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash, sampling_id
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of
-from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.aggregation import FIRST_TURN, METRICS
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
@@ -91,8 +92,9 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             "filter_list": [{"name": FILTER, "filter": [{"function": GradeFilter, **scoring}]}],
             "process_results": process_results,
         }
+        reported = METRICS | (FIRST_TURN if self.grading.first_turn else {})
         metrics = [
-            {"metric": metric, "aggregation": "mean", "higher_is_better": higher} for metric, higher in METRICS.items()
+            {"metric": metric, "aggregation": "mean", "higher_is_better": higher} for metric, higher in reported.items()
         ]
         super().__init__(config={**defaults, **given, "metric_list": [*metrics, *given.get("metric_list", [])]})
 
@@ -237,7 +239,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
         )
         flat, said = grade_first_turns(grade, flat, self.prompt) if self.first_turn else (flat, grade(flat))
         graded = iter(zip(flat, said, strict=True))
-        return [self._graded(run, scorer, [next(graded) for _ in kept], kept) for kept in records]
+        told = bool(markers)
+        return [self._graded(run, scorer, [next(graded) for _ in kept], kept, told=told) for kept in records]
 
     def _graded(
         self,
@@ -245,8 +248,10 @@ class GradeFilter(Filter):  # type: ignore[misc]
         scorer: Grader | Judge,
         judged: Sequence[tuple[Item, Verdict]],
         records: Sequence[GenerationRecord | None],
+        *,
+        told: bool,
     ) -> list[GradedText]:
-        """The responses to one document as they leave."""
+        """The responses to one document as they leave; `told` is whether their unknown markers are told."""
         doc = judged[0][0].doc if judged else {}
         hashed, named = doc_hash(doc), name_of(doc, loaded(self.task).id_column)
         graded = []
@@ -259,7 +264,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
                 doc_id=named, thinking_tokens=thinking, answer_tokens=answer,
                 scorer=scorer.name, evaluation_version=scorer.version,
             )  # fmt: skip
-            graded.append(GradedText(sample, record))
+            marked = unknown_marker(item.response) is not None if told else None
+            graded.append(GradedText(sample, record, marked))
         return graded
 
     def _read(self, text: str) -> Response:

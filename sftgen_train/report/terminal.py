@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.aggregation import FIRST_TURN, METRICS
 from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
 from sftgen_train.report.remarks import remarks, remarks_of
 from sftgen_train.trajectory.statistics import estimate
@@ -76,7 +76,8 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
     notes: list[str] = []
     for step, result in results:
         score = estimate(result.values["score"]) if result.values.get("score") else None
-        means = {metric: estimate(result.values[metric]).mean for metric in METRICS if metric in result.values}
+        shown = [metric for metric in (*METRICS, *FIRST_TURN) if metric in result.values]
+        means = {metric: estimate(result.values[metric]).mean for metric in shown}
         notes += remarks(result.task, step, means)
         table.add_row(
             named(step),
