@@ -116,6 +116,8 @@ def install():
     """Start waiting for lm_eval. Does nothing when called again or switched off."""
     if os.environ.get("SFTGEN_NO_AUTOLOAD"):
         return
+    if PARSER in sys.modules:
+        keep_marker_pairs(sys.modules[PARSER])
     if TARGET in sys.modules:
         _patch(sys.modules[TARGET])
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):

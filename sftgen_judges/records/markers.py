@@ -119,7 +119,7 @@ THINK_MARKERS: dict[str, ThinkMarkers] = {
     ),
     "longcat": _pair("<longcat_think>", "</longcat_think>", "LongCat-Flash-Thinking"),
     "plamo": _pair("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>", "PLaMo 3"),
-    "apertus": _pair("<|inner_prefix|>", "<|inner_suffix|>", "Apertus"),
+    "apertus": replace(_pair("<|inner_prefix|>", "<|inner_suffix|>", "Apertus"), token=True),
     # Its closer ends an answer too.
     "inkling": replace(
         _pair("<|content_thinking|>", "<|end_message|>", "Inkling"), signs=("<|content_thinking|>",), token=True
@@ -143,14 +143,6 @@ THINK_MARKERS: dict[str, ThinkMarkers] = {
         r"(?:<\|im_end\|>\s?)?<\|im_start\|>answer\n?",
         ("<|im_start|>think",),
         "s1",
-        token=True,
-    ),
-    "hyperclova": ThinkMarkers(
-        r"(?:<\|im_start\|>assistant|\A)/think\n",
-        r"<\|im_end\|>\s?<\|im_start\|>assistant\n?",
-        ("assistant/think",),
-        "HyperCLOVA X SEED Think",
-        start=r"/think\n",
         token=True,
     ),
     "thought-tag": _tag("thought", "EXAONE-Deep", word=True),

@@ -27,10 +27,11 @@ _END_TOKENS = (
     "<|END_OF_TURN_TOKEN|>", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<|eom|>", "<|eot|>", "[|endofturn|]",
     "<seed:eos>", "<|end_of_text|>", "[e~[", "<|end_message|>", "<|content_model_end_sampling|>", "<|user|>",
     "<|observation|>", "<sep>", "<|close|>message<|sep|>", "[END FINAL RESPONSE]", "<|endofturn|>", "<|stop|>",
+    "<|flush|>",
 )  # fmt: skip
 # Special tokens around an answer, which say nothing of it.
 _AROUND = re.compile(
-    r"<\|(?:begin|end)_of_(?:solution|box)\|>|<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|<\|message_model\|>|<\|content_text\|>"
+    r"<\|(?:begin|end)_of_(?:solution|box)\|>|<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|<\|message_model\|>|<\|content(?:_text)?\|>"
     r"|<\|(?:open|close)\|>response<\|sep\|>"
 )
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)

@@ -19,6 +19,7 @@ from sftgen_judges.records.markers import prompt_markers, template_markers
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash
 from sftgen_tasks.harness.model import GenerateUntil, Model, StreamingModel
+from sftgen_tasks.harness.special_tokens import warn_of_dropped_markers
 
 Count = Callable[[str], int]
 GENERIC_CHUNK = 256
@@ -87,7 +88,10 @@ def note_template(instances: Sequence[Instance], formatter: Any) -> None:
         instances: The requests.
         formatter: The model's `apply_chat_template`, None where prompts are plain.
     """
-    template = chat_template(getattr(formatter, "__self__", None)) if formatter else None
+    lm = getattr(formatter, "__self__", None)
+    template = chat_template(lm)
+    if template:
+        warn_of_dropped_markers(lm, template)
     hashed, markers = (text_hash(template), template_markers(template)) if template else (None, None)
     for instance in instances:
         # Messages are formatted by the server, whatever tokenizer is here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from importlib import resources
 
@@ -17,6 +18,7 @@ from sftgen_judges.records.markers import (
 )
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.thinking import read_record, split_thinking
+from tests import ROOT
 
 # Text as a family writes it, with "so B" thought and E answered.
 FAMILIES = {
@@ -47,7 +49,7 @@ FAMILIES = {
     "muse": "to=self<|message|>so B<|eom|><|start|>assistant to=user<|message|>E<|eot|>",
     "solar": "<|think|>so B<|end|><|begin|>assistant<|content|>E<|end|>",
     "s1": "<|im_start|>think\nso B\n<|im_start|>answer\nE",
-    "hyperclova": "/think\nso B<|im_end|>\n<|im_start|>assistant\nE<|im_end|>",
+    "apertus, after a word": "<|inner_prefix|>so B<|inner_suffix|>E</s>",
     "exaone-deep": "<thought>\nso B\n</thought>\n\nE[|endofturn|]",
     "thinking": "<thinking>so B</thinking> E",
     "reflection": "<thinking>so B</thinking>\n<output>E</output>",
@@ -127,6 +129,8 @@ REPEATED = {
     ),
     "a final channel alone": ("<|channel|>final<|message|>E", ("missing_opener", "", "E")),
     "an empty channel": ("<|channel>thought\n<channel|>E", ("closed", "", "E")),
+    "solar without thinking": ("<|content|>E<|flush|>", ("none", "", "E")),
+    "thinking after a word of the answer": ("Hm. <|inner_prefix|>a<|inner_suffix|>E", ("closed", "a", "Hm. E")),
     "an answer without thinking in a family's wrapper": ("<|content_text|>E<|end_message|>", ("none", "", "E")),
 }  # fmt: skip
 
@@ -264,3 +268,11 @@ def test_two_hundred_thousand_characters_are_searched_for_markers_at_once(unit: 
     begun = time.perf_counter()
     unknown_marker(split_thinking(text))
     assert time.perf_counter() - begun < 10
+
+
+def test_the_page_of_tasks_lists_every_family() -> None:
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `([\w.-]+)`(?: \([^|]*\))? \| .*`", page.partition("## Thinking")[2], re.MULTILINE))
+    assert set(THINK_MARKERS) <= named
+    for name in ALIASES:
+        assert f"`{name}`" in page
