@@ -321,16 +321,17 @@ _STARTS = [
 
 # The header of an assistant's turn, which a model may write once more.
 _HEAD = re.compile(
-    r"(?:\s|<s>|<bos>|<\|begin_of_text\|>|<\|im_start\|>assistant\n|<start_of_turn>model\n|<\|turn>model\n"
-    r"|<\|start_header_id\|>assistant<\|end_header_id\|>|<\|assistant\|>|<\uff5cAssistant\uff5c>|\[\|assistant\|\])*"
+    r"(?:[\s\ufeff\u200b]|assistant\n+(?=[<\[\u25c1])|<s>|<bos>|<\|begin_of_text\|>|<\|im_start\|>assistant\n"
+    r"|<start_of_turn>model\n|<\|turn>model\n|<\|start_header_id\|>assistant<\|end_header_id\|>|<\|assistant\|>|<\uff5cAssistant\uff5c>|\[\|assistant\|\])*"
 )
 _SPEAKS = r"(?:think|thought|reason|reflect|scratch|monologue|deliberat|ponder)"
 _NAMED = re.compile(
     rf"<\|?[\w:|-]{{0,30}}{_SPEAKS}[\w:|-]{{0,30}}>|\[[A-Z_]{{0,30}}{_SPEAKS.upper()}[A-Z_]{{0,30}}\]", re.IGNORECASE
 )
 _BEGUN = re.compile(
-    r"<(?P<tag>[A-Za-z][\w:-]{1,40})>|<\|[^|<>\s]{1,40}\|?>|<[^|<>\s/!][^|<>\s]{0,40}\|>"
+    r"<(?P<tag>[A-Za-z][\w:-]{1,40})(?:\s[^<>\n]{1,80})?>|<\|[^|<>\s]{1,40}\|?>|<[^|<>\s/!][^|<>\s]{0,40}\|>"
     r"|\[(?!(?:ANSWER|FINAL|RESULT|INST|SOLUTION|NAME|DATE|TITLE)\])[A-Z][A-Z_]{3,30}\](?!\()"
+    r"|\[(?P<name>[a-z_]{3,30})\](?=(?s:.)*\[/(?P=name)\])"
     r"|[\u25c1\u27e8][\w ]{2,30}[\u25b7\u27e9]|[\u3010\u300a](?:\u601d\u8003|\u63a8\u7406|think|thinking)[\u3011\u300b]"
     # What a decoder that drops special tokens leaves of a channel's name.
     r"|(?:thought|thinking|think|analysis)\n"

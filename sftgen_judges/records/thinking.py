@@ -34,6 +34,8 @@ _AROUND = re.compile(
     r"<\|(?:begin|end)_of_(?:solution|box)\|>|<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|<\|message_model\|>|<\|content(?:_text)?\|>"
     r"|<\|(?:open|close)\|>response<\|sep\|>"
 )
+# What stands between an opener and a closer that are both only mentioned.
+_BETWEEN = re.compile(r"[\W_]*(?:and|or|to|und|oder|et|ou|y|e)?[\W_]*")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
@@ -88,7 +90,7 @@ def split_thinking(
                     position = end
                 continue
             if mentions.in_code(position, start) or not (markers.token or _opens(text, position, start, end)):
-                mentions.opened(start)
+                mentions.opened(match)
                 continue
             answer.append(text[position:start])
             inside, position = True, end
@@ -108,15 +110,17 @@ def split_thinking(
             answer, status = [], "missing_opener"
         inside, position = False, end
     (thinking if inside else answer).append(text[position:])
+    thought = status != "none"
+    written = "" if inside else _unwrapped(_joined(answer), markers if thought else None, tokens=own or thought)
     read = Response(
         text=text,
         think="unclosed" if inside else status,
         thinking="".join(thinking).strip(),
-        answer="" if inside else _unwrapped(_joined(answer), markers if status != "none" else None),
+        answer=written,
         tokens=tokens,
         finish_reason=finish_reason,
     )
-    return _with_more(read, markers) if status != "none" and own else read
+    return _with_more(read, markers) if thought and own else read
 
 
 def _with_more(read: Response, markers: ThinkMarkers) -> Response:
@@ -146,7 +150,7 @@ class _Mentions:
     def __init__(self, text: str) -> None:
         self.text = text
         self.read, self.fenced = 0, False
-        self.last: int | None = None
+        self.last: re.Match[str] | None = None
         self.last_fenced = False
 
     def in_code(self, position: int, start: int) -> bool:
@@ -158,16 +162,16 @@ class _Mentions:
         self.read = max(self.read, start)
         return self.fenced
 
-    def opened(self, start: int) -> None:
+    def opened(self, match: re.Match[str]) -> None:
         """An opener was mentioned here."""
-        self.last, self.last_fenced = start, self.fenced
+        self.last, self.last_fenced = match, self.fenced
 
     def closes(self, start: int) -> bool:
-        """Whether the closer here belongs to a mentioned opener: both in one line, or in one block of code."""
+        """Whether the closer here belongs to a mentioned opener: one names both, or both are in one block of code."""
         if self.last is None:
             return False
-        between = self.text[self.last : start]
-        belongs = not _FENCE.search(between) if self.last_fenced else "\n" not in between
+        between = self.text[self.last.end() : start]
+        belongs = not _FENCE.search(between) if self.last_fenced else bool(_BETWEEN.fullmatch(between[:40]))
         self.last = None
         return belongs
 
@@ -197,7 +201,7 @@ def read_record(
             text=thought + record.text,
             think="unclosed" if cut else "closed",
             thinking=record.reasoning.strip(),
-            answer=_unwrapped(record.text, None),
+            answer=_unwrapped(record.text, None, tokens=True),
             tokens=record.tokens,
             finish_reason=record.finish_reason,
         )
@@ -229,10 +233,10 @@ def _opens(text: str, position: int, start: int, end: int) -> bool:
     return start == position or text[start - 1] == "\n"
 
 
-def _unwrapped(answer: str, markers: ThinkMarkers | None) -> str:
-    """An answer without the tokens and tags that a family writes around it."""
+def _unwrapped(answer: str, markers: ThinkMarkers | None, *, tokens: bool) -> str:
+    """An answer without the tokens and the tags that a family writes around it."""
     plain = _without_end_tokens(answer)
-    if "<|" in plain:
+    if tokens and "<|" in plain:
         plain = _without_end_tokens(_AROUND.sub("", plain))
     for name in markers.answer if markers else ():
         opener, closer = f"<{name}>", f"</{name}>"

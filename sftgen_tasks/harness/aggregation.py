@@ -16,8 +16,6 @@ METRICS = {
     "unknown_markers": False,
 }
 """Metric to whether more is better. Those that a task's verdicts do not carry are not reported."""
-FIRST_TURN = {"wrote_on": False, "score_whole": True}
-"""The same of tasks that score the first turn of a response (`sftgen_tasks.harness.writing_on`)."""
 
 
 def ratio(values: Sequence[Sequence[float]]) -> float:

@@ -24,7 +24,7 @@ from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, do
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of
-from sftgen_tasks.harness.aggregation import FIRST_TURN, METRICS
+from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
@@ -37,7 +37,6 @@ from sftgen_tasks.harness.generation import (
 )
 from sftgen_tasks.harness.graded import GradedText, lengths, process_results, unknown_markers
 from sftgen_tasks.harness.preflight import max_model_len
-from sftgen_tasks.harness.writing_on import Prompt, grade_first_turns
 
 FILTER = "sftgen"
 logger = logging.getLogger(__name__)
@@ -62,10 +61,9 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         """Build a task from its YAML.
 
         Args:
-            config: The YAML's keys; `grader` or `judge` names what scores a response, and `first_turn` says that it
-                scores the first turn of a response.
+            config: The YAML's keys; `grader` or `judge` names what scores a response.
         """
-        given = {key: value for key, value in config.items() if key not in {"class", "grader", "judge", "first_turn"}}
+        given = {key: value for key, value in config.items() if key not in {"class", "grader", "judge"}}
         metadata = given.get("metadata") or {}
         scoring = {
             "task": given["task"],
@@ -74,8 +72,6 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             "think_markers": metadata.get("think_markers"),
             "think_prefilled": metadata.get("think_prefilled"),
             "options": judge_options(metadata),
-            "first_turn": bool(config.get("first_turn")),
-            "prompt": given["doc_to_text"] if callable(given.get("doc_to_text")) else None,
         }
         # lm_eval makes filters when everything has been generated: too late for a wrong name or setting.
         self.grading = GradeFilter(**scoring)
@@ -92,9 +88,8 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             "filter_list": [{"name": FILTER, "filter": [{"function": GradeFilter, **scoring}]}],
             "process_results": process_results,
         }
-        reported = METRICS | (FIRST_TURN if self.grading.first_turn else {})
         metrics = [
-            {"metric": metric, "aggregation": "mean", "higher_is_better": higher} for metric, higher in reported.items()
+            {"metric": metric, "aggregation": "mean", "higher_is_better": higher} for metric, higher in METRICS.items()
         ]
         super().__init__(config={**defaults, **given, "metric_list": [*metrics, *given.get("metric_list", [])]})
 
@@ -176,8 +171,6 @@ class GradeFilter(Filter):  # type: ignore[misc]
         think_markers: str | None = None,
         think_prefilled: bool | None = None,
         options: Mapping[str, Any] | None = None,
-        first_turn: bool = False,
-        prompt: Prompt | None = None,
     ) -> None:
         """Set up one task's filter.
 
@@ -189,8 +182,6 @@ class GradeFilter(Filter):  # type: ignore[misc]
                 as `auto`, those of the family that writes like a response.
             think_prefilled: Whether responses begin inside thinking, if not what the prompts say.
             options: Settings of the judge, named `judge_<field>`; they hold for this task only.
-            first_turn: Whether the grader scores a response up to where it begins another question or turn.
-            prompt: The prompt of a document, if it is a function.
 
         Raises:
             TaskError: Neither or both of grader and judge, or unknown markers.
@@ -198,7 +189,6 @@ class GradeFilter(Filter):  # type: ignore[misc]
         if (grader is None) == (judge is None):
             raise TaskError(f"task {task!r}: its YAML needs exactly one of `grader` and `judge`")
         self.task, self.think_prefilled = task, think_prefilled
-        self.first_turn, self.prompt = first_turn and grader is not None, prompt
         self.scorer = partial(_scorer, "grader" if grader else "judge", grader or judge or "", options or {})
         try:
             self.markers = None if think_markers in (None, "auto") else named_markers(think_markers)
@@ -230,32 +220,35 @@ class GradeFilter(Filter):  # type: ignore[misc]
         if not run.part:
             made = [record for of_doc in records for record in of_doc if record]
             record_documents(run, loaded(self.task), made, markers, others=several_ranks())
-        grade = partial(
-            grade_batch,
-            scorer,
-            journal=run.folder.verdicts(self.task),
-            writing=run.folder.writing,
-            label=self.task,
+        verdicts = iter(
+            grade_batch(
+                scorer,
+                flat,
+                journal=run.folder.verdicts(self.task),
+                writing=run.folder.writing,
+                label=self.task,
+            )
         )
-        flat, said = grade_first_turns(grade, flat, self.prompt) if self.first_turn else (flat, grade(flat))
-        graded = iter(zip(flat, said, strict=True))
-        told = bool(markers)
-        return [self._graded(run, scorer, [next(graded) for _ in kept], kept, told=told) for kept in records]
+        return [
+            self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept, told=bool(markers))
+            for of_doc, kept in zip(items, records, strict=True)
+        ]
 
     def _graded(
         self,
         run: Recording,
         scorer: Grader | Judge,
-        judged: Sequence[tuple[Item, Verdict]],
+        items: Sequence[Item],
+        verdicts: Sequence[Verdict],
         records: Sequence[GenerationRecord | None],
         *,
         told: bool,
     ) -> list[GradedText]:
         """The responses to one document as they leave; `told` is whether their unknown markers are told."""
-        doc = judged[0][0].doc if judged else {}
+        doc = items[0].doc if items else {}
         hashed, named = doc_hash(doc), name_of(doc, loaded(self.task).id_column)
         graded = []
-        for repeat, ((item, verdict), record) in enumerate(zip(judged, records, strict=True)):
+        for repeat, (item, verdict, record) in enumerate(zip(items, verdicts, records, strict=True)):
             thinking, answer = lengths(item.response, run.count)
             sample = Sample(
                 self.task, run.step, hashed, repeat, item.response, verdict,

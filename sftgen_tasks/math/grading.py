@@ -73,6 +73,7 @@ def equivalent(gold: str, answer: str) -> bool | None:
     return plain == share / 100 or (plain == share and abs(plain) >= 1)
 
 
+@lru_cache(maxsize=8)  # a response that writes on is graded by its first turn too, with the same text
 def paper_equivalent(gold: str, text: str) -> bool:
     r"""What `verify(parse(gold), parse(text))` of math-verify says, over a whole response.
 

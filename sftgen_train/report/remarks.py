@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from sftgen_tasks.harness.graded import MANY
 from sftgen_train.report.reading import Metrics, named, short
 
+FIRST_TURN = ("wrote_on", "score_whole")
+"""Measures of benchmarks that score the first turn of a response (`sftgen_tasks.readers.first_turn`)."""
+
 
 def remarks(task: str, step: int | None, means: Mapping[str, float]) -> Iterator[str]:
     """Sentences on the scores of a task at a step, from the means of its metrics."""

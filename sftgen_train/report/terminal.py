@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.harness.aggregation import FIRST_TURN, METRICS
+from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
-from sftgen_train.report.remarks import remarks, remarks_of
+from sftgen_train.report.remarks import FIRST_TURN, remarks, remarks_of
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:

@@ -59,6 +59,8 @@ FAMILIES = {
     "scratchpad": "<scratchpad>so B</scratchpad>E",
     "granite 3.2": "Here is my thought process: so B Here is my response: E",
     "apriel": "Here are my reasoning steps:\nso B\n[BEGIN FINAL RESPONSE]\nE\n[END FINAL RESPONSE]",
+    "after a byte order mark": "\ufeff<think>so B</think>E",
+    "after the role that dropped tokens leave": "assistant\n\n<think>so B</think>E",
     "its turn's header once more": "<|im_start|>assistant\n<think>so B</think>E",
 }
 
@@ -127,6 +129,7 @@ REPEATED = {
         CHANNELS.format("a") + "<|channel|>commentary<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>E",
         ("closed", None, "E"),
     ),
+    "thinking that begins in the middle of a line": ("Sure. <think>a</think> E", ("missing_opener", None, "E")),
     "a final channel alone": ("<|channel|>final<|message|>E", ("missing_opener", "", "E")),
     "an empty channel": ("<|channel>thought\n<channel|>E", ("closed", "", "E")),
     "solar without thinking": ("<|content|>E<|flush|>", ("none", "", "E")),
@@ -145,6 +148,8 @@ def test_thinking_that_is_repeated_nested_or_closed_twice(text: str, expected: t
 NO_THINKING = [
     "Use `<thinking>` and `</thinking>`. E",
     "The tags <think> and </think> are used. Answer: E",
+    "Write <think>...</think> first. E",
+    "[sic] and [1]. E",
     "```xml\n<thinking>\na\n</thinking>\n```\nE",
     "Use this:\n```\n<think>\na\n</think>\n```\nE",
     "print('<|channel|>analysis<|message|>')\nE",
@@ -178,6 +183,9 @@ UNKNOWN = {
     "so B\n</ponder>\nE": "</ponder>",
     # What is left of Gemma 4's channel where special tokens were dropped.
     "thought\nso B, hence E": "thought",
+    '<ponder type="deep">so B</ponder>E': '<ponder type="deep">',
+    "[ponder]so B[/ponder]E": "[ponder]",
+    "<THINK>so B</THINK>E": "<THINK>",
 }
 
 
