@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from itertools import islice
@@ -45,7 +46,7 @@ def scores_first_turn(prompt: Prompt) -> Callable[[Grade], Grade]:
         @wraps(grade)
         def graded(doc: Mapping[str, Any], response: Response) -> Verdict:
             whole = grade(doc, response)
-            for end in islice(_ends(prompt(doc), response.answer), TRIES):
+            for end in islice(_ends(prompt, doc, response.answer), TRIES):
                 first = grade(doc, replace(response, answer=response.answer[:end].rstrip()))
                 if first.status in ANSWERED:
                     return _measured(first, whole, wrote_on=True)
@@ -56,10 +57,15 @@ def scores_first_turn(prompt: Prompt) -> Callable[[Grade], Grade]:
     return decorated
 
 
-def _ends(asked: str, answer: str) -> Iterator[int]:
+def _ends(prompt: Prompt, doc: Mapping[str, Any], answer: str) -> Iterator[int]:
     """The places in an answer where another turn may begin, behind what looks like an answer."""
     found = _ANSWER.search(answer)
-    return turns(answer, turn_forms(asked), question=asked, after=found.start()) if found else iter(())
+    if found is None:
+        return iter(())
+    asked = ""
+    with suppress(LookupError):  # a rule is also asked about an answer alone, without its question
+        asked = prompt(doc)
+    return turns(answer, turn_forms(asked), question=asked, after=found.start())
 
 
 def _measured(verdict: Verdict, whole: Verdict, *, wrote_on: bool) -> Verdict:

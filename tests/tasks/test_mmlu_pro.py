@@ -243,6 +243,8 @@ def test_one_subject_by_itself_decodes_as_in_the_group(hub: dict[str, str]) -> N
         "answered": 1.0,
         "truncated": 0.0,
         "coverage": 1.0,
+        "wrote_on": 0.0,
+        "score_whole": 1.0,
     }
 
 
