@@ -251,7 +251,7 @@ def find_markers(text: str, *, known: str | None = None, prefilled: bool = False
     if known:
         with suppress(ValueError):  # a record of another version, or a damaged one
             told = think_markers(known)
-    for start, markers in _STARTS:
+    for start, markers in _STARTS if _BEGINS.match(text, begin) else ():
         if start.match(text, begin):
             return told if told and told.opener == markers.opener else markers
     if told and (prefilled or _signed(text, told)):
@@ -318,6 +318,8 @@ _STARTS = [
     for name, markers in THINK_MARKERS.items()
     if name != "hunyuan"
 ]
+_BEGINS = re.compile(r"[<\[\u25c1]|to=|analysis|Here")
+"""What the start of every family begins with: most responses begin with none of it."""
 
 # The header of an assistant's turn, which a model may write once more.
 _HEAD = re.compile(
@@ -330,8 +332,8 @@ _NAMED = re.compile(
 )
 _BEGUN = re.compile(
     r"<(?P<tag>[A-Za-z][\w:-]{1,40})(?:\s[^<>\n]{1,80})?>|<\|[^|<>\s]{1,40}\|?>|<[^|<>\s/!][^|<>\s]{0,40}\|>"
-    r"|\[(?!(?:ANSWER|FINAL|RESULT|INST|SOLUTION|NAME|DATE|TITLE)\])[A-Z][A-Z_]{3,30}\](?!\()"
-    r"|\[(?P<name>[a-z_]{3,30})\](?=(?s:.)*\[/(?P=name)\])"
+    r"|\[(?!(?i:answer|final|result|inst|solution|name|date|title|your |insert |note|link)\b)"
+    r"[A-Za-z][A-Za-z_ :-]{3,30}\](?!\()"
     r"|[\u25c1\u27e8][\w ]{2,30}[\u25b7\u27e9]|[\u3010\u300a](?:\u601d\u8003|\u63a8\u7406|think|thinking)[\u3011\u300b]"
     # What a decoder that drops special tokens leaves of a channel's name.
     r"|(?:thought|thinking|think|analysis)\n"

@@ -150,6 +150,8 @@ NO_THINKING = [
     "The tags <think> and </think> are used. Answer: E",
     "Write <think>...</think> first. E",
     "[sic] and [1]. E",
+    "[Your Name]\n[Your Address]\nE",
+    "[A source](https://example.org) says E",
     "```xml\n<thinking>\na\n</thinking>\n```\nE",
     "Use this:\n```\n<think>\na\n</think>\n```\nE",
     "print('<|channel|>analysis<|message|>')\nE",
@@ -185,6 +187,8 @@ UNKNOWN = {
     "thought\nso B, hence E": "thought",
     '<ponder type="deep">so B</ponder>E': '<ponder type="deep">',
     "[ponder]so B[/ponder]E": "[ponder]",
+    "[DEEP THOUGHT] so B. E": "[DEEP THOUGHT]",
+    "[begin:ponder] so B [end:ponder] E": "[begin:ponder]",
     "<THINK>so B</THINK>E": "<THINK>",
 }
 
