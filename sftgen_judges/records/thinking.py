@@ -191,17 +191,20 @@ def read_record(
 ) -> Response:
     """Read a recorded generation; `prefilled` overrides what its prompt said.
 
-    Where a server has split it already, its word counts and not the markers; the whole text is then put
-    together as a model with `<think>` writes it, for rules that look at all of it.
+    Where a server has split it already, its word counts and not the markers, except for markers that it has left at the
+    beginning of the answer. The whole text is then put together as a model with `<think>` writes it, for rules that
+    look at all of it.
     """
     if record.reasoning is not None:
         cut = record.finish_reason == "length" and not record.text.strip()
         thought = f"<think>\n{record.reasoning}" + ("" if cut else "\n</think>\n\n") if record.reasoning else ""
+        left = split_thinking(record.text, markers=markers)
+        unsplit = left.think in {"closed", "missing_opener"} and not (left.thinking and record.reasoning)
         return Response(
             text=thought + record.text,
             think="unclosed" if cut else "closed",
-            thinking=record.reasoning.strip(),
-            answer=_unwrapped(record.text, None, tokens=True),
+            thinking=record.reasoning.strip() or (left.thinking if unsplit else ""),
+            answer=left.answer if unsplit else _unwrapped(record.text, None, tokens=True),
             tokens=record.tokens,
             finish_reason=record.finish_reason,
         )

@@ -203,6 +203,26 @@ def test_markers_other_than_those_that_were_set_are_told() -> None:
     assert unknown_marker(response) == "<think>"
 
 
+@pytest.mark.parametrize(
+    ("reasoning", "content", "thinking", "answer"),
+    [
+        ("so B", "E", "so B", "E"),
+        # A server's parser of another family has left them.
+        ("so B", "</think>\n\nE", "so B", "E"),
+        ("so B", "<think>\n\n</think>\n\nE", "so B", "E"),
+        ("so B", "<|channel|>final<|message|>E<|return|>", "so B", "E"),
+        ("", "<think>so B</think>E", "so B", "E"),
+        # The server's word counts.
+        ("so B", "The tags <think>x</think> are it.", "so B", "The tags <think>x</think> are it."),
+        ("", "E", "", "E"),
+    ],
+)
+def test_what_a_server_has_split(reasoning: str, content: str, thinking: str, answer: str) -> None:
+    record = GenerationRecord("t", None, "m", "d", 0, "p", {}, content, reasoning=reasoning)
+    response = read_record(record)
+    assert (response.think, response.thinking, response.answer) == ("closed", thinking, answer)
+
+
 # Templates that TRL ships; each is what a family publishes.
 TEMPLATES = {
     "qwen3.jinja": "think",
