@@ -9,6 +9,9 @@ decoding of MATH500, temperature 0.6, top_p 0.95, with ten samples; 32,768 new t
   That code takes the right answer from a column `solution` of a private copy of the problems, and puts a
   box around it if there is no box. Here the right answer is the number of the problem, in a box: of the 30
   public solutions one has no box and one boxes `\textbf{(073)}`, and math-verify reads neither.
+
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.math import grading as math_grading
+from sftgen_tasks.readers.first_turn import scores_first_turn
 
 SOURCE = HubSource(
     task="sftgen_aime24",
@@ -33,6 +37,7 @@ documents = SOURCE.documents
 prompt = math_grading.prompt
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     return math_grading.grade(doc["answer"], doc["answer"], response)

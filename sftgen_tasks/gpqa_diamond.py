@@ -27,6 +27,9 @@ answer. (The paper's code seeds it with Python's salted `hash`, which gives anot
   letter from A to D. Letter case does not matter in the patterns, and a letter may be the beginning of a word.
   `\boxed{\text{B}}` and `\boxed{B) ...}` are not read.
 
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
+
 The dataset is gated, and its authors ask that no question appears online as plain text: keep sample logs private.
 """
 
@@ -39,6 +42,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.readers.first_turn import scores_first_turn
 from sftgen_tasks.readers.letters import LETTERS, letter, paper_gpqa
 
 if TYPE_CHECKING:
@@ -88,6 +92,7 @@ def prompt(doc: Mapping[str, Any]) -> str:
     return f"Problem: {doc['question']}\nOptions: {options}\n{INSTRUCTION}"
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     found = letter(response.answer, len(doc["options"]))
@@ -95,4 +100,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
-GRADER = Grader("gpqa_diamond", version=1, grade=grade)
+GRADER = Grader("gpqa_diamond", version=2, grade=grade)

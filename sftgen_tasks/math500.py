@@ -8,6 +8,9 @@ space; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens.
   response without a box has no answer; one whose thinking never closed is wrong.
 * `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking
   included, against the boxed answer of the worked solution.
+
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.math import grading as math_grading
+from sftgen_tasks.readers.first_turn import scores_first_turn
 
 SOURCE = HubSource(
     task="sftgen_math500",
@@ -32,6 +36,7 @@ documents = SOURCE.documents
 prompt = math_grading.prompt
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     return math_grading.grade(doc["answer"], doc["solution"], response)

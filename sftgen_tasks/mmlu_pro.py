@@ -21,6 +21,9 @@ top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
   included (`letters.paper_mmlu_pro`). So a guess in the thinking goes before the final answer. Letter case matters, and
   the letter after "answer is" may be the beginning of a word.
 
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
+
 The paper's authors did not release their 1,000 questions. Ours (`sftgen_mmlu_pro`) are drawn by `sample`: equally many
 of each subject, in the order of SHA-256 of `SEED` and question id. Their manifest, `data/subsets/mmlu_pro_1000.json`,
 holds ids and content hashes. It was made from the copies of the test split in the dataset authors' own result files of
@@ -46,6 +49,7 @@ from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.rows import Rows, digest
 from sftgen_tasks.data.tables import DataError, read_table
+from sftgen_tasks.readers.first_turn import scores_first_turn
 from sftgen_tasks.readers.letters import LETTERS, letter, paper_mmlu_pro
 
 if TYPE_CHECKING:
@@ -120,6 +124,7 @@ def prompt(doc: Mapping[str, Any]) -> str:
     return f"Question:\n{doc['question']}\nOptions:\n{options}\n{INSTRUCTION}"
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     found = letter(response.answer, len(doc["options"]))
@@ -127,7 +132,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
-GRADER = Grader("mmlu_pro", version=1, grade=grade)
+GRADER = Grader("mmlu_pro", version=2, grade=grade)
 
 
 def sample(docs: Sequence[Mapping[str, Any]], left_out: Collection[int] = (), size: int = SIZE) -> Rows:

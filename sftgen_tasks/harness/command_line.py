@@ -8,6 +8,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,9 @@ def run_command_line(
 
 def _parsed(arguments: Sequence[str], run: Path | None, options: Mapping[str, Any] | None) -> tuple[Any, Namespace]:
     """lm_eval's command and what it makes of the flags, with our defaults for those that are not given."""
-    from lm_eval._cli import HarnessCLI
+    from lm_eval._cli import HarnessCLI, utils
 
+    import_module("_sftgen_autoload").keep_marker_pairs(utils)
     given = [argument for argument in arguments if argument != "--no_chat_template"]
     defaults = {
         "--apply_chat_template": ([], "--no_chat_template" not in arguments),

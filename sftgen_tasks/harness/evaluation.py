@@ -16,7 +16,7 @@ from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.documents import record_documents
 from sftgen_tasks.harness.generation import counter_of, counter_of_model, journal_generations
-from sftgen_tasks.harness.graded import as_samples, process_results, records_of
+from sftgen_tasks.harness.graded import as_samples, process_results, records_of, unknown_markers
 from sftgen_tasks.harness.loading import LoadedTasks
 from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import quiet, replaced
@@ -99,7 +99,8 @@ def evaluate(
             whole[name].records += found.records
     if shard and shard.index == 0:
         for name, found in whole.items():
-            record_documents(run, loaded(name), found.records)
+            markers = unknown_markers([sample.response for sample in found.samples], name)
+            record_documents(run, loaded(name), found.records, markers)
     return [found.result(tasks.tasks[name]) for name, found in whole.items()]
 
 

@@ -104,6 +104,7 @@ def _together(gold: str, found: list[str]) -> str | None:
     return ", ".join(found[-values:])
 
 
+@lru_cache(maxsize=8)  # a response that writes on is graded by its first turn too, with the same text
 def paper_equivalent(gold: str, text: str) -> bool:
     r"""What `verify(parse(gold), parse(text))` of math-verify says, over a whole response.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -26,6 +27,7 @@ from sftgen_tasks.harness.generation import (
     stream_generations,
 )
 from sftgen_tasks.harness.patches import quiet
+from sftgen_tasks.harness.special_tokens import dropped_marker
 from sftgen_tasks.harness.task import PromptTooLongError
 
 
@@ -112,7 +114,10 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         ends = self._end_tokens()
         stop = next((place for place, token in enumerate(tokens) if token in ends), None)
         length = len(tokens) if stop is None else stop + 1
-        text = self.tok_decode(tokens[:length])
+        if self._marked_by_special_tokens:
+            text = self.tok_decode(tokens[:stop], skip_special_tokens=False)
+        else:
+            text = self.tok_decode(tokens[:length])
         cut = min((place for stop_text in until if (place := text.find(stop_text)) >= 0), default=None)
         finished = stop is not None or cut is not None or length < limit
         return GeneratedText(
@@ -122,6 +127,10 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
             finish_reason="stop" if finished else "length",
             seed=seed,
         )
+
+    @cached_property
+    def _marked_by_special_tokens(self) -> bool:
+        return dropped_marker(self.tokenizer) is not None
 
     def _end_tokens(self) -> set[int]:
         configured = self.model.generation_config.eos_token_id

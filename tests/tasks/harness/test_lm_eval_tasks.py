@@ -51,7 +51,7 @@ QUESTIONS = [
     {"question_id": number, "question": "2+2?", "options": ["3", "4"], "answer": "B", "category": subject}
     for number, subject in enumerate(SUBJECTS)
 ]
-METRICS = {"score", "answered", "truncated", "coverage", "response_tokens"}
+METRICS = {"score", "answered", "truncated", "coverage", "unknown_markers", "response_tokens"}
 
 
 def names(path: Path, key: str) -> list[str]:
