@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_tasks.readers.paper import paper_boxed
 
 LETTERS = "ABCDEFGHIJ"
 INVALID = "[invalid]"
@@ -86,7 +87,7 @@ def paper_gpqa(text: str) -> str:
     Returns:
         A capital letter, or an empty text if nothing was read.
     """
-    box = last_boxed(text)
+    box = paper_boxed(text)
     read = text if box is None else box
     for pattern in _GPQA:
         match = pattern.search(read)
