@@ -16,7 +16,8 @@ _GROUP = r"\{[^{}]{0,80}(?:\{[^{}]{0,80}\}[^{}]{0,80}){0,4}\}"
 # read on ("with \boxed and braces"), apart from a few that are answers.
 _BARE = re.compile(
     rf"{_COMMAND}[ \t]*(?!(?!(?:yes|no|true|false|odd|even)\b)[a-z]{{2}})"
-    rf"(?P<content>[-+]?(?:\\[a-zA-Z]+(?:[ \t]?{_GROUP}){{0,2}}(?![a-zA-Z]|[ \t]*\{{)|\([^()\n]{{0,100}}\)|[^\s{{}}$\\]{{1,100}}))"
+    rf"(?P<content>[-+]?(?:\\[a-zA-Z]+(?:[ \t]?{_GROUP}){{0,2}}(?![a-zA-Z]|[ \t]*\{{)|\([^()\n]{{0,100}}\)"
+    r"|[^\s{}$\\]{1,100}))"
 )
 _EMPTY = re.compile(r"(?:[\s.,:;?_\u2026-]|\\[lcd]?dots[cbmio]?(?![a-zA-Z])|\\\Z)*")
 

@@ -34,11 +34,15 @@ def plain_text(text: str) -> str:
     return _BLANKS.sub(" ", text.replace("__", "")).strip()
 
 
-def plain_latex(text: str) -> str:
+def plain_latex(text: str, blanks: bool = False) -> str:
     r"""A formula in plain LaTeX: equal results look different at most.
 
     Words, units and names of functions stay in `\text{}`, whatever command they were in. Unicode's signs become
     LaTeX's, and what LaTeX can write in several ways is written in one.
+
+    Args:
+        text: An answer, without the box around it.
+        blanks: Whether all blanks stay, one in a row. Without it only those between two letters or digits do.
 
     >>> plain_latex(r"$\left( \dfrac12 ,\, \mathbf{x}² \right)$."), plain_latex("4√2 \\mathrm{cm}")
     ('(\\frac{1}{2},x^{2})', '4\\sqrt{2}\\text{cm}')
@@ -47,7 +51,8 @@ def plain_latex(text: str) -> str:
     text = without_looks(in_latex(text), words=True)
     for pattern, replacement in _ONE_WAY:
         text = pattern.sub(replacement, text)
-    return text.strip()
+    text = _TRAILING.sub("", " ".join(text.split()))
+    return text if blanks else _NEEDLESS.sub("", text)
 
 
 _ONE_WAY = [
@@ -83,8 +88,8 @@ _ONE_WAY = [
         (r"([\^_])\s*([0-9a-zA-Z])(?![0-9])", r"\1{\2}"),
         (r"\^\s*\*(?=\s|$)|\\prime(?![a-zA-Z])", "'"),
         (r"\\text\{\s*\}", " "),
-        # A blank between two digits or letters stays: 1 2 is not 12.
-        (r"(?<![\w%])\s+|\s+(?!\w)", ""),
-        (r"[.,;:]+\Z", ""),
     )
 ]
+_TRAILING = re.compile(r"[\s.,;:]{1,50}\Z")
+# A blank between two digits or letters stays: 1 2 is not 12.
+_NEEDLESS = re.compile(r"(?<!\w) | (?!\w)")
