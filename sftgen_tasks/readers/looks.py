@@ -52,7 +52,7 @@ def plain_latex(text: str, blanks: bool = False) -> str:
     for pattern, replacement in _ONE_WAY:
         text = pattern.sub(replacement, text)
     text = _TRAILING.sub("", " ".join(text.split()))
-    return text if blanks else _NEEDLESS.sub("", text)
+    return text if blanks else _NEEDLESS.sub(r"\1", text)
 
 
 _ONE_WAY = [
@@ -92,4 +92,4 @@ _ONE_WAY = [
 ]
 _TRAILING = re.compile(r"[\s.,;:]{1,50}\Z")
 # A blank between two digits or letters stays: 1 2 is not 12.
-_NEEDLESS = re.compile(r"(?<!\w) | (?!\w)")
+_NEEDLESS = re.compile(r"(\\[a-zA-Z]{1,30}) (?![a-zA-Z])|(?<!\w) | (?!\w)")
