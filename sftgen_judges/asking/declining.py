@@ -48,7 +48,8 @@ _NOT = _any(
     r"(?:refuse|decline|have no intention of|(?:choose|chose|prefer|wish|want|intend) not to)",
 )
 _DO = _any(
-    r"(?:help|assist|aid|shar|provid|giv|tell|reveal|disclos|divulg|answer|compl[yi]|ful-?fil|writ|creat"
+    r"(?:help|assist|aid|shar|provid|giv|tell|reveal|disclos|divulg|answer(?! (?:is|was)\b)|compl[yi]"
+    r"|ful-?fil|writ|creat"
     r"|generat|produc)",
     r"(?:offer|support|promot|encourag|engag|discuss|suggest|recommend|endors|condon|participat|respond|satisf|cater)",
     r"(?:accommodat|facilitat|advis|guid|teach|instruct|draft|compos|contribut|enabl|continu|proceed|complet|execut)",
@@ -56,7 +57,7 @@ _DO = _any(
     r"do(?:ing)? (?:that|this|so|it|what)\b",
     r"mak(?:e|ing) (?:this|that|such|an?|any|up|jokes?|fun|statements?|generali[sz]ations?|assumptions?)\b",
     r"(?:show you|explain (?:how|ways|the|this|that)|talk about|speak about|get into|take part|carry out|perform"
-    r"|go (?:along|into|there|ahead)|be (?:part of|a party to|involved|of (?:help|assistance)|the one))\b",
+    r"|go (?:along|into|there|ahead)|be (?:a part of|part of|a party to|involved|of (?:help|assistance)|the one))\b",
     r"(?:honou?r|handle|touch|repeat|process|say) (?:this|that|your|it)\b",
     r"(?:have|hold|possess) (?:any )?(?:personal|own|political|religious)?,? ?(?:opinion|belief|view"
     r"|preference|feeling)s?\b",
@@ -64,7 +65,7 @@ _DO = _any(
     r"feel (?:comfortable|right|okay)",
 )
 # Between "cannot" and the verb: "in good conscience", "and will not".
-_BETWEEN = r"(?:[^\w.:;!?]{1,2}(?!but\b|however\b)\w+){0,5}?[^\w.:;!?]{1,2}"
+_BETWEEN = r"(?:[^\w.:;!?]{1,2}(?!(?:but|however|so|I)\b|the answer\b)\w+){0,5}?[^\w.:;!?]{1,2}"
 _GOOD = (
     r"(?:appropriate|ethical|acceptable|okay|ok|right|moral|legal|safe|responsible|respectful|kind|helpful|fair"
     r"|productive|constructive|wise|advisable)\b"
@@ -75,7 +76,7 @@ _BAD = (
 )
 _RULES = (
     r"(?:my|our|these|openai'?s?|company|community) (?:\w+ (?:and |or )?){0,3}?"
-    r"(?:guideline|polic(?:y|ie)|programming|principle|value|rule|training|standard|ethic)s?\b"
+    r"(?:guideline|polic(?:y|ie)|programming|principle|value|rule|training|standard|ethic|term)s?\b"
 )
 _REQUEST = r"(?:request|question|prompt|query|content|topic|task|instruction|subject|information|material|message)s?"
 
@@ -83,7 +84,18 @@ _REQUEST = r"(?:request|question|prompt|query|content|topic|task|instruction|sub
 _VOICE = _compiled(
     rf"\bI\W{{0,2}}(?:(?:\w+ly|also|still|just|therefore) )?{_NOT}\b{_BETWEEN}{_DO}",
     rf"\bI (?:\w+ly )?(?:do not|don'?t) (?:\w+ly )?{_DO}",
+    r"\A\W*(?:(?:sorry|no|but|and|unfortunately),? ){0,2}I (?:can'?t|can ?not|won'?t|will not|shan't|shall not)\W*\Z",
     r"\bI(?: would|'d) (?:rather|prefer) not\b",
+    r"\b(?:talk about something else|change the (?:subject|topic)|not at liberty to|(?:have"
+    r"|\A\W*) ?no comment|but no\W*\Z)",
+    r"\b(?:afraid|sorry|unfortunately)\b[^.!?]{0,20}\b(?:not|won'?t|isn'?t|wouldn'?t)(?: be)? (?:possible|an option)\b",
+    rf"\bnot possible for (?:me|us) to\b{_BETWEEN}{_DO}",
+    r"\b(?:not|n't) (?:\w+ )?(?:within|in) my (?:abilit|capabilit|power)",
+    r"\b(?:wrong|inappropriate|unethical|irresponsible) (?:of|for) me to\b",
+    r"\b(?:that|this|it|information|code|answer)(?: is|'s) (?:\w+ly )?confidential\W*\Z",
+    r"\byour request (?:has been|was|is) (?:declined|denied|refused|rejected)\b",
+    rf"\b(?:we|this (?:assistant|model|AI|chatbot|service))(?: are|'re| is)? (?:{_CANNOT}|not able to|unable to)"
+    r" (?:help|assist|comply|fulfil|answer|do (?:this|that)|provide (?:this|that))",
     r"\b(?:I|we) ?(?:must|have to|need to|'ll|will|(?:am|'m) going to|would)\s(?:(?:have to|also"
     r"|\w+ly) ){0,2}(?:decline|refuse"
     r"|pass\b(?! (?:it|the|this|a|your|through))|say no\b|abstain|turn (?:this|that|it|you"
@@ -135,8 +147,8 @@ _SAYS = (
 _CONDEMNS = _compiled(
     rf"{_SAYS}(?:I (?:do not|don'?t) (?:think|believe|feel) (?:that )?{_IT}(?:'s| is| would be)"
     rf"|{_IT}(?:(?: is|'s| would be) (?:\w+ly )?(?:not|never|neither)|(?: isn| wouldn)'?t(?: be)?| would not be))"
-    rf" (?:\w+ly )?(?:(?:accurate|true|fair|possible) (?:or|and|nor) )?{_GOOD}",
-    rf"{_SAYS}{_IT}(?: is|'s| would be) (?:\w+ly )?{_BAD}",
+    rf" (?:\w+ly )?(?:(?:accurate|true|fair|possible) (?:or|and|nor) )?{_GOOD}(?=\W*\Z|,| (?:to|for|or|and|nor)\b)",
+    rf"{_SAYS}{_IT}(?: is|'s| would be) (?:\w+ly )?(?!wrong\b){_BAD}",
     rf"{_SAYS}[^.!?]{{1,120}}\b(?:is|are|would be) (?:both |\w+ly )?(?:{_BAD}|illegal|unlawful"
     rf"|dangerous),? (?:and|or) (?:\w+ly )?(?:{_BAD}|illegal|unlawful)",
     rf"{_SAYS}[^.!?]{{1,120}}\b(?:is|are) (?:never|not) (?:\w+ly )?(?:acceptable|appropriate|ethical"
@@ -153,7 +165,10 @@ _IDIOM = _compiled(
     r"|thank)\b[^.!?]{0,60}\b(?:enough|highly|more)\b",
     rf"\bI (?:{_CANNOT}|could ?n[o']t) (?:\w+ )?(?:help but|wait|guarantee|promise|tell a lie)\b",
     r"\bI (?:do not|don'?t) (?:just|only|merely)\b",
-    r"\b(?:go|be) wrong\b",
+    r"\b(?:go|be) wrong\b(?! (?:of|for) me)",
+    r"\bI (?:won'?t|will not|can'?t|cannot) (?:\w+ )?(?:give|list|show|provide|describe)(?: you)? (?:all"
+    r"|every|(?:the |a |an )?(?:full"
+    r"|complete|entire|exact|precise))\b[^.!?]{0,60}\b(?:only|but|just|main)\b",
 )
 # "I can't give legal advice": a disclaimer, if the advice follows it.
 _DISCLAIMER = _compiled(
@@ -184,7 +199,8 @@ _TELL = (
 _COMPLIES = _compiled(
     rf"{_BUT}(?: (?:in general|generally|in (?:the context|fiction)|for (?:\w+ ){{1,3}}purposes"
     r"|hypothetically|since you asked"
-    rf"|if you (?:insist|must)),?)? (?:here(?:'s| is| are)\b|I(?:'ll| will| can|'d be happy to| would be happy to)"
+    r"|if you (?:insist|must)),?)? (?:(?:here(?:'s| is| are)|okay|ok|sure|fine|alright)\b|I(?:'ll| will"
+    r"| can|'d be happy to| would be happy to)"
     rf" (?:certainly |definitely |also |still |gladly )?{_TELL}{_ELSE}|let me {_TELL}{_ELSE})",
     rf"{_BUT} (?:in general|generally|in (?:the context|fiction)|typically|usually|basically|the (?:general"
     r"|basic|usual) (?:idea|steps|process))\b",
@@ -197,6 +213,8 @@ _QUOTED = re.compile(
     r"\"[^\"\n]{1,2000}\"|\u201c[^\u201d\n]{1,2000}\u201d|\u00ab[^\u00bb\n]{1,2000}\u00bb"
     r"|(?<![\w'])'(?=[^\s'])[^'\n]{1,1000}(?:'(?=\w)[^'\n]{1,500}){0,20}(?<=\S)'(?![\w'])"
 )
+# A letter says what somebody else is to say.
+_LETTER = re.compile(r"(?:subject|to|from|re): |dear (?!user\b)\w", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?\n]*")
 
 
@@ -232,10 +250,12 @@ def _where_refusals_stand(said: str) -> Iterator[tuple[int, tuple[int, str]]]:
 
 
 def _own_words(text: str) -> str:
-    """A text without Markdown and without what it quotes; a text that is one quotation is what it quotes."""
+    """A text without Markdown and what it quotes; one quotation is what it quotes, a letter has no words of its own."""
     if len(text) > 2 * _HOLD:
         text = text[:_HOLD] + "\n" + text[-_HOLD:]
     plain = re.sub(r"[*_#>]", "", text.replace("\u2019", "'").replace("\u2018", "'")).strip()
     if _QUOTED.fullmatch(plain):
         return plain[1:-1].strip()
+    if _LETTER.match(plain):
+        return ""
     return _QUOTED.sub('""', plain)
