@@ -48,6 +48,8 @@ _A_PART = re.compile(
     re.IGNORECASE,
 )
 
+_OF_ALL = re.compile(r"\b(?:neither|none|no|nothing)\b", re.IGNORECASE)
+
 # In "No the answer is hallucinated" the No denies nothing of what follows.
 _BARE_NO = re.compile(r"\bno (?=(?:the|it|its|this|that|there|because|since|as|i|we|according|based)\b)", re.IGNORECASE)
 # "Is hallucinated: No" is a field, whatever its name says.
@@ -72,11 +74,17 @@ _SAME_CLAUSE = (
     r"|and (?:is|are|contains?|it|the|this|thus|so|therefore|hence|includes?|has))\b|, (?:it|the|this|that"
     r"|i|a)\b|[:!?])[^\n]){0,80}?"
 )
+_NO_VERB = (
+    r"(?:(?!\b(?:so|but|because|since|thus|therefore|hence|which|is|are|was|were|and (?:contains?|it|the"
+    r"|this|includes?|has))\b|[:!?])[^\n]){0,80}?"
+)
 _DENIES = re.compile(
     r"\b(?:no|zero|without|never|neither|nor|nothing|none of|free (?:of|from)|absence of|lacks?|devoid of"
     r"|rather than|instead of"
     rf"|as opposed to|fails? to find|hardly any)\b(?! only\b){_SAME_CLAUSE}\b{_THING}"
-    rf"|(?:\bnot|n't|\bcannot)\b{_ELSE_DENIED}{_SAME_CLAUSE}\b{_THING}"
+    rf"|(?:\bnot|n't|\bcannot)\b{_ELSE_DENIED}(?: (?:think|believe|find|see|feel|consider|judge|agree"
+    rf"|the case)\b{_SAME_CLAUSE}"
+    rf"|{_NO_VERB})\b{_THING}"
     rf"|\b{_THING}(?: \w+){{0,3}}? (?:(?:is|are|was|were|has been|have been|could be|can be|were) )?(?:not"
     r"|never|nowhere)"
     r" (?:to be )?(?:present|found|detected|identified|there|contained|in|seen|made)\b(?! (?:\w+ ){0,2}"
@@ -96,9 +104,10 @@ _AFFIRMS = re.compile(
     r"|show|exhibit|involv|mak"
     r"|giv|found|find|detect|identif|spot|see|featur|consist|commit)\w*\b[^\n]{0,80}\b"
     rf"{_THING}|(?:\b(?:is|are|was|were|be|been|being|seems?|appears?|remains|with|of|a)|'s)\b[^\n]{{0,60}}\b{_THING}"
-    rf"|\A\W{{0,8}}(?:\w+ ){{0,2}}{_THING}\W{{0,6}}\Z"
+    rf"|\A\W{{0,8}}(?:\w+ ){{0,2}}{_THING}(?: information| content| details?| claims?)?\W{{0,6}}\Z"
     rf"|\b{_THING}(?: \w+){{0,3}}? (?:is|are|was|were) (?:\w+ )?(?:present|found|detected|identified|there"
     r"|contained|in|seen)\b"
+    rf"|\b(?:so|hence|thus|therefore|thereby) (?:it is )?{_THING}"
     rf"|\b{_THING} (?:detected|found|present|confirmed)\b|\bthe hallucinated \w+ (?:is|are|was|were|in|here)\b"
     r"|\b(?:it|answer|response|reply|summary|model|author|this|that|which|and|candidate)(?: \w+ly"
     r"| also)? hallucinat(?:es|ed)\b",
@@ -117,7 +126,9 @@ def statements(text: str) -> Iterator[tuple[int, bool]]:
         if _DENIES.search(sentence):
             if _NOT_DENIED.search(sentence):
                 yield match.end(), True
-            elif not _A_PART.search(sentence):  # one part that is not hallucinated decides nothing
+            elif _OF_ALL.search(sentence) or not _A_PART.search(
+                sentence
+            ):  # one part that is not hallucinated decides nothing
                 yield match.end(), False
         elif _AFFIRMS.search(sentence):
             yield match.end(), True
@@ -138,7 +149,7 @@ _FIELD = re.compile(
     r"(?:supported|faithful|consistent|accurate|correct"
     r"|grounded|factual)|non-?factual|fabricated|made[ -]up|contradict\w*|false information)"
     r"|(?P<absent>none|not (?:present|found|detected)|absent|false|0)|(?P<present>present|detected|found"
-    r"|true|1|confirmed))"
+    r"|true|1|confirmed)|(?P<letter>[yn](?![/.]\w)))"
     r"\b(?![^\n]{0,3}\?)(?!\.?\d)",
     re.IGNORECASE,
 )
@@ -148,7 +159,7 @@ def fields(text: str) -> Iterator[tuple[int, bool]]:
     """Where fields such as `Verdict: Hallucinated` and `hallucination: false` begin, and what each says."""
     for match in _FIELD.finditer(text):
         about = match["about"]
-        value = bool(match["said"] or match["present"])
+        value = bool(match["said"] or match["present"] or (match["letter"] or "").lower() == "y")
         if (match["absent"] or match["present"]) and not about:
             continue  # "Verdict: true" does not say of what
         if about and (match["denied"] or match["said"]) and "hallucinat" not in match.group()[len(about) :].lower():
@@ -194,7 +205,7 @@ _UPHOLDS = re.compile(
 )
 _REJECTS = re.compile(
     rf"{_CANDIDATE}[^.,;\n]{{0,40}}?(?:\b(?:is|are|was|were) {_HOW}not|\b(?:is|are|was|were)n't) {_HOW}(?:{_SUPPORTED})"
-    rf"|{_CANDIDATE}[^.,;\n]{{0,40}}?\b(?:is|are|was|were) {_HOW}(?:unsupported|fabricated|made[ -]up"
+    rf"|{_CANDIDATE}[^.,;\n]{{0,40}}?\b(?:is|are|was|were) {_HOW}(?:unsupported|fabricated|a fabrication|made[ -]up"
     r"|invented|inaccurate|incorrect|unfaithful"
     rf"|wrong|false|inconsistent with|contradicted by|not in {_SOURCE})\b"
     rf"|{_CANDIDATE}[^.,;\n]{{0,40}}?\b(?:contradicts? {_SOURCE}|(?:contain|include|add|introduce|make|give"

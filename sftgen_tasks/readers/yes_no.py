@@ -57,6 +57,15 @@ class Word:
 # ------------------------------------------------------------------------------ text without looks
 
 _DASHES = re.compile(r" ?(?:[\u2010-\u2015\u2190-\u21ff\u27f0-\u27ff\u2794-\u27be]|--+>?|[-=]>) ?")
+# What the candidate says, right behind its name: The answer "No" is ..., The reply says "No, he is not".
+_CITED = re.compile(
+    r"(\b(?:answer|response|reply|candidate|summary|statement|claim|says|said|states|stated|replies|claims|reads|writes"
+    r"|answers|answered|asks|that)(?: of)?,?) (?:\"[^\"\n]{1,500}\"|\u201c[^\u201d\n]{1,500}\u201d|"
+    r"(?<!\w)'[^'\n]{1,500}'(?!\w)"
+    r"|(?:yes|no)(?= (?:is|contains?|does|has|was)\b))",
+    re.IGNORECASE,
+)
+_BLANKS = re.compile(r"[^\S\n]+")
 _QUOTES = re.compile(r"[\"#\u2018\u2019\u201c\u201d\u00ab\u00bb]|(?<!\w)'|'(?!\w)")
 _OFFERED = re.compile(r" ?[(\[] ?(?:yes|no) ?(?:/|\||,? ?or\b) ?(?:yes|no) ?[)\]]", re.IGNORECASE)
 _MARKS = re.compile(r"^[ \t]{0,8}(?:[-+\u2022\u25aa>]|\(?\d{1,2}[.)]|\(?[a-z]\))[ \t]{1,4}", re.MULTILINE)
@@ -64,7 +73,9 @@ _MARKS = re.compile(r"^[ \t]{0,8}(?:[-+\u2022\u25aa>]|\(?\d{1,2}[.)]|\(?[a-z]\))
 
 def prose(text: str) -> str:
     """A text without looks, quotation marks and the marks of lists; arrows and dashes are ` - `. "(Yes/No)" goes."""
-    plain = _QUOTES.sub("", plain_text(text)).replace("_", " ")
+    plain = _CITED.sub(r"\1", plain_text(text))
+    plain = _QUOTES.sub("", plain).replace("_", " ")
+    plain = _BLANKS.sub(" ", plain)
     return _MARKS.sub("", _DASHES.sub(" - ", _OFFERED.sub("", plain))).strip()
 
 
@@ -72,13 +83,26 @@ def prose(text: str) -> str:
 
 # What may follow a No that is an answer: no noun, but a sign or one of these.
 _GOES_ON = (
-    r"(?:based|according|and|but|because|since|as|the|its?|this|that|these|those|there|all|every|everything"
-    r"|each|both|an?|i|we|you|he|she|they"
-    r"|in|on|with|given|for|from|to|at|by|so|hence|thus|therefore|while|although|though|however|when|where"
-    r"|which|who|what|see|per|after"
-    r"|considering|judging|looking|nothing|none|neither|not|is|are|was|does|if|unless|actually|really"
-    r"|definitely|clearly|here|then|overall"
-    r"|only|just|also|even|again|your|my|our|their)\b"
+    # Conjunctions, pronouns, articles.
+    r"(?:(?:and|but|because|since|as|so|hence|thus|therefore|while|although|though|however|when|where|which|who|what"
+    r"|whatever|if|unless|once|whereas|until|the|its?|this|that|these|those|there|all|every|everything|each"
+    r"|both|an?|i|we"
+    r"|you|he|she|they|my|our|your|their|his|her|nothing|none|neither|not|is|are|was|does"
+    # Prepositions.
+    r"|about|above|according|across|after|against|among|around|at|based|before|behind|below|besides|between|beyond|by"
+    r"|concerning|considering|despite|due to|during|except|for|from|given (?:the|that|this|these|all|what|how)|in"
+    r"|including|like|of|on|over|per|regarding|thanks to|through|throughout|to|under|unlike|upon|via|with"
+    r"|within|without"
+    # Adverbs.
+    r"|always|already|again|also|even|here|indeed|just|now|only|overall|perhaps|rather|really|see|still"
+    r"|then|too|very|yet"
+    r"|(?!(?:family|reply|supply|anomaly|assembly|ally|fly|early|likely|daily|july|italy)\b)[a-z]{2,}ly)\b"
+    # Participles: "judging by", "supported by".
+    r"|[a-z]+ing (?:the|an?|all|it|this|that|to|at|on|in|with|by|from)\b|[a-z]+ed (?:by|with|in|to|on|from)\b"
+    r"|consistent with\b|having\b|\d{1,3}(?:\.\d+)? ?%|[01]?\.\d|1\.0"
+    # The next field.
+    r"|(?:explanation|reason\w*|confidence|justification|rationale|note|analysis|evidence|certainty|score|probability)"
+    r" ?[:=(-])"
 )
 _DENIED = (
     r"(?:\w+ )?(?:hallucinat|non-?factual|contradict|inconsisten|discrepanc|fabricat|false|inaccura"
@@ -89,9 +113,9 @@ _OTHER = r" ?(?:/|\||,? ?(?:or|and)\b|vs\.?) ?(?:yes|no)\b"
 _WORD = re.compile(
     r"(?<![\w'-])(?<!yes or )(?<!no or )(?<!yes and )(?<!no and )(?<!yes/)(?<!no/)(?<!yes / )(?<!no / )"
     r"(?<!yes \| )(?<!no \| )"
-    rf"(?:(?P<yes>yes)\b|(?P<no>no)(?= ?(?:[^\w\s'?]|\n|\Z)| (?:{_GOES_ON}|{_DENIED})| {{0,2}}(?P<label>"
+    rf"(?:(?P<yes>yes)\b|(?P<no>no)(?= ?(?:[^\w\s'?]|\n|\Z)|[ -](?:{_GOES_ON}|{_DENIED})| {{0,2}}(?P<label>"
     r"(?-i:[A-Z])|\w+:)))"
-    rf"(?!-\w)(?! ?\?)(?!{_OTHER})",
+    rf"(?!-(?!(?:the|it|this|that|there|because|as|all|every)\b)\w)(?! ?\?)(?!{_OTHER})",
     re.IGNORECASE,
 )
 _ANSWERS_ON = re.compile(rf" (?:{_GOES_ON}|{_DENIED})", re.IGNORECASE)
@@ -108,6 +132,9 @@ _LINK = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(r"<(?P<tag>[a-z][\w -]{0,40})>[\s\[(]{0,4}\Z", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?:judge?ment|verdict|decision)(?: of)? \Z", re.IGNORECASE)
+_HYPOTHETICAL = re.compile(r"\b(?:would|could|might)(?: \w+)?\s*\Z", re.IGNORECASE)
+_FINAL = re.compile(r"\b(?:final|so|therefore|thus|hence|overall|my|i)\b", re.IGNORECASE)
 _ABOUT_IT = re.compile(r"hallucinat", re.IGNORECASE)
 _DENIED_FIELD = re.compile(r"\b(?:no|not|non|free|without|absence)\b", re.IGNORECASE)
 _PART = re.compile(
@@ -133,9 +160,14 @@ _OF_THE_CANDIDATE = re.compile(
     r"|version)\b",
     re.IGNORECASE,
 )
+_OTHER_JUDGEMENT = re.compile(
+    r"\b(?:expected|reference|gold|human|other|alternative|opposite|previous|earlier|first|initial|original|wrong)"
+    r" (?:judge?ment|verdict|decision|classification|answer|label)\b",
+    re.IGNORECASE,
+)
 _ANSWERS = re.compile(
     r"(?:\A|\b(?:the|this|so|thus|hence|therefore|an|short|quick|brief|simple)\s|[,:]\s)\W{0,3}(?:answer"
-    r"|response|reply)\s{0,2}(?:to (?:the|your|this) question\s?)?(?:(?:here|to this|thus|would|should|must"
+    r"|response|reply|ans|a)\s{0,2}(?:to (?:the|your|this) question\s?)?(?:(?:here|to this|thus|would|should|must"
     r"|will|has to|can|therefore)\b ?){0,3}\Z",
     re.IGNORECASE,
 )
@@ -146,17 +178,24 @@ _SUPPORTS = re.compile(
 )
 _OWN = re.compile(
     r"\b(?:i|my|me|we|our|here|everything|altogether|opinion|view|think|thoughts?|analysis|reasoning"
-    r"|checking|comparison|compared)\b",
+    r"|checking|comparison|compared|reflection|thought|tl;?dr|dr)\b",
     re.IGNORECASE,
 )
 _LEADS_IN = re.compile(
     r"\A\W{0,4}(?:(?:so|therefore|thus|hence|consequently|accordingly|overall|ultimately|finally|in "
-    r"(?:conclusion|short|summary|total|sum)|to conclude"
+    r"(?:conclusion|short|summary|total|sum)|to (?:conclude|sum up)|all in all|tl;?dr"
+    r"|(?:it|that|this)(?:'s| is)(?: an?)?(?: clear| definite| plain| firm| simple)?"
+    r"|i(?:'m| am)? (?:lean|leaning|settle|settling|going)(?: towards?| with| for| on| to)?"
     r"|definitely|clearly|certainly|absolutely|obviously|well|ok(?:ay)?|then|and|also|again|indeed"
     r"|of course|simply|my|the|short|quick|plain"
     r"|i(?: would|'d| will|'ll| must| have to| can)?(?: therefore| thus| then)? (?:say|answer|think"
     r"|conclude|judge|respond|reply|vote|go|decide|choose)"
     r"(?: that| with| it is| on| for)?)\b\W{0,3}){1,4}\Z",
+    re.IGNORECASE,
+)
+_INTRODUCED = re.compile(
+    r"\A\W{0,4}(?:given|based on|to answer|considering|in light of|looking at|after|with (?:this|that|all)|as such"
+    r"|for (?:these|this|that|the above) reasons?|because of)\b[^.!?\n]{0,250}[,:] \Z",
     re.IGNORECASE,
 )
 _IN_CLAUSE = re.compile(
@@ -167,7 +206,7 @@ _TAGS = {"answer", "final answer", "output", "response", "result"}
 _HEADING = 6
 """Most words of a heading without a colon."""
 _RESTATES = re.compile(
-    r"^\W{0,4}(?:question|knowledge|document|dialogue(?: history)?|context)\b[^\n:]{0,20}:(?P<asked>[^\n]{0,2000})",
+    r"^\W{0,4}(?:question|q|knowledge|document|dialogue(?: history)?|context)\b[^\n:]{0,20}:(?P<asked>[^\n]{0,2000})",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -176,6 +215,7 @@ _FIELDS: tuple[tuple[re.Pattern[str], Role | None], ...] = (
     (_PART, None),
     (_ABOUT_IT, Role.ASKED),
     (_OF_THE_CANDIDATE, None),
+    (_OTHER_JUDGEMENT, None),
     (_JUDGED, Role.JUDGEMENT),
     (_CONCLUDED, Role.CONCLUSION),
     (_ANSWERS, Role.ANSWER),
@@ -205,11 +245,14 @@ def _role(text: str, match: re.Match[str]) -> _Answered:
     if SUPPOSED.search(sentence) or _CHOICE.match(text, end) or _supposed_behind(sentence, text[end : end + 200]):
         return _NOTHING
     tag, link = _TAG.search(sentence), _LINK.search(sentence)
-    leads_in = _LEADS_IN.match(sentence)
+    leads_in = _LEADS_IN.match(sentence) or _INTRODUCED.match(sentence)
+    named = link and re.search(r"\w", sentence[: link.start()])
     found = _NOTHING
     if tag:
         found = (Role.TAGGED, False) if tag["tag"].lower() in _TAGS else _of_field(tag["tag"], text, start)
-    elif link and not leads_in:
+    elif _NAMED.search(sentence):
+        found = Role.JUDGEMENT, False
+    elif link and named and not leads_in:
         found = _of_field(sentence[: link.start()], text, start, verb=bool(link["verb"]))
     elif match["no"] and (_NUMBERED.match(text, end) or (match["label"] and not _ANSWERS_ON.match(text, end))):
         pass  # "No. 1", "No Paris": a No that begins a sentence, but no answer
@@ -227,6 +270,8 @@ def _of_field(label: str, text: str, start: int, *, verb: bool = False) -> _Answ
     if verb and len(name.split()) < 2:  # the judgement, therefore, is
         name = label
     role = next((role for pattern, role in _FIELDS if pattern.search(name)), None)
+    if role is Role.JUDGEMENT and _HYPOTHETICAL.search(label) and not _FINAL.search(label):
+        role = Role.ANSWER  # with another year the judgement would be
     if role is Role.ASKED:
         return role, bool(_DENIED_FIELD.search(name))
     if role is Role.ANSWER:

@@ -160,11 +160,8 @@ def test_judgements_from_outside(text: str, expected: str | None) -> None:
     assert judgement(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["no " * 100_000, "yes\n" * 100_000, "judgement: " * 50_000, "\n" * 300_000, "{" * 99_999]
-)
-def test_long_responses_take_no_time(text: str) -> None:
-    judgement(text)
+@pytest.mark.parametrize("text", ["no " * 100_000, "yes\n" * 100_000, "\n" * 300_000], ids=["no", "yes", "lines"])
+def test_the_papers_reading_of_long_responses_takes_no_time(text: str) -> None:
     paper_judgement(text)
 
 
