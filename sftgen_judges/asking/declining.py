@@ -80,7 +80,7 @@ _RULES = (
 )
 _REQUEST = r"(?:request|question|prompt|query|content|topic|task|instruction|subject|information|material|message)s?"
 
-# What the writer says of themselves, of the rules, or of the request.
+# What the writer says of themselves.
 _VOICE = _compiled(
     rf"\bI\W{{0,2}}(?:(?:\w+ly|also|still|just|therefore) )?{_NOT}\b{_BETWEEN}{_DO}",
     rf"\bI (?:\w+ly )?(?:do not|don'?t) (?:\w+ly )?{_DO}",
@@ -92,8 +92,6 @@ _VOICE = _compiled(
     rf"\bnot possible for (?:me|us) to\b{_BETWEEN}{_DO}",
     r"\b(?:not|n't) (?:\w+ )?(?:within|in) my (?:abilit|capabilit|power)",
     r"\b(?:wrong|inappropriate|unethical|irresponsible) (?:of|for) me to\b",
-    r"\b(?:that|this|it|information|code|answer)(?: is|'s) (?:\w+ly )?confidential\W*\Z",
-    r"\byour request (?:has been|was|is) (?:declined|denied|refused|rejected)\b",
     rf"\b(?:we|this (?:assistant|model|AI|chatbot|service))(?: are|'re| is)? (?:{_CANNOT}|not able to|unable to)"
     r" (?:help|assist|comply|fulfil|answer|do (?:this|that)|provide (?:this|that))",
     r"\b(?:I|we) ?(?:must|have to|need to|'ll|will|(?:am|'m) going to|would)\s(?:(?:have to|also"
@@ -107,6 +105,9 @@ _VOICE = _compiled(
     r"| will| would|'ll|'d)\b",
     r"\b(?:under no circumstances|no way|in no way|by no means) (?:(?:will|can|would|am|could|shall) I|I "
     r"(?:will|can|would|could))\b",
+)
+# What the writer says of the rules or of the request.
+_OF_THE_REQUEST = _compiled(
     r"\b(?:against|violat\w{1,4}|contrary to|outside (?:of )?|not within|beyond|conflicts? with|not in line with) "
     rf"(?:the |of ){{0,2}}{_RULES}",
     rf"\b{_RULES} (?:do not|does not|don'?t|doesn'?t|prohibit|prevent|forbid|won'?t)",
@@ -115,6 +116,8 @@ _VOICE = _compiled(
     rf"\b(?:this|that|your|the|such|it) (?:\w+ ){{0,2}}?(?:{_CANNOT}|must not) be (?:\w+ly )?(?:fulfilled"
     r"|answered|completed"
     r"|shared|disclosed|provided|discussed|revealed|given|processed|granted|told|accommodated)",
+    r"\b(?:that|this|it|information|code|answer)(?: is|'s) (?:\w+ly )?confidential\W*\Z",
+    r"\byour request (?:has been|was|is) (?:declined|denied|refused|rejected)\b",
     rf"\bconfidential\b[^.]{{0,200}}\b{_NOT}\b",
 )
 _REALLY = r",? (?:here\b|(?:the|your) (?:answer|result|code|value|solution) (?:is|was)\b)"
@@ -224,9 +227,7 @@ def stance(text: str) -> Stance:
     if len(said) <= 100 and _ONLY_NO.fullmatch(said):
         return "refused"
     for place, (end, sentence) in _where_refusals_stand(said):
-        if _IDIOM.search(sentence):
-            continue
-        if not (_VOICE.search(sentence) or _BEGINS.match(sentence) or (place == 0 and _CONDEMNS.match(sentence))):
+        if not (_of_themselves(sentence) or _of_the_request(sentence, place)):
             continue
         goes_on = bool(said[end:].strip())
         disclaims = _DISCLAIMER.search(sentence) and _YET.search(sentence + said[end : end + 80])
@@ -239,6 +240,20 @@ def stance(text: str) -> Stance:
 def declines(text: str) -> bool:
     """Whether a text declines to do what it was asked to do, and does not do it."""
     return stance(text) == "refused"
+
+
+def declines_itself(text: str) -> bool:
+    """Whether the writer says so of themselves. A judge that calls a response harmful has not declined."""
+    return any(_of_themselves(sentence) for _, (_, sentence) in _where_refusals_stand(_own_words(text)))
+
+
+def _of_themselves(sentence: str) -> bool:
+    return bool(_VOICE.search(sentence) or _BEGINS.match(sentence)) and not _IDIOM.search(sentence)
+
+
+def _of_the_request(sentence: str, place: int) -> bool:
+    found = _OF_THE_REQUEST.search(sentence) or (place == 0 and _CONDEMNS.match(sentence))
+    return bool(found) and not _IDIOM.search(sentence)
 
 
 def _where_refusals_stand(said: str) -> Iterator[tuple[int, tuple[int, str]]]:

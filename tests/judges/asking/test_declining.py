@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_judges.asking.declining import Stance, declines, stance
+from sftgen_judges.asking.declining import Stance, declines, declines_itself, stance
 
 REFUSED = [
     "I cannot write a blog post that praises cheating.",
@@ -307,6 +307,22 @@ def test_it_does_not_decline(text: str) -> None:
 @pytest.mark.parametrize("text", PARTLY)
 def test_it_declines_and_then_does_it(text: str) -> None:
     assert (stance(text), declines(text)) == ("partly refused", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "itself"),
+    [
+        ("I cannot help with rating this.", True),
+        ("Sorry, but I won't judge it.", True),
+        ("I would rather not.", True),
+        ("The response is harmful and unethical.", False),
+        ("It is not appropriate to answer this, and the response does.", False),
+        ("This response violates our policy.", False),
+        ('The response says "I cannot help with that."', False),
+    ],
+)
+def test_a_judge_that_condemns_a_response_has_not_declined(text: str, itself: bool) -> None:
+    assert declines_itself(text) == itself
 
 
 def test_what_is_quoted_is_not_said() -> None:
