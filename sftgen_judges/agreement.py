@@ -171,11 +171,12 @@ def at_least(values: Sequence[Any], threshold: float, scale: tuple[float, float]
 
 
 def has_scores(values: Sequence[Any], scale: tuple[float, float] | None = None) -> bool:
-    """Whether a threshold applies to a column: it has numbers that are not on the scale from 0 to 1."""
+    """Whether a threshold applies to a column: it has numbers that are not 0 and 1 of the scale from 0 to 1."""
     numbers = {label for value in values if (label := read_label(value)) is not None and not is_word(value)}
     if not numbers or any(isinstance(label, str) for label in numbers):
         return False
-    return scale != (0, 1) if scale else not (0.0 in numbers and numbers <= {0.0, 1.0})
+    binary = numbers <= {0.0, 1.0} and (scale == (0, 1) if scale else 0.0 in numbers)
+    return not binary
 
 
 def is_word(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections import Counter
@@ -125,7 +126,7 @@ def agreement(
 
     Each figure has a 95 % interval by bootstrap over the items that both have judged.
     """
-    from sftgen_judges.agreement import WEIGHTS, at_least, compare, has_scores, read_label
+    from sftgen_judges.agreement import WEIGHTS, compare, read_label
     from sftgen_tasks.data.tables import read_table
 
     if level not in WEIGHTS:
@@ -138,16 +139,11 @@ def agreement(
     if absent:
         raise JudgeFileError(f"{file}: no column {', '.join(map(repr, absent))}; it has {', '.join(names)}")
     columns = {name: [row.get(name) for row in rows] for name in wanted}
-    scales = _scales(wanted, scale, file)
+    scales = _scales(wanted, scale)
     missing = {name: sum(read_label(value) is None for value in values) for name, values in columns.items()}
-    split = [name for name in wanted if threshold is not None and has_scores(columns[name], scales.get(name))]
+    split: list[str] = []
     if threshold is not None:
-        if labels in split and labels not in scales and threshold > 1 and set(_numbers(columns[labels])) == {1.0}:
-            raise JudgeFileError(
-                f"{file}, column {labels!r}: every label is 1: the highest of 0 and 1, or the lowest of 1 to 5. "
-                f"Say which one with --scale {labels}=0-1 or --scale {labels}=1-5"
-            )
-        columns = {name: list(at_least(values, threshold, scales.get(name))) for name, values in columns.items()}
+        columns, split = _at_threshold(columns, threshold, scales, labels, file)
     ends = [scales[name] for name in wanted if name in scales and threshold is None]
     whole = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
     pairs, everybody = compare(columns, labels=labels, level=level, scale=whole)
@@ -179,7 +175,7 @@ def agreement(
         console.print(confusion)
 
 
-def _scales(wanted: Sequence[str], given: Sequence[str] | None, file: Path) -> dict[str, tuple[float, float]]:
+def _scales(wanted: Sequence[str], given: Sequence[str] | None) -> dict[str, tuple[float, float]]:
     """The scale of each column whose scale is known: given by the user, or that of the judge it is named after."""
     from sftgen_judges.plugins.manager import lookup, plugins
 
@@ -196,6 +192,32 @@ def _scales(wanted: Sequence[str], given: Sequence[str] | None, file: Path) -> d
             )
         scales[name] = (float(ends[1]), float(ends[2]))
     return scales
+
+
+def _at_threshold(
+    columns: dict[str, list[Any]],
+    threshold: float,
+    scales: dict[str, tuple[float, float]],
+    labels: str | None,
+    file: Path,
+) -> tuple[dict[str, list[Any]], list[str]]:
+    """The columns with scores turned into 0 and 1, and the names of those that had scores."""
+    from sftgen_judges.agreement import at_least, has_scores
+
+    split = [name for name, values in columns.items() if has_scores(values, scales.get(name))]
+    for name in split:
+        low, high = scales.get(name, (-math.inf, math.inf))
+        if not low < threshold <= high:
+            raise JudgeFileError(
+                f"--threshold {threshold:g}: expected a score above {low:g} and up to {high:g}, the scale of column "
+                f"{name!r}. For another scale, name it with --scale {name}=LOW-HIGH"
+            )
+    if labels in split and labels not in scales and threshold > 1 and set(_numbers(columns[labels])) == {1.0}:
+        raise JudgeFileError(
+            f"{file}, column {labels!r}: every label is 1: the highest of 0 and 1, or the lowest of 1 to 5. "
+            f"Say which one with --scale {labels}=0-1 or --scale {labels}=1-5"
+        )
+    return {name: at_least(values, threshold, scales.get(name)) for name, values in columns.items()}, split
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:

@@ -130,6 +130,7 @@ AT_FOUR: dict[str, tuple[list[Any], tuple[float, float] | None, list[Any]]] = {
     "the lowest score only, and missing ones": ([1, None, "n/a"], None, [0, None, None]),
     "the lowest score of a known scale": ([1, 1], (1, 5), [0, 0]),
     "the highest score of a known scale": ([1, 1], (0, 1), [1, 1]),
+    "shares of votes": ([0.25, 4, 0.75], (0, 5), [0, 1, 0]),
     "a scale that begins at 0": ([0, 1, 0], (0, 10), [0, 0, 0]),
     "words and scores": (["yes", 5, 2, "no"], None, [1, 1, 0, 0]),
     "names": (["good", 5], None, ["good", 5]),
@@ -141,6 +142,11 @@ def test_scores_become_labels_at_a_threshold(
     values: list[Any], scale: tuple[float, float] | None, expected: list[Any]
 ) -> None:
     assert at_least(values, 4, scale) == expected
+
+
+def test_shares_of_votes_become_labels_at_a_threshold() -> None:
+    assert at_least([0.25, 0.5, 1, 0], 0.5, (0, 1)) == [0, 1, 1, 0]
+    assert at_least([0.25, 0.5, 1, 0], 0.5) == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +283,14 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
         ("agreement", "in.jsonl", "--labels", "q", "--judge", "response", "--scale", "x=1-5"),
         "--scale 'x=1-5': expected COLUMN=LOW-HIGH, for example response=1-5",
     ),
+    "a threshold off the scale": (
+        ("agreement", "ones.jsonl", "--labels", "gold", "--judge", "policy", "--threshold", "40"),
+        "--threshold 40: expected a score above 1 and up to 5, the scale of column 'policy'",
+    ),
+    "a threshold that is no number": (
+        ("agreement", "ones.jsonl", "--labels", "gold", "--judge", "judge", "--threshold", "nan"),
+        "--threshold nan: expected a score",
+    ),
     "a scale that is none": (
         ("agreement", "in.jsonl", "--labels", "q", "--judge", "response", "--scale", "q=5-1"),
         "--scale 'q=5-1': expected COLUMN=LOW-HIGH",
@@ -296,7 +310,7 @@ def test_a_mistake_is_one_message(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in.jsonl").write_text('{"q": "?", "response": "I cannot help with that."}\n')
-    Path("ones.jsonl").write_text('{"gold": 1, "judge": 5}\n{"gold": 1, "judge": 1}\n')
+    Path("ones.jsonl").write_text('{"gold": 1, "judge": 5, "policy": 5}\n{"gold": 1, "judge": 1, "policy": 1}\n')
     with pytest.raises(SftgenError, match=re.escape(message)):
         app(["judge", *arguments], standalone_mode=False)
 
