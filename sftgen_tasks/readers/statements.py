@@ -17,13 +17,13 @@ _THING = r"hallucinat\w*"
 
 # ------------------------------------------------------------------------------ what says nothing
 
-SUPPOSED = re.compile(
+_SUPPOSED = re.compile(
     r"\b(?:if(?! (?:i|we|you|one|forced|pressed|asked|necessary|required|anything)\b)|unless|otherwise"
     r"|suppos(?:e|ing)|assuming"
     r"|hypothetically|in that case)\b|(?:\A|[,;:.]\s{0,3})\W{0,3}(?:had|were)\b",
     re.IGNORECASE,
 )
-"""A supposition: what it leads to is not said of the candidate."""
+_ASIDE = re.compile(r"\([^()\n]{0,80}\)")
 _NOT_SAID = re.compile(
     r"\b(?:whether|(?:might|may|could|(?<!i )would) (?:\w+ )?(?:be|contain|have|include|introduce|count"
     r"|call|say)|argu(?:e|es|able|ably)"
@@ -134,8 +134,13 @@ def statements(text: str) -> Iterator[tuple[int, bool]]:
             yield match.end(), True
 
 
+def supposed(sentence: str) -> bool:
+    """Whether a sentence is a supposition: what it leads to is not said of the candidate."""
+    return _SUPPOSED.search(_ASIDE.sub("", sentence)) is not None
+
+
 def _says_something(sentence: str) -> bool:
-    return not (sentence.rstrip().endswith("?") or SUPPOSED.search(sentence) or _NOT_SAID.search(sentence))
+    return not (sentence.rstrip().endswith("?") or supposed(sentence) or _NOT_SAID.search(sentence))
 
 
 # A field that says it in other words than Yes or No.

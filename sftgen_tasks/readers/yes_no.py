@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from sftgen_tasks.readers.looks import plain_text
-from sftgen_tasks.readers.statements import SUPPOSED
+from sftgen_tasks.readers.statements import supposed
 
 _MOST = 2000
 """Words at the beginning and at the end of a text that are looked at."""
@@ -65,6 +65,8 @@ _CITED = re.compile(
     r"|(?:yes|no)(?= (?:is|contains?|does|has|was)\b))",
     re.IGNORECASE,
 )
+# The next field of a JSON object, on a line of its own.
+_NEXT_KEY = re.compile(r",\s*(?=[\"'][\w ]{1,60}[\"']\s{0,4}:)")
 _BLANKS = re.compile(r"[^\S\n]+")
 _QUOTES = re.compile(r"[\"#\u2018\u2019\u201c\u201d\u00ab\u00bb]|(?<!\w)'|'(?!\w)")
 _OFFERED = re.compile(r" ?[(\[] ?(?:yes|no) ?(?:/|\||,? ?or\b) ?(?:yes|no) ?[)\]]", re.IGNORECASE)
@@ -73,7 +75,7 @@ _MARKS = re.compile(r"^[ \t]{0,8}(?:[-+\u2022\u25aa>]|\(?\d{1,2}[.)]|\(?[a-z]\))
 
 def prose(text: str) -> str:
     """A text without looks, quotation marks and the marks of lists; arrows and dashes are ` - `. "(Yes/No)" goes."""
-    plain = _CITED.sub(r"\1", plain_text(text))
+    plain = _CITED.sub(r"\1", _NEXT_KEY.sub("\n", plain_text(text)))
     plain = _QUOTES.sub("", plain).replace("_", " ")
     plain = _BLANKS.sub(" ", plain)
     return _MARKS.sub("", _DASHES.sub(" - ", _OFFERED.sub("", plain))).strip()
@@ -120,7 +122,9 @@ _WORD = re.compile(
 )
 _ANSWERS_ON = re.compile(rf" (?:{_GOES_ON}|{_DENIED})", re.IGNORECASE)
 # "No. 1 of the charts", "No. 2"
-_NUMBERED = re.compile(r"\. ?\d{1,2}\b(?!\d)")
+_NUMBERED = re.compile(
+    r"\. ?\d{1,2}\b(?= (?:of|on|in|at|hit|single|song|album|spot|position|ranked|is|was)\b|,|\W{0,3}\Z)", re.IGNORECASE
+)
 _CHOICE = re.compile(r"[,;: ]{1,2}(?:if|when|in case|otherwise)\b[^.\n]{0,200}?\b(?:yes|no)\b", re.IGNORECASE)
 
 # ------------------------------------------------------------------------------ what a word answers
@@ -199,7 +203,8 @@ _INTRODUCED = re.compile(
     re.IGNORECASE,
 )
 _IN_CLAUSE = re.compile(
-    r"[,;] (?:and )?(?:so|therefore|thus|hence|then)(?: the answer is| i say| i answer)?,? \Z", re.IGNORECASE
+    r"(?:[,;] (?:and )?(?:so|then)|\b(?:therefore|thus|hence|consequently))(?: the answer is| i say| i answer)?,? \Z",
+    re.IGNORECASE,
 )
 _SENTENCE_BEFORE = re.compile(r"[.!?;]\s|\n")
 _TAGS = {"answer", "final answer", "output", "response", "result"}
@@ -242,7 +247,7 @@ def _role(text: str, match: re.Match[str]) -> _Answered:
     start, end = match.span()
     back = text[max(0, start - _BACK) : start]
     sentence = _SENTENCE_BEFORE.split(back)[-1]
-    if SUPPOSED.search(sentence) or _CHOICE.match(text, end) or _supposed_behind(sentence, text[end : end + 200]):
+    if supposed(sentence) or _CHOICE.match(text, end) or _supposed_behind(sentence, text[end : end + 200]):
         return _NOTHING
     tag, link = _TAG.search(sentence), _LINK.search(sentence)
     leads_in = _LEADS_IN.match(sentence) or _INTRODUCED.match(sentence)

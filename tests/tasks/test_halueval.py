@@ -358,3 +358,43 @@ def test_real_questions(data_dir: Path, tmp_path: Path) -> None:
             assert grade(doc, split_thinking(text)).score == 1.0, text
         assert doc["answer"] in prompt(doc)
     assert {"yes", "no"} <= {doc["answer"].lower() for doc in docs}
+
+
+# A verdict `{w}` (`{n}` is its opposite, `{s}` in words) with the knowledge, question and answer.
+REWORDED = {
+    "first": "{w}. {k}",
+    "alone, first": "{w}\n\n{k}",
+    "alone, last": "{k}\n\n{w}",
+    "labelled, last": "The knowledge says: {k} The answer: {a}. Judgement: {w}",
+    "because": "{w} because {k}",
+    "according": "{w} according to the knowledge: {k}",
+    "in brackets": "{w} ({k})",
+    "a dash": "{w} - {k}",
+    "Markdown": "**Judgement:** {w}\n\n**Explanation:** {k}",
+    "restated": "Question: {q}\nAnswer: {a}\nKnowledge: {k}\n\nFinal judgement: {w}",
+    "box": "{k}\n\\boxed{{{w}}}",
+    "JSON": '{{"reason": "{k}", "hallucination": "{w}", "supported": "{n}"}}',
+    "a sentence": "{k} So the answer {s} hallucinated information.",
+    "other fields": "{k}\n\nHallucination: {w}\nSupported: {n}",
+    "a corrected answer": "{w}. {k}\n\nCorrected answer: {a}",
+}
+
+
+@pytest.mark.parametrize("wording", REWORDED.values(), ids=REWORDED)
+def test_verdicts_score_the_same_in_every_wording(wording: str, data_dir: Path) -> None:
+    """A judge that is right about nine answers in ten, on real knowledge, keeps its score whatever words it uses."""
+    with gzip.open(data_dir / "halueval" / "qa_one-turn_data.json.gz", "rt") as lines:
+        pairs = [json.loads(line) for line in lines]
+    rng = random.Random(0)
+    scores, right = [], []
+    for pair in pairs:
+        label = rng.choice(["yes", "no"])
+        answer = pair["hallucinated_answer" if label == "yes" else "right_answer"]
+        right.append(rng.random() < 0.9)
+        yes = (label == "yes") == right[-1]
+        text = wording.format(
+            w="Yes" if yes else "No", n="No" if yes else "Yes", s="contains" if yes else "does not contain",
+            k=pair["knowledge"], q=pair["question"], a=answer,
+        )  # fmt: skip
+        scores.append(grade({"hallucination": label}, split_thinking(text)).score)
+    assert sum(scores) / len(scores) == pytest.approx(sum(right) / len(right), abs=0.004)
