@@ -12,7 +12,7 @@ from typing import Any
 
 from sftgen_judges.asking.replies import UnreadableReply
 from sftgen_judges.asking.settings import settings_for, without_key
-from sftgen_judges.plugins.contracts import Item, Judge, JudgeBackend, Reply, Request
+from sftgen_judges.plugins.contracts import Item, Judge, JudgeBackend, NoAnswer, Reply, Request
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.schema import Verdict, content_hash
@@ -90,6 +90,9 @@ def _ask(judge: Judge, items: Sequence[Item], settings: JudgeSettings) -> Iterat
                 continue
             except KeyError as error:
                 verdict = Verdict("judge_error", reason=f"the document has no column {error}")
+            except NoAnswer:
+                verdict = unanswered(judge, replace(item, response=replace(item.response, answer="")))
+                assert verdict is not None
         yield position, verdict
     if not requests:
         return

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sftgen_judges.asking.declining import declines
+from sftgen_judges.asking.declining import declines_itself as declines
 from sftgen_judges.plugins.contracts import Reply
 from sftgen_judges.records.thinking import split_thinking
 

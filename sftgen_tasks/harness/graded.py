@@ -72,9 +72,10 @@ def process_results(doc: Mapping[str, Any], results: Any) -> dict[str, Measure]:
         failed judgement never becomes a number; `coverage` says how many were scored. So are the
         benchmark's own measures.
     """
-    graded = [_read(text) for text in flat(results)]
+    texts = list(flat(results))
+    graded = [_read(text) for text in texts]
     metrics: dict[str, Measure] = {
-        "answered": fmean(one.status in ANSWERED for one in graded),
+        "answered": fmean(map(_answered, texts, graded)),
         "truncated": fmean(one.truncated for one in graded),
         "coverage": fmean(one.status in SCORED for one in graded),
     }
@@ -179,6 +180,16 @@ def _read(text: str) -> _Graded:
     said = json.loads(text)
     known = {name: said[name] for name in ("status", "score", "paper", "measures", "truncated", "tokens")}
     return _Graded(**known, marked=said.get("unknown_marker"))
+
+
+def _answered(text: str, graded: _Graded) -> bool:
+    """Whether there is an answer; where grader or judge failed, whether the response has an answer part."""
+    if graded.status in SCORED:
+        return graded.status in ANSWERED
+    if isinstance(text, GradedText):
+        response = text.sample.response
+        return bool(response.answer) and response.think != "unclosed"
+    return not graded.truncated  # a sample log does not hold the answer part
 
 
 def _mean(values: Sequence[Measure]) -> Measure:

@@ -61,6 +61,10 @@ class Reply:
     dropped: tuple[str, ...] = ()
 
 
+class NoAnswer(Exception):  # noqa: N818 - nothing went wrong: there is nothing to judge
+    """Raised by a judge's `prompt` for a response whose answer is empty once its own labels are taken off."""
+
+
 Need = Literal["chat", "completions", "logprobs", "local model"]
 
 
