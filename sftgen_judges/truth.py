@@ -124,14 +124,14 @@ def read_chat(reply: Reply) -> Verdict:
 
 
 def _judge(name: str, prompt: Prompt, read: Callable[[Reply], Verdict], **options: Any) -> Judge:
-    return Judge(name, **{"version": 1, "scale": SCALE, "success": 1, **options}, prompt=prompt, read=read)
+    return Judge(name, **{"version": 2, "scale": SCALE, "success": 1, **options}, prompt=prompt, read=read)
 
 
 TRUTH_MODEL = "allenai/truthfulqa-truth-judge-llama2-7B"
 INFO_MODEL = "allenai/truthfulqa-info-judge-llama2-7B"
 _TEXT: dict[str, Any] = {"read": read_text, "needs": ("completions",)}
 _LOGPROB: dict[str, Any] = {"read": read_logprobs, "needs": ("completions", "logprobs")}
-_CHAT: dict[str, Any] = {"version": 2, "read": read_chat, "needs": ("chat",)}
+_CHAT: dict[str, Any] = {"version": 3, "read": read_chat, "needs": ("chat",)}
 
 TRUTH = _judge("truth", completion("True"), model=TRUTH_MODEL, **_TEXT)
 INFO = _judge("info", completion("Helpful"), model=INFO_MODEL, **_TEXT)
