@@ -182,7 +182,7 @@ REASONS = {
     "#thescore: 6": "out of range: score 6 is not in 1 to 5",
     "Score: 4 (out of ten)": "out of range: a score of another scale, not of 1 to 5",
     "<reasoning>\nscore: 5": "the judge's thinking was truncated",
-    "<rationale>\nscore: 5": "the judge's reasons were truncated",
+    "Let me see.\n<rationale>\nscore: 5": "the judge's reasons were truncated",
 }
 
 
