@@ -100,7 +100,7 @@ class Verdict:
         """
         given = dict(measures or {})
         if response.think == "unclosed" or (answer is None and response.truncated):
-            return cls("truncated", 0.0, paper, answer, reason or "cut before an answer", given)
+            return cls("truncated", 0.0, paper, answer, reason or "truncated before an answer", given)
         if answer is None:
             return cls("no_answer", 0.0, paper, None, reason or "no answer found", given)
         if not parsable:

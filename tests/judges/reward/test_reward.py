@@ -125,7 +125,7 @@ def test_a_text_begins_once(tmp_path: Path, template_begins: bool, tokenizer_beg
 def test_a_long_answer_is_cut_at_its_end_and_its_turn_closed(model: Path) -> None:
     reader = Reader(RewardModel("rm", str(model)), Options(max_length=60))
     short, long = reader.read(QUESTION, "Blue."), reader.read(QUESTION, "Blue, " * 30)
-    assert (short.cut, long.cut, len(long.tokens)) == (False, True, 60)
+    assert (short.truncated, long.truncated, len(long.tokens)) == (False, True, 60)
     shown = reader.tokenizer.decode(long.tokens)
     assert shown.startswith(f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\nBlue, Blue, ")
     kept = shown.partition("assistant\n")[2]
@@ -315,7 +315,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.faults:
             self._send(self.server.faults.pop(0), {"error": {"message": "no"}})
             return
-        found = self.server.engine.logits([Pair(tokens, cut=False) for tokens in body["input"]])
+        found = self.server.engine.logits([Pair(tokens, truncated=False) for tokens in body["input"]])
         rows = [{"index": index, "probs": [logit] * self.server.labels} for index, logit in found]
         self._send(200, {"data": rows})
 
