@@ -127,7 +127,7 @@ def _kind(value: Any) -> str:
         return "no finite number"
     if isinstance(value, bool):
         return "true or false"
-    kinds = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    kinds = {str: "a text", int: "a number", float: "no whole number", list: "a list", dict: "an object"}
     return kinds.get(type(value), "something else")
 
 
