@@ -7,7 +7,8 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -105,9 +106,11 @@ def run(
         raise JudgeFileError(f"judge {judge!r} has no model to ask: {to_do}")
     rows = read_table(file)[:limit]
     items = _items(rows, file, response, {"question": question, **_pairs(column, "--column")})
-    verdicts = grade_batch(chosen, items, journal=out.with_suffix(".verdicts.jsonl"), label=judge)
-    lines = [{**row, **_columns(judge, verdict)} for row, verdict in zip(rows, verdicts, strict=True)]
-    write_atomic(out, "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines))
+    journal = out.resolve().with_suffix(".verdicts.jsonl")
+    with _owned(journal):
+        verdicts = grade_batch(chosen, items, journal=journal, label=judge)
+        lines = [{**row, **_columns(judge, verdict)} for row, verdict in zip(rows, verdicts, strict=True)]
+        write_atomic(out, "".join(_json(line) + "\n" for line in lines))
     _report(chosen, verdicts, out, as_json)
 
 
@@ -149,7 +152,7 @@ def agreement(
     pairs, everybody = compare(columns, labels=labels, level=level, scale=whole)
     if as_json:
         said = {"missing": missing, "threshold_applied_to": split}
-        print(json.dumps({"pairs": [asdict(pair) for pair in pairs], "alpha": asdict(everybody), **said}, indent=2))
+        print(_json({"pairs": [asdict(pair) for pair in pairs], "alpha": asdict(everybody), **said}, indent=2))
         return
     table = Table("judges", "items", "missing", "accuracy", "kappa", "alpha")
     for pair in pairs:
@@ -277,6 +280,37 @@ def _columns(name: str, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _owned(journal: Path) -> Iterator[None]:
+    """Hold the journal of verdicts, and the run directory that it lies in, if it lies in one.
+
+    Raises:
+        RecordError: Another command judges into the journal, or writes the run: both would pay for the same verdicts.
+    """
+    from sftgen_judges.records.locks import sole_writer
+    from sftgen_judges.records.manifest import MANIFEST
+
+    with ExitStack() as held:
+        for folder in (journal.parent, *journal.parents[1:3]):
+            if (folder / MANIFEST).is_file():
+                held.enter_context(sole_writer(folder))
+        held.enter_context(sole_writer(journal.parent, journal.name))
+        yield
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON; a number that is not finite, which JSON has not, is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _shown(interval: Interval) -> str:
     if interval.value is None:
         return "not defined"
@@ -296,19 +330,25 @@ def _report(judge: Judge, verdicts: Sequence[Verdict], out: Path, as_json: bool)
         "success": sum(score >= judge.success for score in scores) / len(scores) if scores else None,
         "statuses": dict(Counter(verdict.status for verdict in verdicts)),
         "missing": dict(Counter(verdict.reason for verdict in verdicts if verdict.score is None)),
+        "models": dict(Counter(str(verdict.evidence["model"]) for verdict in verdicts if "model" in verdict.evidence)),
         "calls": SPENT.calls,
         "tokens": SPENT.tokens,
+        "tokens_estimated": SPENT.estimated,
         "cost": SPENT.cost,
         "incomplete": too_many_missing(judge, verdicts),
     }
     if as_json:
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
+        print(_json(summary, indent=2))
     else:
         figures = f", mean {summary['mean']:.3f}, success {summary['success']:.1%}" if scores else ""
         console.print(f"{judge.name}: {len(scores)} of {len(verdicts)} judged{figures} -> {out}", soft_wrap=True)
         for reason, count in summary["missing"].items():  # type: ignore[attr-defined]
             console.print(f"  missing, {count} times: {escape(reason)}", soft_wrap=True)
-        console.print(f"  this time: {SPENT.calls} calls, {SPENT.tokens} tokens, cost {SPENT.cost:.4f}")
+        if len(summary["models"]) > 1:  # type: ignore[arg-type]
+            counts = ", ".join(f"{name} ({count})" for name, count in summary["models"].items())  # type: ignore[attr-defined]
+            console.print(f"  verdicts of several models: {escape(counts)}", soft_wrap=True)
+        guessed = f" (estimated for {SPENT.estimated} replies)" if SPENT.estimated else ""
+        console.print(f"  this time: {SPENT.calls} calls, {SPENT.tokens} tokens{guessed}, cost {SPENT.cost:.4f}")
     if summary["incomplete"]:
         print("sftgen: incomplete, the same command asks again for what is missing", file=sys.stderr)
         raise typer.Exit(INCOMPLETE)
