@@ -15,6 +15,8 @@ MOST_TOKENS = 10_000_000
 """Tokens of a prompt or of a reply; a server that counts more does not count."""
 CHARACTERS_A_TOKEN = 64
 """Characters that a token stands for at most; a server that counts fewer tokens does not count."""
+HIDDEN = ""
+"""In place of a token: all the probability of first tokens that a server may hide."""
 LONGEST_NAME = 200
 """Characters of a model's name, of a finish reason and of a note that are kept."""
 
@@ -62,7 +64,7 @@ def read_completion(body: Any, request: Request) -> Reply:
         model=_name(body.get("model")),
         finish_reason=_name(choice.get("finish_reason")) or None,
         refusal=refusal[:LONGEST_NAME] if refusal else None,
-        logprobs=_first_token(choice.get("logprobs")) if request.logprobs else {},
+        logprobs=_first_token(choice.get("logprobs"), request.logprobs) if request.logprobs else {},
         prompt_tokens=prompt_tokens,
         tokens=tokens,
         notes=tuple(notes),
@@ -131,8 +133,11 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), "something else")
 
 
-def _first_token(logprobs: Any) -> dict[str, float]:
+def _first_token(logprobs: Any, asked: int) -> dict[str, float]:
     """The likeliest first tokens: of a completion a mapping, of a chat a list; tokens that look alike are summed.
+
+    In a mapping a server can name one of two tokens that look alike only, perhaps the less likely one. Where that
+    happened, the probability of all that is not named is that of the empty text.
 
     Raises:
         CallError: The log-probabilities have another shape.
@@ -147,9 +152,25 @@ def _first_token(logprobs: Any) -> dict[str, float]:
             if math.isnan(logprob) or logprob > 1e-3:
                 raise CallError("unreadable reply: a log-probability that is none")
             summed[token] = add_logprobs(summed.get(token, -math.inf), min(float(logprob), 0.0))
+        if summed and not logprobs.get("content"):
+            _add_hidden(summed, logprobs, asked)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError):
         raise CallError("unreadable reply: log-probabilities of another shape") from None
     return summed
+
+
+def _add_hidden(summed: dict[str, float], logprobs: Mapping[str, Any], asked: int) -> None:
+    """Add what the names of the tokens hide: the written token where it is likelier than its name, and the rest."""
+    tokens, values = logprobs.get("tokens"), logprobs.get("token_logprobs")
+    fewer = len(summed) < asked
+    if isinstance(tokens, list) and isinstance(values, list) and tokens and values and tokens[0] in summed:
+        named, value = summed[tokens[0]], values[0]
+        if isinstance(value, int | float) and named + 1e-6 < value <= 0:
+            summed[tokens[0]] = add_logprobs(named, float(value))
+            fewer = True
+    rest = 1.0 - sum(map(math.exp, summed.values()))
+    if fewer and rest > 1e-6:
+        summed[HIDDEN] = math.log(rest)
 
 
 def _pairs(logprobs: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:

@@ -9,6 +9,7 @@ import math
 import re
 from typing import Any
 
+from sftgen_judges.asking.completions import HIDDEN
 from sftgen_judges.asking.declining import declines_itself as declines
 from sftgen_judges.asking.score_places import Form, UnreadableReply, without_quotations
 from sftgen_judges.asking.scores import stated_score
@@ -78,7 +79,8 @@ def probability_of_yes(reply: Reply) -> float:
     """P(yes) / (P(yes) + P(no)) of the first token, between 0 and 1, where all spellings of a word are summed.
 
     Raises:
-        UnreadableReply: The two words have less than `SMALLEST_MASS` of the probability together.
+        UnreadableReply: The two words have less than `SMALLEST_MASS` of the probability together, or the server hides
+            so much of it that either could be likelier.
     """
     mass = {"yes": 0.0, "no": 0.0}
     for token, logprob in reply.logprobs.items():
@@ -91,6 +93,11 @@ def probability_of_yes(reply: Reply) -> float:
         raise UnreadableReply("no log-probability of yes or no" if reply.logprobs else "no log-probabilities")
     if not both >= SMALLEST_MASS:
         raise UnreadableReply(f"yes and no have {both:.3f} of the probability together, less than {SMALLEST_MASS:g}")
+    hidden = math.exp(min(reply.logprobs.get(HIDDEN, -math.inf), 0.0))
+    if abs(mass["yes"] - mass["no"]) < hidden:
+        raise UnreadableReply(
+            "the server hides the probability of tokens that look alike; run the judge in this process"
+        )
     return mass["yes"] / both
 
 

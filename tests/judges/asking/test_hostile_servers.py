@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -231,6 +232,23 @@ def test_a_verdict_from_hardly_any_probability_is_missing(
     with serving(logprobs(top)) as server:
         [verdict] = grade_batch(at(server, TRUTH_LOGPROB), items(1))
     assert (verdict.score, verdict.reason) == (score, reason)
+
+
+def test_tokens_that_look_alike_behind_a_server_turn_no_verdict_round() -> None:
+    """As a server of a Llama 2 model names them: of two tokens that read as a word the less likely one."""
+
+    def reply(yes: float, no: float) -> Action:
+        """`yes` and `no` are what the hidden tokens have; those that are named have 0.001 each."""
+        first = "yes" if yes > no else "no"
+        top = {"yes": math.log(0.001), "no": math.log(0.001)}
+        found = {"tokens": [first], "token_logprobs": [math.log(max(yes, no))], "top_logprobs": [top]}
+        return field("choices.0.logprobs", found)
+
+    for yes, no, score in ((0.7, 0.29, 1), (0.2, 0.79, 0), (0.45, 0.4, None)):
+        with serving(reply(yes, no)) as server:
+            [verdict] = grade_batch(at(server, TRUTH_LOGPROB), items(1))
+        assert verdict.score == score, verdict.reason
+    assert verdict.reason.startswith("the server hides the probability of tokens that look alike")
 
 
 # ------------------------------------------------------------------------------ it refuses everything
