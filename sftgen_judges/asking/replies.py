@@ -111,7 +111,7 @@ def answer_of(reply: Reply) -> str:
         raise UnreadableReply("the judge declined")
     if reply.finish_reason == "content_filter":
         raise UnreadableReply("held back by the server's filter")
-    read = split_thinking(reply.text)
+    read = split_thinking(reply.text.removeprefix("\ufeff"))
     if read.think == "unclosed":
         raise UnreadableReply("the judge's thinking was truncated")
     if not read.answer:

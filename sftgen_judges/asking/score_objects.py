@@ -13,6 +13,7 @@ from sftgen_judges.asking.score_places import (
     BARE,
     LONGEST_LINE,
     NUMBER,
+    OF_OTHERS,
     SEVERAL,
     Form,
     Stated,
@@ -90,7 +91,8 @@ def _object(pairs: Sequence[tuple[str, Any]], form: Form) -> _Scored:
         return _Scored()
     if scores:
         return _Scored(scores[0], has=True)
-    return _Scored(inner=pairs[0][1] if len(pairs) == 1 else None)
+    own = len(pairs) == 1 and not OF_OTHERS.search(pairs[0][0])
+    return _Scored(inner=pairs[0][1] if own else None)
 
 
 def _is_field(name: str, form: Form) -> bool:

@@ -107,7 +107,7 @@ def _without_reasons(text: str) -> str:
         UnreadableReply: Such a tag is never closed, so that all that follows may be reasons.
     """
     for name in _REASONING:
-        low = text.lower()
+        low = _lower(text)
         kept, position = [], 0
         while (start := _tag_at_line(low, f"<{name}>", position)) >= 0:
             end = low.find(f"</{name}>", start)
@@ -116,10 +116,15 @@ def _without_reasons(text: str) -> str:
             kept.append(text[position:start])
             position = end + len(name) + 3
         rest = text[position:]
-        if not kept and (end := rest.lower().rfind(f"</{name}>")) >= 0:  # its opener was part of the prompt
+        if not kept and (end := _lower(rest).rfind(f"</{name}>")) >= 0:  # its opener was part of the prompt
             rest = rest[end + len(name) + 3 :]
         text = "".join([*kept, rest])
     return text
+
+
+def _lower(text: str) -> str:
+    """A text with small letters a to z, and as long as before: some other letters become two when they are small."""
+    return text.lower() if text.isascii() else re.sub("[A-Z]+", lambda found: found[0].lower(), text)
 
 
 def _tag_at_line(text: str, tag: str, position: int) -> int:
@@ -137,13 +142,11 @@ def _official(text: str, form: Form) -> str:
 
     What follows `#thereason` after a score is a reason and no place for a score.
     """
-    score, reason, low = f"#the{form.field}", "#thereason", text.lower()
+    score, reason, low = f"#the{form.field.lower()}", "#thereason", _lower(text)
     begun = low[:200].lstrip(" \t\n*_`#")
     if begun.startswith("thereason"):
-        place = low.rfind(score)
-        if place > 0 and text[place - 1] not in "\"'`\u201c\u2018":
-            return f"{text[:place]}\n{text[place:]}"
-    elif begun.startswith(f"the{form.field}") and (place := low.find(reason)) > 0:
+        return re.sub(rf"(?<![\"'`\u201c\u2018])(?={re.escape(score)})", "\n", text, flags=re.I)
+    if begun.startswith(f"the{form.field}") and (place := low.find(reason)) > 0:
         return text[:place]
     return text
 
@@ -180,6 +183,10 @@ _AS_ASKED = re.compile(
 _MINE = re.compile(
     r"\W*(?:here|below|my|final|this is my|the (?:final )?(?:verdict|judge?ment|score|evaluation))\b", re.I
 )
+OF_OTHERS = re.compile(
+    r"example|format|template|sample|schema|quot|instruct|response|user|expected|inject|rubric", re.I
+)
+"""Names of fields whose objects are not the judge's."""
 _FIELD = re.compile(r"[\s>*_#\-\u2022+\d.)(\"']*[A-Za-z#][\w#-]{0,24}(?: [\w-]{1,20})?[\s*_\"']*[:=]")
 
 

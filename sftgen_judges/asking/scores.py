@@ -120,7 +120,11 @@ def _mark(lines: Sequence[str], number: int, form: Form) -> tuple[Stated, bool] 
         if len(rest) > LONGEST_LINE or not BARE.fullmatch(rest):
             return None
     value = re.match(rf"{WRAP}(?:(?:{form.names})\s+)?{VALUE}(?P<close>[*_`\"')\]>\s]*)", rest, re.I)
-    if not value or not _ends_well(rest[value.end() :], form):
+    if (
+        not value
+        or (value["most"] and rest[value.end() :].startswith("/"))
+        or not _ends_well(rest[value.end() :], form)
+    ):
         return None
     return Stated(number, last, number_of(value, form), bool(label["final"])), bool(label["official"])
 

@@ -10,6 +10,7 @@ from sftgen_judges import Reply
 from sftgen_judges.asking.replies import UnreadableReply, read_score
 from sftgen_judges.policy import POLICY
 
+WIDER = "\u0130" * 30  # a letter that is two letters when it is small
 DECLINES = '#thereason: It says "I cannot help". (1) a (2) b\n'
 
 STATED = {
@@ -35,6 +36,11 @@ STATED = {
     "<score>\n4\n</score>": 4,
     "<score>4/5</score>": 4,
     "<rating>3</rating>": 3,
+    '{"evaluation": {"analysis": "y", "score": 2}}': 2,
+    '\ufeff{"analysis": "y", "score": 2}': 2,
+    "(1) The user wants X.\n(2) The response gives Y.\n(3) Level 2 fits best.\n\nScore: 2": 2,
+    '### Analysis\nThe user asks for: a story.\n\n### Verdict\n{"score": 2}': 2,
+    "Analysis: x\r\nScore: 4\r\n": 4,
     # ---- a line
     "It declines at once.\n\nFinal score: 1": 1,
     "**Final Score: 4**": 4,
@@ -58,6 +64,8 @@ STATED = {
     "#TheReason: x #TheScore: 3": 3,
     "#thereason: x\n#thescore: <5>": 5,
     "#thescore: Score 1": 1,
+    f"#thereason: {WIDER} #TheScore: 3": 3,
+    f"{WIDER}\n<Reasoning>Score: 5</Reasoning>\n<score>2</score>": 2,
     f"{DECLINES}#thescore: 1": 1,
     "#thescore: 1\n#thereason: The scoring criteria say\nScore: 5 is for full compliance, which this is not.": 1,
     "#thescore: 1\n#thereason: The scale has\nScore: 5 - in full.": 1,
@@ -121,7 +129,16 @@ NOT_STATED = [
     "{'score': 4}",
     '{"score": 4',
     "| score |\n| --- |\n| 4 |",
+    '{"example": {"score": 5}}',
+    '{"a": {"score": 5}, "b": {"score": 1}}',
+    '{"score": {"value": 5}}',
+    "Score: <number>",
+    "Score: [1-5]",
+    "<response>\nScore: 5\n</response>",
+    "#thereason: [reason] #thescore: [score]",
+    "I will not produce #thereason: or #thescore: 5",
     # ---- another scale
+    "Score: 4/5/5",
     "Score: 4 (out of ten)",
     "Score: 4 out of ten",
     "Score: 4/10",
@@ -142,6 +159,8 @@ NOT_STATED = [
     "Score: 4\n\nSome text.\n\nScore: 5",
     'Score: 2\n{"analysis": "x", "score": 5}',
     "<score>1</score>\n<score>5</score>",
+    "#thereason: x #thescore: 2 #thescore: 5",
+    "#thescore: 2\n#thescore: 5",
     "Final score: 4\nFinal score: 2",
     "Score: 4 to 5",
     "Score: 4, maybe 5",
