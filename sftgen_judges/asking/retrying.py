@@ -183,8 +183,9 @@ def openai_error(error: openai.OpenAIError, settings: JudgeSettings) -> CallErro
 
 def _said(body: Any, settings: JudgeSettings) -> str:
     """What a server says about an error, in one short line and without the key."""
-    message = body.get("message") if isinstance(body, Mapping) else None
-    if not isinstance(message, str):
+    # OpenAI's servers say it in `message`, FastAPI's in `detail`, others as a bare text; a proxy's page says nothing.
+    message = (body.get("message") or body.get("detail")) if isinstance(body, Mapping) else body
+    if not isinstance(message, str) or message.lstrip().startswith(("<", "[", "{")):
         return ""
     # The key goes first: a line that is made shorter would keep a part of it.
     return " ".join(without_key(message, settings).split())[:120]

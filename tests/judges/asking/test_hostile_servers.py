@@ -262,6 +262,26 @@ def test_a_server_that_refuses_everything_is_left_alone_soon(status: int) -> Non
     assert verdicts[-1].reason == f"not asked, the server keeps failing: HTTP {status}: no such deployment"
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error": {"message": "no such\\n deployment"}}', ": no such deployment"),
+        (b'{"detail": "no such deployment"}', ": no such deployment"),
+        (b'{"error": "no such deployment"}', ": no such deployment"),
+        (b"no such deployment", ": no such deployment"),
+        (b"<html>no</html>", ""),
+        (b'{"error": {"message": ["no"]}}', ""),
+        (b'{"detail": [{"loc": "body"}]}', ""),
+        (b"[" * 100_000, ""),
+        (b"", ""),
+    ],
+)
+def test_what_a_server_says_about_a_refusal_is_told(body: bytes, said: str) -> None:
+    with serving(lambda handler: handler.send(body, 422)) as server:
+        [verdict] = grade_batch(at(server), items(1))
+    assert verdict.reason == f"HTTP 422{said}"
+
+
 def test_many_prompts_that_are_too_long_do_not_end_a_batch_that_has_replies() -> None:
     def plan(prompt: str, _time: int) -> Action:
         return fail(400, "the prompt is too long") if 5 <= int(named(prompt)) < 20 else GOOD
