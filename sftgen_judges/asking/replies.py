@@ -14,7 +14,7 @@ from sftgen_judges.asking.declining import declines_itself as declines
 from sftgen_judges.asking.score_places import Form, UnreadableReply, without_quotations
 from sftgen_judges.asking.scores import stated_score
 from sftgen_judges.plugins.contracts import Reply
-from sftgen_judges.records.markers import unknown_marker
+from sftgen_judges.records.markers import THINK_MARKERS, unknown_marker
 from sftgen_judges.records.schema import Response
 from sftgen_judges.records.thinking import split_thinking
 
@@ -132,6 +132,10 @@ def _without_unknown_thinking(read: Response) -> str:
     Raises:
         UnreadableReply: It begins with an opener that is not closed: nobody can say where such thinking ends.
     """
+    # A response that begins so and never ends it may be an answer; a judge's score in it is not certain enough.
+    opened = (markers for markers in THINK_MARKERS.values() if re.match(rf"\s*(?:{markers.opener})", read.answer))
+    if read.think == "none" and any(not re.search(markers.closer, read.answer) for markers in opened):
+        raise UnreadableReply("the judge's thinking was truncated")
     begun = _TAG.match(read.answer)
     marker = begun["tag"] if begun else unknown_marker(read)
     if not marker:
