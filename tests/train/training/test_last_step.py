@@ -125,14 +125,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {
 
 
 @pytest.mark.parametrize("form", ["in_process", "queue"])
-@pytest.mark.parametrize(("when", "stop", "steps"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_best_model_comes_back_and_every_step_has_its_own_weights(
-    tiny_model: Path, tmp_path: Path, form: Any, when: dict[str, Any], stop: dict[str, Any], steps: list[int]
+    tiny_model: Path, tmp_path: Path, form: Any, case: tuple[dict[str, Any], dict[str, Any], list[int]]
 ) -> None:
+    when, stop, steps = case
     noted = Best(**stop)
-    trainer = plain(
-        tiny_model, tmp_path, [noted, HarnessCallback(["sftgen_parity"], form=form, **when, **QUICK)], **BEST
-    )
+    callback = HarnessCallback(["sftgen_parity"], form=form, **when, **QUICK)
+    trainer = plain(tiny_model, tmp_path, [noted, callback], **BEST)
     trainer.train()
     assert weights_hash(trainer.model) == noted.hashes[2]  # it did come back
     found = measured(tmp_path, form)
