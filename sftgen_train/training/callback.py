@@ -14,7 +14,6 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.shards import Shard, together
 from sftgen_train.checkpoints.leases import is_complete
@@ -252,22 +251,11 @@ class HarnessCallback(TrainerCallback):
         self, run: RunFolder, args: TrainingArguments, state: TrainerState, given: Mapping[str, Any]
     ) -> dict[int, set[str]]:
         """Make the run directory this training's, in the first process only; returns the models of measured steps."""
-        fresh, output = state.global_step == 0, _output(args)
         run.require_writable()
+        enqueuer = Enqueuer(run.path, self.suite) if self._form == "queue" else None
+        settings = continuing.settings_of(args, given, self.suite)
         try:
-            continuing.hold(run)
-            settings = continuing.settings_of(args, given, self.suite)
-            known = _measured_models(run)
-            enqueuer = Enqueuer(run.path, self.suite) if self._form == "queue" else None
-            queued = enqueuer.known_steps() if enqueuer else []
-            held = f"queued checkpoints of steps {queued}" if queued else f"evaluations of steps {sorted(known)}"
-            if fresh and (queued or known):
-                continuing.require_own(run, settings, held, output)
-            elif not fresh and (changed := continuing.different(continuing.read(run).get("settings"), settings)):
-                logger.warning("this training goes on from step %d with other settings: %s", state.global_step, changed)
-            if enqueuer:
-                enqueuer.open(resumed=not fresh)
-            continuing.begin(run, settings)
+            known = continuing.take(run, settings, state.global_step, _output(args), enqueuer)
             run.update_manifest(
                 model=getattr(given["model"].config, "_name_or_path", "") or type(given["model"]).__name__,
                 tasks=self.suite.tasks,
@@ -287,13 +275,16 @@ class HarnessCallback(TrainerCallback):
 
     def _end_run(self, step: int) -> None:
         assert self._run
-        if self._enqueuer:
-            self._enqueuer.end()
-        else:
-            self._run.compact()
-        if not self.model_follows:
-            continuing.end(self._run, ended=step)
-            continuing.release(self._run)
+        try:
+            if self._enqueuer:
+                self._enqueuer.end()
+            else:
+                self._run.compact()
+            if not self.model_follows:
+                continuing.end(self._run, ended=step)
+        finally:
+            if not self.model_follows:
+                continuing.release(self._run)
 
     # ------------------------------------------------------------------------------ measuring
 
@@ -409,15 +400,6 @@ class HarnessCallback(TrainerCallback):
     def _report(self, doing: str, step: int, error: Exception, *, missing: bool = True) -> None:
         if self._failures:
             self._failures.report(doing, step, error, missing=missing)
-
-
-def _measured_models(run: RunFolder) -> dict[int, set[str]]:
-    """The models that the run directory has results of, by training step."""
-    models: dict[int, set[str]] = {}
-    for row in read_rows(run.metrics):
-        if row.get("status") == "ok" and isinstance(row.get("step"), int):
-            models.setdefault(row["step"], set()).add(str(row.get("model")))
-    return models
 
 
 def _output(args: TrainingArguments) -> Path:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -20,13 +21,16 @@ from accelerate.utils import extract_model_from_parallel
 from transformers import TrainingArguments
 
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.journal import read_rows, write_atomic
 from sftgen_judges.records.manifest import now
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import undisturbed
 from sftgen_train.evaluation.schedule import Suite
+from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.training.distributed import has_shards
+
+logger = logging.getLogger(__name__)
 
 FILE, LOCK = "training.json", ".training.lock"
 # Fields of a trainer's arguments that change no weights.
@@ -90,6 +94,47 @@ def _data_facts(loader: Any, model: Any) -> dict[str, Any]:
     except Exception:  # rows of any kind, made by anybody's code
         return facts
     return facts
+
+
+def take(
+    run: RunFolder, settings: Mapping[str, Any], step: int, output: Path, enqueuer: Enqueuer | None
+) -> dict[int, set[str]]:
+    """Make a run directory that of a training which begins or goes on.
+
+    Args:
+        run: The run directory.
+        settings: The settings of the training.
+        step: The step that it goes on from, 0 if it begins.
+        output: Where it saves its checkpoints.
+        enqueuer: Its end of the queue, None if it evaluates itself.
+
+    Returns:
+        The models that each step was measured with before.
+
+    Raises:
+        RecordError: The run directory is another training's, or its suite is another one.
+        OSError: It cannot be written.
+    """
+    hold(run)
+    known = _measured_models(run)
+    queued = enqueuer.known_steps() if enqueuer else []
+    if step == 0 and (queued or known):
+        held = f"queued checkpoints of steps {queued}" if queued else f"evaluations of steps {sorted(known)}"
+        require_own(run, settings, held, output)
+    elif step and (changed := different(read(run).get("settings"), settings)):
+        logger.warning("this training goes on from step %d with other settings: %s", step, changed)
+    if enqueuer:
+        enqueuer.open(resumed=step > 0)
+    begin(run, settings)
+    return known
+
+
+def _measured_models(run: RunFolder) -> dict[int, set[str]]:
+    models: dict[int, set[str]] = {}
+    for row in read_rows(run.metrics):
+        if row.get("status") == "ok" and isinstance(row.get("step"), int):
+            models.setdefault(row["step"], set()).add(str(row.get("model")))
+    return models
 
 
 def require_own(run: RunFolder, mine: Mapping[str, Any], held: str, output: Path) -> None:
@@ -183,10 +228,10 @@ def hold(run: RunFolder) -> None:
     path = (run.path / LOCK).resolve()
     if path in _held:
         return
-    file = path.open("ab")
+    path.touch()
+    file = path.open("rb")  # only read: a file that is open for writing would keep its disk from turning read-only
     try:
-        # A record lock: a forked process does not hold it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
         if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
@@ -203,6 +248,7 @@ def release(run: RunFolder) -> None:
     """Give a run directory back."""
     file = _held.pop((run.path / LOCK).resolve(), None)
     if file:
+        fcntl.flock(file, fcntl.LOCK_UN)  # also where a forked process has the file open
         file.close()
 
 
