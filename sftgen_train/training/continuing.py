@@ -73,8 +73,13 @@ def settings_of(args: TrainingArguments, given: Mapping[str, Any], suite: Suite)
         "evaluation": asdict(suite),
         **own,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    plain: dict[str, Any] = json.loads(json.dumps(facts, default=_plain))
     return plain
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return type(value).__name__ if " at 0x" in text else text  # an address is another one in each process
 
 
 def _size(parameter: Any) -> int:

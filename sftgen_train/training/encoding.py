@@ -99,7 +99,7 @@ class Encoding:
         else:
             written = self.template.write(read, where)
             prompt_ids = self._alone(written.prompt)  # the template has already written the special tokens
-        found = squeezed(f"{written.prompt} {written.response}")
+        found = squeezed(f"{written.prompt} {written.response}") if read.carried else ""
         for name, value in read.carried.items():
             texts = [text for text in leaves(value) if len(text) > 1]
             if texts and not all(reached(text, found) for text in texts):
