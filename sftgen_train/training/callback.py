@@ -277,7 +277,7 @@ class HarnessCallback(TrainerCallback):
         assert self._run
         try:
             if self._enqueuer:
-                self._enqueuer.end()
+                self._enqueuer.end(step)
             else:
                 self._run.compact()
             if not self.model_follows:
