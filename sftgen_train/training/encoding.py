@@ -228,15 +228,15 @@ def require_fitting(data: Dataset, max_length: int | None, name: str) -> str:
     return line
 
 
-def told(rows: Sequence[Mapping[str, Any]], data: Dataset, read: Sequence[str] = READ) -> list[str]:
+def told(rows: Sequence[Mapping[str, Any]], data: Dataset, column: str | None = None) -> list[str]:
     """Lines on what of the rows is not trained on: columns, and what the chat template leaves out.
 
     Args:
         rows: The raw rows.
         data: The same as tokens.
-        read: The columns that are read.
+        column: The only column that is read, None where rows are conversations.
     """
-    unread = [name for name in not_read(rows) if name not in read]
+    unread = not_read(rows, column)
     lines = [f"Columns that are not read: {', '.join(unread)}"] * bool(unread)
     notes = Counter(note for row in data["notes"] for note in row)
     return [*lines, *(f"{count:,} rows: {note}" for note, count in notes.items())]

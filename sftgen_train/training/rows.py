@@ -16,7 +16,7 @@ REASONING = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts"
 """Names under which data holds an assistant's reasoning beside its answer."""
 LABELS = ("id", "tool_call_id", "index")
 """Fields of a turn that are no text: they name a turn or a call."""
-FORMS = (("message", "response"), ("messages",), ("prompt", "completion"))
+FORMS: tuple[tuple[str, ...], ...] = (("message", "response"), ("messages",), ("prompt", "completion"))
 _OPTIONS = ("tools", "chat_template_kwargs")
 _MEDIA = ("images", "image", "videos", "video", "audio", "audios")
 CARRIERS = ("system", "system_prompt", "developer", *REASONING, "tool_calls", "functions", "function_call", "documents")
@@ -115,11 +115,11 @@ def read_row(row: Mapping[str, Any], where: str) -> Row:
     Raises:
         DataError: The columns have no known form, or a field holds what cannot be trained on. The message names it.
     """
-    prompt, completion = row.get("prompt"), row.get("completion")
-    if row.get("message") and "response" in row:  # the paper's sets: one user turn, then text
-        prompt, completion = row["message"], row["response"]
-    elif isinstance(row.get("messages"), list):
+    form = _form(row)
+    if form == ("messages",):
         prompt, completion = row["messages"][:-1], row["messages"][-1:]
+    else:
+        prompt, completion = (row.get(name) for name in form)
     turns = _turns(prompt, where) if isinstance(prompt, list) else prompt
     response = _response(completion, where, len(turns or ()) + 1)
     if not isinstance(turns, str | list) or not turns or response is None:
@@ -241,6 +241,22 @@ def leaves(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def not_read(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Columns that hold something and are not read, by name."""
-    return sorted({name for row in rows for name, value in row.items() if name not in READ and not _empty(value)})
+def not_read(rows: Sequence[Mapping[str, Any]], column: str | None = None) -> list[str]:
+    """Columns that hold something and are not read, by name.
+
+    Args:
+        rows: The rows.
+        column: The only column that is read, None where rows are conversations.
+    """
+    unread = set()
+    for row in rows:
+        read = (column,) if column else (*_form(row), *_OPTIONS)
+        unread |= {name for name, value in row.items() if name not in read and not _empty(value)}
+    return sorted(unread)
+
+
+def _form(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that make the conversation; the others are not read."""
+    if row.get("message") and "response" in row:  # the paper's sets: one user turn, then text
+        return FORMS[0]
+    return FORMS[1] if isinstance(row.get("messages"), list) else FORMS[2]

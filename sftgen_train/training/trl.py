@@ -36,7 +36,7 @@ from sftgen_train.training.encoding import (
     told,
 )
 from sftgen_train.training.ending import ended_step, fingerprint, train_to_end, write_ended
-from sftgen_train.training.rows import READ, read_rows
+from sftgen_train.training.rows import read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -195,14 +195,14 @@ def _prepare(name: str, split: str, limit: int | None, encoding: Encoding, confi
     rows = read_rows(name, split, limit)
     if config.assistant_only_loss:  # TRL tokenises: every turn of the assistant, with the template's ends
         return Dataset.from_list(chats(rows, name, encoding))
-    column = config.dataset_text_field
-    if config.completion_only_loss is False and column in rows[0]:  # texts without a response
-        data, read = encode_texts(rows, name, column, encoding), [column]
+    column = config.dataset_text_field if config.completion_only_loss is False else None
+    if column and column in rows[0]:  # texts without a response
+        data = encode_texts(rows, name, column, encoding)
     else:
-        data, read = encode(rows, name, encoding, config.dataset_num_proc), list(READ)
+        data, column = encode(rows, name, encoding, config.dataset_num_proc), None
     line = require_fitting(data, config.max_length, name)
     if config.process_index == 0:
-        for told_line in (line, *told(rows, data, read)):
+        for told_line in (line, *told(rows, data, column)):
             Console().print(told_line, markup=False, highlight=False, soft_wrap=True)
     return data.remove_columns(["prompt_tokens", "notes"])
 

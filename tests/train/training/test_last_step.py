@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from trl import SFTConfig, SFTTrainer
 
 from sftgen_judges.records.model_id import model_id_in_memory
 from sftgen_judges.records.store import RunFolder
+from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_train.evaluation.schedule import Tier
 from sftgen_train.queue.entries import Queue
 from sftgen_train.training.callback import HarnessCallback
@@ -208,6 +212,42 @@ def test_stopped_at_a_due_step_it_gets_the_tiers_of_the_last(tiny_model: Path, t
     tasks = {(row["step"], row["task"]) for row in RunFolder(tmp_path).metric_rows() if row["metric"] == "score"}
     assert {task for step, task in tasks if step == 4} == {"sftgen_parity", "sftgen_refusal"}
     assert {task for step, task in tasks if step == 2} == {"sftgen_parity"}
+
+
+class Engine:
+    """In the place of vLLM's: the model itself generates, and the engine cannot be stopped."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+    @contextmanager
+    def serving(self) -> Iterator[RecordingHFLM]:
+        yield RecordingHFLM(self.model, self.tokenizer, batch_size=2, seed=0)
+
+    def close(self) -> None:
+        raise RuntimeError("the engine hangs")
+
+
+@pytest.mark.parametrize("stop_at", [0, 4])
+def test_an_engine_beside_the_training(
+    tiny_model: Path, tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(self: HarnessCallback, args: Any, given: Any) -> None:
+        self._engine = Engine(given["model"], given["processing_class"])  # type: ignore[assignment]
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: True)
+    callback = HarnessCallback(["sftgen_parity"], every=3, form="colocated", **QUICK)
+    monkeypatch.undo()
+    monkeypatch.setattr(HarnessCallback, "_start_engine", start)
+    noted = Best(stop_at=stop_at)
+    trainer = plain(tiny_model, tmp_path, [noted, callback], **BEST)
+    trainer.train()
+    assert weights_hash(trainer.model) == noted.hashes[2]
+    found = measured(tmp_path, "colocated")
+    last = stop_at or 6
+    assert sorted(found) == [0, 3, last]
+    assert (found[3], found[last]) == (noted.ids[3], noted.ids[last])
+    assert "the engine hangs" in caplog.text
 
 
 class SilentTrainer(Trainer):

@@ -269,6 +269,16 @@ def test_what_generation_leaves_out_too_is_told(row: dict[str, Any], template: s
     ]
 
 
+def test_a_second_form_in_a_row_is_not_read_and_told() -> None:
+    both = talk(ASK, SAY, prompt="What is 1+1?", prompt_id="a1")
+    assert told([both], encode([both], "rows.jsonl", encoding())) == ["Columns that are not read: prompt, prompt_id"]
+    three = {**both, "message": [ASK], "response": "3"}
+    assert parts(three)[1] == "3"
+    assert told([three], encode([three], "rows.jsonl", encoding())) == [
+        "Columns that are not read: messages, prompt, prompt_id"
+    ]
+
+
 def test_a_table_adds_nothing_to_tools_and_arguments(tmp_path: Path) -> None:
     """A table gives every object the fields of all others; these must not reach the text."""
     second = {
