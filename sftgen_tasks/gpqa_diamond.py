@@ -7,20 +7,11 @@ The order of the options comes from a SHA-256 of the question with its options a
 machine and in every run, and differs between questions. Each document records it as `permutation`, where 0 is the right
 answer. (The paper's code seeds it with Python's salted `hash`, which gives another order in every process.)
 
-* `strict`: in the answer part (outside the thinking) the last `\boxed{}`, else the last statement such as "the answer
-  is (B)", else a letter that stands alone in bold or on the last line, with word boundaries. `letters.letter` reads it:
-
-  1. The last box counts if it begins with a letter: `B`, `(B)`, `B) text`, `B. text`, `Option B`.
-  2. If it does not, the last statement counts: "The answer is (B)", "Final answer: B", "The correct option must be B",
-     "(B) is the correct answer".
-  3. If there is no statement, the last letter counts that stands alone in bold; of several different bold letters, only
-     those that end their line are considered.
-  4. If there is none, the last line counts if it is only a letter. An option with its text, such as "B) text", counts
-     if it is the whole answer or a bold last line.
-
-  A letter counts only if the question has that option. A box or a statement that names several letters is not an
-  answer, and nothing after it in this list is tried. A response without a letter has no answer; one whose thinking
-  never closed is wrong.
+* `strict`: in the answer part (outside the thinking) the last `\boxed{}` that holds a letter, else the last sentence
+  such as "the answer is (B)", else the option that is written out, else a letter that stands alone. `readers.letters`
+  has the rule in full. A letter counts only if the question has that option. A letter that is denied or only supposed
+  is no answer, nor are several letters, the first letter of a word, a variable, a Roman numeral or the label of a
+  part. A response without a letter has no answer; one whose thinking never closed is wrong.
 * `paper`: four patterns on the last box of the whole response, thinking included, or without a box on the whole
   response (`letters.paper_gpqa`). The patterns are tried in this order, and the first that is found gives the letter:
   "correct answer is B", "choose B", "option B is correct", "B is correct". Otherwise the text has to be one capital
@@ -95,7 +86,7 @@ def prompt(doc: Mapping[str, Any]) -> str:
 @scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
-    found = letter(response.answer, len(doc["options"]))
+    found = letter(response.answer, doc["options"])
     paper = paper_gpqa(response.text) == doc["answer"]
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 

@@ -48,14 +48,24 @@ def is_empty(content: str) -> bool:
     return len(content) < 100 and _EMPTY.fullmatch(plain_text(content)) is not None
 
 
-def boxes(text: str) -> list[tuple[tuple[int, int], str]]:
-    """Every box of a text, also the empty ones: where it begins and ends, and what it holds."""
-    found = [((match.start(), match.end()), _bare(match["content"])) for match in _BARE.finditer(text)]
-    begins = {match.end(): match.start() for match in _BOX.finditer(text)}
+Box = tuple[tuple[int, int], str]
+"""Where a box begins and ends, and what it holds."""
+
+
+def boxes(text: str) -> list[Box]:
+    """Every box of a text, also the empty ones."""
+    bare = [((match.start(), match.end()), _bare(match["content"])) for match in _BARE.finditer(text)]
+    closed = in_braces(text, _BOX)
+    return _outer(closed + bare) if bare else closed
+
+
+def in_braces(text: str, opener: re.Pattern[str]) -> list[Box]:
+    """What stands in the braces that a pattern opens and that close; of a pair in a pair the outer one."""
+    begins = {match.end(): match.start() for match in opener.finditer(text)}
+    closed: list[Box] = []
     if not begins:
-        return found
+        return closed
     opened: list[tuple[int, int]] = []  # where the box begins, or -1 for another brace; where its content begins
-    closed: list[tuple[tuple[int, int], str]] = []
     for match in re.finditer(r"\\[\\{}]|[{}]", text):
         brace, end = match.group(), match.end()
         if brace == "{":
@@ -66,15 +76,15 @@ def boxes(text: str) -> list[tuple[tuple[int, int], str]]:
                 while closed and closed[-1][0][0] > begin:
                     closed.pop()
                 closed.append(((begin, end), text[start : match.start()].strip()))
-    return closed if not found else _outer(closed + found)
+    return closed
 
 
 def _bare(content: str) -> str:
     return content if content[0] in "([" else content.rstrip(".,;:!?)]*_`'\"")
 
 
-def _outer(found: list[tuple[tuple[int, int], str]]) -> list[tuple[tuple[int, int], str]]:
-    kept: list[tuple[tuple[int, int], str]] = []
+def _outer(found: list[Box]) -> list[Box]:
+    kept: list[Box] = []
     for place, content in sorted(found):
         if not kept or place[0] >= kept[-1][0][1]:
             kept.append((place, content))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from sftgen_tasks.readers.boxed import boxes
+from sftgen_tasks.readers.boxed import in_braces
 
-_IN_BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
 def strip_thinking(text: str) -> str:
@@ -33,8 +33,8 @@ def paper_boxed(text: str) -> str | None:
     >>> paper_boxed(r"\boxed{1}, then \boxed{} and \boxed 2")
     ''
     """
-    complete = [content for (begin, _), content in boxes(text) if _IN_BRACES.match(text, begin)]
-    return complete[-1] if complete else None
+    found = in_braces(text, _BOX)
+    return found[-1][1] if found else None
 
 
 def _without_pairs(text: str, opener: str, closer: str) -> str:
