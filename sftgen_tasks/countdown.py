@@ -21,6 +21,8 @@ from typing import Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.generated import Generated, distinct
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
+from sftgen_tasks.readers.commands import without_looks
+from sftgen_tasks.readers.signs import in_ascii
 
 PROMPT = (
     "Using the numbers {numbers}, write an arithmetic expression that equals {target}. "
@@ -29,17 +31,16 @@ PROMPT = (
 )
 LARGEST_NUMBER, LARGEST_TARGET = 99, 999
 _TOKEN = re.compile(r"\s*(\d+|[-+*/()])")
-_LATEX = {
-    "\\times": "*",
-    "\\cdot": "*",
-    "\\div": "/",
-    "\u00d7": "*",
-    "\u00f7": "/",
-    "\u2212": "-",
-    "\\left": "",
-    "\\right": "",
-    "$": "",
+_NUMBER = re.compile(r"\d+")
+_SIGNS = {
+    "*": re.compile(r"\\(?:times|cdot|ast)(?![a-zA-Z])|[\u00d7\u00b7\u22c5\u2217\u2219\u2715]"),
+    "/": re.compile(r"\\div(?![a-zA-Z])|[\u00f7\u2215\u2044]"),
+    "-": re.compile(r"\u2212"),
+    "(": re.compile(r"\\lbrack(?![a-zA-Z])|\["),
+    ")": re.compile(r"\\rbrack(?![a-zA-Z])|\]"),
 }
+_FRACTION = re.compile(r"\\[dtc]?frac\{([^{}]*)\}\{([^{}]*)\}")
+_EQUALS = re.compile(r"=|\\(?:approx|equiv)(?![a-zA-Z])|\u2248")
 
 
 def make_puzzle(
@@ -86,15 +87,23 @@ documents = Generated("sftgen_countdown", make_docs).documents
 
 
 def extract(answer: str) -> str | None:
-    """The last boxed or tagged expression, without a trailing `= result`."""
+    """The last boxed or tagged expression, without looks and without the result beside an equals sign."""
     found = last_boxed(answer) or last_tag(answer, "answer")
     if found is None:
         return None
-    for latex, plain in _LATEX.items():
-        found = found.replace(latex, plain)
+    found = in_ascii(found)
+    for sign, looks in _SIGNS.items():
+        found = looks.sub(sign, found)
     for _ in range(4):  # from the innermost fraction outwards
-        found = re.sub(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))", found)
-    return found.split("=")[0].strip() or None
+        found = _FRACTION.sub(r"((\1)/(\2))", found)
+    sides = _EQUALS.split(without_looks(found, words=False))
+    # "35 = (3 + 4) * 5": the side with most numbers, and of equal ones the first.
+    return max(sides, key=_operands).strip(" \n\t$*_`.") or None
+
+
+def _operands(side: str) -> int:
+    count = len(_NUMBER.findall(side))
+    return count if count > 1 else 0
 
 
 def evaluate(expression: str) -> tuple[Fraction, list[int]]:

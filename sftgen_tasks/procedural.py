@@ -7,12 +7,14 @@ boxed content of the answer part is compared with the answer as text, without sp
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.generated import Generated, distinct
 from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_tasks.readers.looks import plain_text
 
 BOX = " Put the answer in \\boxed{}."
 
@@ -66,7 +68,7 @@ parity_documents = _documents(parity)
 
 
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
-    """An answer is right if the boxed text is the same; spaces and letter case do not matter."""
+    """An answer is right if the boxed text is the same; looks, spaces, commas in it and letter case do not matter."""
     answer = last_boxed(response.answer)
     return Verdict.of(response, answer, answer is not None and _plain(answer) == _plain(doc["answer"]))
 
@@ -75,7 +77,9 @@ GRADER = Grader("exact", version=2, grade=grade)
 
 
 def _plain(text: str) -> str:
-    return "".join(text.split()).replace("\\text{", "").replace("}", "").strip("$").lower()
+    text = "".join(plain_text(text).split()).strip(".\"'").lower()
+    # A thousands separator. Single digits with commas between them are a list.
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))|(?<=\d),(?=\d(?!\d))", "", text)
 
 
 def _listed(numbers: list[int]) -> str:

@@ -268,10 +268,10 @@ _REFUTED = (
     rf"|answer))"
     r"|(?:cannot|can't) be (?:correct|right|the)|(?:isn't|wasn't) (?:the )?(?:correct|right|best|answer))\b"
 )
+# In lower case: "B) Is not allowed" is an option and not a denial.
 _AFTER = re.compile(
     rf"[)\]\"']{{0,2}}(?:\s?\?| {{0,2}}{_WRONG}|(?: ?,)? {{0,2}}(?:which|that|(?:and|but) (?:it|this"
     rf"|that)) {_REFUTED})",
-    re.IGNORECASE,
 )
 _HYPOTHESIS = re.compile(r"[^.!?\n]{0,80}\b(?:if|were|had|unless)\b", re.IGNORECASE)
 
@@ -317,11 +317,11 @@ def statements(text: str, strong: bool) -> list[Statement]:
     return sorted(found, key=lambda said: said.end)
 
 
-def links(text: str) -> Iterator[int]:
-    """Where "The answer is" and the like end, for those that are neither denied nor supposed."""
+def links(text: str) -> Iterator[tuple[int, int]]:
+    """Where "The answer is" ends, and where "The answer is clearly the" does, if neither denied nor supposed."""
     for found in _LINK.finditer(text):
         if not _supposed(text, found.start()):
-            yield found.end()
+            yield found.end("link"), found.end()
 
 
 def _said(form: _Form, text: str) -> Iterator[Statement]:

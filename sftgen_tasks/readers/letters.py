@@ -46,7 +46,7 @@ from sftgen_tasks.readers.letter_statements import (
     taken_back,
 )
 from sftgen_tasks.readers.looks import plain_text
-from sftgen_tasks.readers.options import LETTERS, Options
+from sftgen_tasks.readers.options import LETTERS, Options, with_signs
 from sftgen_tasks.readers.paper import paper_boxed
 
 __all__ = ["LETTERS", "letter", "paper_gpqa", "paper_mmlu_pro"]
@@ -71,7 +71,9 @@ def letter(answer: str, options: int | Sequence[str]) -> str | None:
     """
     known = Options(options)
     found = _read(answer, known)
-    return found if found and known.has(found) else None
+    if found and not known.has(found):
+        found = known.written(found)  # an option may be one letter: "H" for a blood type, a gene, a proposition
+    return found or None
 
 
 def _read(answer: str, options: Options) -> str | None:
@@ -83,7 +85,8 @@ def _read(answer: str, options: Options) -> str | None:
     text = _prose(answer)
     stated = _stated(text)
     if stated is not None:
-        return stated or _stated_text(text, options) or SEVERAL  # "A and C" may be what an option says
+        # "A and C" and "A sum" may be what an option says.
+        return _longer(text, options) or stated or _stated_text(text, options) or SEVERAL
     steps: tuple[Callable[[], str | None], ...] = (
         lambda: _boxed_text(found, options),
         lambda: _stated_text(text, options),
@@ -218,6 +221,9 @@ _COPIED = re.compile(
 )
 
 
+_BEGINS_LONGER = re.compile(r"[A-J] {1,3}[^\s(.,;:)-]")
+
+
 def _stated(text: str) -> str | None:
     """The letter of the last sentence that says what the answer is; or of a last paragraph that is nothing else."""
     name = _last_line(text)
@@ -244,12 +250,23 @@ def _last(text: str, said: Sequence[Statement]) -> str | None:
 
 def _stated_text(text: str, options: Options) -> str | None:
     """The option whose text follows the last "The answer is" that has one."""
-    for end in reversed([*links(text)][-_LAST:] if options.texts else []):
-        rest = text[end : end + _LONGEST].lstrip(" \n:,\"'").partition("\n")[0]
-        name = options.begins(rest)
-        if name is not None:
-            return name
+    for ends in reversed([*links(text)][-_LAST:] if options.texts else []):
+        for end in ends:
+            name = options.begins(_rest(text, end))
+            if name is not None:
+                return name
     return None
+
+
+def _rest(text: str, end: int) -> str:
+    return text[end : end + _LONGEST].lstrip(" \n:,\"'").partition("\n")[0]
+
+
+def _longer(text: str, options: Options) -> str | None:
+    """The option whose text follows the last "The answer is" and begins with a capital alone: "A sum of 5"."""
+    last = [*links(text)][-1:] if options.texts else []
+    rest = _rest(text, last[0][0]) if last else ""
+    return options.begins(rest) if _BEGINS_LONGER.match(rest) else None
 
 
 def _suggested(text: str) -> str | None:
@@ -305,14 +322,19 @@ def _on_a_line(answer: str, text: str, options: Options) -> str | None:
         last = None
     if last and denied(lines[-1], 0, last.end):
         return None
-    if last and last.name.isupper() and not (len(lines) > 1 and labels[-2]):
+    if last and last.name.isupper() and not _in_list(text, labels[-2] if len(lines) > 1 else None, last):
         raw = answer.strip().rpartition("\n")[2].strip()
         stands_out = only_one or (raw.startswith("**") and raw.endswith("**"))
-        if options.begins(last.rest) == last.name or (
-            stands_out
-            and not _NO_OPTION.match(last.rest)
-            and not _names_another(last)
-            and options.is_like(last.name, last.rest)
+        own = options.begins(last.rest)
+        if (
+            own == last.name
+            or (own == SEVERAL and options.is_like(last.name, last.rest))
+            or (
+                stands_out
+                and not _NO_OPTION.match(last.rest)
+                and not _names_another(last)
+                and options.is_like(last.name, last.rest)
+            )
         ):
             return last.name
     name = options.written(lines[-1]) or _with_text(lines[-1], options)
@@ -321,6 +343,14 @@ def _on_a_line(answer: str, text: str, options: Options) -> str | None:
     if first and len(lines) > 1 and not labels[1] and only_one and first.name.isupper():
         return first.name if not first.rest or options.begins(first.rest) == first.name else None
     return None
+
+
+def _in_list(text: str, before: _Label | None, last: _Label) -> bool:
+    """Whether the last line belongs to a list of options that was copied."""
+    if before is None:
+        return False
+    follows = ord(last.name) == ord(before.name.upper()) + 1
+    return follows or text.rpartition("\n")[0].rstrip(" ")[-1:] != "\n"
 
 
 # ------------------------------------------------------------------------------ prose
@@ -335,7 +365,7 @@ _ITALIC = re.compile(r"(?<!\w)_([^_\s][^_\n]{0,80})_(?!\w)")
 
 def _prose(text: str) -> str:
     """A text without looks and without what is struck out; a tag for the answer becomes "Answer:"."""
-    text = _ITALIC.sub(r"\1", _DELETED.sub(" ", text))
+    text = _ITALIC.sub(r"\1", _DELETED.sub(" ", with_signs(text)))
     return plain_text(_TAG.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", text))
 
 

@@ -21,6 +21,8 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _UNIT = re.compile(r"%|[A-Za-z\u00b0\u03bc\u03a9][A-Za-z\u00b0\u03bc\u03a9/.*^\d-]{0,20}")
 _NAMED = re.compile(r"[A-Za-z]\w{0,5}=(?=[^=]{1,200}\Z)")
 _ARTICLE = re.compile(r"\A(?:the|an?) ", re.IGNORECASE)
+_NOT = re.compile(r"(?<![^\s(~\u00ac])~(?=[~A-Za-z(])|\\(?:neg|lnot)(?![a-zA-Z])\s?")
+_TIMES = re.compile(r"(?<=\d) ?\* ?(?=\d)")
 _WORD = re.compile(r"\w+")
 
 
@@ -81,9 +83,14 @@ def _beginnings(text: str) -> Iterator[str]:
         yield text[:place]
 
 
+def with_signs(text: str) -> str:
+    """A text in which signs of formulas do not look like Markdown's: the `~` of `~H`, the `*` of `2*3`."""
+    return _TIMES.sub("\u00d7", _NOT.sub("\u00ac", text))
+
+
 def _form(text: str) -> str:
     """What is compared: without blanks, braces, fonts and thousands separators."""
-    return _IGNORED.sub("", plain_latex(text.strip().rstrip(".")))
+    return _IGNORED.sub("", plain_latex(with_signs(text.strip().rstrip("."))))
 
 
 def _folded(text: str) -> str:

@@ -32,6 +32,18 @@ EXTRACTED = [
     (r"\boxed{$3+4$}", "3+4"),
     (r"\boxed{\frac{3+1}{4}}", "((3+1)/(4))"),
     (r"\boxed{\dfrac{\frac{1}{2}}{\tfrac{3}{4}}}", "((((1)/(2)))/(((3)/(4))))"),
+    # Looks.
+    (r"\boxed{\text{(3+4)*5}}", "(3+4)*5"),
+    (r"\boxed{\mathbf{(3+4)*5}}", "(3+4)*5"),
+    (r"\boxed{\bigl(3+4\bigr)\,\cdot\,5}", "(3+4) * 5"),
+    (r"\boxed{{(3+4)}\ast 5}", "(3+4)* 5"),
+    (r"\boxed{**(3+4)*5**}", "(3+4)*5"),
+    ("<answer>`(3+4)*5`</answer>", "(3+4)*5"),
+    ("\\boxed{\uff083+4\uff09\u22175.}", "(3+4)*5"),
+    (r"\boxed{[3+4]*5}", "(3+4)*5"),
+    # The result on the left, or nearly.
+    (r"\boxed{35 = (3+4)*5}", "(3+4)*5"),
+    (r"\boxed{(3+4)*5 \approx 35}", "(3+4)*5"),
     # Nothing to evaluate.
     ("3 + 4", None),
     (r"\boxed{}", None),

@@ -108,6 +108,24 @@ WRITTEN_OUT = [
     ("Answer: No reaction occurs", RATES, "D"),
     ("A reaction occurs.", RATES, None),
     ("A catalyst is used, so the rate doubles.", RATES, None),
+    ("The answer is A sum of both.", ["A difference", "x", "A sum of both"], "C"),
+    ("The answer is B & W.", ["W", "B", "B & W"], "C"),
+    ("The answer is the final stage.", ["The first stage", "The final stage"], "B"),
+    (
+        "Final answer: Only the second part is true",
+        ["Only the first part is true", "Only the second part is true"],
+        "B",
+    ),
+    ("Hence:\n\n~H", ["H", "~H"], "B"),
+    ("Hence:\n\nH", ["~H", "H"], "B"),
+    ("The answer is ~G.", ["G", "~G"], "B"),
+    (r"\boxed{\neg G \lor F}", ["G \u2228 F", "~G \u2228 F"], "B"),
+    ("The answer is 6*10^7 W.", ["5*10^7 W", "6*10^7 W"], "B"),
+    ("A. iron\nB. gold\n\nIt is heavy.\n\nA. iron", ["iron", "gold"], "A"),
+    ("We compare.\nA. iron: light\n\nC. zinc", ["iron", "gold", "zinc"], "C"),
+    ("(H) Are not interested", [*"abcdefg", "Are not interested"], "H"),
+    ("Answer: H) Are not interested", [*"abcdefg", "Are not interested"], "H"),
+    ("So:\n\nB. 12", ["12", "12", "15"], "B"),
 ]
 
 
