@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sftgen_judges.records.columns import NUMBER, SAMPLE_KEY, SAMPLES, TEXT, TEXTS, Columns, Kind, literal
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import well_formed
 
@@ -21,29 +22,13 @@ ROW_GROUP = 2_048
 MEMORY = "300MB"
 """What sorting may hold in memory; the rest goes to disk."""
 
-TEXT_COLUMNS = {
-    "task": "string", "step": "int64", "model": "string", "doc_hash": "string", "repeat": "int64",
-    "prompt_hash": "string", "sampling": "string", "text": "string", "finish_reason": "string", "tokens": "int64",
-    "prompt_tokens": "int64", "prefilled": "bool", "exact": "bool", "seed": "int64", "reasoning": "string",
-    "template_hash": "string", "markers": "string", "schema": "int64", "sampling_id": "string",
-}  # fmt: skip
 TEXT_KEY = ("step", "model", "doc_hash", "repeat", "prompt_hash", "sampling")
-SAMPLE_COLUMNS = {
-    "run": "string", "model": "string", "sampling_id": "string", "task": "string", "step": "int64", "doc_id": "string",
-    "doc_hash": "string", "repeat": "int64", "status": "string", "answer": "string", "score": "double",
-    "paper": "double", "measures": "string", "truncated": "bool", "think": "string", "tokens": "int64",
-    "thinking_tokens": "int64", "answer_tokens": "int64", "finish_reason": "string", "reason": "string",
-    "scorer": "string", "evaluation_version": "int64", "evaluated_at": "string",
-}  # fmt: skip
-SAMPLE_KEY = ("model", "sampling_id", "task", "step", "doc_hash", "repeat")
 
 
 def compact_generations(journal: Path) -> None:
     """Turn the journal of one task into its text table, sorted by document, repeat and step."""
     rows = ({**row, "sampling": json.dumps(row.get("sampling"), ensure_ascii=False)} for row in read_rows(journal))
-    _compact(
-        journal, journal.with_suffix(".parquet"), rows, TEXT_COLUMNS, key=TEXT_KEY, order=("doc_hash", "repeat", "step")
-    )
+    _compact(journal, journal.with_suffix(".parquet"), rows, TEXTS, key=TEXT_KEY, order=("doc_hash", "repeat", "step"))
 
 
 def compact_samples(journal: Path, index: Path) -> None:
@@ -51,7 +36,7 @@ def compact_samples(journal: Path, index: Path) -> None:
     rows = (
         {**row, "measures": json.dumps(row.get("measures") or {}, ensure_ascii=False)} for row in read_rows(journal)
     )
-    _compact(journal, index, rows, SAMPLE_COLUMNS, key=SAMPLE_KEY, order=("task", "step", "doc_hash", "repeat"))
+    _compact(journal, index, rows, SAMPLES, key=SAMPLE_KEY, order=("task", "step", "doc_hash", "repeat"))
 
 
 def generation_rows(journal: Path, model: str | None = None) -> list[dict[str, Any]]:
@@ -85,7 +70,7 @@ def _compact(
     journal: Path,
     table: Path,
     rows: Iterable[Mapping[str, Any]],
-    columns: Mapping[str, str],
+    columns: Columns,
     *,
     key: tuple[str, ...],
     order: tuple[str, ...],
@@ -101,7 +86,7 @@ def _compact(
         _write_in_batches(fresh, rows, columns)
         database.execute(f"SET memory_limit = '{MEMORY}'")
         database.execute("SET threads = 2")
-        database.execute(f"SET temp_directory = {_quoted(made)}")
+        database.execute(f"SET temp_directory = {literal(made)}")
         parts = [f"SELECT {', '.join(columns)}, 1 AS part, file_row_number AS place FROM {_scan(fresh)}"]
         if table.exists():
             parts.insert(
@@ -117,17 +102,17 @@ def _compact(
         database.execute(
             f"COPY (SELECT {', '.join(columns)} FROM found SEMI JOIN kept USING (part, place) "
             f"ORDER BY {', '.join(f'{name} NULLS FIRST' for name in order)}) "
-            f"TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+            f"TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
         )
         temporary.replace(table)
     journal.unlink()
 
 
-def _write_in_batches(path: Path, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+def _write_in_batches(path: Path, rows: Iterable[Mapping[str, Any]], columns: Columns) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+    schema = pa.schema([(name, pa.type_for_alias(kind.arrow)) for name, kind in columns.items()])
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in _batches(rows):
             plain = [{name: _storable(row.get(name), columns[name]) for name in columns} for row in batch]
@@ -140,14 +125,14 @@ def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
         yield batch
 
 
-def _storable(value: Any, kind: str) -> Any:
+def _storable(value: Any, kind: Kind) -> Any:
     """A value as its column takes it; half of a surrogate pair, which Parquet has no way to hold, is replaced."""
-    if isinstance(value, str) and kind == "string":
+    if isinstance(value, str) and kind.arrow == TEXT.arrow:
         return well_formed(value)
-    return float(value) if kind == "double" and value is not None else value
+    return float(value) if kind is NUMBER and value is not None else value
 
 
-def _select(table: Path, columns: Mapping[str, str]) -> str:
+def _select(table: Path, columns: Columns) -> str:
     """Columns of a table that an older version may have written with fewer of them."""
     from pyarrow import parquet
 
@@ -156,8 +141,4 @@ def _select(table: Path, columns: Mapping[str, str]) -> str:
 
 
 def _scan(path: Path) -> str:
-    return f"read_parquet({_quoted(path)}, file_row_number = true)"
-
-
-def _quoted(path: Path | str) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+    return f"read_parquet({literal(path)}, file_row_number = true)"

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records import views
+from sftgen_judges.records.columns import NUMBER, SAMPLE_KEY, SAMPLES, TRUTH, WHOLE, literal
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.snapshot import Snapshot, take_snapshot
 
@@ -57,9 +58,7 @@ _LOADED_BY: tuple[tuple[re.Pattern[str], str, Callable[[Sequence[Snapshot]], Ite
     (re.compile(r"metrics", re.IGNORECASE), "metrics", views.load_metrics),
     (re.compile(r"evaluations", re.IGNORECASE), "evaluations", views.load_evaluations),
 )
-_NUMBERS = frozenset(
-    name for name, of in views.SAMPLES.items() if of in {"DOUBLE", "BIGINT", "BOOLEAN"} and name not in views.SAMPLE_KEY
-)
+_NUMBERS = frozenset(name for name, of in SAMPLES.items() if of in {NUMBER, WHOLE, TRUTH} and name not in SAMPLE_KEY)
 
 
 def open_records(paths: Paths) -> Records:
@@ -310,7 +309,7 @@ def _closed_database(snapshots: Sequence[Snapshot], spill: str) -> duckdb.DuckDB
         values = (value if isinstance(value, str | None) else json.dumps(value) for value in texts)
         row = (snapshot.run, snapshot.folder, snapshot.schema, *values, json.dumps(facts) if facts else None)
         database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-    paths = (views.literal(file.path) for snapshot in snapshots for file in snapshot.files.values())
+    paths = (literal(file.path) for snapshot in snapshots for file in snapshot.files.values())
     database.execute(f"SET allowed_paths = [{', '.join(paths)}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")

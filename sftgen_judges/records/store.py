@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records import locks
+from sftgen_judges.records.columns import SAMPLE_KEY
 from sftgen_judges.records.compaction import (
-    SAMPLE_KEY,
     compact_generations,
     compact_samples,
     generation_rows,

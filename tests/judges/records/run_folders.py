@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from sftgen_judges.records.columns import SAMPLE_KEY
 from sftgen_judges.records.journal import append_rows, read_rows
 from sftgen_judges.records.schema import doc_hash
 
-SAMPLE_KEY = ("model", "sampling_id", "task", "step", "doc_hash", "repeat")
 JSON_COLUMNS = ("measures", "sampling")
 
 
@@ -56,7 +56,7 @@ def metric(**facts: Any) -> dict[str, Any]:
     """A row of `metrics.jsonl`."""
     row = {
         "run": "0123456789ab", "model": "model-a", "sampling_id": "greedy", "task": "sftgen_parity", "step": 0,
-        "status": "ok", "metric": "score", "mean": 0.5, "low": 0.25, "high": 0.75, "n": 4.0, "docs": 4,
+        "status": "ok", "metric": "score", "mean": 0.5, "low": 0.25, "high": 0.75, "n": 4, "docs": 4,
         "evaluation_version": 1, "evaluated_at": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
     assert facts.keys() <= row.keys() | {"reason"}
