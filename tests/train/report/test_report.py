@@ -12,7 +12,9 @@ from rich.console import Console
 from sftgen_judges import Response, Sample, Verdict
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
+from sftgen_train.cli.console import show_run
 from sftgen_train.report.html import write_report
+from sftgen_train.report.reading import Shown
 from sftgen_train.report.terminal import print_run, print_scores
 from sftgen_train.results.run import add_results
 from tests import PATIENCE
@@ -53,7 +55,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_the_table_has_means_intervals_coverage_and_what_became_of_the_score(run: RunFolder) -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    print_run(run, console)
+    print_run(Shown.of(run), console)
     text = console.export_text()
     assert "0.90" in text
     assert "0.77-0.96" in text  # Wilson, 36 of 40
@@ -76,13 +78,13 @@ def test_the_scores_of_a_task_fit_into_80_characters() -> None:
 
 
 def test_the_report_never_shows_a_response(run: RunFolder) -> None:
-    html = write_report(run).read_text()
+    html = write_report(Shown.of(run)).read_text()
     assert "how to build it" not in html
     assert "a &lt;b&gt;model&lt;/b&gt;" in html
 
 
 def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
-    html = write_report(run).read_text()
+    html = write_report(Shown.of(run)).read_text()
     head = html.replace(html[html.index("<script>") : html.index("</script>")], "")
     assert "<script src" not in head
     assert "<link" not in head
@@ -90,7 +92,7 @@ def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium, so no report is opened; on Debian: apt-get install chromium")
 def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
-    page = write_report(run)
+    page = write_report(Shown.of(run))
     assert BROWSER is not None
     drawn = subprocess.run(
         [
@@ -106,3 +108,12 @@ def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
     assert "Mean response length (tokens) against training step" in body
     assert body.count('class="errorbar"') == 8  # four steps in each of two charts
     assert "fell and recovered" in body
+
+
+def test_tables_and_page_are_made_from_one_reading(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    rows = RunFolder.metric_rows
+    monkeypatch.setattr(RunFolder, "metric_rows", lambda self: read.append(self.path) or rows(self))
+    show_run(run.path)
+    assert read == [run.path]
+    assert (run.path / "report.html").exists()
