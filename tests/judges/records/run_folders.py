@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from sftgen_judges.records.columns import SAMPLE_KEY
+from sftgen_judges.records.columns import SAMPLES
 from sftgen_judges.records.journal import append_rows, read_rows
 from sftgen_judges.records.schema import doc_hash
 
@@ -91,7 +91,7 @@ def compact(folder: Path, *, keep_journals: bool = False) -> None:
         target = journal.with_suffix(".parquet")
         before = parquet.read_table(target).to_pylist() if target.exists() else []
         rows = [*before, *map(_flat, read_rows(journal))]
-        kept = list({tuple(row.get(name) for name in (*SAMPLE_KEY, "prompt_hash")): row for row in rows}.values())
+        kept = list({tuple(row.get(name) for name in (*SAMPLES.key, "prompt_hash")): row for row in rows}.values())
         names = order.get(journal.name, ("doc_hash", "repeat", "step"))
         kept.sort(key=lambda row: tuple(-1 if row[name] is None else row[name] for name in names))
         temporary = target.with_suffix(".parquet.tmp")

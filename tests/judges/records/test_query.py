@@ -453,8 +453,8 @@ def test_a_file_and_a_view_have_the_columns_of_one_table(tmp_path: Path) -> None
     add(folder, samples=[sample(0)], texts=[generation(0)], metrics=[metric()])
     RunFolder(folder).compact()
     for view, file, columns in (
-        ("samples", "samples.parquet", SAMPLES),
-        ("texts", "generations/sftgen_parity.parquet", TEXTS),
+        ("samples", "samples.parquet", SAMPLES.columns),
+        ("texts", "generations/sftgen_parity.parquet", TEXTS.columns),
     ):
         schema = parquet.read_schema(folder / file)
         assert {name: str(schema.field(name).type) for name in schema.names} == {
