@@ -47,7 +47,11 @@ class Shown:
         rows = run.metric_rows()
         metrics = _metrics(rows)
         if not metrics:
-            raise RecordError(f"run directory {str(run.path)!r} holds no evaluation that succeeded (metrics.jsonl)")
+            stock = "; the scores of lm_eval's own tasks are in its folder `results`" * (run.path / "results").is_dir()
+            raise RecordError(
+                f"run directory {str(run.path)!r} holds no evaluation of sftgen's tasks that succeeded "
+                f"(metrics.jsonl){stock}"
+            )
         evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
         failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}
         failures = [f"step {step}: {failed[step]}" for step in sorted(set(failed) - evaluated, key=_in_order)]
