@@ -284,7 +284,11 @@ class RunFolder:
 
         Where the same step was evaluated with several models or sampling settings, the last evaluation counts.
         """
-        rows = {_metric_key(row): row for row in whole_rows(self.metrics, METRICS)}
+        rows = {
+            _metric_key(row): row
+            for row in whole_rows(self.metrics, METRICS)
+            if row["status"] != "ok" or row.get("metric") is not None
+        }
         last: dict[tuple[Any, Any], tuple[str, Any, Any]] = {}
         for row in rows.values():
             if row.get("status") == "ok":

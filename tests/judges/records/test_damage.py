@@ -148,6 +148,12 @@ def test_a_damaged_metric_is_named_and_passed_over(
     assert "metrics.jsonl: line 1 cannot be read and is made again by `sftgen rescore`" in caplog.text
 
 
+def test_a_score_without_the_name_of_its_metric_is_no_metric(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.metrics.write_text(changed(METRIC, metric=...) + "\n" + changed(METRIC, metric=None) + "\n")
+    assert run.metric_rows() == []
+
+
 @pytest.mark.parametrize("at", [None, "", "yesterday", 5, ["x"], "9999-12-31T23:59:59+00:00", "2026-01-01"])
 def test_an_evaluation_without_a_time_is_no_reason_to_stop(at: Any, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +177,51 @@ def test_a_run_without_samples_and_metrics_gets_them_again(
     assert undated(RunFolder(run).metric_rows()) == undated(before)
 
 
-def test_answers_that_nobody_evaluated_are_not_mixed_into_an_evaluation(stored: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
+def test_lengths_that_stood_in_lost_samples_are_said_to_be_unknown(
+    stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(stored, run.path)
+    run.add_generations([replace(record, text="<think>a</think>b", tokens=9) for record in run.read_generations(TASK)])
+    run.compact()
+    rows = [{**row, "thinking_tokens": 7, "answer_tokens": 2} for row in run.sample_rows(TASK)]
+    run.append(run.samples, rows)
+    rescore(run.path)
+    assert {(row["thinking_tokens"], row["answer_tokens"]) for row in run.sample_rows(TASK)} == {(7, 2)}
+    assert "stay unknown" not in caplog.text
+    run.sample_index.unlink()
+    rescore(run.path)
+    assert {(row["thinking_tokens"], row["answer_tokens"]) for row in run.sample_rows(TASK)} == {(None, None)}
+    assert "they are counted when the model generates, so they stay unknown" in caplog.text
 
+
+@pytest.mark.parametrize("damage", ["evaluations.jsonl", "samples.parquet"])
+def test_with_one_file_lost_the_evaluation_is_still_the_same(damage: str, stored: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(stored, run.path)
+    before = run.metric_rows()
+    (run.path / damage).write_bytes(b"damaged")
+    if damage == "samples.parquet":
+        (run.path / damage).unlink()
+    rescore(run.path)
+    assert run.metric_rows() == before
+    assert {row["evaluated_at"] for row in run.sample_rows(TASK)} == {before[0]["evaluated_at"]}
+    assert len(sftgen.load_run(run.path).samples.rows()) == 8
+
+
+def test_several_models_in_one_directory_are_scored_apart_and_the_last_is_shown(stored: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(stored, run.path)
+    other = [replace(record, model="other", text="\\boxed{odd}") for record in run.read_generations(TASK)]
+    run.add_generations(other)
+    (run.path / "manifest.json").write_text((run.path / "manifest.json").read_text().replace('"model_id"', '"x"'))
+    results = rescore(run.path)
+    assert len(results) == 2
+    assert {row["model"] for row in run.metric_rows()} != {"other"}  # nobody asked for it
+    assert len({row["model"] for row in run.sample_rows(TASK)}) == 2
+
+
+def test_answers_that_nobody_evaluated_are_not_mixed_into_an_evaluation(stored: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(stored, run)
     folder = RunFolder(run)
