@@ -26,9 +26,7 @@ def show_run(folder: Path, out: Path | None = None) -> None:
     from sftgen_train.report.reading import Shown
     from sftgen_train.report.terminal import print_run
 
-    run = RunFolder(folder)
-    run.require_readable()
-    shown = Shown.of(run)
+    shown = Shown.of(RunFolder(folder))
     print_run(shown, console)
     try:
         console.print(f"report: {write_report(shown, out)}", soft_wrap=True)

@@ -44,6 +44,7 @@ class Shown:
         Raises:
             RecordError: The run holds no metrics, or is not a run directory.
         """
+        run.require_readable()
         rows = run.metric_rows()
         metrics = _metrics(rows)
         if not metrics:
@@ -55,7 +56,7 @@ class Shown:
         evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
         failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}
         failures = [f"step {step}: {failed[step]}" for step in sorted(set(failed) - evaluated, key=_in_order)]
-        return cls(run, run.read_manifest(), metrics, failures, _trajectories(run))
+        return cls(run, run.manifest(), metrics, failures, _trajectories(run))
 
     @property
     def in_domain(self) -> set[str]:

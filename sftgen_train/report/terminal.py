@@ -26,7 +26,7 @@ def print_run(shown: Shown, console: Console) -> None:
         table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
         for task in metrics:
-            name = short(task) + ("*" if task in in_domain else "")
+            name = escape(short(task)) + ("*" if task in in_domain else "")
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
             table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
@@ -43,7 +43,7 @@ def print_run(shown: Shown, console: Console) -> None:
     for task, found in metrics.items():
         documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
-            short(task) + ("*" if task in in_domain else ""),
+            escape(short(task)) + ("*" if task in in_domain else ""),
             "-".join(map(str, documents)),
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),

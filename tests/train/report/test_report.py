@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -117,3 +119,28 @@ def test_tables_and_page_are_made_from_one_reading(run: RunFolder, monkeypatch: 
     show_run(run.path)
     assert read == [run.path]
     assert (run.path / "report.html").exists()
+
+
+@pytest.mark.parametrize("manifest", ["{}", "[]", "{", '{"versions": 5, "model": [], "in_domain": 7}', '{"run": "r"}'])
+def test_a_report_needs_no_manifest(run: RunFolder, manifest: str) -> None:
+    (run.path / "manifest.json").write_text(manifest)
+    shown = Shown.of(run)
+    print_run(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
+    assert "sftgen" in write_report(shown).read_text()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"task": "[/red]", "metric": "score", "mean": 1.0, "low": 0.5, "high": 1.0, "docs": 1},
+        {"task": "a", "metric": "coverage", "mean": 1.0},
+        {"task": "a", "metric": "score", "mean": None, "docs": 1},
+        {"task": "a", "metric": "score", "mean": 0.5, "low": 0.1, "step": None},
+        {"task": "a", "metric": "score", "mean": 1e308, "low": -1e308, "high": 1e308, "step": 2**62},
+    ],
+)
+def test_a_report_of_odd_metrics_is_a_report(run: RunFolder, row: dict[str, Any]) -> None:
+    run.append(run.metrics, [{"step": 3, "status": "ok", **row}])
+    shown = Shown.of(run)
+    print_run(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
+    write_report(shown)
