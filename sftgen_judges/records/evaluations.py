@@ -18,6 +18,9 @@ from sftgen_judges.records.manifest import now
 from sftgen_judges.records.schema import content_hash
 from sftgen_judges.records.store import RunFolder
 
+_MOST = 1_000_000
+"""Documents, or samples of each, that an evaluation may say it asked for: more is damage."""
+
 
 class Origin(NamedTuple):
     """What generated answers: training step, content id of the model, id of the sampling settings."""
@@ -72,7 +75,7 @@ def asked(run: RunFolder, task: str) -> dict[Origin, Asked]:
         if isinstance(about, dict):
             origin = Origin(row.get("step"), _text(about.get("model")), _text(about.get("sampling_id")))
             facts = (about.get("docs"), about.get("repeats"))
-            if all(type(fact) is int for fact in facts):
+            if all(type(fact) is int and 0 < fact <= _MOST for fact in facts):
                 found[origin] = Asked(row["at"], *facts, _text(about.get("sha256")))
         elif not isinstance(tasks, dict):
             found[Origin(row.get("step"), row.get("model"), None)] = Asked(row["at"])

@@ -134,11 +134,12 @@ def _places(of: _Known, about: Asked | None, docs: Sequence[str]) -> tuple[list[
         return [], len(of.sampled)
     sampled = {document for document, _ in evaluated}
     for documents in (sampled, stored.keys(), docs[: about.docs]):
-        if about.is_of(documents):
-            places = [(document, repeat) for document in documents for repeat in range(about.repeats)]
-            return places, sum(place not in of.stored for place in places)
-    places = [(document, repeat) for document in sampled | stored.keys() for repeat in range(about.repeats)]
-    return places, about.docs * about.repeats - sum(place in of.stored for place in places)
+        if len(documents) == about.docs and about.is_of(documents):
+            asked_for = range(min(about.repeats, 1 + max((repeat for _, repeat in of.stored), default=0)))
+            places = [(document, repeat) for document in documents for repeat in asked_for]
+            return places, about.docs * about.repeats - sum(place in of.stored for place in places)
+    places = [place for place in of.stored if place[1] < about.repeats]
+    return places, max(about.docs * about.repeats - len(places), 1)
 
 
 def _prompt(of: _Known, place: Place, template: str | None) -> str:
