@@ -21,4 +21,4 @@ def diagnose(samples: Sequence[Sample]) -> Mapping[str, float]:
     return found
 
 
-LENGTH = Diagnostic("length", version=1, diagnose=diagnose)
+LENGTH = Diagnostic("length", version=1, diagnose=diagnose, texts=False)

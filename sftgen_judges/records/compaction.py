@@ -6,148 +6,216 @@ rows in both: they are equal, and of equal keys one is kept.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+import hashlib
+import heapq
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
-from sftgen_judges.records.journal import read_rows
-from sftgen_judges.records.schema import well_formed
+from sftgen_judges.records.columns import SAMPLES, TEXTS, Columns, literal
+from sftgen_judges.records.journal import append_rows, naming, parsed, placed_rows, whole_rows
+from sftgen_judges.records.schema import sampling_id
+from sftgen_judges.records.tables import ROW_GROUP, table_rows, write_table
 
-ROW_GROUP = 2_048
-"""Rows of a group: one document at all checkpoints lies in one or two of them."""
-MEMORY = "300MB"
-"""What sorting may hold in memory; the rest goes to disk."""
+logger = logging.getLogger(__name__)
 
-TEXT_COLUMNS = {
-    "task": "string", "step": "int64", "model": "string", "doc_hash": "string", "repeat": "int64",
-    "prompt_hash": "string", "sampling": "string", "text": "string", "finish_reason": "string", "tokens": "int64",
-    "prompt_tokens": "int64", "prefilled": "bool", "exact": "bool", "seed": "int64", "reasoning": "string",
-    "template_hash": "string", "markers": "string", "schema": "int64", "sampling_id": "string",
-}  # fmt: skip
-TEXT_KEY = ("step", "model", "doc_hash", "repeat", "prompt_hash", "sampling")
-SAMPLE_COLUMNS = {
-    "run": "string", "model": "string", "sampling_id": "string", "task": "string", "step": "int64", "doc_id": "string",
-    "doc_hash": "string", "repeat": "int64", "status": "string", "answer": "string", "score": "double",
-    "paper": "double", "measures": "string", "truncated": "bool", "think": "string", "tokens": "int64",
-    "thinking_tokens": "int64", "answer_tokens": "int64", "finish_reason": "string", "reason": "string",
-    "scorer": "string", "evaluation_version": "int64", "evaluated_at": "string",
-}  # fmt: skip
-SAMPLE_KEY = ("model", "sampling_id", "task", "step", "doc_hash", "repeat")
+Row = dict[str, Any]
+MEMORY = "128MB"
+"""What sorting samples may hold in memory; the rest goes to disk."""
+COMPACTING = ".compacting-"
 
 
 def compact_generations(journal: Path) -> None:
-    """Turn the journal of one task into its text table, sorted by document, repeat and step."""
-    rows = ({**row, "sampling": json.dumps(row.get("sampling"), ensure_ascii=False)} for row in read_rows(journal))
-    _compact(
-        journal, journal.with_suffix(".parquet"), rows, TEXT_COLUMNS, key=TEXT_KEY, order=("doc_hash", "repeat", "step")
-    )
+    """Turn the journal of one task into its text table, sorted by document, repeat and step.
+
+    Raises:
+        WriteError: The table cannot be written; the journal stands.
+    """
+    _compact(journal, journal.with_suffix(".parquet"), _merge_texts)
 
 
 def compact_samples(journal: Path, index: Path) -> None:
-    """Turn the journal of samples into the index, sorted by task, step, document and repeat."""
-    rows = (
-        {**row, "measures": json.dumps(row.get("measures") or {}, ensure_ascii=False)} for row in read_rows(journal)
-    )
-    _compact(journal, index, rows, SAMPLE_COLUMNS, key=SAMPLE_KEY, order=("task", "step", "doc_hash", "repeat"))
+    """Turn the journal of samples into the index, sorted by task, step, document and repeat.
+
+    Raises:
+        WriteError: The index cannot be written; the journal stands.
+    """
+    _compact(journal, index, _merge_samples)
 
 
-def generation_rows(journal: Path, model: str | None = None) -> list[dict[str, Any]]:
+def generation_rows(journal: Path, model: str | None = None) -> Iterator[Row]:
     """The rows of a task's text table, as the journal held them.
 
     Args:
         journal: The journal that was compacted.
         model: Only those of this model.
     """
-    compacted = journal.with_suffix(".parquet")
-    if not compacted.exists():
-        return []
-    from pyarrow import parquet
-
-    wanted = [("model", "==", model)] if model else None
-    rows: list[dict[str, Any]] = parquet.read_table(compacted, filters=wanted).to_pylist()
-    return [{**row, "sampling": json.loads(row["sampling"])} for row in rows]
+    return table_rows(journal.with_suffix(".parquet"), TEXTS, {"model": model} if model else {})
 
 
-def sample_rows(index: Path, task: str | None) -> list[dict[str, Any]]:
+def sample_rows(index: Path, task: str | None) -> Iterator[Row]:
     """The rows of one task in the index, or of all, as the journal held them."""
-    if not index.exists():
-        return []
-    from pyarrow import parquet
-
-    rows: list[dict[str, Any]] = parquet.read_table(index, filters=[("task", "==", task)] if task else None).to_pylist()
-    return [{**row, "measures": json.loads(row["measures"] or "{}")} for row in rows]
+    for row in table_rows(index, SAMPLES, {"task": task} if task else {}):
+        yield {**row, "measures": row["measures"] or {}}
 
 
-def _compact(
-    journal: Path,
-    table: Path,
-    rows: Iterable[Mapping[str, Any]],
-    columns: Mapping[str, str],
-    *,
-    key: tuple[str, ...],
-    order: tuple[str, ...],
-) -> None:
-    """Merge rows into a Parquet table, of equal keys the last, and remove their journal."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers have left. The caller holds the write lock, so that none of them is at work."""
+    for place in (folder, folder / "generations"):
+        for path in place.glob(f"{COMPACTING}*"):
+            rmtree(path, ignore_errors=True)
+        for path in place.glob(".*.making"):  # an older version's
+            path.unlink(missing_ok=True)
+        # Before it is renamed a file has the name of what it becomes, and eight letters.
+        for path in place.glob(".*.????????"):
+            if path.name.startswith(_LOCKED) or (path.name.startswith(_UNLOCKED) and _is_old(path)):
+                path.unlink(missing_ok=True)
+
+
+_LOCKED = (".manifest.json.", ".metrics.jsonl.", ".samples.jsonl.")
+_UNLOCKED = ("..owner.json.", ".report.html.")
+"""Temporary files that are written without the lock; one of them may be at work."""
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > 3600
+    except OSError:
+        return False
+
+
+Merge = Callable[[Path, Path, Path, list[str]], None]
+"""Writes the rows of a journal and of a table into a new file; what is damaged of the table is added to a list."""
+
+
+def _compact(journal: Path, table: Path, merge: Merge) -> None:
+    """Merge a journal into a table, and remove the journal. A table that is damaged is set aside."""
     if not journal.exists():
         return
-    import duckdb
-
-    temporary = table.with_name(f".{table.name}.making")
-    with TemporaryDirectory(dir=table.parent, prefix=".compacting-") as made, duckdb.connect() as database:
-        fresh = Path(made) / "fresh.parquet"
-        _write_in_batches(fresh, rows, columns)
-        database.execute(f"SET memory_limit = '{MEMORY}'")
-        database.execute("SET threads = 2")
-        database.execute(f"SET temp_directory = {_quoted(made)}")
-        parts = [f"SELECT {', '.join(columns)}, 1 AS part, file_row_number AS place FROM {_scan(fresh)}"]
-        if table.exists():
-            parts.insert(
-                0, f"SELECT {_select(table, columns)}, 0 AS part, file_row_number AS place FROM {_scan(table)}"
-            )
-        database.execute(f"CREATE VIEW found AS {' UNION ALL '.join(parts)}")
-        # The last of equal keys is found without their texts.
-        database.execute(
-            "CREATE TABLE kept AS SELECT part, place FROM ("
-            f"SELECT part, place, row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY part DESC, place DESC) "
-            "AS n FROM found) WHERE n = 1"
-        )
-        database.execute(
-            f"COPY (SELECT {', '.join(columns)} FROM found SEMI JOIN kept USING (part, place) "
-            f"ORDER BY {', '.join(f'{name} NULLS FIRST' for name in order)}) "
-            f"TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
-        )
-        temporary.replace(table)
+    with naming(table), TemporaryDirectory(dir=table.parent, prefix=COMPACTING) as made:
+        merged, damaged = Path(made) / "merged.parquet", list[str]()
+        merge(journal, table, merged, damaged)
+        if damaged:
+            aside = table.with_name(f"{table.name}.damaged")
+            table.replace(aside)
+            logger.warning("%s was damaged: it was set aside as %s, its sound rows are kept", table, aside.name)
+        merged.replace(table)
     journal.unlink()
 
 
-def _write_in_batches(path: Path, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in _batches(rows):
-            plain = [{name: _storable(row.get(name), columns[name]) for name in columns} for row in batch]
-            writer.write_table(pa.Table.from_pylist(plain, schema))
+# ---------------------------------------------------------------------------------------- texts
 
 
-def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    left = iter(rows)
-    while batch := list(islice(left, ROW_GROUP)):
-        yield batch
+class _UnsortedError(Exception):
+    """A table of another program."""
 
 
-def _storable(value: Any, kind: str) -> Any:
-    """A value as its column takes it; half of a surrogate pair, which Parquet has no way to hold, is replaced."""
-    if isinstance(value, str) and kind == "string":
-        return well_formed(value)
-    return float(value) if kind == "double" and value is not None else value
+def _merge_texts(journal: Path, table: Path, merged: Path, damaged: list[str]) -> None:
+    """Texts are many times larger than memory: lines are sorted by their places, and read once more in order."""
+    try:
+        write_table(merged, _merged(journal, table, damaged), TEXTS)
+    except _UnsortedError:
+        all_rows = merged.with_name("rows.jsonl")
+        append_rows(all_rows, table_rows(table, TEXTS))
+        append_rows(all_rows, whole_rows(journal, TEXTS))
+        write_table(merged, _merged(all_rows, merged.with_name("none.parquet"), []), TEXTS)
 
 
-def _select(table: Path, columns: Mapping[str, str]) -> str:
+def _merged(journal: Path, table: Path, damaged: list[str]) -> Iterator[Row]:
+    """The rows of both in order, of equal keys that of the journal, and of the journal the last."""
+    last: dict[bytes, tuple[tuple[Any, ...], int, int]] = {}
+    documents: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    for place, length, row in placed_rows(journal, TEXTS):
+        document = documents.setdefault(row["doc_hash"], row["doc_hash"])
+        last[_key(row, settings)] = (_order({**row, "doc_hash": document}), place, length)
+
+    def kept() -> Iterator[Row]:
+        before: tuple[Any, ...] = ()
+        for row in table_rows(table, TEXTS, damaged=damaged):
+            if (order := _order(row)) < before:
+                raise _UnsortedError
+            before = order
+            if _key(row, settings) not in last:
+                yield row
+
+    with journal.open("rb") as file:
+        # Rows that are equal in all but their prompt stay in the order in which they came.
+        live = (_row_at(file, place, length) for _, place, length in sorted(last.values()))
+        yield from heapq.merge(kept(), live, key=_order)
+
+
+def _key(row: Mapping[str, Any], settings: dict[str, str]) -> bytes:
+    """What is equal for two rows of which the last counts."""
+    sampling = repr(row["sampling"])
+    if sampling not in settings:
+        settings[sampling] = sampling_id(row["sampling"])
+    key = [row.get(name) for name in TEXTS.key if name != "sampling"]
+    return hashlib.blake2b(repr([*key, settings[sampling]]).encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    step = row.get("step")
+    return row["doc_hash"], row["repeat"], step is not None, step or 0
+
+
+def _row_at(file: IO[bytes], place: int, length: int) -> Row:
+    file.seek(place)
+    row = parsed(file.read(length))
+    if row is None:
+        raise OSError(f"{file.name} changed while it was read")
+    return row
+
+
+# ---------------------------------------------------------------------------------------- samples
+
+
+def _merge_samples(journal: Path, index: Path, merged: Path, damaged: list[str]) -> None:
+    import duckdb
+
+    fresh, sound = merged.with_name("fresh.parquet"), merged.with_name("sound.parquet")
+    write_table(fresh, whole_rows(journal, SAMPLES), SAMPLES)
+    try:
+        _sort_samples(fresh, index, merged)
+    except (duckdb.Error, OSError, ValueError) as error:
+        rows = table_rows(index, SAMPLES, damaged=damaged)
+        write_table(sound, rows, SAMPLES)
+        if not damaged:
+            raise OSError(str(error).partition("\n")[0]) from error
+        _sort_samples(fresh, sound, merged)
+
+
+def _sort_samples(fresh: Path, table: Path, merged: Path) -> None:
+    """Write the rows of two tables in order, of equal keys the last."""
+    import duckdb
+
+    columns = ", ".join(SAMPLES.columns)
+    with duckdb.connect() as database:
+        database.execute(f"SET memory_limit = '{MEMORY}'")
+        database.execute("SET threads = 1")
+        database.execute(f"SET temp_directory = {literal(merged.parent)}")
+        parts = [f"SELECT {columns}, 1 AS part, file_row_number AS place FROM {_scan(fresh)}"]
+        if table.exists():
+            parts.insert(
+                0, f"SELECT {_select(table, SAMPLES.columns)}, 0 AS part, file_row_number AS place FROM {_scan(table)}"
+            )
+        database.execute(f"CREATE VIEW found AS {' UNION ALL '.join(parts)}")
+        database.execute(
+            "CREATE TABLE kept AS SELECT part, place FROM (SELECT part, place, row_number() OVER "
+            f"(PARTITION BY {', '.join(SAMPLES.key)} ORDER BY part DESC, place DESC) AS n FROM found) WHERE n = 1"
+        )
+        database.execute(
+            f"COPY (SELECT {columns} FROM found SEMI JOIN kept USING (part, place) "
+            f"ORDER BY {', '.join(f'{name} NULLS FIRST' for name in SAMPLES.order)}) "
+            f"TO {literal(merged)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+        )
+
+
+def _select(table: Path, columns: Columns) -> str:
     """Columns of a table that an older version may have written with fewer of them."""
     from pyarrow import parquet
 
@@ -156,8 +224,4 @@ def _select(table: Path, columns: Mapping[str, str]) -> str:
 
 
 def _scan(path: Path) -> str:
-    return f"read_parquet({_quoted(path)}, file_row_number = true)"
-
-
-def _quoted(path: Path | str) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+    return f"read_parquet({literal(path)}, file_row_number = true)"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.journal import clean, to_json, write_atomic
 from sftgen_judges.records.provenance import scrub
 
 MANIFEST = "manifest.json"
@@ -29,10 +29,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run directory, empty where it is absent or damaged."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text()) if path.stat().st_size <= LARGEST else {}
-    except (OSError, ValueError):
+        manifest = clean(json.loads(path.read_text())) if path.stat().st_size <= LARGEST else {}
+    except (OSError, ValueError, RecursionError):
         return {}
-    return manifest if isinstance(manifest, dict) else {}
+    if not isinstance(manifest, dict):
+        return {}
+    return {name: held for name, held in manifest.items() if isinstance(held, _SHAPES.get(name, object))}
+
+
+_SHAPES: Mapping[str, Any] = {
+    "run": str, "documents": dict, "sessions": list, "versions": dict, "model": str, "model_id": str, "in_domain": list,
+    "tasks": list,
+}  # fmt: skip
+"""What a manifest holds under the names that are read: a fact of another shape is damaged and passed over."""
 
 
 def schema_of(folder: Path) -> int:
@@ -60,10 +69,10 @@ def write_manifest(folder: Path, known: Mapping[str, Any], **facts: Any) -> dict
     """
     begun = {"schema": RUN_SCHEMA, "run": uuid.uuid4().hex[:12], "created": now()}
     manifest: dict[str, Any] = plain({**begun, **known, **facts})
-    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    write_atomic(folder / MANIFEST, to_json(manifest, indent=2) + "\n")
     return manifest
 
 
 def plain(facts: Mapping[str, Any]) -> Any:
     """As JSON gives it back, without secrets and home paths."""
-    return scrub(json.loads(json.dumps(facts, default=str)))
+    return scrub(json.loads(to_json(facts)))

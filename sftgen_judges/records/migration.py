@@ -5,15 +5,16 @@ Each file is replaced whole, and the manifest says so last: killed in between, t
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.records.journal import read_rows, rewrite_rows
+from sftgen_judges.records.columns import EVALUATIONS, TEXTS
+from sftgen_judges.records.journal import read_rows, rewrite_rows, whole_rows
 from sftgen_judges.records.manifest import RUN_SCHEMA, read_manifest, schema_of, write_manifest
 from sftgen_judges.records.schema import Response, content_hash, sampling_id
+from sftgen_judges.records.tables import table_rows
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,9 @@ def _from_2(folder: Path, run: str) -> None:
     """Samples and metrics get the columns that name their model and their sampling settings."""
     of_sample, of_task = _origins(folder)
     ended = {
-        row.get("step"): row.get("at") for row in read_rows(folder / "evaluations.jsonl") if row.get("status") == "ok"
+        row.get("step"): row.get("at")
+        for row in whole_rows(folder / "evaluations.jsonl", EVALUATIONS)
+        if row.get("status") == "ok"
     }
 
     def named(row: Row, origin: Origin | None) -> Row:
@@ -51,19 +54,24 @@ def _from_2(folder: Path, run: str) -> None:
         }  # fmt: skip
 
     def samples() -> Iterator[Row]:
-        for row in read_rows(folder / "samples.jsonl"):
+        for row in read_rows(folder / "samples.jsonl", valid=_has_key):
             key = (row.get("task"), row.get("step"), row.get("doc_hash"), row.get("repeat"))
-            read = Response("", think=row.get("think", "none"), finish_reason=row.get("finish_reason"))
+            read = Response("", think=row.get("think") or "none", finish_reason=row.get("finish_reason"))
             yield row if "run" in row else named({**row, "truncated": read.truncated}, of_sample.get(key))
 
     def metrics() -> Iterator[Row]:
-        for row in read_rows(folder / "metrics.jsonl"):
+        for row in read_rows(folder / "metrics.jsonl", valid=_has_key):
             known = "run" in row or row.get("status") != "ok"
             yield row if known else named(row, of_task.get((row.get("task"), row.get("step"))))
 
     for name, rows in (("samples.jsonl", samples()), ("metrics.jsonl", metrics())):
         if (folder / name).exists():
             rewrite_rows(folder / name, rows)
+
+
+def _has_key(row: Mapping[str, Any]) -> bool:
+    """Whether a row can be found again; a metric of one document may hold an infinity, which becomes null."""
+    return all(isinstance(row.get(name), str | int | None) for name in ("task", "step", "doc_hash", "repeat"))
 
 
 def _origins(folder: Path) -> tuple[dict[tuple[Any, ...], Origin], dict[tuple[Any, ...], Origin | None]]:
@@ -79,14 +87,9 @@ def _origins(folder: Path) -> tuple[dict[tuple[Any, ...], Origin], dict[tuple[An
 
 
 def _generations(folder: Path) -> Iterator[tuple[str, Row]]:
-    columns = ["step", "model", "doc_hash", "repeat", "sampling"]
     for path in sorted((folder / "generations").glob("*.parquet")):
-        from pyarrow import parquet
-
-        for batch in parquet.ParquetFile(path).iter_batches(columns=columns):
-            for row in batch.to_pylist():
-                yield path.stem, {**row, "sampling": json.loads(row["sampling"])}
+        for row in table_rows(path, TEXTS):
+            yield path.stem, row
     for path in sorted((folder / "generations").glob("*.jsonl")):
-        for row in read_rows(path):
-            if all(name in row for name in columns):
-                yield path.stem, row
+        for row in whole_rows(path, TEXTS):
+            yield path.stem, row

@@ -6,13 +6,13 @@
 
 Nothing is read before a query asks for it, and nothing is written. The views, each with the columns `run` and `folder`:
 
-* `samples`: one row a graded answer, of the current model of each step; `all_samples`: of all models.
+* `samples`: one row a graded answer, of the last evaluation of each step; `all_samples`: of all.
 * `measures`: one row a measure of a sample: `value` is a number, or `vals` a list of numbers.
 * `metrics`: one row a metric, or a failure that no later evaluation made good; `all_metrics`: every one.
 * `texts`: one row a generation, of the current model; also those not graded yet. `all_texts`: of all models.
 * `evaluations`: one row an evaluation; `runs`: one row a run, with its manifest as JSON text.
 
-Current at a step of a task are the answers of the model and sampling settings that were evaluated last.
+Current at a step of a task are the answers that the last evaluation was about.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records import views
+from sftgen_judges.records.columns import NUMBER, SAMPLES, TRUTH, WHOLE, literal
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.snapshot import Snapshot, take_snapshot
 
@@ -58,7 +59,7 @@ _LOADED_BY: tuple[tuple[re.Pattern[str], str, Callable[[Sequence[Snapshot]], Ite
     (re.compile(r"evaluations", re.IGNORECASE), "evaluations", views.load_evaluations),
 )
 _NUMBERS = frozenset(
-    name for name, of in views.SAMPLES.items() if of in {"DOUBLE", "BIGINT", "BOOLEAN"} and name not in views.SAMPLE_KEY
+    name for name, of in SAMPLES.columns.items() if of in {NUMBER, WHOLE, TRUTH} and name not in SAMPLES.key
 )
 
 
@@ -310,7 +311,7 @@ def _closed_database(snapshots: Sequence[Snapshot], spill: str) -> duckdb.DuckDB
         values = (value if isinstance(value, str | None) else json.dumps(value) for value in texts)
         row = (snapshot.run, snapshot.folder, snapshot.schema, *values, json.dumps(facts) if facts else None)
         database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-    paths = (views.literal(file.path) for snapshot in snapshots for file in snapshot.files.values())
+    paths = (literal(file.path) for snapshot in snapshots for file in snapshot.files.values())
     database.execute(f"SET allowed_paths = [{', '.join(paths)}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
@@ -345,10 +346,19 @@ def _as_record_error() -> Iterator[None]:
 
     try:
         yield
-    except duckdb.IOException as error:
-        raise RecordError(f"records cannot be read: {error}") from error
     except duckdb.Error as error:
+        said = str(error).partition("\n")[0]
+        if table := _TABLE.search(said):
+            again = "`sftgen rescore`" if table[1].endswith("samples.parquet") else "the command that evaluated"
+            raise RecordError(
+                f"records cannot be read: {said}; delete {table[1]}, then {again} makes it again"
+            ) from error
+        if isinstance(error, duckdb.IOException):
+            raise RecordError(f"records cannot be read: {error}") from error
         raise RecordError(f"the query cannot be answered: {error}") from error
+
+
+_TABLE = re.compile(r"'([^']+\.parquet)'")
 
 
 def _require(package: str) -> None:

@@ -13,26 +13,28 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records import locks
+from sftgen_judges.records.columns import METRICS, SAMPLES, TEXTS
 from sftgen_judges.records.compaction import (
-    SAMPLE_KEY,
     compact_generations,
     compact_samples,
     generation_rows,
+    remove_leftovers,
     sample_rows,
 )
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.journal import append_rows, read_rows, rewrite_rows
+from sftgen_judges.records.journal import append_rows, naming, rewrite_rows, whole_rows
 from sftgen_judges.records.manifest import MANIFEST, now, plain, read_manifest, schema_of, write_manifest
 from sftgen_judges.records.migration import migrate
 from sftgen_judges.records.provenance import provenance, tally
 from sftgen_judges.records.schema import READABLE, GenerationRecord
+from sftgen_judges.records.tables import table_rows
 
 logger = logging.getLogger(__name__)
 
@@ -106,15 +108,16 @@ class RunFolder:
                 probe = self.path / ".writable"
                 probe.touch()
                 probe.unlink(missing_ok=True)
+                remove_leftovers(self.path)
                 migrate(self.path)
         except OSError as error:
             raise RecordError(f"run directory {str(self.path)!r} cannot be written: {error.strerror}") from error
 
     def require_usable(self) -> None:
-        """Check that everything in it can be read and added to, before anything is generated.
+        """Check that everything in it can be read and added to outside training, before anything is generated.
 
         Raises:
-            RecordError: A file that cannot, or a newer layout.
+            RecordError: A file that cannot, a newer layout, or the run directory of a training.
         """
         schema_of(self.path)
         files = [self.path / MANIFEST, *self.path.glob("*.jsonl"), *self.path.glob("*.parquet")]
@@ -126,6 +129,12 @@ class RunFolder:
                 continue
             except OSError as error:
                 raise _unreadable(path, error) from error
+        if steps := sorted(self.evaluated_steps()):
+            shown = ", ".join(map(str, steps[:5])) + (" and others" if len(steps) > 5 else "")
+            raise RecordError(
+                f"run directory {str(self.path)!r} holds evaluations of a training (steps {shown}); an evaluation "
+                "outside of training has no step and would stand in no table beside them. Name another run directory"
+            )
         self.require_writable()
 
     def writing(self) -> AbstractContextManager[None]:
@@ -144,9 +153,9 @@ class RunFolder:
         """Append rows to one of its journals.
 
         Raises:
-            OSError: They cannot be written.
+            WriteError: They cannot be written.
         """
-        with self.writing():
+        with naming(path), self.writing():
             append_rows(path, rows)
 
     # ---------------------------------------------------------------------------------------- manifest
@@ -207,20 +216,13 @@ class RunFolder:
         """Write down generations before anything is done with them.
 
         Raises:
-            RecordError: They cannot be written; what was written before stands.
+            WriteError: They cannot be written; what was written before stands.
         """
         by_task: dict[str, list[GenerationRecord]] = {}
         for record in records:
             by_task.setdefault(record.task, []).append(record)
         for task, rows in by_task.items():
-            path = self.generations(task)
-            try:
-                self.append(path, (record.to_dict() for record in rows))
-            except OSError as error:
-                raise RecordError(
-                    f"{path} cannot be written: {error.strerror}. What was generated before is kept; "
-                    "put that right and start the same command again"
-                ) from error
+            self.append(self.generations(task), (record.to_dict() for record in rows))
         tally(records)
 
     def read_generations(self, task: str, model: str | None = None) -> list[GenerationRecord]:
@@ -233,29 +235,44 @@ class RunFolder:
         Raises:
             RecordError: They were written by another version of sftgen, or cannot be read.
         """
-        path = self.generations(task)
-        damaged: list[int] = []
         records: dict[tuple[str, int | None], GenerationRecord] = {}
-        try:
-            # The journal is read first: during a compaction each row is in the journal, the Parquet file, or both.
-            live = list(read_rows(path, damaged, _other_model(model) if model else None))
-            for row in (*generation_rows(path, model), *live):
-                if row.get("schema") not in READABLE:
-                    raise RecordError(
-                        f"{path}: schema {row.get('schema')!r}, this sftgen reads {' and '.join(map(str, READABLE))}; "
-                        "use the version that wrote it, or another run directory"
-                    )
-                record = GenerationRecord.from_dict(row)
-                records[record.key, record.step] = record
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        if damaged:
-            logger.warning("%s: line %s cannot be read and is made again", path, ", ".join(map(str, damaged)))
+        # The journal is read first: during a compaction each row is in the journal, the Parquet file, or both.
+        live = list(self._live_generations(task, model))
+        for record in (*self.compacted_generations(task, model), *live):
+            records[record.key, record.step] = record
         return list(records.values())
+
+    def _live_generations(self, task: str, model: str | None) -> Iterator[GenerationRecord]:
+        path = self.generations(task)
+        other = _other_model(model) if model else None
+        return _as_records(path, whole_rows(path, TEXTS, other))
+
+    def compacted_generations(self, task: str, model: str | None = None) -> Iterator[GenerationRecord]:
+        """The generations of a task up to the last compaction, one after the other, sorted by document.
+
+        Args:
+            task: The task.
+            model: Only those of this model.
+
+        Raises:
+            RecordError: As `read_generations`.
+        """
+        path = self.generations(task)
+        return _as_records(path.with_suffix(".parquet"), generation_rows(path, model))
+
+    def generation_keys(self, task: str) -> Iterator[Row]:
+        """What tells the generations of a task apart, up to the last compaction, without their texts."""
+        names = ("step", "model", "sampling", "doc_hash", "repeat", "prompt_hash", "template_hash")
+        return table_rows(self.generations(task).with_suffix(".parquet"), TEXTS.only(*names))
+
+    def sample_keys(self, task: str) -> Iterator[Row]:
+        """Of the graded responses of a task, up to the last compaction: which they are, when evaluated, how long."""
+        names = (*SAMPLES.key, "prompt_hash", "evaluated_at", "thinking_tokens", "answer_tokens")
+        return table_rows(self.sample_index, SAMPLES.only(*names), {"task": task})
 
     def compact(self) -> None:
         """Turn the journals of generations and samples into Parquet files of the same rows, each row once."""
-        with self.writing():
+        with naming(self.path), self.writing():
             for path in sorted((self.path / "generations").glob("*.jsonl")):
                 compact_generations(path)
             compact_samples(self.samples, self.sample_index)
@@ -267,7 +284,11 @@ class RunFolder:
 
         Where the same step was evaluated with several models or sampling settings, the last evaluation counts.
         """
-        rows = {_metric_key(row): row for row in read_rows(self.metrics)}
+        rows = {
+            _metric_key(row): row
+            for row in whole_rows(self.metrics, METRICS)
+            if row["status"] != "ok" or row.get("metric") is not None
+        }
         last: dict[tuple[Any, Any], tuple[str, Any, Any]] = {}
         for row in rows.values():
             if row.get("status") == "ok":
@@ -278,7 +299,11 @@ class RunFolder:
 
     def evaluated_steps(self) -> set[int]:
         """Steps with at least one metric."""
-        return {row["step"] for row in read_rows(self.metrics) if row.get("status") == "ok"}
+        return {
+            row["step"]
+            for row in whole_rows(self.metrics, METRICS)
+            if row["status"] == "ok" and row.get("step") is not None
+        }
 
     def add_evaluation(
         self, samples: Iterable[Mapping[str, Any]], metrics: Iterable[Mapping[str, Any]], evaluation: Mapping[str, Any]
@@ -308,14 +333,14 @@ class RunFolder:
         with self.writing():
             migrate(self.path)
             append_rows(self.samples, samples)
-            kept = [row for row in read_rows(self.metrics) if not replaced(row)]
+            kept = [row for row in whole_rows(self.metrics, METRICS) if not replaced(row)]
             rewrite_rows(self.metrics, (*kept, *metrics))
 
     def sample_rows(self, task: str | None = None) -> list[Row]:
         """The graded responses of a task, or of all, of equal keys the last. For much, ask `records.query`."""
-        live = [row for row in read_rows(self.samples) if task in {None, row.get("task")}]
+        live = [row for row in whole_rows(self.samples, SAMPLES) if task in {None, row.get("task")}]
         rows = (*sample_rows(self.sample_index, task), *live)
-        return list({tuple(row.get(name) for name in SAMPLE_KEY): row for row in rows}.values())
+        return list({tuple(row.get(name) for name in SAMPLES.key): row for row in rows}.values())
 
     def add_failure(self, step: int, tasks: Iterable[str], reason: str) -> None:
         """Record that an evaluation failed, and why."""
@@ -332,7 +357,7 @@ class RunFolder:
 
 
 def _metric_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("model", "sampling_id", "step", "task", "metric"))
+    return tuple(row.get(name) for name in METRICS.key)
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -368,6 +393,19 @@ def _other_model(model: str) -> Callable[[bytes], bool]:
         return head is not None and head[1] != ours
 
     return other
+
+
+def _as_records(path: Path, rows: Iterable[Row]) -> Iterator[GenerationRecord]:
+    try:
+        for row in rows:
+            if row.get("schema") not in READABLE:
+                raise RecordError(
+                    f"{path}: schema {row.get('schema')!r}, this sftgen reads {' and '.join(map(str, READABLE))}; "
+                    "use the version that wrote it, or another run directory"
+                )
+            yield GenerationRecord.from_dict(row)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: OSError) -> RecordError:

@@ -7,50 +7,29 @@ escaped literals only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from sftgen_judges.records import columns
+from sftgen_judges.records.columns import OBJECT, Columns, Kind, literal
 from sftgen_judges.records.snapshot import Snapshot
 
-SAMPLES: Mapping[str, str] = {
-    "model": "VARCHAR", "sampling_id": "VARCHAR", "task": "VARCHAR", "step": "BIGINT", "doc_id": "VARCHAR",
-    "doc_hash": "VARCHAR", "repeat": "BIGINT", "status": "VARCHAR", "answer": "VARCHAR", "score": "DOUBLE",
-    "paper": "DOUBLE", "measures": "JSON", "truncated": "BOOLEAN", "think": "VARCHAR", "tokens": "BIGINT",
-    "thinking_tokens": "BIGINT", "answer_tokens": "BIGINT", "finish_reason": "VARCHAR", "reason": "VARCHAR",
-    "scorer": "VARCHAR", "evaluation_version": "BIGINT", "evaluated_at": "VARCHAR",
-}  # fmt: skip
-TEXTS: Mapping[str, str] = {
-    "model": "VARCHAR", "sampling_id": "VARCHAR", "task": "VARCHAR", "step": "BIGINT", "doc_hash": "VARCHAR",
-    "repeat": "BIGINT", "prompt_hash": "VARCHAR", "sampling": "JSON", "text": "VARCHAR", "reasoning": "VARCHAR",
-    "finish_reason": "VARCHAR", "tokens": "BIGINT", "prompt_tokens": "BIGINT", "prefilled": "BOOLEAN",
-    "exact": "BOOLEAN", "seed": "BIGINT", "template_hash": "VARCHAR", "markers": "VARCHAR",
-}  # fmt: skip
-METRICS: Mapping[str, str] = {
-    "model": "VARCHAR", "sampling_id": "VARCHAR", "task": "VARCHAR", "step": "BIGINT", "status": "VARCHAR",
-    "metric": "VARCHAR", "mean": "DOUBLE", "low": "DOUBLE", "high": "DOUBLE", "n": "DOUBLE", "docs": "BIGINT",
-    "incomplete": "BOOLEAN", "reason": "VARCHAR", "evaluation_version": "BIGINT", "evaluated_at": "VARCHAR",
-}  # fmt: skip
-EVALUATIONS: Mapping[str, str] = {
-    "step": "BIGINT", "status": "VARCHAR", "seconds": "DOUBLE", "at": "VARCHAR", "model": "VARCHAR",
-    "reason": "VARCHAR",
-}  # fmt: skip
-
-SAMPLE_KEY = ("model", "sampling_id", "task", "step", "doc_hash", "repeat")
+# Which run a row is of, the folder says.
+SAMPLES, TEXTS, METRICS, EVALUATIONS = (
+    {name: of for name, of in table.columns.items() if name not in {"run", "schema"}}
+    for table in (columns.SAMPLES, columns.TEXTS, columns.METRICS, columns.EVALUATIONS)
+)
+SAMPLE_KEY, METRIC_KEY = columns.SAMPLES.key, columns.METRICS.key
 # A prompt that changed makes another text; records before schema 3 know their sampling settings as JSON only.
 TEXT_KEY = (*SAMPLE_KEY, "prompt_hash", "CASE WHEN sampling_id IS NULL THEN sampling END")
-METRIC_KEY = ("model", "sampling_id", "task", "step", "metric")
-GROUP = ("folder", "task", "step", "model", "sampling_id")
+GROUP = ("folder", "task", "step", "model", "sampling_id", "evaluated_at")
+"""What the answers of one evaluation have in common."""
 
 MOST_LINE = 16 * 2**20
 """Bytes of a line that are read at least; a longer one may be an error, which names the file."""
 
 RUNS = """CREATE TABLE runs (run VARCHAR, folder VARCHAR, "schema" BIGINT, created VARCHAR, model VARCHAR,
     model_id VARCHAR, command VARCHAR, manifest VARCHAR)"""
-
-
-def literal(text: str | Path) -> str:
-    """A string in SQL."""
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def load_samples(snapshots: Sequence[Snapshot]) -> Iterator[str]:
@@ -139,34 +118,34 @@ def _load_journal(
     kind: str,
     file: str,
     snapshots: Sequence[Snapshot],
-    columns: Mapping[str, str],
+    fields: Columns,
     key: Sequence[str] | None,
     *,
     valid: str,
 ) -> Iterator[str]:
     """Read a journal of every run into a table: whole rows, and of equal keys the last."""
-    types = ", ".join(f"{_quoted(name)} {_stored(of)}" for name, of in columns.items())
+    types = ", ".join(f"{_quoted(name)} {_stored(of)}" for name, of in fields.items())
     table = f"internal.journal_{kind}"
     yield f"CREATE TABLE {table} (number BIGINT, key UBIGINT, line BIGINT, {types})"
     for number, snapshot in enumerate(snapshots):
         journals = snapshot.paths(file)
         if journals:
             hashed = f"hash({', '.join(key)})" if key else "line"
-            yield f"INSERT INTO {table} SELECT {number}, {hashed}, * FROM ({_journal(journals, columns)}) WHERE {valid}"
+            yield f"INSERT INTO {table} SELECT {number}, {hashed}, * FROM ({_journal(journals, fields)}) WHERE {valid}"
     if key:
         yield f"""DELETE FROM {table} WHERE (number, line) NOT IN
             (SELECT (number, max(line)) FROM {table} GROUP BY number, key)"""
 
 
 def _groups(kind: str, which: str) -> Iterator[str]:
-    """Tables of the current and the superseded groups: of several models or settings at one step, the last evaluated.
+    """Tables of the current and the superseded groups: of several evaluations at one step, the last.
 
     Without a date the group with a known model, then the larger one, is current.
     """
     yield f"""CREATE TABLE internal.groups_{kind} AS
         SELECT *, row_number() OVER (PARTITION BY folder, task, step
-            ORDER BY seen DESC NULLS LAST, model IS NULL, size DESC, model, sampling_id) = 1 AS current
-        FROM (SELECT {", ".join(GROUP)}, max(evaluated_at) AS seen, count(*) AS size
+            ORDER BY evaluated_at DESC NULLS LAST, model IS NULL, size DESC, model, sampling_id) = 1 AS current
+        FROM (SELECT {", ".join(GROUP)}, count(*) AS size
             FROM all_{kind} WHERE {which} GROUP BY ALL)"""
     yield f"CREATE VIEW internal.current_{kind} AS FROM internal.groups_{kind} WHERE current"
     yield f"CREATE VIEW internal.superseded_{kind} AS FROM internal.groups_{kind} WHERE NOT current"
@@ -181,8 +160,8 @@ def _of_runs(snapshots: Sequence[Snapshot], rows: Callable[[int, Snapshot], Iter
     )
 
 
-def _in_journal(kind: str, columns: Mapping[str, str]) -> Callable[[int, Snapshot], Iterable[str]]:
-    names = ", ".join(map(_quoted, columns))
+def _in_journal(kind: str, fields: Columns) -> Callable[[int, Snapshot], Iterable[str]]:
+    names = ", ".join(map(_quoted, fields))
     return lambda number, _: [f"SELECT {names} FROM internal.journal_{kind} WHERE number = {number}"]
 
 
@@ -196,35 +175,33 @@ def _same(names: Sequence[str]) -> str:
     return " AND ".join(f"a.{name} IS NOT DISTINCT FROM s.{name}" for name in names)
 
 
-def _journal(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
+def _journal(paths: Sequence[Path], fields: Columns) -> str:
     """The lines of journals by their number; one that cannot be read has NULL in every column."""
-    given = ", ".join(f"{literal(name)}: {literal(of)}" for name, of in columns.items())
-    named = ", ".join(
-        _quoted(name) + ("::VARCHAR AS " + _quoted(name)) * (of == "JSON") for name, of in columns.items()
-    )
+    given = ", ".join(f"{literal(name)}: {literal(of.sql)}" for name, of in fields.items())
+    named = ", ".join(_quoted(name) + ("::VARCHAR AS " + _quoted(name)) * (of is OBJECT) for name, of in fields.items())
     return f"""SELECT row_number() OVER () AS line, {named} FROM read_json([{", ".join(map(literal, paths))}],
         format = 'newline_delimited', ignore_errors = true, maximum_object_size = {MOST_LINE}, columns = {{{given}}})"""
 
 
-def _parquet(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
+def _parquet(paths: Sequence[Path], fields: Columns) -> str:
     """The rows of Parquet files; NULL in a column that one lacks, and where a value is not of the column's type."""
-    none = ", ".join(f"NULL::{_stored(of)} AS {_quoted(name)}" for name, of in columns.items())
+    none = ", ".join(f"NULL::{_stored(of)} AS {_quoted(name)}" for name, of in fields.items())
     rows = f"SELECT {none} WHERE false"
     if not paths:
         return rows
     read = f"SELECT * FROM read_parquet([{', '.join(map(literal, paths))}], union_by_name = true)"
-    cast = ", ".join(f"{_cast(_quoted(name), of)} AS {_quoted(name)}" for name, of in columns.items())
+    cast = ", ".join(f"{_cast(_quoted(name), of)} AS {_quoted(name)}" for name, of in fields.items())
     return f"SELECT {cast} FROM ({rows} UNION ALL BY NAME {read})"
 
 
-def _cast(column: str, of: str) -> str:
-    if of != "JSON":
-        return f"TRY_CAST({column} AS {of})"
+def _cast(column: str, of: Kind) -> str:
+    if of is not OBJECT:
+        return f"TRY_CAST({column} AS {of.sql})"
     return f"CASE WHEN json_valid({column}) THEN nullif(json({column})::VARCHAR, 'null') END"
 
 
-def _stored(of: str) -> str:
-    return "VARCHAR" if of == "JSON" else of
+def _stored(of: Kind) -> str:
+    return "VARCHAR" if of is OBJECT else of.sql
 
 
 def _quoted(name: str) -> str:

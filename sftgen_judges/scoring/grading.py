@@ -20,7 +20,8 @@ from sftgen_judges.asking.ask import identity, judge_items
 from sftgen_judges.asking.settings import settings_for
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item, Judge
-from sftgen_judges.records.journal import append_rows, read_rows
+from sftgen_judges.records.columns import VERDICTS
+from sftgen_judges.records.journal import append_rows, whole_rows
 from sftgen_judges.records.schema import Verdict, content_hash
 from sftgen_judges.scoring import process_pool as workers
 
@@ -121,7 +122,7 @@ def _known(journal: Path, wanted: set[str]) -> dict[str, Verdict]:
         """Whether a line, which begins `{"key": "..."`, is another response's."""
         return line.startswith(b'{"key": "') and line[9:73] not in keys
 
-    for row in read_rows(journal, skip=other):
+    for row in whole_rows(journal, VERDICTS, other):
         found: dict[str, Any] = {name: row[name] for name in fields if name in row}
         # A damaged row, or a row of another version of sftgen, is graded again.
         with suppress(ValueError, TypeError, KeyError):

@@ -9,6 +9,7 @@ import pickle
 import sys
 import time
 import types
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache, partial
@@ -80,6 +81,11 @@ def submit(function: Callable[..., Any], *arguments: Any, time_limit: float) -> 
         A function that returns the result, or raises `CallError` when the call raised anything, took
         too long or took the worker down with it.
     """
+    return _submitted(function, *arguments, time_limit=time_limit)[0]
+
+
+def _submitted(function: Callable[..., Any], *arguments: Any, time_limit: float) -> tuple[Callable[[], Any], int]:
+    """As `submit`, with the bytes that the call takes until its result is there."""
     try:
         if function.__module__ == "__main__":
             raise CallError("with a time limit, a grader has to live in a module that workers can import")
@@ -88,14 +94,16 @@ def submit(function: Callable[..., Any], *arguments: Any, time_limit: float) -> 
         started = _schedule(job, time_limit)
     except Exception as error:
         reason = str(error) if isinstance(error, CallError) else f"cannot be sent to a worker: {error}"
-        return lambda: _raise(reason)
-    return lambda: _result(job, started, time_limit)
+        return lambda: _raise(reason), 0
+    return lambda: _result(job, started, time_limit), len(job)
 
 
 def submit_all(
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, time_limit: float, chunk: int = 1
 ) -> Iterator[Callable[[], Any]]:
     """Start `function(*arguments)` for all `calls` and yield functions that wait for each result, in order.
+
+    Calls are started so far ahead that the workers have enough to do: each holds a copy of its arguments.
 
     Args:
         function: A module-level function of an importable module.
@@ -104,10 +112,10 @@ def submit_all(
         chunk: Calls that a worker takes at once. Calls that a chunk does not finish are made again, one by one.
     """
     if chunk == 1:
-        yield from [submit(function, *arguments, time_limit=time_limit) for arguments in calls]
+        yield from _ahead(_submitted(function, *arguments, time_limit=time_limit) for arguments in calls)
         return
     chunks = [calls[start : start + chunk] for start in range(0, len(calls), chunk)]
-    started = [submit(_run_chunk, function, part, time_limit=_PATIENCE + time_limit) for part in chunks]
+    started = _ahead(_submitted(_run_chunk, function, part, time_limit=_PATIENCE + time_limit) for part in chunks)
     for part, wait in zip(chunks, started, strict=True):
         try:
             done = wait()
@@ -118,6 +126,22 @@ def submit_all(
         yield from rest
 
 
+def _ahead(started: Iterator[tuple[Callable[[], Any], int]]) -> Iterator[Callable[[], Any]]:
+    """The same functions, with calls of `_AHEAD` bytes started before the first is waited for, and one a worker."""
+    waiting: deque[tuple[Callable[[], Any], int]] = deque()
+    size = 0
+    for call in started:
+        waiting.append(call)
+        size += call[1]
+        while waiting and size > _AHEAD and len(waiting) > MOST_WORKERS:
+            first, taken = waiting.popleft()
+            size -= taken
+            yield first
+    yield from (wait for wait, _ in waiting)
+
+
+_AHEAD = 8 << 20
+"""Bytes of calls that are started before the first is waited for."""
 _PATIENCE = 2.0
 """Seconds after which a worker returns a chunk, finished or not."""
 

@@ -7,11 +7,14 @@ import gzip
 import io
 import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
 
+_AT_ONCE = 128
+"""Rows of a Parquet file that are in memory at once."""
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".jsonl.gz", ".json.gz", ".csv.gz")
 
 
@@ -44,6 +47,34 @@ def read_table(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
     return _json_rows(path, text, lines=kind == "jsonl", single=single)
 
 
+def stream_table(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file one after the other, as `read_table` reads them; of a JSON array or a CSV all at once.
+
+    Raises:
+        DataError: As `read_table`.
+    """
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind not in {"jsonl", "parquet"}:
+        yield from read_table(path)
+        return
+    try:
+        if kind == "parquet":
+            from pyarrow import parquet
+
+            with parquet.ParquetFile(path) as table:
+                for batch in table.iter_batches(_AT_ONCE):
+                    yield from batch.to_pylist()
+            return
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _row(path, number, _json_line(path, number, line))
+    except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
 def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
     csv.field_size_limit(2**31 - 1)
     reader = csv.DictReader(io.StringIO(text), strict=True)
@@ -66,10 +97,7 @@ def _json_rows(path: Path, text: str, *, lines: bool, single: bool) -> list[dict
     if lines:
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                try:
-                    rows.append(json.loads(line))
-                except json.JSONDecodeError as error:
-                    raise DataError(f"{path}, row {number}, column {error.colno}: not JSON: {error.msg}") from error
+                rows.append(_json_line(path, number, line))
     else:
         try:
             value = json.loads(text)
@@ -78,7 +106,17 @@ def _json_rows(path: Path, text: str, *, lines: bool, single: bool) -> list[dict
         rows = [value] if single else value
         if not isinstance(rows, list):
             raise DataError(f"{path}: expected a list of rows, found {type(value).__name__}")
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number}: expected an object with columns, found {type(row).__name__}")
-    return rows
+    return [_row(path, number, row) for number, row in enumerate(rows, 1)]
+
+
+def _json_line(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, row {number}, column {error.colno}: not JSON: {error.msg}") from error
+
+
+def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, row {number}: expected an object with columns, found {type(row).__name__}")
+    return row

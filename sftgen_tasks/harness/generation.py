@@ -17,7 +17,7 @@ from tqdm import tqdm
 from sftgen_judges.records.current import Recording, current, managed
 from sftgen_judges.records.markers import prompt_markers, template_markers
 from sftgen_judges.records.model_id import model_id
-from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash
+from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash, well_formed
 from sftgen_tasks.harness.model import GenerateUntil, Model, StreamingModel
 from sftgen_tasks.harness.special_tokens import warn_of_dropped_markers
 
@@ -33,6 +33,8 @@ class GeneratedText(str):
     Our own models return it; to lm_eval it is text like any other.
     """
 
+    plain: str
+    """The text itself: it is kept once, and a copy of this object would be another one."""
     tokens: int | None
     prompt_tokens: int | None
     finish_reason: str | None
@@ -40,7 +42,7 @@ class GeneratedText(str):
     reasoning: str | None
     """Thinking that a server sent apart from the text."""
     record: GenerationRecord | None
-    """Set once it has been written down."""
+    """Set where it was written down before."""
 
     def __new__(
         cls,
@@ -55,6 +57,7 @@ class GeneratedText(str):
     ) -> GeneratedText:
         """Make the text; what the backend did not count stays None."""
         made = super().__new__(cls, text)
+        made.plain = _plain(text)
         made.tokens, made.prompt_tokens, made.finish_reason = tokens, prompt_tokens, finish_reason
         made.seed, made.reasoning, made.record = seed, reasoning, record
         return made
@@ -71,6 +74,26 @@ class GeneratedText(str):
             reasoning=record.reasoning,
             record=record,
         )
+
+
+def _plain(text: str) -> str:
+    """A text as one string that UTF-8 can hold, without a copy where it is one already."""
+    if isinstance(text, GeneratedText):
+        return text.plain
+    return well_formed(text if type(text) is str else str(text))
+
+
+def note_record(instance: Instance, record: GenerationRecord) -> None:
+    """Leave word on a request of what was written down of a response, for which lm_eval has no place."""
+    if not hasattr(instance, "records"):
+        instance.records = {}
+    instance.records[record.repeat] = record
+
+
+def noted_record(instance: Instance, repeat: int) -> GenerationRecord | None:
+    """What was written down of a response to a request; None where nothing was."""
+    found: GenerationRecord | None = getattr(instance, "records", {}).get(repeat)
+    return found
 
 
 def prompt_text(instance: Instance) -> str:
@@ -138,17 +161,18 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
         stored = text.record  # replayed: what was known then stays known
         return replace(
             record,
-            text=str(text),
+            text=text.plain,
             tokens=text.tokens,
             prompt_tokens=text.prompt_tokens,
             finish_reason=text.finish_reason,
             seed=text.seed,
-            reasoning=text.reasoning,
+            reasoning=None if text.reasoning is None else _plain(text.reasoning),
             template_hash=stored.template_hash if stored else record.template_hash,
             prefilled=stored.prefilled if stored else record.prefilled,
             markers=stored.markers if stored else record.markers,
             exact=stored.exact if stored else True,
         )
+    text = _plain(text)
     if count is None:
         return replace(record, text=text)
     limit = int(record.sampling.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
@@ -195,7 +219,9 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
                     run.folder.add_generations(list(made.values()))
                     known.update(made)
                     progress.update(len(made))
-        return [GeneratedText.of(known[index]) for index in range(len(planned))]
+        for index, request in enumerate(requests):
+            note_record(request, known[index])
+        return [known[index].text for index in range(len(planned))]
 
     lm.generate_until = generate_until
 

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from sftgen_judges.plugins.contracts import Sample
+from sftgen_judges.records.journal import clean, to_json
 from sftgen_judges.records.markers import unknown_marker
 from sftgen_judges.records.schema import ANSWERED, SCORED, GenerationRecord, Measure, Response
 
@@ -37,7 +38,7 @@ class GradedText(str):
         extra: dict[str, Any] = {"think": response.think, "truncated": response.truncated, "tokens": response.tokens}
         if marked is not None:
             extra["unknown_marker"] = marked
-        made = super().__new__(cls, json.dumps({**said, **extra}, ensure_ascii=False))
+        made = super().__new__(cls, to_json(clean({**said, **extra})))
         made.sample, made.record, made.marked = sample, record, marked
         return made
 

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from sftgen_judges.records.current import Recording, current
+from sftgen_judges.records.journal import clean
 from sftgen_judges.records.manifest import now
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.provenance import hardware, scrub, tallied
@@ -174,7 +175,7 @@ class Account:
             sessions=[*self.earlier, self.session.facts()],
             hardware=hardware(ask_gpus=True),
         )
-        plain = json.loads(json.dumps(dict(results), default=handle_non_serializable))
+        plain = clean(json.loads(json.dumps(dict(results), default=handle_non_serializable)))
         manifest = self.run.folder.manifest()
         # A folder may hold other tasks from another day.
         manifest["documents"] = {

@@ -28,11 +28,11 @@ from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
-    GeneratedText,
     complete,
     counter_of,
     describe,
     note_template,
+    noted_record,
     prompt_text,
 )
 from sftgen_tasks.harness.graded import GradedText, lengths, process_results, unknown_markers
@@ -125,17 +125,20 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         count = counter_of(metadata)
         fresh: list[GenerationRecord] = []
         for instance in self._instances:
-            kept: list[str] = []
             # On several ranks lm_eval pads by giving the last document extra responses.
             for repeat, text in enumerate(instance.resps[: instance.repeats]):
-                record = text.record if isinstance(text, GeneratedText) else None
+                record = noted_record(instance, repeat)
                 if record is None:
                     record = complete(describe(run, instance, repeat), prompt_text(instance), text, count)
                     fresh.append(record)
-                kept.append(GeneratedText.of(record))
-            instance.resps = kept
+                instance.resps[repeat] = record
+            del instance.resps[instance.repeats :]
         run.folder.add_generations(fresh)
-        return super().apply_filters()
+        filtered = super().apply_filters()
+        # The text of the record itself: each response is kept once.
+        for instance in self._instances:
+            instance.resps = [record.text for record in instance.resps]
+        return filtered
 
     @property
     def max_gen_toks(self) -> int:
@@ -195,11 +198,13 @@ class GradeFilter(Filter):  # type: ignore[misc]
         except ValueError as error:
             raise TaskError(f"task {task!r}: {error}") from error
 
-    def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Mapping[str, Any]]) -> list[list[GradedText]]:
+    def apply(
+        self, resps: Iterable[Sequence[str | GenerationRecord]], docs: Iterable[Mapping[str, Any]]
+    ) -> list[list[GradedText]]:
         """Grade responses.
 
         Args:
-            resps: For each document, its responses, one a repeat.
+            resps: For each document, its responses, one a repeat: as text, or as they were written down.
             docs: The documents.
 
         Returns:
@@ -212,7 +217,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
             for doc, texts in zip(documents, answers, strict=True)
         ]
         records = [
-            [text.record if isinstance(text, GeneratedText) else None for text in texts[:repeats]] for texts in answers
+            [text if isinstance(text, GenerationRecord) else None for text in texts[:repeats]] for texts in answers
         ]
         run, scorer = current(), self.scorer()
         flat = [item for of_doc in items for item in of_doc]
@@ -248,12 +253,14 @@ class GradeFilter(Filter):  # type: ignore[misc]
         doc = items[0].doc if items else {}
         hashed, named = doc_hash(doc), name_of(doc, loaded(self.task).id_column)
         graded = []
-        for repeat, (item, verdict, record) in enumerate(zip(items, verdicts, records, strict=True)):
+        for number, (item, verdict, record) in enumerate(zip(items, verdicts, records, strict=True)):
+            repeat = record.repeat if record else number
             thinking, answer = lengths(item.response, run.count)
             sample = Sample(
                 self.task, run.step, hashed, repeat, item.response, verdict,
                 model=record.model if record else run.model,
                 sampling_id=sampling_id(record.sampling) if record else None,
+                prompt_hash=record.prompt_hash if record else None,
                 doc_id=named, thinking_tokens=thinking, answer_tokens=answer,
                 scorer=scorer.name, evaluation_version=scorer.version,
             )  # fmt: skip
@@ -261,8 +268,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
             graded.append(GradedText(sample, record, marked))
         return graded
 
-    def _read(self, text: str) -> Response:
-        record = text.record if isinstance(text, GeneratedText) else None
-        if record is None:
-            return split_thinking(str(text), markers=self.markers, prefilled=bool(self.think_prefilled))
-        return read_record(record, self.markers, self.think_prefilled)
+    def _read(self, text: str | GenerationRecord) -> Response:
+        if isinstance(text, GenerationRecord):
+            return read_record(text, self.markers, self.think_prefilled)
+        return split_thinking(text, markers=self.markers, prefilled=bool(self.think_prefilled))

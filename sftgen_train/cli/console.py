@@ -23,13 +23,13 @@ def show_run(folder: Path, out: Path | None = None) -> None:
     """
     from sftgen_judges.records.store import RunFolder
     from sftgen_train.report.html import write_report
+    from sftgen_train.report.reading import Shown
     from sftgen_train.report.terminal import print_run
 
-    run = RunFolder(folder)
-    run.require_readable()
-    print_run(run, console)
+    shown = Shown.of(RunFolder(folder))
+    print_run(shown, console)
     try:
-        console.print(f"report: {write_report(run, out)}", soft_wrap=True)
+        console.print(f"report: {write_report(shown, out)}", soft_wrap=True)
     except OSError as error:
         if out:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sftgen_train.report.reading import Metrics, named, short, steps_of
+from sftgen_train.report.reading import Metrics, has_interval, named, short, steps_of
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
 
@@ -19,7 +19,7 @@ def chart(metrics: Metrics, metric: str, title: str, in_domain: set[str]) -> Any
     ordered = sorted(metrics, key=lambda task: task not in in_domain)
     for colour, task in zip(COLOURS * len(ordered), ordered, strict=False):
         rows = metrics[task][metric]
-        shown = [step for step in steps_of(metrics) if step in rows and rows[step].get("low") is not None]
+        shown = [step for step in steps_of(metrics) if step in rows and has_interval(rows[step])]
         means = [rows[step]["mean"] for step in shown]
         figure.add_trace(
             go.Scatter(

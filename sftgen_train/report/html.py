@@ -6,32 +6,29 @@ from importlib import resources
 from pathlib import Path
 
 from sftgen_judges.records.journal import write_atomic
-from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.charts import chart
-from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
+from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import remarks_of
 
 
-def write_report(run: RunFolder, path: Path | None = None) -> Path:
+def write_report(shown: Shown, path: Path | None = None) -> Path:
     """Write the report.
 
     Args:
-        run: The run.
+        shown: What the run holds.
         path: Where to, `report.html` in the run directory by default.
 
     Returns:
         The path.
 
     Raises:
-        RecordError: The run holds nothing to report.
+        OSError: It cannot be written.
     """
     import plotly.io as plotly_io
     from jinja2 import Environment, select_autoescape
     from plotly.offline import get_plotlyjs
 
-    metrics = metrics_of(run)
-    manifest = run.read_manifest()
-    in_domain = set(manifest.get("in_domain") or ())
+    metrics, in_domain = shown.metrics, shown.in_domain
     environment = Environment(autoescape=select_autoescape(default=True))
     template = environment.from_string(resources.files("sftgen_train.report").joinpath("report.html.j2").read_text())
     charts = [
@@ -41,14 +38,14 @@ def write_report(run: RunFolder, path: Path | None = None) -> Path:
         for metric, title in CHARTS
     ]
     steps = steps_of(metrics)
-    trajectories = sorted(trajectories_of(run), key=lambda trajectory: trajectory.task not in in_domain)
+    trajectories = sorted(shown.trajectories, key=lambda trajectory: trajectory.task not in in_domain)
     html = template.render(
         plotly=get_plotlyjs(),
         charts=charts,
-        manifest=manifest,
+        manifest=shown.manifest,
         in_domain=in_domain,
         trajectories=trajectories,
-        failures=failures_of(run),
+        failures=shown.failures,
         remarks=remarks_of(metrics),
         steps=steps,
         tasks=list(metrics),
@@ -58,6 +55,6 @@ def write_report(run: RunFolder, path: Path | None = None) -> Path:
         short=short,
         named=named,
     )
-    path = path or run.path / "report.html"
+    path = path or shown.run.path / "report.html"
     write_atomic(path, html)
     return path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sftgen_judges.records.errors import RecordError
@@ -16,33 +17,65 @@ Metrics = dict[str, dict[str, dict[int | None, dict[str, Any]]]]
 CHARTS = (("score", "Score"), ("response_tokens", "Mean response length (tokens)"))
 
 
-def metrics_of(run: RunFolder) -> Metrics:
-    """The metrics of a run, by task, metric and step; the step of an evaluation outside training is None.
+@dataclass(frozen=True)
+class Shown:
+    """What a run holds, read once for the tables and the page.
 
-    Of a run that was evaluated in training and outside of it, the evaluations in training are shown.
-
-    Raises:
-        RecordError: The run holds no metrics.
+    Attributes:
+        run: The run.
+        manifest: Its manifest.
+        metrics: Its metrics, by task, metric and step; the step of an evaluation outside training is None.
+        failures: Steps whose evaluation failed and did not succeed later, one line each.
+        trajectories: The reading of every task with at least two evaluated steps.
     """
-    rows = [row for row in run.metric_rows() if row.get("status") == "ok"]
-    in_training = any(row.get("step") is not None for row in rows)
+
+    run: RunFolder
+    manifest: Mapping[str, Any]
+    metrics: Metrics
+    failures: Sequence[str]
+    trajectories: Sequence[Trajectory]
+
+    @classmethod
+    def of(cls, run: RunFolder) -> Shown:
+        """Read a run.
+
+        Of a run that was evaluated in training and outside of it, the evaluations in training are shown.
+
+        Raises:
+            RecordError: The run holds no metrics, or is not a run directory.
+        """
+        run.require_readable()
+        rows = run.metric_rows()
+        metrics = _metrics(rows)
+        if not metrics:
+            stock = "; the scores of lm_eval's own tasks are in its folder `results`" * (run.path / "results").is_dir()
+            raise RecordError(
+                f"run directory {str(run.path)!r} holds no evaluation of sftgen's tasks that succeeded "
+                f"(metrics.jsonl){stock}"
+            )
+        evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
+        failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}
+        failures = [f"step {step}: {failed[step]}" for step in sorted(set(failed) - evaluated, key=_in_order)]
+        return cls(run, run.manifest(), metrics, failures, _trajectories(run))
+
+    @property
+    def in_domain(self) -> set[str]:
+        """The tasks that the training data is like."""
+        named = self.manifest.get("in_domain")
+        return {task for task in named if isinstance(task, str)} if isinstance(named, list) else set()
+
+
+def _metrics(rows: Sequence[Mapping[str, Any]]) -> Metrics:
+    scored = [row for row in rows if row.get("status") == "ok" and row.get("mean") is not None]
+    in_training = any(row.get("step") is not None for row in scored)
     metrics: Metrics = defaultdict(lambda: defaultdict(dict))
-    for row in rows:
+    for row in scored:
         if not in_training or row.get("step") is not None:
-            metrics[row["task"]][row["metric"]][row.get("step")] = row
-    if not metrics:
-        raise RecordError(f"run directory {str(run.path)!r} holds no evaluation that succeeded (metrics.jsonl)")
+            metrics[row["task"]][row["metric"]][row.get("step")] = dict(row)
     return metrics
 
 
-def failures_of(run: RunFolder) -> list[str]:
-    """Steps whose evaluation failed and did not succeed later, one line each."""
-    failed = {row["step"]: row["reason"] for row in run.metric_rows() if row.get("status") == "failed"}
-    return [f"step {step}: {failed[step]}" for step in sorted(set(failed) - run.evaluated_steps(), key=str)]
-
-
-def trajectories_of(run: RunFolder) -> list[Trajectory]:
-    """The reading of every task with at least two evaluated steps."""
+def _trajectories(run: RunFolder) -> list[Trajectory]:
     means: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     with open_records(run.path) as records:
         for row in records.doc_means().rows():
@@ -54,7 +87,11 @@ def trajectories_of(run: RunFolder) -> list[Trajectory]:
 def steps_of(metrics: Metrics) -> list[int | None]:
     """Every step at which something was measured, or None alone: outside training."""
     steps = {step for task in metrics.values() for rows in task.values() for step in rows}
-    return sorted(steps, key=lambda step: -1 if step is None else step)
+    return sorted(steps, key=_in_order)
+
+
+def _in_order(step: int | None) -> int:
+    return -1 if step is None else step
 
 
 def named(step: int | None) -> str:
@@ -62,12 +99,17 @@ def named(step: int | None) -> str:
     return "-" if step is None else str(step)
 
 
+def has_interval(row: Mapping[str, Any]) -> bool:
+    """Whether the mean has an interval with two ends: that of one document is infinite."""
+    return row.get("low") is not None and row.get("high") is not None
+
+
 def cell(row: Mapping[str, Any] | None, metric: str) -> str:
     """One cell of a table: the mean and, below it, its interval."""
     if row is None:
         return "-"
     digits = 2 if metric == "score" else 0
-    if row.get("low") is None or row.get("high") is None:
+    if not has_interval(row):
         return f"{row['mean']:.{digits}f}"
     return f"{row['mean']:.{digits}f}\n{row['low']:.{digits}f}-{row['high']:.{digits}f}"
 

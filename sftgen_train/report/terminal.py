@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.aggregation import METRICS
-from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
+from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import FIRST_TURN, remarks, remarks_of
 from sftgen_train.trajectory.statistics import estimate
 
@@ -20,15 +19,14 @@ if TYPE_CHECKING:
     from sftgen_tasks import TaskResult
 
 
-def print_run(run: RunFolder, console: Console) -> None:
+def print_run(shown: Shown, console: Console) -> None:
     """Print scores and lengths by step, then what became of each task."""
-    metrics = metrics_of(run)
-    in_domain = set(run.read_manifest().get("in_domain") or ())
+    metrics, in_domain = shown.metrics, shown.in_domain
     for metric, title in CHARTS:
         table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
         for task in metrics:
-            name = short(task) + ("*" if task in in_domain else "")
+            name = escape(short(task)) + ("*" if task in in_domain else "")
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
             table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
@@ -41,11 +39,11 @@ def print_run(run: RunFolder, console: Console) -> None:
     )
     for column in ("task", "n", "coverage", "truncated", "what became of its score"):
         table.add_column(column, overflow="fold")
-    readings = {trajectory.task: trajectory.sentence() for trajectory in trajectories_of(run)}
+    readings = {trajectory.task: trajectory.sentence() for trajectory in shown.trajectories}
     for task, found in metrics.items():
-        documents = sorted({row["docs"] for row in found["coverage"].values()})
+        documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
-            short(task) + ("*" if task in in_domain else ""),
+            escape(short(task)) + ("*" if task in in_domain else ""),
             "-".join(map(str, documents)),
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
@@ -57,7 +55,7 @@ def print_run(run: RunFolder, console: Console) -> None:
         console.print("* in-domain")
     for line in remarks_of(metrics):
         console.print(f"[yellow]{escape(line)}[/]", highlight=False)
-    for line in failures_of(run):
+    for line in shown.failures:
         console.print(f"[red]evaluation failed[/] at {escape(line)}", highlight=False)
 
 
@@ -105,5 +103,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
 
 def _range(rows: Mapping[int | None, Mapping[str, Any]]) -> str:
     means = [row["mean"] for row in rows.values()]
+    if not means:
+        return "-"
     low, high = f"{min(means):.2f}", f"{max(means):.2f}"
     return low if low == high else f"{low} to {high}"

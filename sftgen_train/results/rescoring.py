@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.plugins.contracts import Judge, Sample
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.schema import GenerationRecord, Measure, doc_hash, sampling_id
+from sftgen_judges.records.evaluations import Origin
+from sftgen_judges.records.schema import Measure, doc_hash
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import Task, TaskResult, load_tasks
 from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.harness.evaluation import task_result
-from sftgen_tasks.harness.generation import GeneratedText
 from sftgen_tasks.harness.graded import as_samples, process_results
-from sftgen_train.results.run import replace_results
+from sftgen_train.results.run import Scored, replace_results
+from sftgen_train.results.stored import Answers, Place, WholeSamples, chunks, find_answers
 
 logger = logging.getLogger(__name__)
-
-Origin = tuple[int | None, str, str]
-"""Step, content id of the model, id of the sampling settings: answers that belong together."""
 
 
 def rescore(
@@ -52,10 +50,18 @@ def rescore(
         DataError: A task's documents cannot be read, or differ from those of the run.
     """
     run = RunFolder(folder)
-    documents = run.read_manifest().get("documents") or {}
+    known = run.read_manifest().get("documents") or {}
+    documents = {task: facts for task, facts in known.items() if isinstance(facts, dict)}
     unknown = set(tasks) - set(documents)
     if unknown or not documents:
-        raise RecordError(f"{str(folder)!r} holds no generations of {', '.join(sorted(unknown)) or 'any task'}")
+        stock = sorted(path.stem for path in (folder / "generations").glob("*.jsonl") if path.stem not in documents)
+        raise RecordError(
+            f"{str(folder)!r} holds no generations of {', '.join(sorted(unknown)) or 'any task of sftgen'}"
+            + (
+                f"; {', '.join(stock)}: lm_eval scores its own tasks, `sftgen eval` with the same arguments"
+                * bool(stock)
+            )
+        )
     given = judge_options or {}
     chosen = {
         task: {**facts, "options": {**(facts.get("options") or {}), **given}}
@@ -63,11 +69,16 @@ def rescore(
         if not tasks or task in tasks
     }
     run.require_writable()
+    run.compact()
+    results: list[tuple[int | None, TaskResult]] = []
     with one_load():
         if judge:
             _choose_judge(chosen, judge)
-        results = [found for task, facts in chosen.items() for found in _rescore_task(run, task, facts)]
-    replace_results(run, results)
+        for task, facts in chosen.items():
+            scored = _rescore_task(run, task, facts)
+            replace_results(run, scored)
+            # What is written need not be held.
+            results += [(found.step, replace(found.result, samples=[])) for found in scored]
     run.compact()
     return results
 
@@ -90,66 +101,113 @@ def _load(task: str, facts: Mapping[str, Any]) -> Task:
     return load_tasks([task], {**options, **files}).tasks[task]
 
 
-def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> Iterator[tuple[int | None, TaskResult]]:
+def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> list[Scored]:
     task = _load(task_name, facts)
     docs = {doc_hash(doc): doc for doc in task.test_docs()}
-    answers: dict[Origin, dict[str, dict[int, GenerationRecord]]] = defaultdict(lambda: defaultdict(dict))
-    for record in run.read_generations(task_name):
-        answers[record.step, record.model, sampling_id(record.sampling)][record.doc_hash][record.repeat] = record
+    answers = find_answers(run, task_name, list(docs), facts.get("template_sha256"))
+    if not answers:
+        logger.warning("%s: %s holds no responses of it; what was scored before stays", task_name, run.path)
+    answers = [found for found in answers if _can_be_scored(run, task_name, found)]
     _warn_of_several(task_name, answers)
-    lengths = _known_lengths(run, task_name)
-    for (step, model, _), by_doc in answers.items():
-        foreign = by_doc.keys() - docs.keys()
+    _require_documents(task_name, facts, answers, docs)
+    found = {each.origin: _Found(each) for each in answers}
+    for chunk in chunks(run, task_name, answers):
+        for origin, by_doc in chunk.items():
+            chosen = list(by_doc)
+            with recording(Recording(run, origin.step, origin.model, part=True)):
+                verdicts = task.grading.apply([by_doc[name] for name in chosen], [docs[name] for name in chosen])
+            for name, judged in zip(chosen, verdicts, strict=True):
+                found[origin].add(name, judged, process_results(docs[name], judged))
+    if any(each.lengths_lost for each in found.values()):
+        logger.warning(
+            "%s: how many tokens of a response are thinking and how many are answer stood in the samples, which are "
+            "gone; they are counted when the model generates, so they stay unknown", task_name,
+        )  # fmt: skip
+    return [each.scored(run, task, docs) for each in found.values()]
+
+
+@dataclass
+class _Found:
+    """What was found of some answers, without their texts.
+
+    Attributes:
+        answers: The answers.
+        samples: Their samples.
+        values: By document and metric.
+        lengths_lost: Whether the lengths of thinking and answer are not known any more.
+    """
+
+    answers: Answers
+    samples: dict[Place, Sample] = field(default_factory=dict)
+    values: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    lengths_lost: bool = False
+
+    def add(self, document: str, judged: Any, values: dict[str, Measure]) -> None:
+        """Add a document that was graded."""
+        self.values[document] = values
+        for sample in as_samples(judged):
+            place = (document, sample.repeat)
+            thinking, answer = sample.thinking_tokens, sample.answer_tokens
+            if thinking is None:
+                thinking, answer = self.answers.lengths.get(place, (None, None))
+                self.lengths_lost |= thinking is None and sample.response.tokens is not None
+            read = replace(sample.response, text="", thinking="", answer="")
+            self.samples[place] = replace(sample, response=read, thinking_tokens=thinking, answer_tokens=answer)
+
+    def scored(self, run: RunFolder, task: Task, docs: Iterable[str]) -> Scored:
+        """What takes the place of the earlier result."""
+        values: dict[str, list[Measure]] = defaultdict(list)
+        for document in docs:
+            for metric, value in self.values.get(document, {}).items():
+                values[metric].append(value)
+        result = task_result(task, dict(values), len(self.values), list(self.samples.values()))
+        if self.answers.lost:
+            result = replace(result, incomplete=True)
+        whole = WholeSamples(run, task, self.answers, self.samples)
+        return Scored(self.answers.origin.step, result, self.answers.at, whole)
+
+
+def _can_be_scored(run: RunFolder, task: str, answers: Answers) -> bool:
+    """Whether answers are scored again: not where some are lost and the score of all of them stands."""
+    if not answers.lost and answers.prompts:
+        return True
+    stands = any(Origin.of(row) == answers.origin for row in run.metric_rows() if row["task"] == task)
+    where = f"{run.generations(task).with_suffix('')}.*"
+    if stands or not answers.prompts:
+        logger.warning(
+            "%s, step %s: %d responses of its last evaluation are lost (%s); its samples and metrics stay as they "
+            "were. The command that made them makes them again", task, answers.origin.step, answers.lost, where,
+        )  # fmt: skip
+        return False
+    logger.warning(
+        "%s, step %s: %d responses of its last evaluation are lost (%s): the result of the others is incomplete. "
+        "The command that made them makes them again", task, answers.origin.step, answers.lost, where,
+    )  # fmt: skip
+    return True
+
+
+def _require_documents(
+    task: str, facts: Mapping[str, Any], answers: Sequence[Answers], docs: Mapping[str, Any]
+) -> None:
+    for found in answers:
+        foreign = found.documents - docs.keys()
         if foreign:
             raise RecordError(
-                f"{task_name}: {len(foreign)} of {len(by_doc)} documents of the run are not in {facts.get('origin')} "
-                "as it is now; point SFTGEN_DATA_DIR to the data the run was made with"
+                f"{task}: {len(foreign)} of {len(found.documents)} documents of the run are not in "
+                f"{facts.get('origin')} as it is now; point SFTGEN_DATA_DIR to the data the run was made with"
             )
-        chosen = [name for name in docs if name in by_doc]
-        texts = [[GeneratedText.of(record) for _, record in sorted(by_doc[name].items())] for name in chosen]
-        kept: list[Sample] = []
-        with recording(Recording(run, step, model)):
-            verdicts = task.grading.apply(texts, [docs[name] for name in chosen])
-        values: dict[str, list[Measure]] = defaultdict(list)
-        for name, judged in zip(chosen, verdicts, strict=True):
-            kept += as_samples(judged)
-            for metric, value in process_results(docs[name], judged).items():
-                values[metric].append(value)
-        samples = [_with_length(sample, lengths) for sample in kept]
-        yield step, task_result(task, dict(values), len(chosen), samples)
 
 
-def _warn_of_several(task: str, answers: Mapping[Origin, Mapping[str, Any]]) -> None:
+def _warn_of_several(task: str, answers: Sequence[Answers]) -> None:
     """Warn about a step that holds answers of several models or settings: they are scored apart."""
-    by_step: dict[int | None, list[Origin]] = defaultdict(list)
-    for origin in answers:
-        by_step[origin[0]].append(origin)
-    for step, origins in by_step.items():
-        if len(origins) > 1:
-            counts = ", ".join(f"{len(answers[origin])} documents of {origin[1]}" for origin in origins)
+    by_step: dict[int | None, list[Answers]] = defaultdict(list)
+    for found in answers:
+        by_step[found.origin.step].append(found)
+    for step, several in by_step.items():
+        if len(several) > 1:
+            counts = ", ".join(f"{len(found.documents)} documents of {found.origin.model}" for found in several)
             logger.warning(
                 "%s: step %s holds answers of several models or sampling settings, scored apart: %s. "
                 "Tables show those of the last evaluation",
                 task, step, counts,
             )  # fmt: skip
-
-
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("model", "sampling_id", "step", "doc_hash", "repeat"))
-
-
-def _known_lengths(run: RunFolder, task: str) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """Tokens of thinking and answer, as the model's tokenizer counted them."""
-    found = {}
-    for row in run.sample_rows(task):
-        if row.get("thinking_tokens") is not None:
-            found[_key(row)] = (row["thinking_tokens"], row["answer_tokens"])
-    return found
-
-
-def _with_length(sample: Sample, lengths: Mapping[tuple[Any, ...], tuple[int, int]]) -> Sample:
-    key = (sample.model, sample.sampling_id, sample.step, sample.doc_hash, sample.repeat)
-    if sample.thinking_tokens is not None or key not in lengths:
-        return sample
-    thinking, answer = lengths[key]
-    return replace(sample, thinking_tokens=thinking, answer_tokens=answer)

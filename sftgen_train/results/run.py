@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.plugins.manager import plugins
-from sftgen_judges.records.journal import read_rows
-from sftgen_judges.records.manifest import now
+from sftgen_judges.records.evaluations import documents_hash, next_time
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.trajectory.statistics import estimate
 
@@ -37,7 +37,7 @@ def add_results(
     Returns:
         The metric rows.
     """
-    about = {"run": run.run_id(), "evaluated_at": now()}
+    about = {"run": run.run_id(), "evaluated_at": next_time(run)}
     rows = [row for result in results for row in metric_rows(step, result, about)]
     samples = (sample_row(sample, about) for result in results for sample in result.samples)
     evaluation = _evaluation_row(step, results, seconds, about["evaluated_at"])
@@ -53,54 +53,84 @@ def renew_results(run: RunFolder, results: Sequence[TaskResult], seconds: float)
         results: What was evaluated.
         seconds: How long it took.
     """
-    run.append(run.evaluations, [_evaluation_row(None, results, seconds, now())])
-    replace_results(run, [(None, result) for result in results])
+    _warn_of_fewer(run, results)
+    at = next_time(run)
+    run.append(run.evaluations, [_evaluation_row(None, results, seconds, at)])
+    replace_results(run, [Scored(None, result, at) for result in results])
     run.compact()
 
 
+def _warn_of_fewer(run: RunFolder, results: Sequence[TaskResult]) -> None:
+    """Warn where tables showed an evaluation of more documents, or a complete one: now they show this one."""
+    before = {row["task"]: row for row in run.metric_rows() if row["status"] == "ok" and row.get("step") is None}
+    for result in results:
+        shown = before.get(result.task)
+        if shown is None:
+            continue
+        fewer = (shown.get("docs") or 0) > result.documents
+        if fewer or (result.incomplete and not shown.get("incomplete")):
+            logger.warning(
+                "%s: tables now show this evaluation of %d documents%s; before, they showed one of %s documents%s. "
+                "Its answers are kept: the same command as then shows it again",
+                result.task, result.documents, ", which is incomplete" * result.incomplete, shown.get("docs"),
+                ", which was complete" * (not shown.get("incomplete")),
+            )  # fmt: skip
+
+
 def _evaluation_row(step: int | None, results: Sequence[TaskResult], seconds: float, at: str) -> Row:
-    """The line of an evaluation; its model is None where the samples are of several."""
+    """The line of an evaluation: what it asked of each task; its model is None where the samples are of several."""
     models = {sample.model for result in results for sample in result.samples}
     return {
         "step": step, "status": "ok", "seconds": round(seconds, 2), "at": at,
         "model": models.pop() if len(models) == 1 else None,
+        "tasks": {result.task: _asked(result) for result in results},
     }  # fmt: skip
 
 
-def replace_results(run: RunFolder, results: Sequence[tuple[int | None, TaskResult]]) -> None:
-    """Write samples and metrics of some answers anew; each keeps the time of its evaluation.
+def _asked(result: TaskResult) -> Row:
+    model, sampling = _origin(result)
+    documents = {sample.doc_hash for sample in result.samples}
+    repeats = 1 + max((sample.repeat for sample in result.samples), default=0)
+    return {
+        "model": model, "sampling_id": sampling, "docs": len(documents), "repeats": repeats,
+        "sha256": documents_hash(documents),
+    }  # fmt: skip
 
-    An evaluation of an older run does not name its model: its time then goes to the answers to most documents.
+
+@dataclass(frozen=True)
+class Scored:
+    """A result that takes the place of an earlier one.
+
+    Attributes:
+        step: Training step, None outside training.
+        result: What was found.
+        at: The time of the evaluation that the answers are of; None where they are of none.
+        whole: The samples with their texts, for the diagnostics that read them, if the result's have none.
     """
-    at = _evaluation_times(run)
+
+    step: int | None
+    result: TaskResult
+    at: str | None
+    whole: Sequence[Sample] | None = None
+
+
+def replace_results(run: RunFolder, results: Sequence[Scored]) -> None:
+    """Write samples and metrics of some answers anew."""
     begun = run.run_id()
     samples: list[Row] = []
     metrics: list[Row] = []
-    largest: dict[tuple[int | None, str], int] = {}
-    for step, result in results:
-        largest[step, result.task] = max(result.documents, largest.get((step, result.task), 0))
     renewed = set()
-    for step, result in results:
-        origin = _origin(result)
-        unnamed = at.get((step, None)) if result.documents == largest[step, result.task] else None
-        about = {"run": begun, "evaluated_at": at.get((step, origin[0])) or unnamed}
+    for scored in results:
+        step, result = scored.step, scored.result
+        about = {"run": begun, "evaluated_at": scored.at}
         samples += [sample_row(sample, about) for sample in result.samples]
-        metrics += metric_rows(step, result, about)
-        renewed |= {(step, result.task, *origin), (step, result.task, None, None)}
+        metrics += metric_rows(step, result, about, scored.whole)
+        renewed |= {(step, result.task, *_origin(result)), (step, result.task, None, None)}
 
     def replaced(row: Mapping[str, Any]) -> bool:
         return tuple(row.get(name) for name in ("step", "task", "model", "sampling_id")) in renewed
 
     run.replace_results(samples, replaced, metrics)
-
-
-def _evaluation_times(run: RunFolder) -> dict[tuple[int | None, str | None], str]:
-    """When each step was last evaluated, by model; the model is None where an evaluation does not name it."""
-    return {
-        (row.get("step"), row.get("model")): row["at"]
-        for row in read_rows(run.evaluations)
-        if row.get("status") == "ok" and row.get("at")
-    }
 
 
 def _origin(result: TaskResult) -> tuple[str | None, str | None]:
@@ -109,13 +139,16 @@ def _origin(result: TaskResult) -> tuple[str | None, str | None]:
     return (first.model, first.sampling_id) if first else (None, None)
 
 
-def metric_rows(step: int | None, result: TaskResult, about: Mapping[str, Any]) -> list[Row]:
+def metric_rows(
+    step: int | None, result: TaskResult, about: Mapping[str, Any], whole: Sequence[Sample] | None = None
+) -> list[Row]:
     """The metrics of one task with their intervals, and those of the diagnostics.
 
     Args:
         step: Training step, None outside training.
         result: What was evaluated.
         about: The columns `run` and `evaluated_at`.
+        whole: As for `Scored`.
     """
     model, sampling = _origin(result)
     version = result.samples[0].evaluation_version if result.samples else None
@@ -132,7 +165,7 @@ def metric_rows(step: int | None, result: TaskResult, about: Mapping[str, Any]) 
         found = estimate(values, aggregation=result.aggregations.get(metric))
         numbers = {name: _finite(getattr(found, name)) for name in ("mean", "low", "high")}
         rows.append({**shared, "metric": metric, **numbers, "n": found.n, **last})
-    diagnosed = _diagnosed(result.samples).items()
+    diagnosed = _diagnosed(result.samples, whole).items()
     return rows + [{**shared, "metric": name, "mean": _finite(value), **last} for name, value in diagnosed]
 
 
@@ -147,8 +180,9 @@ def sample_row(sample: Sample, about: Mapping[str, Any]) -> Row:
     return {
         "run": about["run"], "model": sample.model, "sampling_id": sample.sampling_id, "task": sample.task,
         "step": sample.step, "doc_id": sample.doc_id, "doc_hash": sample.doc_hash, "repeat": sample.repeat,
-        "status": verdict.status, "score": verdict.score, "paper": verdict.paper, "answer": verdict.answer,
-        "measures": dict(verdict.measures), "truncated": response.truncated, "think": response.think,
+        "prompt_hash": sample.prompt_hash, "status": verdict.status, "score": _number(verdict.score),
+        "paper": _number(verdict.paper), "answer": verdict.answer, "measures": dict(verdict.measures),
+        "truncated": response.truncated, "think": response.think,
         "tokens": response.tokens, "thinking_tokens": sample.thinking_tokens, "answer_tokens": sample.answer_tokens,
         "finish_reason": response.finish_reason, "reason": verdict.reason, "scorer": sample.scorer,
         "evaluation_version": sample.evaluation_version, "evaluated_at": about["evaluated_at"],
@@ -166,11 +200,18 @@ def _finite(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def _diagnosed(samples: Sequence[Sample]) -> dict[str, float]:
+def _number(value: float | None) -> float | None:
+    """A score of a plugin may be a truth value."""
+    return None if value is None else float(value)
+
+
+def _diagnosed(samples: Sequence[Sample], whole: Sequence[Sample] | None) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, registered in plugins().registered("register_diagnostics").items():
         try:
-            values: Mapping[str, float] = registered.load().diagnose(samples) if samples else {}
+            diagnostic = registered.load()
+            given = samples if whole is None or not diagnostic.texts else whole
+            values: Mapping[str, float] = diagnostic.diagnose(given) if samples else {}
             found |= {f"{name}/{metric}": float(value) for metric, value in values.items()}
         except Exception as error:  # from a plugin; the scores do not need it
             logger.warning("diagnostic %r failed: %s: %s", name, type(error).__name__, error)

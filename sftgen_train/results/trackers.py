@@ -20,10 +20,13 @@ from filelock import FileLock
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Connection, Tracker
 from sftgen_judges.plugins.manager import lookup, plugins
-from sftgen_judges.records.journal import append_rows, read_rows, write_atomic
+from sftgen_judges.records.columns import NUMBER, TEXT, WHOLE, Table
+from sftgen_judges.records.journal import append_rows, whole_rows, write_atomic
 from sftgen_judges.records.store import RunFolder
 
 logger = logging.getLogger(__name__)
+LOGGED = Table({"step": WHOLE, "name": TEXT, "value": NUMBER}, needed=("step", "name", "value"), then="is logged again")
+"""What a tracker has been given."""
 
 STEP = "sftgen/step"
 
@@ -79,7 +82,7 @@ class Trackers:
         folder.mkdir(parents=True, exist_ok=True)
         journal = folder / f"{name}.jsonl"
         with FileLock(folder / f".{name}.lock"):  # another worker may log too
-            logged = {(row["step"], row["name"]): row["value"] for row in read_rows(journal)}
+            logged = {(row["step"], row["name"]): row["value"] for row in whole_rows(journal, LOGGED)}
             fresh: dict[int, dict[str, float]] = defaultdict(dict)
             for row in self._run.metric_rows():
                 value, step = row.get("mean"), row.get("step")

@@ -22,6 +22,7 @@ class Sample:
         verdict: What the grader or judge said of it.
         model: Content id of the model.
         sampling_id: Short hash of the generation settings.
+        prompt_hash: SHA-256 of the prompt.
         doc_id: The benchmark's own name of the document, or the beginning of its hash.
         thinking_tokens: Length of the thinking in tokens, markers included; None where nobody could count.
         answer_tokens: Length of the answer in tokens; None where nobody could count.
@@ -42,6 +43,7 @@ class Sample:
     answer_tokens: int | None = None
     scorer: str | None = None
     evaluation_version: int | None = None
+    prompt_hash: str | None = None
 
 
 Level = Literal["sample", "checkpoint", "trajectory"]
@@ -58,12 +60,15 @@ class Diagnostic:
         level: What it looks at. `sample`: the graded samples of a task at a step, which is what `diagnose` is given.
             `checkpoint` (the model too) and `trajectory` (several steps and runs) come with a later version of
             sftgen; until then they are refused.
+        texts: Whether `diagnose` reads the texts of responses. When a run is scored again they are read from disk
+            once more for it, one after the other as it iterates.
     """
 
     name: str
     version: int
     diagnose: Callable[[Sequence[Sample]], Mapping[str, float]]
     level: Level = "sample"
+    texts: bool = True
 
     def __post_init__(self) -> None:
         if self.level != "sample":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records.schema import doc_hash
+from sftgen_judges.records.evaluations import Origin, in_force
+from sftgen_judges.records.schema import GenerationRecord, doc_hash, sampling_id
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.data.tables import SUFFIXES, read_table
+from sftgen_tasks.data.tables import SUFFIXES, stream_table
 from sftgen_tasks.harness.generation import GeneratedText, repeat_numbers
 
 Answers = Callable[[str, Mapping[str, Any]], list[str]]
@@ -94,49 +96,79 @@ class ReplayLM(LM):  # type: ignore[misc]
 
 
 def _from_run(folder: Path, step: int | None) -> Answers:
-    tasks: dict[str, dict[str, list[str]]] = {}
-
-    def load(task: str) -> dict[str, list[str]]:
-        records = [found for found in RunFolder(folder).read_generations(task) if found.step == step or step is None]
-        steps = {record.step for record in records}
-        if len(steps) > 1:
-            raise ReplayError(f"{folder}: {task} has steps {sorted(steps, key=str)}; choose one with step=N")
-        by_doc: dict[str, dict[int, str]] = {}
-        for record in records:
-            by_doc.setdefault(record.doc_hash, {})[record.repeat] = GeneratedText.of(record)
-        return {doc: [texts[repeat] for repeat in sorted(texts)] for doc, texts in by_doc.items()}
+    run = RunFolder(folder)
+    tasks: dict[str, dict[str, dict[int, GenerationRecord]]] = {}
 
     def answers(task: str, doc: Mapping[str, Any]) -> list[str]:
         if task not in tasks:
-            tasks[task] = load(task)
-        return tasks[task].get(doc_hash(doc), [])
+            tasks[task] = _last_asked(run, task, step)
+        stored = tasks[task].get(doc_hash(doc), {})
+        return [GeneratedText.of(stored[repeat]) for repeat in sorted(stored)]
 
     return answers
+
+
+def _last_asked(run: RunFolder, task: str, step: int | None) -> dict[str, dict[int, GenerationRecord]]:
+    """The answers to a task by document and repeat: those that its last evaluation was about."""
+    shown = in_force(run, task)
+    prompts = {
+        (row["doc_hash"], row["repeat"]): row.get("prompt_hash")
+        for row in run.sample_rows(task)
+        if Origin.of(row) in shown.values() and row.get("prompt_hash")
+    }
+    found: dict[str, dict[int, GenerationRecord]] = {}
+    steps = set()
+    for record in run.read_generations(task):
+        if step is not None and record.step != step:
+            continue
+        steps.add(record.step)
+        asked = shown.get(record.step)
+        place = record.doc_hash, record.repeat
+        # The metrics of an older run do not say what generated the answers.
+        if asked and {asked.model, asked.sampling_id} - {None, record.model, sampling_id(record.sampling)}:
+            continue
+        if prompts.get(place, record.prompt_hash) == record.prompt_hash:
+            found.setdefault(record.doc_hash, {})[record.repeat] = record
+    if len(steps) > 1:
+        raise ReplayError(f"{run.path}: {task} has steps {sorted(steps, key=str)}; choose one with step=N")
+    return found
 
 
 def _from_lm_eval(source: Path) -> Answers:
     files = sorted(source.rglob("samples_*.jsonl")) if source.is_dir() else [source]
     if not files or not files[0].is_file():
         raise ReplayError(f"{str(source)!r}: neither a run directory nor lm_eval's samples_TASK_*.jsonl")
-    stored: dict[str, list[str]] = {}
-    for path in files:  # by name, so that a later run's files win
-        for row in read_table(path):
-            if "doc" not in row or "resps" not in row:
-                raise ReplayError(f"{path}: not lm_eval's samples; pass text=COLUMN and key=COLUMN:DOC_COLUMN")
-            stored[doc_hash(row["doc"])] = list(_flat(row["resps"]))
-    return lambda task, doc: stored.get(doc_hash(doc), [])
+
+    @cache
+    def stored() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in files:  # by name, so that a later run's files win
+            for row in stream_table(path):
+                if "doc" not in row or "resps" not in row:
+                    raise ReplayError(f"{path}: not lm_eval's samples; pass text=COLUMN and key=COLUMN:DOC_COLUMN")
+                found[doc_hash(row["doc"])] = list(_flat(row["resps"]))
+        return found
+
+    return lambda task, doc: stored().get(doc_hash(doc), [])
 
 
 def _from_columns(path: Path, text: str, column: str, doc_column: str) -> Answers:
     if not path.name.endswith(SUFFIXES):
         raise ReplayError(f"{str(path)!r}: expected a file with one of {', '.join(SUFFIXES)}")
-    stored: dict[str, list[str]] = {}
-    for number, row in enumerate(read_table(path), 1):
-        for wanted in (text, column):
-            if wanted not in row:
-                raise ReplayError(f"{path}, row {number}: no column {wanted!r}; found {', '.join(row)}")
-        stored.setdefault(str(row[column]), []).extend(_flat(row[text]))
-    return lambda task, doc: stored.get(str(doc.get(doc_column)), [])
+    if not path.is_file():
+        raise ReplayError(f"{str(path)!r}: no such file")
+
+    @cache
+    def stored() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for number, row in enumerate(stream_table(path), 1):
+            for wanted in (text, column):
+                if wanted not in row:
+                    raise ReplayError(f"{path}, row {number}: no column {wanted!r}; found {', '.join(row)}")
+            found.setdefault(str(row[column]), []).extend(_flat(row[text]))
+        return found
+
+    return lambda task, doc: stored().get(str(doc.get(doc_column)), [])
 
 
 def _flat(value: Any) -> Iterator[str]:

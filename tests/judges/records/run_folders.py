@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from sftgen_judges.records.columns import SAMPLES
 from sftgen_judges.records.journal import append_rows, read_rows
 from sftgen_judges.records.schema import doc_hash
 
-SAMPLE_KEY = ("model", "sampling_id", "task", "step", "doc_hash", "repeat")
 JSON_COLUMNS = ("measures", "sampling")
 
 
@@ -56,7 +56,7 @@ def metric(**facts: Any) -> dict[str, Any]:
     """A row of `metrics.jsonl`."""
     row = {
         "run": "0123456789ab", "model": "model-a", "sampling_id": "greedy", "task": "sftgen_parity", "step": 0,
-        "status": "ok", "metric": "score", "mean": 0.5, "low": 0.25, "high": 0.75, "n": 4.0, "docs": 4,
+        "status": "ok", "metric": "score", "mean": 0.5, "low": 0.25, "high": 0.75, "n": 4, "docs": 4,
         "evaluation_version": 1, "evaluated_at": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
     assert facts.keys() <= row.keys() | {"reason"}
@@ -91,7 +91,7 @@ def compact(folder: Path, *, keep_journals: bool = False) -> None:
         target = journal.with_suffix(".parquet")
         before = parquet.read_table(target).to_pylist() if target.exists() else []
         rows = [*before, *map(_flat, read_rows(journal))]
-        kept = list({tuple(row.get(name) for name in (*SAMPLE_KEY, "prompt_hash")): row for row in rows}.values())
+        kept = list({tuple(row.get(name) for name in (*SAMPLES.key, "prompt_hash")): row for row in rows}.values())
         names = order.get(journal.name, ("doc_hash", "repeat", "step"))
         kept.sort(key=lambda row: tuple(-1 if row[name] is None else row[name] for name in names))
         temporary = target.with_suffix(".parquet.tmp")

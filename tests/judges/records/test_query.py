@@ -12,11 +12,13 @@ from typing import Any
 
 import duckdb
 import pytest
+from pyarrow import parquet
 
+from sftgen_judges.records.columns import SAMPLES, TEXTS
 from sftgen_judges.records.journal import append_rows
 from sftgen_judges.records.query import Records, open_records
 from sftgen_judges.records.schema import doc_hash
-from sftgen_judges.records.store import RecordError
+from sftgen_judges.records.store import RecordError, RunFolder
 from tests.judges.records.run_folders import add, compact, generation, listing, metric, of_schema_2, sample, start
 
 ROOT = Path(__file__).parents[3]
@@ -444,3 +446,21 @@ def test_a_table_becomes_what_the_user_works_with(run: Path, monkeypatch: pytest
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "polars" else find(name))
     with pytest.raises(RecordError, match="polars is not installed: pip install polars"):
         table.to_polars()
+
+
+def test_a_file_and_a_view_have_the_columns_of_one_table(tmp_path: Path) -> None:
+    folder = start(tmp_path / "run")
+    add(folder, samples=[sample(0)], texts=[generation(0)], metrics=[metric()])
+    RunFolder(folder).compact()
+    for view, file, columns in (
+        ("samples", "samples.parquet", SAMPLES.columns),
+        ("texts", "generations/sftgen_parity.parquet", TEXTS.columns),
+    ):
+        schema = parquet.read_schema(folder / file)
+        assert {name: str(schema.field(name).type) for name in schema.names} == {
+            name: of.arrow for name, of in columns.items()
+        }
+        shown = open_records(folder).sql(f"SELECT * FROM {view}").to_arrow().schema.names
+        assert set(shown) - {"folder", "run"} == columns.keys() - {"schema", "run"}
+    described = open_records(folder).sql("SELECT typeof(n) AS of, n FROM metrics").rows()
+    assert described == [{"of": "BIGINT", "n": 4}]

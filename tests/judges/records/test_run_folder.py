@@ -17,11 +17,12 @@ import pytest
 from pyarrow import parquet
 
 from sftgen_judges.records import locks
-from sftgen_judges.records.compaction import ROW_GROUP, SAMPLE_COLUMNS
+from sftgen_judges.records.columns import SAMPLES
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.manifest import RUN_SCHEMA
 from sftgen_judges.records.schema import GenerationRecord, sampling_id
 from sftgen_judges.records.store import RunFolder
+from sftgen_judges.records.tables import ROW_GROUP
 from tests import PATIENCE, ROOT
 
 SAMPLING = {"temperature": 0.6}
@@ -124,7 +125,7 @@ def test_the_text_table_is_sorted_so_that_one_document_at_all_steps_lies_togethe
 
 
 def sample(**changes: Any) -> dict[str, Any]:
-    row = dict.fromkeys(SAMPLE_COLUMNS)
+    row = dict.fromkeys(SAMPLES.columns)
     return {**row, "model": "m", "sampling_id": "s", "task": "task", "step": 1, "doc_hash": "d", "repeat": 0, **changes}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,7 +14,9 @@ from rich.console import Console
 from sftgen_judges import Response, Sample, Verdict
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
+from sftgen_train.cli.console import show_run
 from sftgen_train.report.html import write_report
+from sftgen_train.report.reading import Shown
 from sftgen_train.report.terminal import print_run, print_scores
 from sftgen_train.results.run import add_results
 from tests import PATIENCE
@@ -53,7 +57,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_the_table_has_means_intervals_coverage_and_what_became_of_the_score(run: RunFolder) -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    print_run(run, console)
+    print_run(Shown.of(run), console)
     text = console.export_text()
     assert "0.90" in text
     assert "0.77-0.96" in text  # Wilson, 36 of 40
@@ -76,13 +80,13 @@ def test_the_scores_of_a_task_fit_into_80_characters() -> None:
 
 
 def test_the_report_never_shows_a_response(run: RunFolder) -> None:
-    html = write_report(run).read_text()
+    html = write_report(Shown.of(run)).read_text()
     assert "how to build it" not in html
     assert "a &lt;b&gt;model&lt;/b&gt;" in html
 
 
 def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
-    html = write_report(run).read_text()
+    html = write_report(Shown.of(run)).read_text()
     head = html.replace(html[html.index("<script>") : html.index("</script>")], "")
     assert "<script src" not in head
     assert "<link" not in head
@@ -90,7 +94,7 @@ def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium, so no report is opened; on Debian: apt-get install chromium")
 def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
-    page = write_report(run)
+    page = write_report(Shown.of(run))
     assert BROWSER is not None
     drawn = subprocess.run(
         [
@@ -106,3 +110,37 @@ def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
     assert "Mean response length (tokens) against training step" in body
     assert body.count('class="errorbar"') == 8  # four steps in each of two charts
     assert "fell and recovered" in body
+
+
+def test_tables_and_page_are_made_from_one_reading(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    rows = RunFolder.metric_rows
+    monkeypatch.setattr(RunFolder, "metric_rows", lambda self: read.append(self.path) or rows(self))
+    show_run(run.path)
+    assert read == [run.path]
+    assert (run.path / "report.html").exists()
+
+
+@pytest.mark.parametrize("manifest", ["{}", "[]", "{", '{"versions": 5, "model": [], "in_domain": 7}', '{"run": "r"}'])
+def test_a_report_needs_no_manifest(run: RunFolder, manifest: str) -> None:
+    (run.path / "manifest.json").write_text(manifest)
+    shown = Shown.of(run)
+    print_run(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
+    assert "sftgen" in write_report(shown).read_text()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"task": "[/red]", "metric": "score", "mean": 1.0, "low": 0.5, "high": 1.0, "docs": 1},
+        {"task": "a", "metric": "coverage", "mean": 1.0},
+        {"task": "a", "metric": "score", "mean": None, "docs": 1},
+        {"task": "a", "metric": "score", "mean": 0.5, "low": 0.1, "step": None},
+        {"task": "a", "metric": "score", "mean": 1e308, "low": -1e308, "high": 1e308, "step": 2**62},
+    ],
+)
+def test_a_report_of_odd_metrics_is_a_report(run: RunFolder, row: dict[str, Any]) -> None:
+    run.append(run.metrics, [{"step": 3, "status": "ok", **row}])
+    shown = Shown.of(run)
+    print_run(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
+    write_report(shown)
