@@ -168,10 +168,10 @@ def _that_count(arguments: Mapping[str, Any], backend: str) -> dict[str, Any]:
 
 
 def _by_content(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {"arguments": {name: _value(value) for name, value in arguments.items()}} if arguments else {}
+    return {"arguments": {name: _value(name, value) for name, value in arguments.items()}} if arguments else {}
 
 
-def _value(value: Any) -> Any:
+def _value(name: str, value: Any) -> Any:
     """The value of an argument; a file or folder that it names by what is in it, an address without secrets."""
     if not isinstance(value, str | bool | int | float):
         value = json.loads(json.dumps(value, default=str))
@@ -180,7 +180,7 @@ def _value(value: Any) -> Any:
     if "://" in value:
         address = urlsplit(value)
         return scrub(address._replace(netloc=address.netloc.rpartition("@")[2]).geturl())
-    if "/" in value and Path(value).exists():
+    if ("/" in value or name == "path" or Path(value).suffix) and Path(value).exists():
         return content_hash(files_by_content(Path(value)))
     return scrub(value.removeprefix("torch."))
 

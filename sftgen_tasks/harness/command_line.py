@@ -79,7 +79,10 @@ def run_command_line(
         return manager if dict(metadata or {}) == manager.metadata else OwnTaskManager(metadata)
 
     try:
+        from lm_eval import evaluator
+
         with ExitStack() as stack:
+            stack.enter_context(replaced(evaluator, "evaluate", evaluator.evaluate))  # our tasks guard it
             if names and not config.include_path and all(ours):
                 args.tasks, skipped = usable_tasks(resolve_tasks(names, manager), manager)
                 # lm_eval builds its index itself and has no flag to leave its own tasks out.

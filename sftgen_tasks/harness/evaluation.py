@@ -17,7 +17,7 @@ from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.documents import record_documents
 from sftgen_tasks.harness.generation import counter_of, counter_of_model, journal_generations
 from sftgen_tasks.harness.graded import as_samples, process_results, records_of
-from sftgen_tasks.harness.guards import guard_evaluations
+from sftgen_tasks.harness.guards import guarded
 from sftgen_tasks.harness.loading import LoadedTasks
 from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import quiet, replaced
@@ -129,7 +129,6 @@ def _evaluate(
 ) -> dict[str, _Found]:
     from lm_eval import evaluator
 
-    guard_evaluations(Task)
     if not tasks.tasks:  # fewer documents than processes
         return {}
     [metadata, *_] = [task.config.metadata or {} for task in tasks.tasks.values()]
@@ -137,7 +136,7 @@ def _evaluate(
     run = replace(run, model=run.model or identity_of_model(lm, metadata).id)
     with recording(run), quiet(), replaced(lm, "generate_until", lm.generate_until):
         journal_generations(lm, run, counter_of(metadata), resume=resume)
-        outcome = evaluator.evaluate(
+        outcome = guarded(evaluator.evaluate, Task)(
             lm,
             tasks.for_lm_eval(),
             limit=limit,

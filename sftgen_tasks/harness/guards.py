@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
@@ -61,11 +61,16 @@ def refuse_caches(use_cache: Any, cache_requests: Any) -> None:
 
 
 def guard_evaluations(kind: type[Any]) -> None:
-    """Wrap lm_eval's `evaluate`, if it is loaded, so that it checks what it is given for tasks of a kind."""
-    evaluator = sys.modules.get("lm_eval.evaluator")
-    if evaluator is None or getattr(evaluator.evaluate, "_sftgen", False):
-        return
-    original = evaluator.evaluate
+    """Guard lm_eval's `evaluate`, if it is loaded: plain lm_eval calls it by its name."""
+    evaluator: Any = sys.modules.get("lm_eval.evaluator")
+    if evaluator is not None:
+        evaluator.evaluate = guarded(evaluator.evaluate, kind)
+
+
+def guarded(original: Callable[..., Any], kind: type[Any]) -> Callable[..., Any]:
+    """lm_eval's `evaluate`, looking first at what it is given for tasks of a kind."""
+    if getattr(original, "_sftgen", False):
+        return original
 
     @wraps(original)
     def evaluate(lm: Any, task_dict: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
@@ -81,7 +86,7 @@ def guard_evaluations(kind: type[Any]) -> None:
             return original(lm, task_dict, *arguments, **options)
 
     evaluate._sftgen = True  # type: ignore[attr-defined]
-    evaluator.evaluate = evaluate  # type: ignore[attr-defined]
+    return evaluate
 
 
 def check_documents(run: Recording, task: str, documents: Any) -> None:

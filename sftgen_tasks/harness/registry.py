@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
@@ -75,6 +76,9 @@ def identity_of(name: str, arguments: Mapping[str, Any]) -> Identity:
         name: Name of the lm_eval model.
         arguments: Its arguments.
     """
+    if name == "sftgen-replay" and (Path(str(arguments.get("path"))) / "generations").is_dir():
+        # What else is in a run directory changes with every command.
+        arguments = {**arguments, "path": str(Path(str(arguments["path"])) / "generations")}
     local = arguments.get("pretrained") if name != "sftgen-chat" else None
     named = local or arguments.get("model") or arguments.get("pretrained") or name or "unknown"
     return identity(str(named), arguments, backend=name, served=not local)

@@ -111,7 +111,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         room = (
             int(named) if named else max_model_len(Path(local)) or (getattr(lm, "max_length", None) if local else None)
         )
-        count = counter_of(metadata) or counter_of_model(lm)
+        count = counter_of(metadata) or (counter_of_model(lm) if local else None)
         if room is None or count is None:
             if local:
                 why = "its tokenizer cannot be loaded" if count is None else "its longest input is not known"
