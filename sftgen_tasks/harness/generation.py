@@ -280,12 +280,19 @@ def token_counter(name: str) -> Count | None:
         return None
     from transformers import AutoTokenizer
 
+    def count(text: str) -> int:
+        return len(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except Exception as error:  # no tokenizer, no network: lengths stay unknown
-        logger.warning("%s: no tokenizer, lengths in tokens stay unknown (%s)", name, str(error).split("\n")[0][:200])
+        # A folder without a tokenizer's files gives one that knows no token.
+        why = "" if count("0 a") else "it has no tokens"
+    except Exception as error:  # no tokenizer, no network
+        why = str(error).split("\n")[0][:200]
+    if why:
+        logger.warning("%s: no tokenizer, lengths in tokens stay unknown (%s)", name, why)
         return None
-    return lambda text: len(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+    return count
 
 
 def counter_of_model(lm: Model | None) -> Count | None:

@@ -23,7 +23,7 @@ from sftgen_tasks.harness.patches import replaced
 
 logger = logging.getLogger(__name__)
 
-DOCUMENT_OPTIONS = ("subset", "docs_seed", "docs_size")
+DOCUMENT_OPTIONS = ("subset", "docs_seed")
 """Metadata that chooses the documents of any task; a task's own name may hold more."""
 
 _evaluated: ContextVar[Any] = ContextVar("evaluated", default=None)
@@ -107,20 +107,27 @@ def check_documents(run: Recording, task: str, documents: Any) -> None:
     hashes = [doc_hash(doc) for doc in documents]
     if facts.get("sha256") == content_hash(sorted(hashes[: _number(facts.get("n"))])):
         return
-    stored = documents_of(run.folder.path, task)
-    if not (missing := stored - set(hashes)):
-        return
     before, now = facts.get("options") or {}, loaded(task).metadata
     changed = [
         f"{name} was {before.get(name)!r}, is now {now.get(name)!r}"
         for name in (*DOCUMENT_OPTIONS, task)
-        if before.get(name) != now.get(name)
+        if facts and _without_size(before.get(name)) != _without_size(now.get(name))
     ]
-    raise RecordError(
-        f"run directory {str(run.folder.path)!r} holds responses to other documents of {task}: {len(missing)} of "
-        f"{len(stored)} are not among those that are loaded now ({'; '.join(changed) or loaded(task).origin}). "
-        "Use another run directory, or the documents that it was begun with"
-    )
+    stored = documents_of(run.folder.path, task)
+    missing = stored - set(hashes)
+    if stored and (missing or changed):
+        raise RecordError(
+            f"run directory {str(run.folder.path)!r} holds responses to other documents of {task}: {len(missing)} of "
+            f"{len(stored)} are not among those that are loaded now ({'; '.join(changed) or loaded(task).origin}). "
+            "Use another run directory, or the documents that it was begun with"
+        )
+
+
+def _without_size(options: Any) -> Any:
+    """More documents of the same kind are no other documents."""
+    if not isinstance(options, Mapping):
+        return options
+    return {name: value for name, value in options.items() if name != "size"} or None
 
 
 def _number(value: Any) -> int:

@@ -111,4 +111,4 @@ _STOCK = {
 
 
 def _of_task(key: str) -> bool:
-    return key in OPTIONS or key == "version" or key.startswith(("judge", "sftgen_"))
+    return key in OPTIONS or key in {"version", "config_source"} or key.startswith(("judge", "sftgen_"))

@@ -180,9 +180,9 @@ def evaluate_checkpoint(
         check_complete(folder)
     evaluator = evaluator or Evaluator(suite or plan or Suite([Tier(list(tasks), every=1, limit=limit)]))
     seed = evaluator.suite.seed
-    arguments = _arguments(
-        folder, model, {"batch_size": evaluator.suite.batch_size, "seed": seed, **(model_args or {})}
-    )
+    seeded = {"seed": seed} if model == "vllm" or model.startswith("sftgen-") else {}
+    given = {"batch_size": evaluator.suite.batch_size, **seeded, **(model_args or {})}
+    arguments = _arguments(folder, model, given)
     known = identity(str(arguments["pretrained"]), arguments, backend=model)
     run = Recording(RunFolder(Path(run_dir)), step, known.id, seed)
     started = time.perf_counter()
