@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from lm_eval.evaluator import simple_evaluate
 from safetensors.torch import load_file, save_file
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records import current as current_module
 from sftgen_judges.records.current import Recording
 from sftgen_judges.records.model_id import identity
 from sftgen_judges.records.store import RunFolder
@@ -24,7 +24,7 @@ from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_tasks.harness.command_line import run_command_line
 from sftgen_tasks.harness.guards import check_documents, guarded
 from sftgen_tasks.harness.loading import OwnTaskManager
-from sftgen_tasks.harness.registry import make_model
+from sftgen_tasks.harness.registry import make_model, register_models
 from sftgen_tasks.harness.task import Task
 from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite, Tier
@@ -34,8 +34,9 @@ TASK = "sftgen_parity"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
+def _registered() -> None:
     torch.set_num_threads(1)
+    register_models()  # the start-up file does it for plain lm_eval
 
 
 @pytest.fixture(scope="module")
@@ -189,14 +190,19 @@ def test_what_lm_eval_is_handed_is_told_apart_too(tiny_model: Path, other_model:
 
 
 @pytest.mark.parametrize("name", ["hf", "sftgen-hf"])
-def test_plain_lm_eval_records_the_same_identity(
-    command: Command, tiny_model: Path, adapters: list[Path], tmp_path: Path, *, name: str
+def test_lm_eval_without_our_command_records_the_same_identity(
+    tiny_model: Path, adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    plain = line(tiny_model, "--apply_chat_template", name=name, arguments=f",peft={adapters[0]}")
-    environment = {**os.environ, "SFTGEN_RUN_DIR": str(tmp_path / "run")}
-    done = command("lm_eval", *plain, "--metadata", '{"docs_size": 9}', env=environment)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("SFTGEN_RUN_DIR", str(tmp_path / "run"))
+    current_module._default.cache_clear()
     arguments = {"pretrained": str(tiny_model), "peft": str(adapters[0])}
+    try:
+        simple_evaluate(
+            name, arguments, [TASK], limit=1, device="cpu", batch_size=2, gen_kwargs={"max_gen_toks": 4},
+            apply_chat_template=True, task_manager=OwnTaskManager({**arguments, "docs_size": 9}),
+        )  # fmt: skip
+    finally:
+        current_module._default.cache_clear()
     assert models(tmp_path / "run") == {identity(str(tiny_model), arguments, backend=name).id}
 
 
@@ -226,24 +232,23 @@ def test_caches_are_refused_before_a_model_is_loaded(
         run_command_line([*line(tiny_model), *flags], None)
 
 
-@pytest.mark.parametrize(("flags", "told"), CACHES)
-def test_caches_are_refused_by_plain_lm_eval_too(
-    command: Command, tiny_model: Path, tmp_path: Path, *, flags: list[str], told: str
-) -> None:
-    environment = {**os.environ, "LM_HARNESS_CACHE_PATH": str(tmp_path / "requests")}
-    plain = command("lm_eval", *line(tiny_model, *flags), cwd=tmp_path, env=environment)
+def test_caches_are_refused_by_plain_lm_eval_too(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+    [(flags, told), _] = CACHES
+    plain = command("lm_eval", *line(tiny_model, *flags), cwd=tmp_path)
     assert plain.returncode != 0
     assert told in plain.stderr
     assert "Leave it out" in plain.stderr
 
 
-def test_a_cache_is_refused_in_python_too(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", [{"use_cache": "cache"}, {"cache_requests": True}])
+def test_caches_are_refused_in_python_too(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     arguments: dict[str, Any] = {"pretrained": str(tiny_model)}
-    with pytest.raises(SftgenError, match="--use_cache"):
-        simple_evaluate(
-            "sftgen-hf", arguments, [TASK], limit=1, device="cpu", use_cache=str(tmp_path / "cache"),
-            task_manager=OwnTaskManager(arguments),
-        )  # fmt: skip
+    manager = OwnTaskManager(arguments)
+    with pytest.raises(SftgenError, match=f"--{next(iter(option))}"):
+        simple_evaluate("sftgen-hf", arguments, [TASK], limit=1, device="cpu", task_manager=manager, **option)
 
 
 # ------------------------------------------------------------------------------ other documents, one run
