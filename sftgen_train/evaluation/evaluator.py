@@ -24,6 +24,7 @@ from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import compiled_once
 from sftgen_tasks.harness.registry import make_model
+from sftgen_tasks.harness.sampling import check_settings
 from sftgen_tasks.harness.shards import Shard
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.evaluation.quiet import without_bars
@@ -174,12 +175,14 @@ def evaluate_checkpoint(
 
     Raises:
         CheckpointError: The checkpoint is not complete, or its model cannot be loaded.
+        SettingError: The model does not apply a setting of the suite.
     """
     folder = Path(path)
     if content_id is None:
         check_complete(folder)
     evaluator = evaluator or Evaluator(suite or plan or Suite([Tier(list(tasks), every=1, limit=limit)]))
     seed = evaluator.suite.seed
+    check_settings(model, evaluator.suite.gen_kwargs)
     seeded = {"seed": seed} if model == "vllm" or model.startswith("sftgen-") else {}
     given = {"batch_size": evaluator.suite.batch_size, **seeded, **(model_args or {})}
     arguments = _arguments(folder, model, given)

@@ -28,6 +28,7 @@ from sftgen_tasks.harness.registry import make_model, register_models
 from sftgen_tasks.harness.task import Task
 from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite, Tier
+from sftgen_train.training.callback import HarnessCallback
 from tests.conftest import Command
 
 TASK = "sftgen_parity"
@@ -298,6 +299,17 @@ def test_a_setting_that_is_not_applied_is_refused_before_a_model_is_loaded(
     monkeypatch.setattr("sftgen_tasks.harness.command_line.register_models", pytest.fail)
     with pytest.raises(SftgenError, match=told):
         run_command_line([*line(tiny_model), *flags], tmp_path / "run")
+
+
+def test_a_suite_is_checked_before_a_training_and_before_a_checkpoint_is_loaded(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sftgen_train.evaluation.evaluator.make_model", pytest.fail)
+    suite = Suite([Tier([TASK], every=1, limit=2)], gen_kwargs={"top_n_sigma": 1})
+    with pytest.raises(SftgenError, match="top_n_sigma=1: sftgen-hf does not apply it"):
+        evaluate_checkpoint(tiny_model, run_dir=tmp_path, suite=suite)
+    with pytest.raises(SftgenError, match="top_n_sigma=1: sftgen-hf does not apply it"):
+        HarnessCallback(tasks=[TASK], every=1, form="in_process", gen_kwargs={"top_n_sigma": 1})
 
 
 @pytest.mark.parametrize("setting", [{"temperature": 0}, {"do_sample": False, "temperature": 0.7}])
