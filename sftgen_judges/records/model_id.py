@@ -43,7 +43,7 @@ class Identity:
 
     Attributes:
         name: The model's name as it was given.
-        parts: Name of a part to its hash; under `arguments` their values, under `by` what generates.
+        parts: Name of a part to its hash; under `arguments` their values, under `--model` what generates.
         local: Whether its weights are known; of a served model only the name is.
     """
 
@@ -91,7 +91,7 @@ def identity(
         known = None
     else:
         known = source(model, revision, subfolder=subfolder, only=str(given.get("gguf_file", "")))
-    parts: dict[str, Any] = {"by": ALIASES.get(backend, backend)} if backend else {}
+    parts: dict[str, Any] = {"--model": ALIASES.get(backend, backend)} if backend else {}
     parts |= known if known is not None else {"name": scrub(model)}
     if revision != "main" and "commit" not in parts:
         parts["revision"] = revision
@@ -119,7 +119,7 @@ def identity_in_memory(model: Any, tokenizer: Any = None, *, backend: str = "", 
         arguments: What else decides what it writes, as an argument of that lm_eval model.
     """
     inner = getattr(model, "module", model)
-    parts: dict[str, Any] = {"by": backend} if backend else {}
+    parts: dict[str, Any] = {"--model": backend} if backend else {}
     if settings := settings_in_memory(inner):
         parts["config"] = content_hash(settings)
     if tokenizer is not None:

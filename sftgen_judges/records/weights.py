@@ -154,6 +154,8 @@ def _leaf(name: str, dtype: str, shape: Iterable[int], found: str) -> str:
 def _of_tensor(tensor: Any) -> tuple[str, list[int], str]:
     import torch
 
+    if not isinstance(tensor, torch.Tensor):  # what a layer of another library keeps beside its weights
+        return type(tensor).__name__, [], content_hash(repr(tensor))
     flat = tensor.detach().reshape(-1)
     step = max(1, CHUNK // max(flat.element_size(), 1))
     parts = (
@@ -172,5 +174,10 @@ def _tied(model: Any, state: Mapping[str, Any]) -> set[str]:
     """The names that `save_pretrained` leaves out: a tensor of the same storage is saved under another name."""
     inner = getattr(model, "module", model)
     declared = getattr(inner, "all_tied_weights_keys", None) or getattr(inner, "_tied_weights_keys", None) or ()
-    storages = Counter(tensor.untyped_storage().data_ptr() for tensor in state.values())
-    return {name for name in declared if name in state and storages[state[name].untyped_storage().data_ptr()] > 1}
+    places = {
+        name: tensor.untyped_storage().data_ptr()
+        for name, tensor in state.items()
+        if hasattr(tensor, "untyped_storage")
+    }
+    shared = Counter(places.values())
+    return {name for name in declared if shared[places.get(name, -1)] > 1}

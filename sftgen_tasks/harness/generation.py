@@ -269,7 +269,9 @@ def _chunk(lm: Model) -> int:
     """Requests handed over at once: the model's own batch, or enough to keep a server or vLLM busy."""
     if isinstance(lm, StreamingModel):
         return sys.maxsize
-    size = str(getattr(lm, "rows", None) or getattr(lm, "batch_size", ""))
+    if rows := getattr(lm, "rows", None):
+        return int(rows)
+    size = str(getattr(lm, "batch_size", ""))
     return int(size) if size.isdigit() and int(size) > 1 else GENERIC_CHUNK
 
 

@@ -124,7 +124,7 @@ def test_other_weights_or_another_backend_are_another_model(tiny_model: Path, ot
     assert models(run) == {identity(str(tiny_model), backend="sftgen-hf").id}
     with pytest.raises(SftgenError, match=r"\(other: weights\)"):
         run_command_line(line(other_model), run)
-    with pytest.raises(SftgenError, match=r"\(other: by\)"):
+    with pytest.raises(SftgenError, match=r"\(other: --model\)"):
         run_command_line(line(tiny_model, name="hf"), run)
     manifest = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").unlink()
