@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,16 +278,16 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def settled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the files had stood for an hour."""
-    now = time.time()
-    monkeypatch.setattr(hash_cache.time, "time", lambda: now + 3600)
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are remembered as if they had stood for an hour."""
+    monkeypatch.setattr(hash_cache, "SETTLED", -3600.0)
 
 
+@pytest.mark.usefixtures("settled")
 def test_bytes_are_read_once_and_nothing_is_written_into_the_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str], tmp_path: Path
 ) -> None:
-    settled(folder, monkeypatch)
     before = sorted(path.name for path in folder.iterdir())
     assert model_id(str(folder)) == model_id(str(folder), dtype="auto")
     assert reads == ["model.safetensors"]
@@ -297,10 +296,10 @@ def test_bytes_are_read_once_and_nothing_is_written_into_the_folder(
     assert reads == ["model.safetensors"] * 2
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_change_that_keeps_size_and_time_is_noticed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
 ) -> None:
-    settled(folder, monkeypatch)
     path, before = folder / "model.safetensors", model_id(str(folder))
     status = path.stat()
     flip("model.safetensors", 0.6)(folder)
@@ -314,9 +313,9 @@ def test_a_file_that_has_just_been_written_is_not_remembered(folder: Path, reads
     assert len(reads) == 2
 
 
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"leaves": 3}', "flip", "folder"])
 def test_a_damaged_cache_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-    settled(folder, monkeypatch)
     before = model_id(str(folder))
     [entry] = (hash_cache.cache_folder() / "hashes").iterdir()
     if damage == "flip":
@@ -331,18 +330,18 @@ def test_a_damaged_cache_is_passed_over(folder: Path, monkeypatch: pytest.Monkey
     assert model_id(str(folder)) == before
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_cache_that_cannot_be_written_is_passed_over(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settled(folder, monkeypatch)
     before = model_id(str(folder))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert model_id(str(folder)) == before
 
 
+@pytest.mark.usefixtures("settled")
 def test_of_too_many_entries_the_older_ones_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settled(folder, monkeypatch)
     monkeypatch.setattr(hash_cache, "MOST_ENTRIES", 4)
     for number in range(9):
         shutil.copy(folder / "model.safetensors", folder / f"model-{number}.safetensors")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,7 @@ def leased(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     mark_stable(checkpoint)
     lease(checkpoint, tmp_path / "step-4")
     shutil.rmtree(checkpoint)
-    now = time.time()
-    monkeypatch.setattr(hash_cache.time, "time", lambda: now + 3600)  # the cache takes what stands
+    monkeypatch.setattr(hash_cache, "SETTLED", -3600.0)  # the cache takes what stands
     return tmp_path / "step-4"
 
 
