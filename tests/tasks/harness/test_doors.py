@@ -28,6 +28,8 @@ from sftgen_tasks.harness.registry import make_model, register_models
 from sftgen_tasks.harness.task import Task
 from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite, Tier
+from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.worker import Policy, work
 from sftgen_train.training.callback import HarnessCallback
 from tests.conftest import Command
 
@@ -308,6 +310,10 @@ def test_a_suite_is_checked_before_a_training_and_before_a_checkpoint_is_loaded(
     suite = Suite([Tier([TASK], every=1, limit=2)], gen_kwargs={"top_n_sigma": 1})
     with pytest.raises(SftgenError, match="top_n_sigma=1: sftgen-hf does not apply it"):
         evaluate_checkpoint(tiny_model, run_dir=tmp_path, suite=suite)
+    (tmp_path / "queue").mkdir()
+    suite.write(Queue(tmp_path).suite)
+    with pytest.raises(SftgenError, match="top_n_sigma=1: sftgen-hf does not apply it"):
+        work(tmp_path, policy=Policy(wait=False))
     with pytest.raises(SftgenError, match="top_n_sigma=1: sftgen-hf does not apply it"):
         HarnessCallback(tasks=[TASK], every=1, form="in_process", gen_kwargs={"top_n_sigma": 1})
 
