@@ -153,13 +153,13 @@ def _in_force(args: Namespace) -> Any:
     Raises:
         SftgenError: The flags or the file cannot be used.
     """
-    from lm_eval.config import evaluate_config
+    from lm_eval.config.evaluate_config import EvaluatorConfig
 
     given = copy.deepcopy(args)  # it writes into what it is given
     try:
         # It prints the whole configuration; the command will do that again.
-        with redirect_stdout(StringIO()), replaced(evaluate_config.eval_logger, "disabled", True):
-            config = evaluate_config.EvaluatorConfig.from_cli(given)
+        with redirect_stdout(StringIO()), replaced(logging.getLogger(EvaluatorConfig.__module__), "disabled", True):
+            config = EvaluatorConfig.from_cli(given)
     except (OSError, ValueError, TypeError) as error:
         where = f"--config {args.config}: " if getattr(args, "config", None) else ""
         raise SftgenError(f"{where}{error}") from error
