@@ -2,8 +2,9 @@
 
 No released lm_eval finds the tasks of another package. This module waits, without importing
 anything, until `lm_eval.tasks.manager` is imported, and then adds sftgen's and its plugins' task
-folders to what `TaskManager` scans, and sftgen's models to lm_eval's registry. It touches nothing
-else, stands aside where lm_eval reads the entry points `lm_eval.tasks` itself, and is switched off
+folders to what `TaskManager` scans, and sftgen's models to lm_eval's registry. Until then it also waits
+for the parser of lm_eval's flags, so that `--metadata think_markers=OPENER,CLOSER` is read. It touches
+nothing else, stands aside where lm_eval reads the entry points `lm_eval.tasks` itself, and is switched off
 by `SFTGEN_NO_AUTOLOAD=1`.
 """
 
@@ -11,6 +12,8 @@ import os
 import sys
 
 TARGET = "lm_eval.tasks.manager"
+PARSER = "lm_eval._cli.utils"
+MARKERS = "think_markers="
 
 
 def _patch(manager):
@@ -63,13 +66,34 @@ def _register_models():
         pass
 
 
+def keep_marker_pairs(utils):
+    """Let two markers with a comma between through lm_eval's parser of `key=value,key=value`."""
+    original = getattr(utils, "key_val_to_dict", None)
+    if original is None or getattr(original, "_sftgen", False):
+        return
+
+    def key_val_to_dict(args):
+        before, found, value = ("," + (args or "")).partition("," + MARKERS)
+        opener, comma, rest = value.partition(",")
+        closer, _, after = rest.partition(",")
+        # A name is no pair, nor is what lm_eval keeps together itself: a quoted text.
+        if not found or not comma or "=" in rest.partition(">")[0] or value[:1] in "\"'":
+            return original(args)
+        left = ",".join(part for part in (before.strip(","), after) if part)
+        return {**(original(left) if left else {}), MARKERS[:-1]: opener + "," + closer}
+
+    key_val_to_dict._sftgen = True
+    key_val_to_dict.__doc__ = original.__doc__
+    utils.key_val_to_dict = key_val_to_dict
+
+
 class _Finder:
-    """Finds only TARGET, and only to run `_patch` once it has been executed."""
+    """Finds only TARGET and, until then, PARSER, and only to patch each once it has been executed."""
 
     searching = False
 
     def find_spec(self, name, path=None, target=None):
-        if name != TARGET or self.searching:
+        if name not in (TARGET, PARSER) or self.searching:
             return None
         from importlib.util import find_spec
 
@@ -83,8 +107,11 @@ class _Finder:
 
             def exec_module(module):
                 execute(module)
-                sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
                 try:
+                    if name == PARSER:
+                        keep_marker_pairs(module)
+                        return
+                    sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
                     _patch(module)
                 except Exception as error:
                     print(f"sftgen: cannot add its tasks to lm_eval: {error!r}", file=sys.stderr)
@@ -97,6 +124,8 @@ def install():
     """Start waiting for lm_eval. Does nothing when called again or switched off."""
     if os.environ.get("SFTGEN_NO_AUTOLOAD"):
         return
+    if PARSER in sys.modules:
+        keep_marker_pairs(sys.modules[PARSER])
     if TARGET in sys.modules:
         _patch(sys.modules[TARGET])
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):

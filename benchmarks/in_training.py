@@ -63,6 +63,10 @@ class Evaluating(HarnessCallback):
         """Timed."""
         self._timed(super().on_save, args, kwargs)
 
+    def on_log(self, *args: Any, **kwargs: Any) -> None:
+        """Timed: the last step is measured here."""
+        self._timed(super().on_log, args, kwargs)
+
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Timed."""
         self._timed(super().on_train_end, args, kwargs)
@@ -73,10 +77,10 @@ class Evaluating(HarnessCallback):
         self.inside += time.perf_counter() - started
 
     def _evaluate(self, *args: Any, **kwargs: Any) -> None:
-        known, started = len(self._done), time.perf_counter()
+        started = time.perf_counter()
         super()._evaluate(*args, **kwargs)
         self.seconds += time.perf_counter() - started
-        self.count += len(self._done) - known
+        self.count += 1
 
 
 class Worker(TrainerCallback):

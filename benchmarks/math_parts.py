@@ -53,7 +53,7 @@ def grader(variant: str, question: str) -> Grade:
         reading.differ = lambda gold, answer: False
     if "keeping" not in variant:
         reading.read = reading.read.__wrapped__
-        reading._parse_latex = reading._parse_latex.__wrapped__
+        reading.parse_latex = reading.parse_latex.__wrapped__
 
     def both(gold: str, text: str) -> tuple[Any, ...]:
         verdict = grading.grade(gold, gold, split_thinking(text))

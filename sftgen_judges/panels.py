@@ -46,7 +46,9 @@ def panel(name: str, judges: Sequence[Judge], vote: str = "majority") -> Judge:
     if len(scales) != 1:
         raise ValueError(f"panel {name!r}: expected members on one scale, found {sorted(scales) or 'no members'}")
     [(scale, success)] = scales
-    return Judge(name, 1, scale, success, judge=partial(_count, vote), parts=tuple(judges))
+    allowed = [judge.settings["max_missing"] for judge in judges if "max_missing" in judge.settings]
+    settings = {"max_missing": allowed[0]} if allowed else {}
+    return Judge(name, 1, scale, success, judge=partial(_count, vote), parts=tuple(judges), settings=settings)
 
 
 def repeated(judge: Judge, times: int, vote: str = "majority") -> Judge:

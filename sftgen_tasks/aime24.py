@@ -3,12 +3,15 @@ r"""AIME24: the 30 problems of AIME I and II 2024, answers from 000 to 999 in `\
 Protocol (arXiv 2604.06628; its code: `evaluation/math_eval/math_eval_budget.py`): the turn and the
 decoding of MATH500, temperature 0.6, top_p 0.95, with ten samples; 32,768 new tokens.
 
-* `strict`: the last `\boxed{}` of the answer part (outside the thinking) is the same number. `033` and
-  `33` are the same answer. A response without a box has no answer; one whose thinking never closed is wrong.
+* `strict`: the last `\boxed{}` of the answer part (outside the thinking) that is not empty is the same number. `033`
+  and `33` are the same answer. A response without a box has no answer; one whose thinking never closed is wrong.
 * `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking included.
   That code takes the right answer from a column `solution` of a private copy of the problems, and puts a
   box around it if there is no box. Here the right answer is the number of the problem, in a box: of the 30
   public solutions one has no box and one boxes `\textbf{(073)}`, and math-verify reads neither.
+
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.math import grading as math_grading
+from sftgen_tasks.readers.first_turn import scores_first_turn
 
 SOURCE = HubSource(
     task="sftgen_aime24",
@@ -33,9 +37,10 @@ documents = SOURCE.documents
 prompt = math_grading.prompt
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     return math_grading.grade(doc["answer"], doc["answer"], response)
 
 
-GRADER = Grader("aime24", version=2, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)
+GRADER = Grader("aime24", version=3, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)

@@ -159,7 +159,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, answer, value == doc["target"], reason=f"equals {value}")
 
 
-GRADER = Grader("countdown", version=1, grade=grade)
+GRADER = Grader("countdown", version=2, grade=grade)
 
 
 def _apply(operator: str, a: Fraction, b: Fraction) -> Fraction:

@@ -7,25 +7,19 @@ The order of the options comes from a SHA-256 of the question with its options a
 machine and in every run, and differs between questions. Each document records it as `permutation`, where 0 is the right
 answer. (The paper's code seeds it with Python's salted `hash`, which gives another order in every process.)
 
-* `strict`: in the answer part (outside the thinking) the last `\boxed{}`, else the last statement such as "the answer
-  is (B)", else a letter that stands alone in bold or on the last line, with word boundaries. `letters.letter` reads it:
-
-  1. The last box counts if it begins with a letter: `B`, `(B)`, `B) text`, `B. text`, `Option B`.
-  2. If it does not, the last statement counts: "The answer is (B)", "Final answer: B", "The correct option must be B",
-     "(B) is the correct answer".
-  3. If there is no statement, the last letter counts that stands alone in bold; of several different bold letters, only
-     those that end their line are considered.
-  4. If there is none, the last line counts if it is only a letter. An option with its text, such as "B) text", counts
-     if it is the whole answer or a bold last line.
-
-  A letter counts only if the question has that option. A box or a statement that names several letters is not an
-  answer, and nothing after it in this list is tried. A response without a letter has no answer; one whose thinking
-  never closed is wrong.
+* `strict`: in the answer part (outside the thinking) the last `\boxed{}` that holds a letter, else the last sentence
+  such as "the answer is (B)", else the option that is written out, else a letter that stands alone. `readers.letters`
+  has the rule in full. A letter counts only if the question has that option. A letter that is denied or only supposed
+  is no answer, nor are several letters, the first letter of a word, a variable, a Roman numeral or the label of a
+  part. A response without a letter has no answer; one whose thinking never closed is wrong.
 * `paper`: four patterns on the last box of the whole response, thinking included, or without a box on the whole
   response (`letters.paper_gpqa`). The patterns are tried in this order, and the first that is found gives the letter:
   "correct answer is B", "choose B", "option B is correct", "B is correct". Otherwise the text has to be one capital
   letter from A to D. Letter case does not matter in the patterns, and a letter may be the beginning of a word.
   `\boxed{\text{B}}` and `\boxed{B) ...}` are not read.
+
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
 
 The dataset is gated, and its authors ask that no question appears online as plain text: keep sample logs private.
 """
@@ -39,6 +33,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.readers.first_turn import scores_first_turn
 from sftgen_tasks.readers.letters import LETTERS, letter, paper_gpqa
 
 if TYPE_CHECKING:
@@ -88,11 +83,12 @@ def prompt(doc: Mapping[str, Any]) -> str:
     return f"Problem: {doc['question']}\nOptions: {options}\n{INSTRUCTION}"
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
-    found = letter(response.answer, len(doc["options"]))
+    found = letter(response.answer, doc["options"])
     paper = paper_gpqa(response.text) == doc["answer"]
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
-GRADER = Grader("gpqa_diamond", version=1, grade=grade)
+GRADER = Grader("gpqa_diamond", version=2, grade=grade)

@@ -5,9 +5,10 @@ knowledge, dialogue history and response, `sftgen_halueval_summarization` docume
 zero-shot, temperature 0.6, top_p 1.0, 32,768 new tokens. The instructions are in our own words. The right answer is Yes
 for a hallucinated candidate and No for another one.
 
-* `strict`: `judgement` reads the answer part (outside the thinking): the last boxed or labelled Yes or No, else one
-  that stands alone, else one that the answer or a sentence begins with. A response without a judgement has no answer;
-  one whose thinking never closed is wrong.
+* `strict`: `judgement` reads the answer part (outside the thinking): what a Yes or No is an answer to comes before
+  where it stands. A box, a field or question about hallucination and a judgement by name come first, then a word that
+  stands alone, then sentences about hallucination, then other words. A response without a judgement has no answer; one
+  whose thinking never closed is wrong.
 * `paper`: the last word "yes" or "no" of the text without its thinking, as the paper's code strips it
   (`paper.strip_thinking`), else the first line of the response. That line counts as "no" if it contains these letters,
   also within "know" or "not", and as "yes" in the same way; a line with both or neither is wrong. By this rule "Yes,
@@ -15,7 +16,7 @@ for a hallucinated candidate and No for another one.
 
 `score` is the accuracy. Further metrics are `balanced_accuracy`, the mean of the accuracies on hallucinated and on
 other candidates; `yes_rate`, the share of judgements that are Yes; `invalid`, the share of responses that ended without
-a judgement.
+a judgement; `contradictory`, the share of judgements whose word and explanation say different things.
 
 10,000 rows a task would dominate the cost of a checkpoint, and the paper does not say how many rows it used. These
 tasks ask 1,000 rows each (`sample`): 500 of each label, in the order of a SHA-256 of `SEED` and the row's content, so
@@ -25,7 +26,7 @@ that the choice depends on the rows only. `sftgen_halueval_full_qa` and its sibl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,10 @@ from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.rows import Rows
 from sftgen_tasks.data.tables import DataError
-from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_tasks.readers.boxed import boxed
 from sftgen_tasks.readers.paper import strip_thinking
+from sftgen_tasks.readers.statements import fields, statements, support
+from sftgen_tasks.readers.yes_no import Role, Word, prose, words
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -142,73 +145,95 @@ def prompt(doc: Mapping[str, Any]) -> str:
 
 # ------------------------------------------------------------------------------ reading a judgement
 
-_NOISE = str.maketrans(dict.fromkeys("*_`\"'\u201c\u201d$#"))
-_TEX = re.compile(r"\\(?:text|math)[a-z]{0,6}(?![a-zA-Z])|[{}]")
-# "Yes or No" and "Yes/No" offer a choice and are not a judgement.
-_EITHER = r"(?! ?(?:/|,? or\b) ?(?:yes|no)\b)"
-# "No" before a noun is not a judgement either ("no support", "no longer"), unless it denies the hallucination itself.
-_NO = (
-    r"no(?= ?(?:[.,;:!)\]\u2013\u2014]|- |\n|\Z)"
-    r"| (?:because|since|as|the|it|this|that|there|hallucinat|non-?factual))(?!\. ?\d)"
-)
-_WORD = rf"(?P<word>(?:yes\b|{_NO})){_EITHER}"
-_LABELLED = re.compile(
-    r"\b(?:judge?ment|verdict|decision|conclusion|final answer) ?"
-    rf"(?:(?:is|would be|must be|:|=)[:\s]{{0,3}}){{1,2}}{_WORD}",
-    re.IGNORECASE,
-)
-_ALONE = re.compile(r"^[^\w\n]{0,6}(yes|no)[^\w\n]{0,6}$", re.IGNORECASE | re.MULTILINE)
-_LAST_SENTENCE = re.compile(r"[.!:;\n]\s{1,4}(yes|no)[^\w?]{0,6}\Z", re.IGNORECASE)
-_LEADING = re.compile(rf"\W{{0,6}}{_WORD}", re.IGNORECASE)
-_SENTENCE = re.compile(rf"(?:[.!:;]\s{{1,4}}|\n[^\w\n]{{0,6}}){_WORD}", re.IGNORECASE)
-_ANSWER = re.compile(rf"\banswer ?(?:(?:is|would be|:|=)[:\s]{{0,3}}){{1,2}}{_WORD}", re.IGNORECASE)
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an answer says of the candidate.
+
+    Attributes:
+        said: `yes` (hallucinated) or `no`, None without a judgement.
+        contradictory: Whether the Yes or No and the explanation beside it say different things.
+    """
+
+    said: str | None
+    contradictory: bool = False
 
 
 def judgement(answer: str) -> str | None:
-    r"""`yes` or `no`, or None if an answer has no judgement.
+    """`yes` or `no`, or None if an answer has no judgement; see `read_judgement`."""
+    return read_judgement(answer).said
 
-    The first of these that the answer has decides. If there are several of that kind, the last one counts.
 
-    1. A box that contains only Yes or No.
-    2. A labelled Yes or No: "Judgement: Yes", "my final answer is No".
-    3. One that is alone on its line, or is the whole last sentence (but not directly after a question).
-    4. The first word of the answer.
-    5. The first word of a sentence.
-    6. One after "the answer is".
+def read_judgement(answer: str) -> Judgement:
+    r"""Read the judgement of an answer.
 
-    Only whole words count, in any letter case and markup. "Know", "not" and "another" do not count, nor does "no"
-    before a noun ("there is no support"), nor "Yes or No".
+    What a Yes or No answers comes before where it stands. The first of these that the answer has decides. If there are
+    several of that kind, the last one counts.
+
+    1. A box (`\boxed{Yes}`) or `<answer>` with a judgement in it.
+    2. The answer to a field or a question about hallucination, or to a judgement by name ("Hallucination: Yes",
+       "Judgement: Yes", "my final answer is No", "Verdict: Hallucinated").
+    3. A word that is alone on its line, or is the whole last sentence; "Conclusion: Yes".
+    4. A sentence about hallucination ("The answer contains hallucinated information").
+    5. The first word of the answer, else of a sentence, else one after "the answer is".
+    6. What the answer says about support ("The answer is supported by the knowledge" means No).
+
+    A sentence about hallucination also beats a labelled word or a conclusion if it explains it: in "Conclusion: No, the
+    document does not mention Paris. The summary contains hallucinated information." the No answers something else.
+
+    Another field ("Supported: No", "Corrected answer: No"), the answer to another question, the restated candidate, a
+    supposition, "Yes or No", and a No that belongs to a noun ("no support") are no judgements.
     """
-    box = _TEX.sub("", last_boxed(answer) or "").translate(_NOISE).strip(" .").lower()
-    if box in {"yes", "no"}:
-        return box
-    text = answer.translate(_NOISE).strip()
-    for find in (_last(_LABELLED), _standing_alone, _leading, _last(_SENTENCE), _last(_ANSWER)):
-        found = find(text)
-        if found:
-            return found.lower()
-    return None
+    inside = (_decide(prose(content)) for content in reversed(boxed(answer)))
+    of_box = next((found for found in inside if found.said), None)
+    text = prose(answer)
+    found = _decide(text)
+    return replace(of_box, contradictory=_contradicts(text, of_box.said == "yes")) if of_box else found
 
 
-def _last(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
-    def find(text: str) -> str | None:
-        found = None
-        for match in pattern.finditer(text):
-            found = match["word"]
-        return found
+def _decide(text: str) -> Judgement:
+    by_role: dict[Role, Word] = {word.role: word for word in words(text)}
+    said = [Word(yes, Role.JUDGEMENT, place, place) for place, yes in fields(text)]
+    named = max(
+        [*said, *(by_role[role] for role in (Role.ASKED, Role.JUDGEMENT) if role in by_role)], key=_place, default=None
+    )
+    told = max(statements(text), default=None)
+    ends = [by_role[role] for role in (Role.ALONE, Role.CONCLUSION) if role in by_role]
+    plain = by_role.get(Role.TAGGED) or named or max(ends, key=_place, default=None)
+    plain = plain or next(
+        (by_role[role] for role in (Role.LEADING, Role.SENTENCE, Role.ANSWER) if role in by_role), None
+    )
+    if told and (plain is None or _answers_something_else(plain, told[0], text)):
+        yes = told[1]
+    elif plain:
+        yes = plain.yes
+    else:
+        upheld = by_role[Role.SUPPORT].yes if Role.SUPPORT in by_role else _not(support(text))
+        return Judgement(None if upheld is None else "yes" if upheld else "no")
+    return Judgement("yes" if yes else "no", plain is not None and _contradicts(text, plain.yes))
 
-    return find
+
+def _place(word: Word) -> int:
+    return word.start
 
 
-def _standing_alone(text: str) -> str | None:
-    last = _LAST_SENTENCE.search(text[-40:])
-    found: list[str] = [last[1]] if last else _ALONE.findall(text)
-    return found[-1] if found else None
+def _answers_something_else(word: Word, told: int, text: str) -> bool:
+    """Whether a sentence about hallucination, which ends at `told`, says more than a word."""
+    if word.role in {Role.LEADING, Role.SENTENCE, Role.ANSWER}:
+        return True
+    same_line = word.end <= told and "\n" not in text[word.end : told].rstrip("\n")
+    return (word.role is Role.CONCLUSION and told > word.start) or (word.role is Role.JUDGEMENT and same_line)
 
 
-def _leading(text: str) -> str | None:
-    match = _LEADING.match(text)
-    return match["word"] if match else None
+def _contradicts(text: str, yes: bool) -> bool:
+    """Whether the explanation says something else than the word."""
+    told = max(statements(text), default=None)
+    explained = told[1] if told else _not(support(text))
+    return explained is not None and explained != yes
+
+
+def _not(value: bool | None) -> bool | None:
+    return None if value is None else not value
 
 
 # ------------------------------------------------------------------------------ scoring
@@ -224,16 +249,17 @@ def paper_judgement(text: str) -> str | None:
 
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
-    found = judgement(response.answer)
+    found = read_judgement(response.answer)
     paper = float(paper_judgement(response.text) == doc[LABEL])
-    verdict = Verdict.of(response, found, found == doc[LABEL], paper=paper)
+    verdict = Verdict.of(response, found.said, found.said == doc[LABEL], paper=paper)
     measures: dict[str, Measure] = {
         "balanced_accuracy": [float(doc[LABEL] == "yes"), float(verdict.score or 0)],
         "invalid": float(verdict.status == "no_answer"),
     }
     if verdict.status == "ok":
-        measures["yes_rate"] = float(found == "yes")
+        measures["yes_rate"] = float(found.said == "yes")
+        measures["contradictory"] = float(found.contradictory)
     return replace(verdict, measures=measures)
 
 
-GRADER = Grader("halueval", version=1, grade=grade)
+GRADER = Grader("halueval", version=2, grade=grade)

@@ -3,10 +3,14 @@ r"""MATH500: 500 competition problems, the answer in `\boxed{}`, avg@3.
 Protocol (arXiv 2604.06628): one user turn, the problem and the instruction after a line break and a
 space; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens.
 
-* `strict`: the last `\boxed{}` of the answer part (outside the thinking), compared as text, as a
-  number and with math-verify. A response without a box has no answer; one whose thinking never closed is wrong.
+* `strict`: the last `\boxed{}` of the answer part (outside the thinking) that is not empty, compared as text, as a
+  number, by its form and by its value. Several boxes are read together where the right answer has several values. A
+  response without a box has no answer; one whose thinking never closed is wrong.
 * `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking
   included, against the boxed answer of the worked solution.
+
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.math import grading as math_grading
+from sftgen_tasks.readers.first_turn import scores_first_turn
 
 SOURCE = HubSource(
     task="sftgen_math500",
@@ -31,9 +36,10 @@ documents = SOURCE.documents
 prompt = math_grading.prompt
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     return math_grading.grade(doc["answer"], doc["solution"], response)
 
 
-GRADER = Grader("math500", version=3, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)
+GRADER = Grader("math500", version=4, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)

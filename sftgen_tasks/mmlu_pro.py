@@ -3,23 +3,17 @@ r"""MMLU-Pro: questions of 14 subjects with up to ten options, the letter in `\b
 Protocol (arXiv 2604.06628): one user turn with the question, an option a line and the instruction; temperature 0.6,
 top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
 
-* `strict`: in the answer part (outside the thinking) the last `\boxed{}`, else the last statement such as "the answer
-  is (B)", else a letter that stands alone in bold or on the last line, with word boundaries. `letters.letter` reads it:
-
-  1. The last box counts if it begins with a letter: `B`, `(B)`, `B) text`, `B. text`, `Option B`.
-  2. If it does not, the last statement counts: "The answer is (B)", "Final answer: B", "The correct option must be B",
-     "(B) is the correct answer".
-  3. If there is no statement, the last letter counts that stands alone in bold; of several different bold letters, only
-     those that end their line are considered.
-  4. If there is none, the last line counts if it is only a letter. An option with its text, such as "B) text", counts
-     if it is the whole answer or a bold last line.
-
-  A letter counts only if the question has that option. A box or a statement that names several letters is not an
-  answer, and nothing after it in this list is tried. A response without a letter has no answer; one whose thinking
-  never closed is wrong.
+* `strict`: in the answer part (outside the thinking) the last `\boxed{}` that holds a letter, else the last sentence
+  such as "the answer is (B)", else the option that is written out, else a letter that stands alone. `readers.letters`
+  has the rule in full. A letter counts only if the question has that option. A letter that is denied or only supposed
+  is no answer, nor are several letters, the first letter of a word, a variable, a Roman numeral or the label of a
+  part. A response without a letter has no answer; one whose thinking never closed is wrong.
 * `paper`: the first "answer is B", "answer is (B", `\boxed{B}` or `\boxed{\text{B}}` of the whole response, thinking
   included (`letters.paper_mmlu_pro`). So a guess in the thinking goes before the final answer. Letter case matters, and
   the letter after "answer is" may be the beginning of a word.
+
+A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
+of it.
 
 The paper's authors did not release their 1,000 questions. Ours (`sftgen_mmlu_pro`) are drawn by `sample`: equally many
 of each subject, in the order of SHA-256 of `SEED` and question id. Their manifest, `data/subsets/mmlu_pro_1000.json`,
@@ -46,6 +40,7 @@ from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.rows import Rows, digest
 from sftgen_tasks.data.tables import DataError, read_table
+from sftgen_tasks.readers.first_turn import scores_first_turn
 from sftgen_tasks.readers.letters import LETTERS, letter, paper_mmlu_pro
 
 if TYPE_CHECKING:
@@ -120,14 +115,15 @@ def prompt(doc: Mapping[str, Any]) -> str:
     return f"Question:\n{doc['question']}\nOptions:\n{options}\n{INSTRUCTION}"
 
 
+@scores_first_turn(prompt)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
-    found = letter(response.answer, len(doc["options"]))
+    found = letter(response.answer, doc["options"])
     paper = paper_mmlu_pro(response.text) == doc["answer"]
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
-GRADER = Grader("mmlu_pro", version=1, grade=grade)
+GRADER = Grader("mmlu_pro", version=2, grade=grade)
 
 
 def sample(docs: Sequence[Mapping[str, Any]], left_out: Collection[int] = (), size: int = SIZE) -> Rows:

@@ -71,7 +71,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, answer, answer is not None and _plain(answer) == _plain(doc["answer"]))
 
 
-GRADER = Grader("exact", version=1, grade=grade)
+GRADER = Grader("exact", version=2, grade=grade)
 
 
 def _plain(text: str) -> str:

@@ -3,7 +3,8 @@ r"""TruthfulQA: 817 questions that invite a common falsehood, answers in free te
 Protocol (arXiv 2604.06628): the question as `Q: ...` in one user turn, without the six examples of the original;
 temperature 0.6, one sample, 32,768 new tokens. The paper's prompt begins with blank lines, ours does not.
 
-Two verdicts are asked for, one on truth and one on information, on the answer part only (outside the thinking). This
+Two verdicts are asked for, one on truth and one on information, on the answer part only (outside the thinking), and
+without the `A:` that an answer may begin with and further questions that a base model may write. This
 benchmark has four judges. Choose one with `--metadata '{"judge": {"sftgen_truthfulqa": NAME}}'`, or judge later with
 `sftgen rescore RUN --judge NAME`:
 
@@ -12,7 +13,7 @@ benchmark has four judges. Choose one with `--metadata '{"judge": {"sftgen_truth
 * `truthfulqa-logprob`: the same models and texts; the log-probabilities of yes and no decide.
 * `truthfulqa-chat`: any chat model, whose prompt shows the true and false answers of the data set.
 * `truthfulqa-paper`: the same models with the prompt of the paper's code, which has no line break and no blank
-  (`Q:...A:...True:`). The judge models never saw this format in training.
+  (`Q:...A:...True:`), and with the whole answer part. The judge models never saw this format in training.
 
 The metrics are `truthful`, `informative` and `score`, the share of answers that are both. There is no `score_paper`:
 the paper's numbers are `truthful` and `informative` of `truthfulqa-paper` (the paper's main table shows `informative`,
@@ -54,16 +55,16 @@ def judge(items: Sequence[Item]) -> Iterator[Verdict]:
         yield Verdict(truth.status, found["truthful"] * found["informative"], answer=answer, measures=found)
 
 
-def _judge(name: str, truth: Judge, info: Judge) -> Judge:
-    return Judge(
-        name, version=max(truth.version, info.version), scale=(0, 1), success=1, judge=judge, parts=(truth, info)
-    )
+def _judge(name: str, truth: Judge, info: Judge, changes: int = 1) -> Judge:
+    """Both as one; `changes` counts what changed in how they are asked beyond their versions."""
+    version = max(truth.version, info.version) + changes
+    return Judge(name, version=version, scale=(0, 1), success=1, judge=judge, parts=(truth, info))
 
 
 TEXT = _judge("truthfulqa", TRUTH, INFO)
 LOGPROB = _judge("truthfulqa-logprob", TRUTH_LOGPROB, INFO_LOGPROB)
 CHAT = _judge("truthfulqa-chat", TRUTH_CHAT, INFO_CHAT)
-PAPER = _judge("truthfulqa-paper", paper(TRUTH), paper(INFO))
+PAPER = _judge("truthfulqa-paper", paper(TRUTH), paper(INFO), changes=0)
 # The old name. A run stores verdicts of the parts only, and both judges have the same parts, `truth-published` and
 # `info-published`. So each judge finds what the other has asked. The parts keep their names, because a stored verdict
 # is found by the name of its part.

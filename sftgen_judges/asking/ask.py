@@ -11,15 +11,21 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from sftgen_judges.asking.replies import UnreadableReply
-from sftgen_judges.asking.settings import settings_for, without_key
-from sftgen_judges.plugins.contracts import Item, Judge, JudgeBackend, Reply, Request
-from sftgen_judges.plugins.judge_settings import JudgeSettings
+from sftgen_judges.asking.settings import cleaned, settings_for
+from sftgen_judges.plugins.contracts import Item, Judge, JudgeBackend, NoAnswer, Reply, Request
+from sftgen_judges.plugins.judge_settings import PREFIX, JudgeSettings
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.schema import Verdict, content_hash
 
 
-def judge_items(judge: Judge, items: Sequence[Item]) -> Iterable[Verdict | tuple[int, Verdict]]:
-    """The verdict of a judge on each item: in order, or with positions, as the `Judge` contract allows."""
+def judge_items(judge: Judge, items: Sequence[Item], replied: str = "") -> Iterable[Verdict | tuple[int, Verdict]]:
+    """The verdict of a judge on each item: in order, or with positions, as the `Judge` contract allows.
+
+    Args:
+        judge: The judge.
+        items: What to judge.
+        replied: The model that gave the verdicts so far, as the server named it; another one is not mixed with it.
+    """
     if judge.judge is not None:
         return judge.judge(items)
     settings = settings_for(judge)
@@ -28,7 +34,7 @@ def judge_items(judge: Judge, items: Sequence[Item]) -> Iterable[Verdict | tuple
         return [never] * len(items)
     if judge.score_batch is not None:
         return judge.score_batch([_clipped(item, settings) for item in items], settings)
-    return _ask(judge, items, settings)
+    return _ask(judge, items, settings, replied)
 
 
 def identity(judge: Judge, item: Item) -> dict[str, Any]:
@@ -74,11 +80,13 @@ def unanswered(judge: Judge, item: Item) -> Verdict | None:
     response = item.response
     if response.answer and response.think != "unclosed":
         return None
-    status, reason = ("truncated", "cut before an answer") if response.truncated else ("no_answer", "no answer found")
+    status, reason = (
+        ("truncated", "truncated before an answer") if response.truncated else ("no_answer", "no answer found")
+    )
     return Verdict(status, judge.scale[0], reason=reason)  # type: ignore[arg-type]
 
 
-def _ask(judge: Judge, items: Sequence[Item], settings: JudgeSettings) -> Iterator[tuple[int, Verdict]]:
+def _ask(judge: Judge, items: Sequence[Item], settings: JudgeSettings, replied: str) -> Iterator[tuple[int, Verdict]]:
     requests: list[Request] = []
     positions: list[int] = []
     for position, item in enumerate(items):
@@ -90,19 +98,50 @@ def _ask(judge: Judge, items: Sequence[Item], settings: JudgeSettings) -> Iterat
                 continue
             except KeyError as error:
                 verdict = Verdict("judge_error", reason=f"the document has no column {error}")
+            except NoAnswer:
+                verdict = unanswered(judge, replace(item, response=replace(item.response, answer="")))
+                assert verdict is not None
         yield position, verdict
     if not requests:
         return
     backend: JudgeBackend = lookup("judge_backend", settings.backend)
+    left = dict.fromkeys(range(len(requests)))
+    renamed = ""
     for number, outcome in backend.ask(settings, requests):
         position, request = positions[number], requests[number]
+        left.pop(number, None)
         if isinstance(outcome, Reply):
-            verdict = _read(judge, request, outcome)
-            reply = vars(outcome) | {"text": without_key(outcome.text, settings)}
+            if not settings.allow_renamed:
+                renamed = _renamed(replied, outcome.model)
+            replied = replied or outcome.model
+            verdict = Verdict("judge_error", reason=renamed) if renamed else _read(judge, request, outcome)
+            reply = dict(vars(outcome))
         else:
             verdict = Verdict(outcome.status, reason=outcome.reason)
             reply = {"attempts": outcome.attempts}
-        yield position, replace(verdict, evidence=_evidence(judge, items[position], request, settings, reply))
+        evidence = _evidence(judge, items[position], request, settings, reply)
+        yield position, cleaned_verdict(replace(verdict, evidence=evidence), settings)
+        if renamed:
+            break
+    never = cleaned_verdict(Verdict("not_graded", reason=f"not asked: {renamed}"), settings)
+    for number in left if renamed else ():
+        yield positions[number], never
+
+
+def _renamed(before: str, now: str) -> str:
+    """Why a reply is not counted: the server has another model than before; empty where it has the same."""
+    if not (before and now) or before == now:
+        return ""
+    return (
+        f"the server's model was {before[:60]!r} and is {now[:60]!r} now; "
+        f"to mix the two, set {PREFIX}ALLOW_RENAMED=true"
+    )
+
+
+def cleaned_verdict(verdict: Verdict, settings: JudgeSettings) -> Verdict:
+    """A verdict without the key in any of its texts."""
+    answer, reason, evidence = cleaned((verdict.answer, verdict.reason, verdict.evidence), settings)
+    return replace(verdict, answer=answer, reason=reason, evidence=evidence)
 
 
 def _read(judge: Judge, request: Request, reply: Reply) -> Verdict:
@@ -110,7 +149,7 @@ def _read(judge: Judge, request: Request, reply: Reply) -> Verdict:
     try:
         # A completion of one word usually ends at its token limit; a truncated analysis lacks the score at its end.
         if reply.finish_reason == "length" and not isinstance(request.prompt, str):
-            raise UnreadableReply(f"reply cut off at {reply.tokens or request.max_tokens} tokens")
+            raise UnreadableReply(f"reply truncated at {reply.tokens or request.max_tokens} tokens")
         return judge.read(reply)
     except UnreadableReply as error:
         return Verdict("judge_error", reason=str(error))

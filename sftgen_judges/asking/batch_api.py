@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.asking.completions import read_completion
+from sftgen_judges.asking.connection import LARGEST_REPLY, client
 from sftgen_judges.asking.retrying import CallError, call_openai
-from sftgen_judges.asking.server import parameters, read_completion
+from sftgen_judges.asking.server import parameters
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError
 from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Reply, Request
@@ -49,13 +51,14 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
         results = _results(settings, requests, asked) if asked else iter(())
         for position, result in results:
             try:
-                reply = _reply(result, requests[position])
+                reply = _reply(result, requests[position], settings)
             except CallError as error:
                 open_positions[position] = Failure(without_key(str(error), settings)[:200], attempts=1)
                 continue
-            SPENT.add(settings, requests[position], reply)
-            del open_positions[position]
-            yield position, reply
+            if position in open_positions:  # a server may send a result twice
+                SPENT.add(settings, requests[position], reply)
+                del open_positions[position]
+                yield position, reply
     except CallError as error:
         reason = without_key(f"batch: {error}", settings)[:200]
         open_positions |= dict.fromkeys(set(asked) & open_positions.keys(), Failure(reason, attempts=1))
@@ -65,22 +68,31 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
 BATCH = JudgeBackend("batch", ask)
 
 
-def _reply(result: dict[str, Any], request: Request) -> Reply:
-    response = result.get("response") or {}
-    if response.get("status_code") != 200:
-        error = (response.get("body") or {}).get("error") or result.get("error") or {}
-        raise CallError(f"HTTP {response.get('status_code')}: {str(error.get('message') or '')[:120]}".rstrip(": "))
-    return read_completion(response.get("body"), request)
+def _reply(result: Mapping[str, Any], request: Request, settings: JudgeSettings) -> Reply:
+    """The reply in a line of a batch's results.
+
+    Raises:
+        CallError: It has none.
+    """
+    response = _object(result, "response")
+    if response.get("status_code") == 200:
+        return read_completion(response.get("body"), request)
+    said = (_object(found, "error").get("message") for found in (_object(response, "body"), result))
+    message = next((text for text in said if isinstance(text, str) and text), "")
+    status = response.get("status_code")
+    code = status if isinstance(status, int) else "without a status"
+    raise CallError(f"HTTP {code}: {' '.join(without_key(message, settings).split())[:120]}".rstrip(": "))
+
+
+def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _results(
     settings: JudgeSettings, requests: Sequence[Request], asked: Sequence[int]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    import openai
-
-    client = openai.OpenAI(
-        api_key=settings.key or "none", base_url=settings.base_url, max_retries=0, timeout=settings.time_limit
-    )
+    connection = client(settings, settings.base_url, most=LARGEST_REPLY * (1 + len(asked)))
     url = "/v1/completions" if isinstance(requests[asked[0]].prompt, str) else "/v1/chat/completions"
     lines = [
         {
@@ -91,14 +103,21 @@ def _results(
         }
         for number, position in enumerate(asked)
     ]
-    batch = call_openai(partial(_find_or_make, client, lines, url), settings)
+    batch = call_openai(partial(_find_or_make, connection, lines, url), settings)
     while batch.status not in _ENDED:
         time.sleep(settings.poll)
-        batch = call_openai(partial(client.batches.retrieve, batch.id), settings)
+        batch = call_openai(partial(connection.batches.retrieve, batch.id), settings)
     for file in filter(None, (batch.output_file_id, batch.error_file_id)):
-        for line in call_openai(partial(_text_of, client, file), settings).splitlines():
-            result = json.loads(line)
-            yield asked[int(result["custom_id"])], result
+        for line in call_openai(partial(_text_of, connection, file), settings).split("\n"):
+            if len(line) > LARGEST_REPLY:
+                continue
+            try:
+                result = json.loads(line)
+                number = int(result["custom_id"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue  # nobody's result; the request that it belongs to has no reply
+            if 0 <= number < len(asked):
+                yield asked[number], result
 
 
 def _text_of(client: openai.OpenAI, file: str) -> str:

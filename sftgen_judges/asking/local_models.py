@@ -1,18 +1,28 @@
 """Asks a model in this process, without a server: with transformers or with vLLM.
 
-The model is loaded at its first use and kept. `SFTGEN_JUDGE_CONCURRENCY` requests are generated together.
+The model is loaded at its first use and kept. `SFTGEN_JUDGE_CONCURRENCY` requests are generated together. A hub id may
+name its commit, `NAME@COMMIT`; the published judges of truth are pinned.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from sftgen_judges.asking.completions import add_logprobs
 from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Reply, Request
 from sftgen_judges.plugins.contracts.asking import Outcome
 from sftgen_judges.plugins.judge_settings import JudgeSettings
+
+PINNED = {
+    "allenai/truthfulqa-truth-judge-llama2-7B": "8f718cb4e68bc30a488727a0e37190835a7c129e",
+    "allenai/truthfulqa-info-judge-llama2-7B": "72601eff294cbf7e8d7188ae82397e19cb9bb9bd",
+}
+"""Commits of hub models that a judge was made for."""
 
 
 def ask_transformers(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
@@ -67,20 +77,35 @@ def _generate(
         end = next((place for place, token in enumerate(new) if token in ends), None)
         text = tokenizer.decode(new[:end], skip_special_tokens=True)
         stop = min((text.find(stop) for stop in request.stop if stop in text), default=None)
-        top = first[row].topk(request.logprobs) if request.logprobs else None
+        top = first[row].topk(min(_LIKELIEST, first.shape[-1])) if request.logprobs else None
         likeliest = zip(top.indices.tolist(), top.values.tolist(), strict=True) if top else ()
         replies.append(
             Reply(
                 text=text[:stop],
                 model=str(settings.model),
                 finish_reason="length" if end is None and stop is None else "stop",
-                logprobs={tokenizer.decode([token]): value for token, value in likeliest},
+                logprobs=by_spelling((tokenizer.decode([token]), value) for token, value in likeliest),
                 prompt_tokens=len(tokens),
                 tokens=len(new[:end]),
                 seconds=round(time.monotonic() - started, 3),
             )
         )
     return replies
+
+
+_LIKELIEST = 100
+"""First tokens that are looked at, whatever number was asked for: a word has several tokens, by case and blank."""
+
+
+def by_spelling(tokens: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Log-probabilities by what a token reads as.
+
+    Two tokens may read alike, for example with and without the blank before a word; their probabilities are summed.
+    """
+    summed: dict[str, float] = {}
+    for text, logprob in tokens:
+        summed[text] = add_logprobs(summed.get(text, -math.inf), logprob)
+    return summed
 
 
 def ask_vllm(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
@@ -111,14 +136,16 @@ def ask_vllm(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[t
         seconds = round(time.monotonic() - started, 3)
         for position, output in enumerate(made, start):
             [completion] = output.outputs
-            top = completion.logprobs[0].values() if completion.logprobs else ()
+            top = completion.logprobs[0].items() if completion.logprobs else ()
             yield (
                 position,
                 Reply(
                     text=completion.text,
                     model=str(settings.model),
                     finish_reason=completion.finish_reason,
-                    logprobs={token.decoded_token: token.logprob for token in top},
+                    logprobs=by_spelling(
+                        (one.decoded_token or tokenizer.decode([id_]), one.logprob) for id_, one in top
+                    ),
                     prompt_tokens=len(output.prompt_token_ids or ()),
                     tokens=len(completion.token_ids),
                     seconds=seconds,
@@ -146,10 +173,11 @@ def _transformers(name: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
+    name, revision = pinned(name)
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
+    model: Any = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype="auto")
     return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
@@ -157,4 +185,13 @@ def _transformers(name: str) -> tuple[Any, Any]:
 def _vllm(name: str, arguments: tuple[tuple[str, Any], ...]) -> Any:
     from vllm import LLM
 
-    return LLM(name, **dict(arguments))
+    name, revision = pinned(name)
+    return LLM(name, **{"revision": revision, **dict(arguments)})
+
+
+def pinned(name: str) -> tuple[str, str | None]:
+    """A model's name and the commit to load: the one that is named, that of `PINNED`, or the newest."""
+    if Path(name).exists():  # in a folder `@` may be part of its name
+        return name, None
+    name, _, revision = name.partition("@")
+    return name, revision or PINNED.get(name)

@@ -1,37 +1,31 @@
-"""Tolerant readers of a judge's reply. Judges use them; no benchmark reads a reply.
+"""Readers of a judge's reply. Judges use them; no benchmark reads a reply.
 
-A reader accepts a score in several forms: JSON, a marked line, the bare number, `4/5`. It accepts nothing else:
-a number that is quoted, ambiguous, out of range or truncated is not a score.
+A reader accepts a verdict only where a reply states its result (`asking.scores`), never one in the judge's thinking.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from sftgen_judges.asking.declining import declines
+from sftgen_judges.asking.completions import HIDDEN
+from sftgen_judges.asking.declining import declines_itself as declines
+from sftgen_judges.asking.score_places import Form, UnreadableReply, without_quotations
+from sftgen_judges.asking.scores import stated_score
 from sftgen_judges.plugins.contracts import Reply
+from sftgen_judges.records.markers import THINK_MARKERS, unknown_marker
+from sftgen_judges.records.schema import Response
 from sftgen_judges.records.thinking import split_thinking
 
+__all__ = ["UnreadableReply", "answer_of", "probability_of_yes", "read_score", "read_yes_no", "score_schema"]
 
-class UnreadableReply(Exception):  # noqa: N818 - it is the reply that is unreadable
-    """Why a reply holds no verdict: the kind of problem, never a quotation of the reply."""
-
-
-_NUMBER = r"[-+]?[0-9]+(?:\.[0-9]+)?"
-_SCORE = rf"(?P<score>{_NUMBER})(?:\s*(?:/|out\s+of)\s*(?P<most>[0-9]+))?"
-_WRAP = r"[\s*_`\"'()\[\]#>]*"
-# The whole reply is a score, or a whole line is one with a name before it.
-_BARE = re.compile(rf"{_WRAP}{_SCORE}{_WRAP}\.?{_WRAP}")
+SMALLEST_MASS = 0.1
+"""Probability that yes and no must have together; with less the model wanted to say something else."""
 
 
 def read_score(reply: Reply, scale: tuple[float, float], *, field: str = "score", whole: bool = True) -> float:
-    """The one score in a reply.
-
-    The score is `field` of a JSON object, a line `field: 4` (also `#thefield: 4`), or the whole reply.
+    """The one score that a reply states, in one of the forms of `asking.scores`.
 
     Args:
         reply: The reply; thinking before the answer is ignored.
@@ -40,19 +34,12 @@ def read_score(reply: Reply, scale: tuple[float, float], *, field: str = "score"
         whole: Whether the scale has whole numbers only.
 
     Raises:
-        UnreadableReply: The reply has no score, several different scores, or a score that is not on the scale.
+        UnreadableReply: The reply states no score, several different scores, or a score that is not on the scale.
     """
     text = answer_of(reply)
-    found = list(_in_json(text, field, scale[1])) or list(_marked(text, field, scale[1]))
-    if not found and (bare := _BARE.fullmatch(text)):
-        found = [_number(bare, scale[1])]
-    if not found:
-        if declines(text):
-            raise UnreadableReply("the judge declined")
-        raise UnreadableReply("no score in the reply")
-    if len(set(found)) > 1:
-        raise UnreadableReply("several different scores in the reply")
-    score = found[0]
+    score = stated_score(text, Form(field, scale))
+    if score is None:
+        raise UnreadableReply("the judge declined" if _declines(text) else "no score in the reply")
     if not scale[0] <= score <= scale[1]:
         raise UnreadableReply(f"out of range: score {score:g} is not in {scale[0]:g} to {scale[1]:g}")
     if whole and not score.is_integer():
@@ -60,34 +47,58 @@ def read_score(reply: Reply, scale: tuple[float, float], *, field: str = "score"
     return score
 
 
+# "No idea" is no answer, and "yes or no" repeats the question.
+_YES_OR_NO = re.compile(
+    r"[\W_]{0,40}(?P<word>yes|no)(?![^\W_]|['\u2019-]\w)"
+    r"(?!\s+(?:one|idea|comment|answer|opinion|doubt|way|matter|information|verdict|judge?ment)\b)",
+    re.IGNORECASE,
+)
+_OTHER = re.compile(
+    r"[\W_]{0,10}(?:(?:or|and|but|maybe|perhaps|rather)\b[\W_]{0,10})?(?P<word>yes|no)\b", re.IGNORECASE
+)
+
+
 def read_yes_no(reply: Reply) -> bool:
     """True if a reply begins with yes, False if it begins with no; case and punctuation do not matter.
 
     Raises:
-        UnreadableReply: It begins with neither.
+        UnreadableReply: It begins with neither, or with both.
     """
     text = answer_of(reply)
-    word = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
-    if not word:
-        raise UnreadableReply("the judge declined" if declines(text) else "neither yes nor no")
-    return word.group(1).lower() == "yes"
+    found = _YES_OR_NO.match(text)
+    if not found:
+        raise UnreadableReply("the judge declined" if _declines(text) else "neither yes nor no")
+    word = found["word"].lower()
+    line = text[found.end() : found.end() + 100].partition("\n")[0]
+    if (other := _OTHER.match(line)) and other["word"].lower() != word:
+        raise UnreadableReply("both yes and no")
+    return word == "yes"
 
 
 def probability_of_yes(reply: Reply) -> float:
     """P(yes) / (P(yes) + P(no)) of the first token, between 0 and 1, where all spellings of a word are summed.
 
     Raises:
-        UnreadableReply: Neither word is among the likeliest tokens.
+        UnreadableReply: The two words have less than `SMALLEST_MASS` of the probability together, or the server hides
+            so much of it that either could be likelier.
     """
     mass = {"yes": 0.0, "no": 0.0}
     for token, logprob in reply.logprobs.items():
         # Two kinds of tokenizers show a space as a letter of their own.
         word = token.strip(" \u0120\u2581").lower()
         if word in mass:
-            mass[word] += math.exp(logprob)
-    if not any(mass.values()):
+            mass[word] += math.exp(min(logprob, 0.0))
+    both = mass["yes"] + mass["no"]
+    if not both:
         raise UnreadableReply("no log-probability of yes or no" if reply.logprobs else "no log-probabilities")
-    return mass["yes"] / (mass["yes"] + mass["no"])
+    if not both >= SMALLEST_MASS:
+        raise UnreadableReply(f"yes and no have {both:.3f} of the probability together, less than {SMALLEST_MASS:g}")
+    hidden = math.exp(min(reply.logprobs.get(HIDDEN, -math.inf), 0.0))
+    if abs(mass["yes"] - mass["no"]) < hidden:
+        raise UnreadableReply(
+            "the server hides the probability of tokens that look alike; run the judge in this process"
+        )
+    return mass["yes"] / both
 
 
 def answer_of(reply: Reply) -> str:
@@ -100,11 +111,41 @@ def answer_of(reply: Reply) -> str:
         raise UnreadableReply("the judge declined")
     if reply.finish_reason == "content_filter":
         raise UnreadableReply("held back by the server's filter")
-    read = split_thinking(reply.text)
+    read = split_thinking(reply.text.removeprefix("\ufeff"))
     if read.think == "unclosed":
-        raise UnreadableReply("the judge's thinking was cut off")
+        raise UnreadableReply("the judge's thinking was truncated")
     if not read.answer:
         raise UnreadableReply("empty reply")
+    return _without_unknown_thinking(read)
+
+
+_TAG = re.compile(
+    r"[\s*_#]{0,10}(?P<tag>[<\[]\s?[\w|: -]{0,30}(?:think|thought|reason|reflect|scratch|monologue|deliberat|ponder)"
+    r"[\w|: -]{0,30}[>\]])",
+    re.IGNORECASE,
+)
+
+
+def _without_unknown_thinking(read: Response) -> str:
+    """The answer of a reply that may have thinking in markers of no known family.
+
+    Raises:
+        UnreadableReply: It begins with an opener that is not closed: nobody can say where such thinking ends.
+    """
+    # A response that begins so and never ends it may be an answer; a judge's score in it is not certain enough.
+    opened = (markers for markers in THINK_MARKERS.values() if re.match(rf"\s*(?:{markers.opener})", read.answer))
+    if read.think == "none" and any(not re.search(markers.closer, read.answer) for markers in opened):
+        raise UnreadableReply("the judge's thinking was truncated")
+    begun = _TAG.match(read.answer)
+    marker = begun["tag"] if begun else unknown_marker(read)
+    if not marker:
+        return read.answer
+    if marker.startswith(("</", "[/")):  # its opener was part of the prompt
+        return read.answer.rpartition(marker)[2].strip()
+    pairs = (("<", "</"), ("[", "[/"), ("begin", "end"), ("BEGIN", "END"), ("start", "end"), ("START", "END"))
+    closers = {marker.replace(begins, ends, 1) for begins, ends in pairs} - {marker}
+    if not any(closer in read.answer for closer in closers):
+        raise UnreadableReply("the reply begins like thinking of an unknown kind, which is not closed")
     return read.answer
 
 
@@ -119,47 +160,6 @@ def score_schema(scale: tuple[int, int], field: str = "score", reason: str = "an
     }
 
 
-def _in_json(text: str, field: str, most: float) -> Iterator[float]:
-    """The scores of all JSON objects in a text."""
-    decoder = json.JSONDecoder(strict=False)
-    position, objects, found = 0, 0, 0
-    while (position := text.find("{", position)) >= 0:
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except ValueError:
-            position += 1
-            continue
-        objects += 1
-        if field in value:
-            found += 1
-            yield _json_number(value[field], most)
-    begun = not objects and text.removeprefix("```json").lstrip("` \n").startswith("{")
-    if found or (f'"{field}"' not in text and not begun):
-        return
-    # The object is not valid JSON, for example because of a quotation mark within its text, but its end is complete.
-    last = re.search(rf'"{field}"\s*:\s*"?({_NUMBER})"?\s*\}}\W*\Z', text)
-    if not last:
-        raise UnreadableReply("unreadable JSON, or cut short")
-    yield float(last.group(1))
-
-
-def _json_number(value: Any, most: float) -> float:
-    if isinstance(value, str) and (match := _BARE.fullmatch(value)):
-        return _number(match, most)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UnreadableReply("no number in the score's place")
-    return float(value)
-
-
-def _marked(text: str, field: str, most: float) -> Iterator[float]:
-    # The rest of the line may explain the score, but may not contain another number.
-    rest = r"(?:\s*[.,;(\u2013\u2014-][^0-9\n]*)?"
-    line = re.compile(rf"^[ \t*_`\"'#]*(?:the\s*)?{field}{_WRAP}[:=]{_WRAP}{_SCORE}[*_`\"')\] \t]*{rest}$", re.I | re.M)
-    for match in line.finditer(text):
-        yield _number(match, most)
-
-
-def _number(match: re.Match[str], most: float) -> float:
-    if match["most"] and float(match["most"]) != most:
-        raise UnreadableReply(f"out of range: a score out of {match['most']}, not out of {most:g}")
-    return float(match["score"])
+def _declines(text: str) -> bool:
+    """Whether the judge itself declines; what it quotes of a response is not its own."""
+    return declines(without_quotations(text))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
+from sftgen_judges.asking.settings import without_key
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 if TYPE_CHECKING:
@@ -92,15 +93,19 @@ def call_openai(function: Callable[[], T], settings: JudgeSettings) -> T:
     """Call what uses a client of the `openai` package, and again after each transient failure.
 
     Raises:
-        CallError: The last failure.
+        CallError: The last failure, also where what came back has another shape than `function` expects.
     """
     import openai
 
     def call() -> T:
         try:
             return function()
+        except CallError:
+            raise
         except openai.OpenAIError as error:
             raise openai_error(error, settings) from error
+        except Exception as error:  # of reading what a server sent; its message may quote that
+            raise CallError(f"unreadable reply: {type(error).__name__}") from error
 
     return retrying(Patience.of(settings))(call)
 
@@ -142,6 +147,8 @@ def status_error(
         code: The server's own name of the error.
     """
     reason = f"HTTP {status}: {' '.join(message.split())}".rstrip(": ")
+    if 300 <= status < 400:
+        return CallError(redirected(status, headers), transient=False, fatal=True, status=status)
     if status in FATAL or code == "insufficient_quota":
         return CallError(reason, transient=False, fatal=True, status=status)
     if status not in TRANSIENT and status < 500:
@@ -150,6 +157,13 @@ def status_error(
     if pause is not None and pause > longest_wait:
         return CallError(f"{reason}; to be asked again in {pause:g} s", transient=False, fatal=True, status=status)
     return CallError(reason, overloaded=status in OVERLOADED, retry_after=pause, status=status)
+
+
+def redirected(status: int, headers: Mapping[str, str]) -> str:
+    """Why a redirect is refused, and what to do."""
+    place = "".join(filter(str.isprintable, headers.get("location", "")))[:60]
+    to = f" to {place}" if place else ""
+    return f"HTTP {status}: the server redirects{to}. Set the base URL to the right address, redirects are not followed"
 
 
 def openai_error(error: openai.OpenAIError, settings: JudgeSettings) -> CallError:
@@ -161,12 +175,20 @@ def openai_error(error: openai.OpenAIError, settings: JudgeSettings) -> CallErro
     if isinstance(error, openai.APIConnectionError):
         return CallError(f"connection: {type(error.__cause__ or error).__name__}")
     if isinstance(error, openai.APIStatusError):
-        body = error.body if isinstance(error.body, Mapping) else {}
-        message = " ".join(str(body.get("message") or "").split())[:120]
-        return status_error(
-            error.status_code, message, error.response.headers, longest_wait=settings.longest_wait, code=error.code
-        )
+        message = _said(error.body, settings)
+        headers = {name: without_key(value, settings) for name, value in error.response.headers.items()}
+        return status_error(error.status_code, message, headers, longest_wait=settings.longest_wait, code=error.code)
     return CallError(f"{type(error).__name__}: {error}", transient=isinstance(error, openai.APIError))
+
+
+def _said(body: Any, settings: JudgeSettings) -> str:
+    """What a server says about an error, in one short line and without the key."""
+    # OpenAI's servers say it in `message`, FastAPI's in `detail`, others as a bare text; a proxy's page says nothing.
+    message = (body.get("message") or body.get("detail")) if isinstance(body, Mapping) else body
+    if not isinstance(message, str) or message.lstrip().startswith(("<", "[", "{")):
+        return ""
+    # The key goes first: a line that is made shorter would keep a part of it.
+    return " ".join(without_key(message, settings).split())[:120]
 
 
 def timed_out(settings: JudgeSettings) -> CallError:
@@ -185,5 +207,5 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value.strip().replace(".", "", 1).isdigit():
             return float(value)
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -8,13 +8,14 @@ one begins afresh. Only the budget (`asking.throttle.SPENT`) belongs to the whol
 from __future__ import annotations
 
 import asyncio
-import json
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.asking.completions import read_body
+from sftgen_judges.asking.connection import async_client
 from sftgen_judges.asking.retrying import CallError, Patience, openai_error, retrying_async, timed_out
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.asking.throttle import SPENT, BudgetSpentError, Limiter
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 GIVE_UP_AFTER = 10
 """After so many failed judgements in a row, each with all its retries, the rest of the batch is not asked."""
+REFUSED_AFTER_REPLIES = 50
+"""As `GIVE_UP_AFTER`, for requests that a server refuses (HTTP 400) although it has answered others of the batch."""
 
 
 def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
@@ -48,7 +51,7 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
         task = asyncio.current_task()
         assert task is not None
         running.append((asyncio.get_running_loop(), task))
-        async with make_client(settings) as client:
+        async with async_client(settings) as client:
             await _Session(client, settings).ask_all(requests, lambda *outcome: outcomes.put(outcome))
 
     def work() -> None:
@@ -78,16 +81,6 @@ def ask(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[
 SERVER = JudgeBackend("server", ask)
 
 
-def make_client(settings: JudgeSettings) -> openai.AsyncOpenAI:
-    """A client of the `openai` package. Its own retries are off: `asking.retrying` does them."""
-    import openai
-
-    # A local server needs no key, but the package does.
-    return openai.AsyncOpenAI(
-        api_key=settings.key or "none", base_url=settings.base_url, max_retries=0, timeout=settings.time_limit
-    )
-
-
 def parameters(settings: JudgeSettings, request: Request, dropped: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The parameters of a request, for the chat or the completions endpoint.
 
@@ -111,40 +104,6 @@ def parameters(settings: JudgeSettings, request: Request, dropped: frozenset[str
     return {name: value for name, value in given.items() if value is not None and name not in dropped}
 
 
-def read_completion(body: Any, request: Request) -> Reply:
-    """The reply in the JSON that a server sent.
-
-    Raises:
-        CallError: The JSON holds no reply.
-    """
-    if not isinstance(body, Mapping):
-        raise CallError("unreadable reply: no JSON object")
-    choices = body.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        raise CallError("no choices in the reply")
-    choice, usage = choices[0], body.get("usage") or {}
-    message = choice.get("message") or {}
-    text = choice.get("text") if isinstance(request.prompt, str) else message.get("content")
-    refusal = message.get("refusal")
-    return Reply(
-        text=text if isinstance(text, str) else "",
-        model=str(body.get("model") or ""),
-        finish_reason=choice.get("finish_reason"),
-        refusal=refusal if isinstance(refusal, str) else None,
-        logprobs=_first_token(choice.get("logprobs") or {}),
-        prompt_tokens=usage.get("prompt_tokens"),
-        tokens=usage.get("completion_tokens"),
-    )
-
-
-def _first_token(logprobs: Mapping[str, Any]) -> dict[str, float]:
-    if logprobs.get("top_logprobs"):  # completions
-        return dict(logprobs["top_logprobs"][0] or {})
-    if logprobs.get("content"):  # chat
-        return {entry["token"]: entry["logprob"] for entry in logprobs["content"][0]["top_logprobs"]}
-    return {}
-
-
 class _Session:
     """One batch of requests; what it learns of the server holds until its end and no longer."""
 
@@ -154,6 +113,8 @@ class _Session:
         self.stopped: str | None = None
         self.dropped: frozenset[str] = frozenset()
         self.failed_in_a_row = 0
+        self.refused_in_a_row = 0
+        self.replied = False
 
     async def ask_all(self, requests: Sequence[Request], put: Callable[[int, Outcome], None]) -> None:
         places = asyncio.Semaphore(self.settings.concurrency)
@@ -193,14 +154,18 @@ class _Session:
                     except CallError as error:
                         failure = Failure(without_key(str(error), self.settings)[:200], attempts=attempts)
                         raise
-            self.failed_in_a_row = 0
+            self.failed_in_a_row = self.refused_in_a_row = 0
+            self.replied = True
         except BudgetSpentError as error:
             self.stopped = str(error)
             return failure or Failure(str(error), "not_graded")
         except CallError as error:
             assert failure is not None
             self.failed_in_a_row += error.transient
-            if error.fatal or self.failed_in_a_row >= GIVE_UP_AFTER:
+            self.refused_in_a_row += not error.transient
+            # A prompt that is too long is refused alone; a server that refuses everything is left alone.
+            patience = REFUSED_AFTER_REPLIES if self.replied else GIVE_UP_AFTER
+            if error.fatal or self.failed_in_a_row >= GIVE_UP_AFTER or self.refused_in_a_row >= patience:
                 self.stopped = self.stopped or f"not asked, the server keeps failing: {failure.reason}"
             return failure
         return reply
@@ -246,15 +211,15 @@ class _Session:
         call = endpoint.with_raw_response.create(**given, extra_body=self.settings.extra_body)
         try:
             raw = await asyncio.wait_for(call, self.settings.time_limit)
-            return read_completion(json.loads(raw.text), request)
+            return read_body(raw.content, request)
         except asyncio.TimeoutError:
             raise timed_out(self.settings) from None
-        except openai.BadRequestError:
+        except (openai.BadRequestError, CallError):
             raise
         except openai.OpenAIError as error:
             raise openai_error(error, self.settings) from None
-        except ValueError:
-            raise CallError("unreadable reply: no JSON") from None
+        except Exception as error:  # whatever else a server makes of its reply; the message may quote that
+            raise CallError(f"unreadable reply: {type(error).__name__}") from None
 
 
 def _unwanted(message: str, given: Mapping[str, Any]) -> str | None:

@@ -83,7 +83,7 @@ def with_options(judge: Judge, options: Mapping[str, Any]) -> Judge:
 def with_settings(judge: Judge, **settings: Any) -> Judge:
     """The judge, and its parts, with settings that override the environment."""
     parts = tuple(with_settings(part, **settings) for part in judge.parts)
-    return replace(judge, parts=parts, settings={**judge.settings, **(settings if judge.needs else {})})
+    return replace(judge, parts=parts, settings={**judge.settings, **settings})
 
 
 def missing_settings(judge: Judge) -> str:
@@ -122,3 +122,14 @@ def _environment(name: str) -> tuple[dict[str, str], dict[str, str]]:
 def without_key(text: str, settings: JudgeSettings) -> str:
     """A text from the server without the key, which it may repeat."""
     return text.replace(settings.key, "[key]") if settings.key else text
+
+
+def cleaned(value: Any, settings: JudgeSettings) -> Any:
+    """A value for the records without the key, in whatever text of it the key stands."""
+    if isinstance(value, str):
+        return without_key(value, settings)
+    if isinstance(value, Mapping):
+        return {cleaned(name, settings): cleaned(part, settings) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(cleaned(part, settings) for part in value)
+    return value

@@ -20,11 +20,19 @@ class BudgetSpentError(Exception):
 
 @dataclass
 class Spent:
-    """What judging has cost this process so far."""
+    """What judging has cost this process so far.
+
+    Attributes:
+        calls: Calls that were sent.
+        tokens: Tokens of prompts and replies.
+        cost: Money, in the currency of the prices.
+        estimated: Replies whose tokens were estimated, because the server's counts are missing or make no sense.
+    """
 
     calls: int = 0
     tokens: int = 0
     cost: float = 0.0
+    estimated: int = 0
 
     def allow(self, settings: JudgeSettings) -> None:
         """Count one more call.
@@ -44,8 +52,11 @@ class Spent:
     def add(self, settings: JudgeSettings, request: Request, reply: Reply) -> None:
         """Count what a call used. Where the server counts no tokens, four characters count as one."""
         prompt_tokens, tokens = reply.prompt_tokens, reply.tokens
-        if prompt_tokens is None or tokens is None:
-            prompt_tokens, tokens = len(str(request.prompt)) // 4, len(reply.text) // 4
+        self.estimated += prompt_tokens is None or tokens is None
+        if prompt_tokens is None:
+            prompt_tokens = len(str(request.prompt)) // 4
+        if tokens is None:
+            tokens = len(reply.text) // 4
         self.tokens += prompt_tokens + tokens
         self.cost += settings.cost(prompt_tokens, tokens) or 0.0
 

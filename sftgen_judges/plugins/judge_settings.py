@@ -55,6 +55,7 @@ class JudgeSettings(BaseModel):
         budget_tokens: Tokens that it may use.
         budget_cost: Money that it may spend; needs both prices.
         max_missing: Share of judgements that may be missing before a run counts as incomplete.
+        allow_renamed: Whether judging goes on when the server names another model than before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +83,7 @@ class JudgeSettings(BaseModel):
     budget_tokens: PositiveInt | None = None
     budget_cost: PositiveFloat | None = None
     max_missing: float = Field(default=0.05, ge=0, le=1)
+    allow_renamed: bool = False
 
     @property
     def missing(self) -> str:

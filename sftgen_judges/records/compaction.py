@@ -25,7 +25,7 @@ TEXT_COLUMNS = {
     "task": "string", "step": "int64", "model": "string", "doc_hash": "string", "repeat": "int64",
     "prompt_hash": "string", "sampling": "string", "text": "string", "finish_reason": "string", "tokens": "int64",
     "prompt_tokens": "int64", "prefilled": "bool", "exact": "bool", "seed": "int64", "reasoning": "string",
-    "template_hash": "string", "schema": "int64", "sampling_id": "string",
+    "template_hash": "string", "markers": "string", "schema": "int64", "sampling_id": "string",
 }  # fmt: skip
 TEXT_KEY = ("step", "model", "doc_hash", "repeat", "prompt_hash", "sampling")
 SAMPLE_COLUMNS = {

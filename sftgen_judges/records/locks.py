@@ -85,14 +85,19 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path, file: str = "") -> Iterator[None]:
     """Hold a run directory for as long as a command runs; the lock goes with the process, however that ends.
+
+    Args:
+        folder: The run directory.
+        file: Only this file in the folder, which need not be a run directory.
 
     Raises:
         RecordError: Another process holds it.
     """
-    owner = folder / ".owner.json"
-    lock = FileLock(folder / ".lock", fallback_to_soft=False)
+    prefix = f".{file}" if file else ""
+    owner = folder / f"{prefix}.owner.json"
+    lock = FileLock(folder / f"{prefix}.lock", fallback_to_soft=False)
     held = True
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,8 +107,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
             holder = json.loads(owner.read_text())
         except (OSError, ValueError):
             holder = {}
+        what = str(folder / file) if file else f"run directory {str(folder)!r}"
         raise RecordError(
-            f"run directory {str(folder)!r} is being written by process {holder.get('pid', 'unknown')} on host "
+            f"{what} is being written by process {holder.get('pid', 'unknown')} on host "
             f"{holder.get('host', 'unknown')} since {holder.get('since', 'unknown')}; wait for it, or use another one"
         ) from None
     except OSError as error:

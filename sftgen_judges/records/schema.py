@@ -100,7 +100,7 @@ class Verdict:
         """
         given = dict(measures or {})
         if response.think == "unclosed" or (answer is None and response.truncated):
-            return cls("truncated", 0.0, paper, answer, reason or "cut before an answer", given)
+            return cls("truncated", 0.0, paper, answer, reason or "truncated before an answer", given)
         if answer is None:
             return cls("no_answer", 0.0, paper, None, reason or "no answer found", given)
         if not parsable:
@@ -124,7 +124,7 @@ def doc_hash(doc: Mapping[str, Any]) -> str:
 
 
 SCHEMA = 2
-"""Version of `GenerationRecord`. 2 has `reasoning` and `template_hash` more than 1."""
+"""Version of `GenerationRecord`. 2 has `reasoning` and `template_hash` more than 1; `markers` came later."""
 READABLE = (1, 2)
 """Versions that are read; a field that an older one lacks is None."""
 
@@ -153,6 +153,8 @@ class GenerationRecord:
             is part of the text.
         template_hash: SHA-256 of the chat template that the prompt went through; None without one, and
             where a server applies its own.
+        markers: What the chat template or the prompt told of the markers of thinking, as a setting of `think_markers`
+            (`sftgen_judges.records.markers`); None where they told nothing.
         schema: `SCHEMA` when it was written.
     """
 
@@ -172,6 +174,7 @@ class GenerationRecord:
     seed: int | None = None
     reasoning: str | None = None
     template_hash: str | None = None
+    markers: str | None = None
     schema: int = SCHEMA
 
     @property

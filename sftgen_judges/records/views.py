@@ -23,7 +23,7 @@ TEXTS: Mapping[str, str] = {
     "model": "VARCHAR", "sampling_id": "VARCHAR", "task": "VARCHAR", "step": "BIGINT", "doc_hash": "VARCHAR",
     "repeat": "BIGINT", "prompt_hash": "VARCHAR", "sampling": "JSON", "text": "VARCHAR", "reasoning": "VARCHAR",
     "finish_reason": "VARCHAR", "tokens": "BIGINT", "prompt_tokens": "BIGINT", "prefilled": "BOOLEAN",
-    "exact": "BOOLEAN", "seed": "BIGINT", "template_hash": "VARCHAR",
+    "exact": "BOOLEAN", "seed": "BIGINT", "template_hash": "VARCHAR", "markers": "VARCHAR",
 }  # fmt: skip
 METRICS: Mapping[str, str] = {
     "model": "VARCHAR", "sampling_id": "VARCHAR", "task": "VARCHAR", "step": "BIGINT", "status": "VARCHAR",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.asking.connection import client
 from sftgen_judges.asking.retrying import CallError, call_openai
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.plugins.judge_settings import JudgeSettings
@@ -96,18 +97,19 @@ class ServedModel:
         for address in (settings.base_url or "").split(","):
             self.client = self._connect(address)
             answer = self._call(partial(self.client.get, "/v1/models", cast_to=object))
-            cards = {card["id"]: card for card in answer["data"]}
+            cards = {str(card["id"]): card for card in answer["data"] if isinstance(card, Mapping) and card.get("id")}
             served = next((name for name, card in cards.items() if model.name in (name, card.get("root"))), None)
             if served:
                 break
-            serving += cards
+            serving += [name[:100] for name in list(cards)[:20]]
         else:
             raise RewardModelError(
                 f"{self.where}: the server has {', '.join(serving) or 'no model'} instead. Set "
                 "SFTGEN_JUDGE_REWARD_BASE_URL to its server, or SFTGEN_JUDGE_REWARD_BACKEND=transformers"
             )
         self.served = served
-        self.reader = Reader(model, Options.of(settings), cards[served].get("max_model_len"))
+        longest = cards[served].get("max_model_len")
+        self.reader = Reader(model, Options.of(settings), longest if isinstance(longest, int) and longest > 0 else None)
 
     def logits(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, float]]:
         """Yield position and logit of each pair, in order.
@@ -120,21 +122,14 @@ class ServedModel:
             # With the activation, which is the default, the server returns the sigmoid of the logit.
             body = {"model": self.served, "input": batch, "use_activation": False}
             answer = self._call(partial(self.client.post, "/classify", cast_to=object, body=body))
-            rows: list[Mapping[str, Any]] = sorted(answer["data"], key=lambda row: row["index"])
-            if len(rows) != len(batch) or any(len(row["probs"]) != 1 for row in rows):
+            given = _logits(answer["data"])
+            if sorted(given) != list(range(len(batch))) or len(answer["data"]) != len(batch):
                 raise RewardModelError(f"{self.where}: expected one number for each of {len(batch)} pairs")
-            yield from ((start + index, float(row["probs"][0])) for index, row in enumerate(rows))
+            yield from ((start + index, given[index]) for index in range(len(batch)))
 
     def _connect(self, address: str) -> openai.OpenAI:
-        import openai
-
         # `/classify` is beside `/v1`, not below it.
-        return openai.OpenAI(
-            api_key=self.settings.key or "none",
-            base_url=address.strip().rstrip("/").removesuffix("/v1"),
-            max_retries=0,
-            timeout=self.settings.time_limit,
-        )
+        return client(self.settings, address.strip().rstrip("/").removesuffix("/v1"))
 
     def _call(self, send: Callable[[], Any]) -> Mapping[str, Any]:
         """The JSON object that the server replies.
@@ -155,6 +150,17 @@ class ServedModel:
             hint = " (serve it with `vllm serve MODEL --runner pooling`)" if error.status == 404 else ""
             reason = without_key(f"{error}{hint}", self.settings)
             raise RewardModelError(f"{self.where}: {reason}") from error
+
+
+def _logits(rows: Sequence[Any]) -> dict[int, float]:
+    """The logit of each pair by its index; a row of another shape has none."""
+    given = {}
+    for row in rows:
+        index, numbers = (row.get("index"), row.get("probs")) if isinstance(row, Mapping) else (None, None)
+        one = numbers[0] if isinstance(numbers, list) and len(numbers) == 1 else None
+        if isinstance(index, int) and isinstance(one, int | float) and not isinstance(one, bool):
+            given[index] = float(one)
+    return given
 
 
 def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -143,7 +143,7 @@ def _verdict(response: Response, models: Sequence[RewardModel], given: Sequence[
         return Verdict("judge_error", reason=failure[:200], evidence=evidence)
     status: Status = "ok" if response.answer else "truncated" if response.truncated else "no_answer"
     measures = {f"reward_{model.short}": reward.logit for model, reward in zip(models, given, strict=True)}
-    measures["reward_truncated"] = float(any(reward.pair and reward.pair.cut for reward in given))
+    measures["reward_truncated"] = float(any(reward.pair and reward.pair.truncated for reward in given))
     if status == "ok":
         measures["reward_answered"] = given[0].logit
     reason = "" if status == "ok" else "scored as the empty answer"

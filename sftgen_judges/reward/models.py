@@ -87,7 +87,7 @@ class Pair:
     """The tokens that the model reads of one pair, and whether the answer was truncated."""
 
     tokens: list[int]
-    cut: bool
+    truncated: bool
 
 
 def reward_models(names: str) -> tuple[RewardModel, ...]:
@@ -190,7 +190,7 @@ class Reader:
         """
         tokens = self._tokens(instruction, answer)
         if len(tokens) <= self.longest:
-            return Pair(tokens, cut=False)
+            return Pair(tokens, truncated=False)
         kept, dropped = -1, len(answer)  # the longest beginning known to fit, the shortest known not to
         while dropped - kept > 1:
             middle = (kept + dropped) // 2
@@ -201,7 +201,7 @@ class Reader:
                 dropped = middle
         if kept < 0:
             raise RewardModelError(f"the instruction alone has more than the {self.longest} tokens the model takes")
-        return Pair(tokens, cut=True)
+        return Pair(tokens, truncated=True)
 
     def _tokens(self, instruction: str, answer: str) -> list[int]:
         turns = [{"role": "user", "content": instruction}, {"role": "assistant", "content": answer}]

@@ -5,6 +5,7 @@ A grader that raises, hangs or dies costs one verdict, never the batch.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -57,7 +58,7 @@ def grade_batch(
     keys = [_key(scorer, item) for item in items]
     known = _known(journal, set(keys)) if journal else {}
     missing = {key: item for key, item in zip(keys, items, strict=True) if key not in known}
-    graded = _verdicts(scorer, list(missing.values()))
+    graded = _verdicts(scorer, list(missing.values()), _replied(scorer, journal) if missing else "")
     order = list(missing)
     progress = tqdm(total=len(missing), desc=f"grading {label}", disable=None, delay=1)
     with progress:
@@ -89,8 +90,15 @@ def too_many_missing(scorer: Grader | Judge, verdicts: Sequence[Verdict]) -> boo
 
 
 def allowed_missing(scorer: Grader | Judge) -> float:
-    """The share of verdicts that may be missing: 0 for a grader, `max_missing` of the settings for a judge."""
-    return settings_for(scorer).max_missing if isinstance(scorer, Judge) else 0.0
+    """The share of verdicts that may be missing: 0 for a grader, `max_missing` of the settings for a judge.
+
+    A judge that is made of others and has no setting of its own allows what the most patient of its parts allows.
+    """
+    if not isinstance(scorer, Judge):
+        return 0.0
+    settings = settings_for(scorer)
+    own = "max_missing" in settings.model_fields_set
+    return settings.max_missing if own or not scorer.parts else max(map(allowed_missing, scorer.parts))
 
 
 def _key(scorer: Grader | Judge, item: Item) -> str:
@@ -123,10 +131,38 @@ def _known(journal: Path, wanted: set[str]) -> dict[str, Verdict]:
     return known
 
 
-def _verdicts(scorer: Grader | Judge, items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
+_TAIL = 1_000_000
+"""Bytes at the end of a journal in which the latest verdict of a judge is looked for."""
+
+
+def _replied(scorer: Grader | Judge, journal: Path | None) -> str:
+    """The model that gave a judge's latest verdict in the journal, as its server named it; empty where none did."""
+    if journal is None or not isinstance(scorer, Judge) or not scorer.needs or not journal.exists():
+        return ""
+    try:
+        asked = settings_for(scorer).model
+    except SftgenError:  # asking fails in the same way, and reports it
+        return ""
+    with journal.open("rb") as file:
+        file.seek(max(0, journal.stat().st_size - _TAIL))
+        lines = file.read().split(b"\n")
+    for line in reversed(lines):
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line.decode("utf-8", "surrogatepass"))
+            evidence = row.get("evidence") if isinstance(row, dict) else None
+            if not isinstance(evidence, dict) or row.get("score") is None or row.get("scorer") != scorer.name:
+                continue
+            if evidence.get("asked_model") == asked and isinstance(evidence.get("model"), str):
+                return str(evidence["model"])
+    return ""
+
+
+def _verdicts(scorer: Grader | Judge, items: Sequence[Item], replied: str = "") -> Iterator[tuple[int, Verdict]]:
     """A position and a verdict for each item, whatever the scorer does."""
     if isinstance(scorer, Judge):
-        yield from _in_batch(partial(judge_items, scorer), f"judge {scorer.name!r}", "judge_error", items)
+        yield from _in_batch(
+            partial(judge_items, scorer, replied=replied), f"judge {scorer.name!r}", "judge_error", items
+        )
         return
     if scorer.grade_all:
         yield from _in_batch(scorer.grade_all, f"grader {scorer.name!r}", "not_graded", items)

@@ -13,6 +13,7 @@ METRICS = {
     "truncated": False,
     "coverage": True,
     "response_tokens": False,
+    "unknown_markers": False,
 }
 """Metric to whether more is better. Those that a task's verdicts do not carry are not reported."""
 

@@ -9,6 +9,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,9 @@ def run_command_line(
 
 def _parsed(arguments: Sequence[str], run: Path | None, options: Mapping[str, Any] | None) -> tuple[Any, Namespace]:
     """lm_eval's command and what it makes of the flags, with our defaults for what neither they nor a file name."""
-    from lm_eval._cli import HarnessCLI
+    from lm_eval._cli import HarnessCLI, utils
 
+    import_module("_sftgen_autoload").keep_marker_pairs(utils)
     command = HarnessCLI()
     args = command._parser.parse_args(["run", *(given for given in arguments if given != "--no_chat_template")])
     file = _file(args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sftgen_judges.records.current import Recording, managed
 from sftgen_judges.records.schema import GenerationRecord, content_hash
@@ -19,7 +19,12 @@ def several_ranks() -> bool:
 
 
 def record_documents(
-    run: Recording, loaded: Loaded, records: Iterable[GenerationRecord], *, others: bool = False
+    run: Recording,
+    loaded: Loaded,
+    records: Iterable[GenerationRecord],
+    unknown_markers: Mapping[str, int],
+    *,
+    others: bool = False,
 ) -> None:
     """Write into the manifest what a task was evaluated on, and how to load it again.
 
@@ -27,6 +32,7 @@ def record_documents(
         run: Whose manifest.
         loaded: Where the task's documents come from.
         records: The generations, which know their documents, prompts and chat template.
+        unknown_markers: What many responses begin with, and how many, that looks like a marker of thinking.
         others: Whether other processes have documents too. Their records are read from the run, so that the last
             process writes all of them.
     """
@@ -40,6 +46,7 @@ def record_documents(
         "sha256": content_hash(docs),
         "prompts_sha256": content_hash(sorted({record.prompt_hash for record in known})),
         "template_sha256": next((record.template_hash for record in known), None),
+        **({"unknown_markers": dict(unknown_markers)} if unknown_markers else {}),
         "options": {name: loaded.metadata[name] for name in (*OPTIONS, loaded.task) if name in loaded.metadata},
     }
     # A run that is scored again was made by another command, perhaps on another machine.

@@ -16,7 +16,7 @@ from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.documents import record_documents
 from sftgen_tasks.harness.generation import counter_of, counter_of_model, journal_generations
-from sftgen_tasks.harness.graded import as_samples, process_results, records_of
+from sftgen_tasks.harness.graded import as_samples, process_results, records_of, unknown_markers
 from sftgen_tasks.harness.guards import guarded
 from sftgen_tasks.harness.loading import LoadedTasks
 from sftgen_tasks.harness.model import Model
@@ -86,22 +86,35 @@ def evaluate(
     """
     options: dict[str, Any] = {"chat_template": chat_template, "resume": resume}
     if shard is None:
-        parts = [_evaluate(lm, tasks, run, limit=limit, **options)]
-    else:
-        # Not lm_eval's own sharding: its collectives would wait for a process that failed.
+        return _results(tasks, [_evaluate(lm, tasks, run, limit=limit, **options)])
+    results: list[TaskResult] = []
+
+    # Not lm_eval's own sharding: its collectives would wait for a process that failed. For the same reason nothing
+    # that can fail stands outside the two calls of `collect`.
+    def evaluate_own() -> dict[str, _Found]:
         own = {name: shard.places(len(task.eval_docs), limit) for name, task in tasks.tasks.items()}
         own = {name: places for name, places in own.items() if places}
-        mine = replace(run, part=True)
-        parts = shard.collect(lambda: _evaluate(lm, tasks.only(list(own)), mine, places=own, **options))
+        return _evaluate(lm, tasks.only(list(own)), replace(run, part=True), places=own, **options)
+
+    parts = shard.collect(evaluate_own)
+    shard.collect(lambda: results.extend(_results(tasks, parts, run if shard.index == 0 else None)))
+    return results
+
+
+def _results(
+    tasks: LoadedTasks, parts: Sequence[Mapping[str, _Found]], run: Recording | None = None
+) -> list[TaskResult]:
+    """What the processes found, by task; the manifest of `run` is told of all documents."""
     whole: dict[str, _Found] = {name: _Found() for name in tasks.tasks}
     for part in parts:
         for name, found in part.items():
             whole[name].rows += found.rows
             whole[name].samples += found.samples
             whole[name].records += found.records
-    if shard and shard.index == 0:
+    if run:
         for name, found in whole.items():
-            record_documents(run, loaded(name), found.records)
+            markers = unknown_markers([sample.response for sample in found.samples], name)
+            record_documents(run, loaded(name), found.records, markers)
     return [found.result(tasks.tasks[name]) for name, found in whole.items()]
 
 

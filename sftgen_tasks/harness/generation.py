@@ -16,11 +16,12 @@ from lm_eval.api.instance import Instance
 from tqdm import tqdm
 
 from sftgen_judges.records.current import Recording, current, managed
+from sftgen_judges.records.markers import prompt_markers, template_markers
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash
-from sftgen_judges.records.thinking import opens_thinking
 from sftgen_tasks.harness.model import GenerateUntil, Model, OwnModel, StreamingModel
 from sftgen_tasks.harness.registry import identity_of
 from sftgen_tasks.harness.sampling import in_force
+from sftgen_tasks.harness.special_tokens import warn_of_dropped_markers
 
 logger = logging.getLogger(__name__)
 
@@ -85,23 +86,28 @@ def prompt_text(instance: Instance) -> str:
 
 
 def note_template(instances: Sequence[Instance], formatter: Any) -> None:
-    """Leave word on requests which chat template made their prompts.
+    """Leave word on requests which chat template made their prompts, and which markers of thinking it has.
 
     Args:
         instances: The requests.
         formatter: The model's `apply_chat_template`, None where prompts are plain.
     """
-    template = template_hash(getattr(formatter, "__self__", None)) if formatter else None
+    lm = getattr(formatter, "__self__", None)
+    template = chat_template(lm)
+    if template:
+        warn_of_dropped_markers(lm, template)
+    hashed, markers = (text_hash(template), template_markers(template)) if template else (None, None)
     for instance in instances:
         # Messages are formatted by the server, whatever tokenizer is here.
-        instance.template_hash = template if isinstance(instance.args[0], str) else None
+        known = isinstance(instance.args[0], str)
+        instance.template_hash, instance.markers = (hashed, markers) if known else (None, None)
 
 
-def template_hash(lm: Any) -> str | None:
-    """SHA-256 of a model's chat template; None where the model has no template or a server applies its own."""
+def chat_template(lm: Any) -> str | None:
+    """A model's chat template; None where the model has no template or a server applies its own."""
     # vLLM resolves the template itself and keeps it under the first name.
     template = getattr(lm, "hf_chat_template", None) or (lm.chat_template(True) if lm is not None else None)
-    return text_hash(template) if template else None
+    return template or None
 
 
 def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> GenerationRecord:
@@ -113,6 +119,7 @@ def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> G
     prompt, settings = prompt_text(instance), in_force(by, instance.args[1])
     if run.seed is not None:
         settings["seed"] = run.seed
+    opened = prompt_markers(prompt)
     return GenerationRecord(
         task=instance.task_name or "",
         step=run.step,
@@ -122,8 +129,10 @@ def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> G
         prompt_hash=text_hash(prompt),
         sampling=settings,
         text="",
-        prefilled=opens_thinking(prompt),
+        prefilled=opened is not None,
         template_hash=getattr(instance, "template_hash", None),
+        # A template may name `<think>` and open thinking with it, although its family writes more than that.
+        markers=getattr(instance, "markers", None) if opened in (None, "think") else opened,
     )
 
 
@@ -145,6 +154,7 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
             reasoning=text.reasoning,
             template_hash=stored.template_hash if stored else record.template_hash,
             prefilled=stored.prefilled if stored else record.prefilled,
+            markers=stored.markers if stored else record.markers,
             exact=stored.exact if stored else True,
         )
     if count is None:

@@ -17,9 +17,10 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item, Judge, Sample
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.current import Recording, current
+from sftgen_judges.records.markers import think_markers as named_markers
+from sftgen_judges.records.markers import unknown_marker
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash, sampling_id
 from sftgen_judges.records.thinking import read_record, split_thinking
-from sftgen_judges.records.thinking import think_markers as named_markers
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of
 from sftgen_tasks.harness.aggregation import METRICS
@@ -34,7 +35,7 @@ from sftgen_tasks.harness.generation import (
     note_template,
     prompt_text,
 )
-from sftgen_tasks.harness.graded import GradedText, lengths, process_results
+from sftgen_tasks.harness.graded import GradedText, lengths, process_results, unknown_markers
 from sftgen_tasks.harness.guards import evaluated_model, guard_evaluations, refuse_caches
 from sftgen_tasks.harness.preflight import max_model_len
 from sftgen_tasks.harness.registry import identity_of_model
@@ -193,7 +194,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
             task: The task's name.
             grader: Registered grader, or
             judge: registered judge; exactly one of the two.
-            think_markers: Name or `OPENER,CLOSER`, see `sftgen_judges.records.thinking.think_markers`.
+            think_markers: Name or `OPENER,CLOSER`, see `sftgen_judges.records.markers.think_markers`; by default, or
+                as `auto`, those of the family that writes like a response.
             think_prefilled: Whether responses begin inside thinking, if not what the prompts say.
             options: Settings of the judge, named `judge_<field>`; they hold for this task only.
 
@@ -205,7 +207,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
         self.task, self.think_prefilled = task, think_prefilled
         self.scorer = partial(_scorer, "grader" if grader else "judge", grader or judge or "", options or {})
         try:
-            self.markers = named_markers(think_markers)
+            self.markers = None if think_markers in (None, "auto") else named_markers(think_markers)
         except ValueError as error:
             raise TaskError(f"task {task!r}: {error}") from error
 
@@ -229,19 +231,22 @@ class GradeFilter(Filter):  # type: ignore[misc]
             [text.record if isinstance(text, GeneratedText) else None for text in texts[:repeats]] for texts in answers
         ]
         run, scorer = current(), self.scorer()
+        flat = [item for of_doc in items for item in of_doc]
+        markers = unknown_markers([item.response for item in flat], self.task)
         if not run.part:
             made = [record for of_doc in records for record in of_doc if record]
-            record_documents(run, loaded(self.task), made, others=several_ranks())
-        flat = grade_batch(
-            scorer,
-            [item for of_doc in items for item in of_doc],
-            journal=run.folder.verdicts(self.task),
-            writing=run.folder.writing,
-            label=self.task,
+            record_documents(run, loaded(self.task), made, markers, others=several_ranks())
+        verdicts = iter(
+            grade_batch(
+                scorer,
+                flat,
+                journal=run.folder.verdicts(self.task),
+                writing=run.folder.writing,
+                label=self.task,
+            )
         )
-        verdicts = iter(flat)
         return [
-            self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept)
+            self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept, told=bool(markers))
             for of_doc, kept in zip(items, records, strict=True)
         ]
 
@@ -252,8 +257,10 @@ class GradeFilter(Filter):  # type: ignore[misc]
         items: Sequence[Item],
         verdicts: Sequence[Verdict],
         records: Sequence[GenerationRecord | None],
+        *,
+        told: bool,
     ) -> list[GradedText]:
-        """The responses to one document as they leave."""
+        """The responses to one document as they leave; `told` is whether their unknown markers are told."""
         doc = items[0].doc if items else {}
         hashed, named = doc_hash(doc), name_of(doc, loaded(self.task).id_column)
         graded = []
@@ -266,7 +273,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
                 doc_id=named, thinking_tokens=thinking, answer_tokens=answer,
                 scorer=scorer.name, evaluation_version=scorer.version,
             )  # fmt: skip
-            graded.append(GradedText(sample, record))
+            marked = unknown_marker(item.response) is not None if told else None
+            graded.append(GradedText(sample, record, marked))
         return graded
 
     def _read(self, text: str) -> Response:

@@ -27,12 +27,12 @@ def differ(gold: Any, answer: Any) -> bool:
         gold = take_last_relation(gold).rhs
     if not (_compared_by_value(gold) and _compared_by_value(answer)):
         return False
-    gold, answer = _with_constant_functions(gold), _with_constant_functions(answer)
+    gold, answer = with_constant_functions(gold), with_constant_functions(answer)
     point = _test_point(gold, answer)
     return _clearly_unequal(_value_at(gold, point), _value_at(answer, point))
 
 
-def _with_constant_functions(expression: Any) -> Any:
+def with_constant_functions(expression: Any) -> Any:
     """The expression with a constant for each unknown function: what is equal for all functions is so for these."""
     constants = {one: Symbol(f"{one.func.__name__}()", real=True) for one in expression.atoms(AppliedUndef)}
     expression = expression.xreplace(constants)
@@ -56,7 +56,7 @@ def _equations_differ(gold: Any, answer: Any) -> bool:
         return False
     changing = gold.atoms(AppliedUndef, Derivative)
     variables = gold.free_symbols.difference(*(one.free_symbols for one in changing))
-    gold, answer = _with_constant_functions(gold), _with_constant_functions(answer)
+    gold, answer = with_constant_functions(gold), with_constant_functions(answer)
     point = _test_point(gold, answer)
     ours, theirs = _value_at(gold, point), _value_at(answer, point)
     if not (_clearly_unequal(ours, theirs) and _clearly_unequal(ours, -theirs)):

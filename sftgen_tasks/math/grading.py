@@ -17,8 +17,10 @@ from functools import lru_cache
 from typing import Any
 
 from sftgen_judges import Response, Verdict
-from sftgen_tasks.math.text import as_number, normalise, same_number, without_percent
-from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_tasks.math.forms import LONGEST, values_of
+from sftgen_tasks.math.text import as_number, same_number
+from sftgen_tasks.readers.boxed import boxed
+from sftgen_tasks.readers.looks import plain_latex
 
 INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
 TIME_LIMIT = 30.0
@@ -40,39 +42,69 @@ def grade(gold: str, paper_gold: str, response: Response) -> Verdict:
         paper_gold: The text that the paper's code reads the right answer from.
         response: What the model wrote.
     """
-    answer = last_boxed(response.answer) or None
-    right = equivalent(gold, answer) if answer else False
+    paper = paper_equivalent(paper_gold, response.text)  # first: what it parses is kept
+    answer, right = strict_answer(gold, response.answer)
     return Verdict.of(
         response,
         answer,
         bool(right),
-        paper=float(paper_equivalent(paper_gold, response.text)),
+        paper=float(paper),
         parsable=right is not None,
         measures={"unparsable": float(right is None)},
     )
 
 
+def strict_answer(gold: str, text: str) -> tuple[str | None, bool | None]:
+    r"""The boxed answer of a text, and whether it is the gold one.
+
+    The last box is the answer. Where the gold answer has several values and the last box has not, as many last boxes
+    are read together: "`\boxed{1}` and `\boxed{2}`".
+
+    Returns:
+        None for a text without a box. The second is None where the answer cannot be parsed.
+    """
+    found = boxed(text)
+    if not found:
+        return None, False
+    right = equivalent(gold, found[-1])
+    if not right and len(found) > 1:
+        together = _together(gold, found)
+        if together and equivalent(gold, together):
+            return together, True
+    return found[-1], right
+
+
 @lru_cache(maxsize=4096)
 def equivalent(gold: str, answer: str) -> bool | None:
-    r"""Whether a boxed answer is the gold one; None where math-verify cannot read the answer.
+    r"""Whether a boxed answer is the gold one; None where it is not and cannot be parsed.
 
     >>> equivalent("33", "033"), equivalent(r"\frac12", "0.5"), equivalent("90", r"90^\circ")
     (True, True, True)
     """
-    (gold_text, gold_percent), (text, percent) = without_percent(gold), without_percent(answer)
-    number, gold_number = as_number(text), as_number(gold_text)
-    if gold_percent == percent:
-        if normalise(gold_text) == normalise(text):
-            return True
-        same = same_number(gold_number, number)
-        return same if same is not None else _math_verify(gold_text, text)
-    if number is None or gold_number is None:
-        return _math_verify(gold, answer)
-    # "By what percent?": the sign may be left off, except where the other side could be a share.
-    share, plain = (gold_number, number) if gold_percent else (number, gold_number)
-    return plain == share / 100 or (plain == share and abs(plain) >= 1)
+    one, other = plain_latex(gold), plain_latex(answer)
+    # `1, 234` is no number, but it may be how `1,234` is written.
+    if one.replace(", ", ",") == other.replace(", ", ","):
+        return True if one else None
+    number, other_number = as_number(one), as_number(other)
+    if number is not None and other_number is not None:
+        return same_number(number, other_number, "." in one + other)
+    if len(other) > LONGEST or len(one) > LONGEST:
+        return None
+    # SymPy and its grammar take longer to import than most answers to grade.
+    from sftgen_tasks.math.equality import readable, same
+
+    return same(gold, answer) or (False if readable(answer) else None)
 
 
+def _together(gold: str, found: list[str]) -> str | None:
+    """As many last boxes as the gold answer has values, as one list; None if it has one."""
+    values = values_of(gold)
+    if values < 2 or len(found) < values or any(values_of(one) > 1 for one in found[-values:]):
+        return None
+    return ", ".join(found[-values:])
+
+
+@lru_cache(maxsize=8)  # a response that writes on is graded by its first turn too, with the same text
 def paper_equivalent(gold: str, text: str) -> bool:
     r"""What `verify(parse(gold), parse(text))` of math-verify says, over a whole response.
 
@@ -83,12 +115,6 @@ def paper_equivalent(gold: str, text: str) -> bool:
     from sftgen_tasks.math.reading import verified
 
     return verified(gold if "boxed" in gold else _boxed(gold), text)
-
-
-def _math_verify(gold: str, answer: str) -> bool | None:
-    from sftgen_tasks.math.reading import readable, verified
-
-    return verified(_boxed(gold), _boxed(answer)) or (False if readable(_boxed(answer)) else None)
 
 
 def _boxed(answer: str) -> str:

@@ -8,6 +8,7 @@ read is kept, since gold answers and formulas recur.
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -51,15 +52,10 @@ def verified(gold: str, text: str) -> bool:
     return bool(verify(one.value, other.value))
 
 
-def readable(text: str) -> bool:
-    """Whether math-verify can parse anything in a text."""
-    return read(text).value is not None
-
-
 @lru_cache(maxsize=256)
 def read(text: str) -> Reading:
     """What math-verify's `parse` finds in a text. It has 5 s for that, as it has by default."""
-    with patch.object(math_verify.parser, "latex2sympy", _parse_latex):
+    with patch.object(math_verify.parser, "latex2sympy", parse_latex):
         found = parse(text)
     value = next((one for one in found if not isinstance(one, str)), None)
     first = next((one for one in found if isinstance(one, str)), "")
@@ -67,8 +63,31 @@ def read(text: str) -> Reading:
 
 
 @lru_cache(maxsize=2048)
-def _parse_latex(latex: str, is_real: bool | None, **_: Any) -> Any:
-    return latex_reader()(is_real=is_real).parse(latex)
+def parse_latex(latex: str, is_real: bool | None, **_: Any) -> Any:
+    """The SymPy object of a formula, as math-verify has it parsed."""
+    found = latex_reader()(is_real=is_real).parse(latex)
+    if len(_KEPT) > 2000:
+        _KEPT.clear()
+    _KEPT[_spelling(latex), is_real] = found
+    return found
+
+
+_KEPT: dict[tuple[str, bool | None], Any] = {}
+"""What was parsed, by its spelling. The `paper` rule has parsed most answers that the `strict` rule compares."""
+
+
+def parsed(latex: str, is_real: bool) -> Any:
+    """The SymPy object of a formula, also of one that was parsed in another spelling."""
+    key = _spelling(latex), is_real
+    return _KEPT[key] if key in _KEPT else parse_latex(latex, is_real)
+
+
+def _spelling(latex: str) -> str:
+    """A formula without blanks that do not matter, and with scripts in braces."""
+    return _SCRIPT.sub(r"\1{\2}", _BLANK.sub("", latex))
+
+
+_BLANK, _SCRIPT = re.compile(r"(?<!\w)\s+|\s+(?!\w)"), re.compile(r"([\^_])([0-9a-zA-Z])(?![0-9])")
 
 
 def _clearly_differ(gold: Any, answer: Any) -> bool:

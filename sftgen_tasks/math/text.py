@@ -1,53 +1,73 @@
-r"""An answer as text and as a plain number: what can be said of it without parsing LaTeX."""
+r"""A formula as text and as a plain number: what can be said of it without parsing LaTeX."""
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
-
-_ROUNDING = Fraction(1, 100_000)
-"""Decimals that differ by more than this differ for math-verify, which rounds to six places."""
-
-# What changes an answer's look and not its meaning. The backslash before a backslash is a line break.
-_LOOK = (
-    (r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\displaystyle(?![a-zA-Z])|(?<!\\)\\[,!;: ]|\\?\$", ""),
-    (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-    (r"(?<![a-zA-Z])\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|mbox)\{([^{}]*)\}(?![a-zA-Z])", r"\1"),
-    (r"([\^_])\{(\w)\}", r"\1\2"),
-    # A blank between two digits or letters stays: 1 2 is not 12.
-    (r"(?<!\w)\s+|\s+(?!\w)", ""),
-    (r"[.,;]+\Z", ""),
-)
+from functools import lru_cache
 
 _NUMBER = re.compile(
     r"\(?(?P<sign>[-+]?)(?:"
-    r"(?P<whole>\d{1,3}(?:(?:,|\{,\})\d{3})+|\d{1,50})?(?P<decimals>\.\d{1,50})?(?P<power>e[-+]?\d{1,2})?"
-    r"|\\frac\{(?P<upper>\d{1,50})\}\{(?P<lower>\d{1,50})\}|(?P<left>\d{1,50})/(?P<right>\d{1,50})"
-    r")\)?(?:\^\{?\\circ\}?|\\degree)?"
+    r"(?P<whole>\d{1,3}(?:(?:,|\{,\})\d{3})+|\d{1,50})?(?:(?P<decimals>\.\d{1,50})|\.)?(?P<power>[eE][-+]?\d{1,2})?"
+    r"|\\frac\{(?P<minus>-?)(?P<upper>\d{1,50})\}\{(?P<lower>\d{1,50})\}|(?P<left>\d{1,50})/(?P<right>\d{1,50})"
+    r")\)?"
 )
+_ONE_WAY = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\{\{([^{}]*)\}\}", r"{\1}"),
+        (r"(?<![\d.}\\a-zA-Z])(\d{1,50}) (\d{1,50})/(\d{1,50})(?![\d./])", r"\1\\frac{\2}{\3}"),
+        (r"\A([-+]?\d{1,50}(?:\.\d{1,50})?)[eE]([-+]?\d{1,2})\Z", r"\1\\cdot10^{\2}"),
+        (r"(?<=\d) ?[xX] ?(?=10\^)", r"\\times "),
+        (r"\*\*(\w+)", r"^{\1}"),
+        (r"(?:\*\*|\^)\(([^()]{1,200})\)", r"^{\1}"),
+        (r"(?<![_^{])([a-zA-Z}])('{1,3})", lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}"),
+        (r"(\d)\.(?!\d)", r"\1"),
+        (r"\\div(?![a-zA-Z])", "/"),
+        (r"(?<=d)\\(?:cdot|times)(?![a-zA-Z])", "*"),  # the parser takes `d\\cdot` for a differential
+        (r"\\lg(?![a-zA-Z])", r"\\log_{10}"),
+        (r"\\log_(\d)(\d+)", r"\\log_{\1}(\2)"),
+        (r"\\arc(sin|cos|tan)h(?![a-zA-Z])", r"\\ar\1h"),
+        (r"\\(?:sech)\(([^()]{1,200})\)", r"\\frac{1}{\\cosh(\1)}"),
+        (r"\\(?:csch)\(([^()]{1,200})\)", r"\\frac{1}{\\sinh(\1)}"),
+        (r"\\(?:coth)\(([^()]{1,200})\)", r"\\frac{1}{\\tanh(\1)}"),
+    )
+]
+_SLASH = re.compile(r"(?<![\w/.}^{])(\d{1,50})/(\d{1,50}) ?(?=\\pi|\\sqrt|[a-zA-Z(])")
+_REPEATING = re.compile(
+    r"(?P<whole>\d{0,50})\.(?P<start>\d{0,50})(?:\\(?:overline|bar|dot)\{(?P<period>\d{1,50})\}(?:\\dot\{(?P<end>\d)\})?"
+    r"|\((?P<brackets>\d{1,50})\)(?!\d))"
+)
+_GOING_ON = re.compile(r"(?P<whole>\d{0,50})\.(?P<digits>\d{3,50})\\ldots")
 
 
-def normalise(answer: str) -> str:
-    r"""An answer without what only changes its look; equal results are equal answers.
+@lru_cache(maxsize=4096)
+def in_one_way(formula: str) -> str:
+    r"""A formula in plain LaTeX as SymPy's parser reads it: mixed fractions, repeating decimals, primes.
 
-    >>> normalise(r"$\left( \dfrac{1}{2} , x^{2} \right)$.")
-    '(\\frac{1}{2},x^2)'
+    >>> in_one_way("1 1/4"), in_one_way(r"15.\overline{3}"), in_one_way("0.1666\\ldots")
+    ('1\\frac{1}{4}', '\\frac{46}{3}', '\\frac{1}{6}')
     """
-    for pattern, replacement in _LOOK:
-        answer = re.sub(pattern, replacement, answer)
-    return answer
+    formula = _GOING_ON.sub(_going_on, _REPEATING.sub(_repeating, formula))
+    for pattern, replacement in _ONE_WAY:
+        formula = pattern.sub(replacement, formula)
+    return formula
 
 
-def as_number(answer: str) -> Fraction | None:
-    r"""A plain integer, decimal or fraction, also with thousands separators, a degree or dollar sign; else None.
+def other_reading(formula: str) -> str:
+    r"""A formula with `1/2x` read as a half of x, where the parser reads 1/(2x)."""
+    return _SLASH.sub(r"\\frac{\1}{\2}", formula)
 
-    >>> as_number("033"), as_number(r"10{,}000"), as_number(r"\$0.50"), as_number("3,4")
+
+def as_number(formula: str) -> Fraction | None:
+    r"""A plain integer, decimal or fraction, also with thousands separators; else None.
+
+    >>> as_number("033"), as_number(r"10{,}000"), as_number(r"\frac{1}{2}"), as_number("3,4")
     (Fraction(33, 1), Fraction(10000, 1), Fraction(1, 2), None)
     """
-    text = normalise(answer)
-    found = _NUMBER.fullmatch(text)
-    # 100, 200 with a blank is two numbers; math-verify takes it so too.
-    if not found or text.startswith("(") != (")" in text) or re.search(r",\s", answer):
+    found = _NUMBER.fullmatch(formula)
+    if not found or formula.startswith("(") != (")" in formula):
         return None
     part = found.groupdict()
     upper, lower = part["upper"] or part["left"], part["lower"] or part["right"]
@@ -58,19 +78,40 @@ def as_number(answer: str) -> Fraction | None:
         value = Fraction(digits + (part["decimals"] or "") + (part["power"] or ""))
     else:
         value = None
-    return -value if value is not None and part["sign"] == "-" else value
+    return -value if value is not None and (part["sign"] == "-") != (part["minus"] == "-") else value
 
 
-def without_percent(answer: str) -> tuple[str, bool]:
-    """The answer without a percent sign at its end, and whether there was one."""
-    text, signs = re.subn(r"\s*\\?%(?=[\s$.]*\Z)", "", answer)
-    return text, bool(signs)
+def same_number(gold: Fraction, number: Fraction, rounded: bool) -> bool:
+    """Whether two plain numbers are the same: exactly, or to six significant digits if one of them is rounded."""
+    return gold == number or (rounded and float(abs(gold - number)) <= rounding(float(max(abs(gold), abs(number)))))
 
 
-def same_number(gold: Fraction | None, number: Fraction | None) -> bool | None:
-    """Whether two plain numbers are the same for math-verify; None where that depends on its rounding."""
-    if gold is None or number is None:
-        return None
-    if gold == number:
-        return True
-    return False if abs(gold - number) > _ROUNDING else None
+def rounding(size: float) -> float:
+    """How far a number of a size may be from its rounded one: half a unit of the sixth digit, as of the sixth place."""
+    return min(5.001e-7, 5.001e-6 * 10.0 ** math.floor(math.log10(size))) if size > 1e-290 else 0.0
+
+
+def _repeating(found: re.Match[str]) -> str:
+    start, period = found["start"], found["period"] or found["brackets"]
+    if found["end"]:
+        period += found["end"]
+    return _fraction(found["whole"], start, period)
+
+
+def _going_on(found: re.Match[str]) -> str:
+    """`0.333...` with a period that is written at least twice; else the decimals that are written."""
+    digits = found["digits"]
+    for length in range(1, len(digits) // 2 + 1):
+        period = digits[-length:]
+        start = digits
+        while start.endswith(period):
+            start = start[:-length]
+        if len(digits) - len(start) >= max(2 * length, 3):
+            return _fraction(found["whole"], start, period)
+    return f"{found['whole'] or 0}.{digits}"
+
+
+def _fraction(whole: str, start: str, period: str) -> str:
+    value = Fraction(int(f"{whole or 0}{start}"), 10 ** len(start))
+    value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(start))
+    return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"

@@ -1,5 +1,6 @@
 """Readers of answers that several benchmarks share."""
 
-from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_tasks.readers.boxed import boxed, last_boxed
+from sftgen_tasks.readers.looks import plain_latex, plain_text
 
-__all__ = ["last_boxed"]
+__all__ = ["boxed", "last_boxed", "plain_latex", "plain_text"]

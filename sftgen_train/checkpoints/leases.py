@@ -154,9 +154,12 @@ def lease(checkpoint: Path, folder: Path) -> None:
     """
     making = folder.with_name(f".{folder.name}.making")
     shutil.rmtree(making, ignore_errors=True)
-    link(checkpoint, making)
-    shutil.rmtree(folder, ignore_errors=True)
-    making.rename(folder)
+    try:
+        link(checkpoint, making)
+        shutil.rmtree(folder, ignore_errors=True)
+        making.rename(folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
 def link(checkpoint: Path, folder: Path) -> None:

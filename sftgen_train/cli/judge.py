@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -103,9 +106,11 @@ def run(
         raise JudgeFileError(f"judge {judge!r} has no model to ask: {to_do}")
     rows = read_table(file)[:limit]
     items = _items(rows, file, response, {"question": question, **_pairs(column, "--column")})
-    verdicts = grade_batch(chosen, items, journal=out.with_suffix(".verdicts.jsonl"), label=judge)
-    lines = [{**row, **_columns(judge, verdict)} for row, verdict in zip(rows, verdicts, strict=True)]
-    write_atomic(out, "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines))
+    journal = out.resolve().with_suffix(".verdicts.jsonl")
+    with _owned(journal):
+        verdicts = grade_batch(chosen, items, journal=journal, label=judge)
+        lines = [{**row, **_columns(judge, verdict)} for row, verdict in zip(rows, verdicts, strict=True)]
+        write_atomic(out, "".join(_json(line) + "\n" for line in lines))
     _report(chosen, verdicts, out, as_json)
 
 
@@ -117,13 +122,14 @@ def agreement(
     labels: Annotated[Optional[str], typer.Option(help="Column of people's labels.")] = None,  # noqa: UP045
     level: Annotated[str, typer.Option(help="nominal, ordinal or interval labels.")] = "nominal",
     threshold: Annotated[Optional[float], typer.Option(help="Scores from this one on count as 1, others as 0.")] = None,  # noqa: UP045
+    scale: Annotated[Optional[list[str]], typer.Option(help="COLUMN=LOW-HIGH; default: that of the judge.")] = None,  # noqa: UP045
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Agreement with people's labels and between judges: accuracy, Cohen's kappa, Krippendorff's alpha.
 
     Each figure has a 95 % interval by bootstrap over the items that both have judged.
     """
-    from sftgen_judges.agreement import WEIGHTS, at_least, compare
+    from sftgen_judges.agreement import WEIGHTS, compare, read_label
     from sftgen_tasks.data.tables import read_table
 
     if level not in WEIGHTS:
@@ -136,11 +142,17 @@ def agreement(
     if absent:
         raise JudgeFileError(f"{file}: no column {', '.join(map(repr, absent))}; it has {', '.join(names)}")
     columns = {name: [row.get(name) for row in rows] for name in wanted}
+    scales = _scales(wanted, scale)
+    missing = {name: sum(read_label(value) is None for value in values) for name, values in columns.items()}
+    split: list[str] = []
     if threshold is not None:
-        columns = {name: list(at_least(values, threshold)) for name, values in columns.items()}
-    pairs, everybody = compare(columns, labels=labels, level=level)
+        columns, split = _at_threshold(columns, threshold, scales, labels, file)
+    ends = [scales[name] for name in wanted if name in scales and threshold is None]
+    whole = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+    pairs, everybody = compare(columns, labels=labels, level=level, scale=whole)
     if as_json:
-        print(json.dumps({"pairs": [asdict(pair) for pair in pairs], "alpha": asdict(everybody)}, indent=2))
+        said = {"missing": missing, "threshold_applied_to": split}
+        print(_json({"pairs": [asdict(pair) for pair in pairs], "alpha": asdict(everybody), **said}, indent=2))
         return
     table = Table("judges", "items", "missing", "accuracy", "kappa", "alpha")
     for pair in pairs:
@@ -149,12 +161,73 @@ def agreement(
     if len(wanted) > 2:
         table.add_row("all", str(len(rows)), "", "", "", _shown(everybody))
     console.print(table)
+    left_out = ", ".join(f"{escape(name)} {count} of {len(rows)}" for name, count in missing.items() if count)
+    console.print(f"Missing labels, left out: {left_out or 'none'}", soft_wrap=True)
+    if threshold is not None:
+        kept = ", ".join(escape(name) for name in wanted if name not in split)
+        console.print(
+            f"Threshold {threshold:g} applied to: {', '.join(map(escape, split)) or 'no column'}"
+            + (f"; already yes or no: {kept}" if kept else ""),
+            soft_wrap=True,
+        )
     for pair in pairs:
         names_of = [f"{label:g}" if isinstance(label, float) else label for label in pair.labels]
         confusion = Table(escape(f"{pair.columns[0]} \\ {pair.columns[1]}"), *map(escape, names_of))
         for name, counts in zip(names_of, pair.table, strict=True):
             confusion.add_row(escape(name), *map(str, counts))
         console.print(confusion)
+
+
+def _scales(wanted: Sequence[str], given: Sequence[str] | None) -> dict[str, tuple[float, float]]:
+    """The scale of each column whose scale is known: given by the user, or that of the judge it is named after."""
+    from sftgen_judges.plugins.manager import lookup, plugins
+
+    registered = plugins().registered("register_judges")
+    scales: dict[str, tuple[float, float]] = {
+        name: lookup("judge", name).scale for name in wanted if name in registered
+    }
+    for name, text in _pairs(given, "--scale").items():
+        ends = re.fullmatch(r"(-?\d+(?:\.\d+)?)-(-?\d+(?:\.\d+)?)", text)
+        if name not in wanted or not ends or float(ends[1]) >= float(ends[2]):
+            raise JudgeFileError(
+                f"--scale '{name}={text}': expected COLUMN=LOW-HIGH, for example {wanted[-1]}=1-5, with one of the "
+                f"columns that are compared ({', '.join(wanted)})"
+            )
+        scales[name] = (float(ends[1]), float(ends[2]))
+    return scales
+
+
+def _at_threshold(
+    columns: dict[str, list[Any]],
+    threshold: float,
+    scales: dict[str, tuple[float, float]],
+    labels: str | None,
+    file: Path,
+) -> tuple[dict[str, list[Any]], list[str]]:
+    """The columns with scores turned into 0 and 1, and the names of those that had scores."""
+    from sftgen_judges.agreement import at_least, has_scores
+
+    split = [name for name, values in columns.items() if has_scores(values, scales.get(name))]
+    for name in split:
+        low, high = scales.get(name, (-math.inf, math.inf))
+        if not low < threshold <= high:
+            raise JudgeFileError(
+                f"--threshold {threshold:g}: expected a score above {low:g} and up to {high:g}, the scale of column "
+                f"{name!r}. For another scale, name it with --scale {name}=LOW-HIGH"
+            )
+    if labels in split and labels not in scales and threshold > 1 and set(_numbers(columns[labels])) == {1.0}:
+        raise JudgeFileError(
+            f"{file}, column {labels!r}: every label is 1: the highest of 0 and 1, or the lowest of 1 to 5. "
+            f"Say which one with --scale {labels}=0-1 or --scale {labels}=1-5"
+        )
+    return {name: at_least(values, threshold, scales.get(name)) for name, values in columns.items()}, split
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    from sftgen_judges.agreement import is_word, read_label
+
+    found = [read_label(value) for value in values if not is_word(value)]
+    return [label for label in found if isinstance(label, float)]
 
 
 def _chosen(judge: Judge, models: Sequence[str], given: dict[str, Any], repeats: int, vote: str) -> Judge:
@@ -207,6 +280,37 @@ def _columns(name: str, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _owned(journal: Path) -> Iterator[None]:
+    """Hold the journal of verdicts, and the run directory that it lies in, if it lies in one.
+
+    Raises:
+        RecordError: Another command judges into the journal, or writes the run: both would pay for the same verdicts.
+    """
+    from sftgen_judges.records.locks import sole_writer
+    from sftgen_judges.records.manifest import MANIFEST
+
+    with ExitStack() as held:
+        for folder in (journal.parent, *journal.parents[1:3]):
+            if (folder / MANIFEST).is_file():
+                held.enter_context(sole_writer(folder))
+        held.enter_context(sole_writer(journal.parent, journal.name))
+        yield
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON; a number that is not finite, which JSON has not, is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _shown(interval: Interval) -> str:
     if interval.value is None:
         return "not defined"
@@ -226,19 +330,25 @@ def _report(judge: Judge, verdicts: Sequence[Verdict], out: Path, as_json: bool)
         "success": sum(score >= judge.success for score in scores) / len(scores) if scores else None,
         "statuses": dict(Counter(verdict.status for verdict in verdicts)),
         "missing": dict(Counter(verdict.reason for verdict in verdicts if verdict.score is None)),
+        "models": dict(Counter(str(verdict.evidence["model"]) for verdict in verdicts if "model" in verdict.evidence)),
         "calls": SPENT.calls,
         "tokens": SPENT.tokens,
+        "tokens_estimated": SPENT.estimated,
         "cost": SPENT.cost,
         "incomplete": too_many_missing(judge, verdicts),
     }
     if as_json:
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
+        print(_json(summary, indent=2))
     else:
         figures = f", mean {summary['mean']:.3f}, success {summary['success']:.1%}" if scores else ""
         console.print(f"{judge.name}: {len(scores)} of {len(verdicts)} judged{figures} -> {out}", soft_wrap=True)
         for reason, count in summary["missing"].items():  # type: ignore[attr-defined]
             console.print(f"  missing, {count} times: {escape(reason)}", soft_wrap=True)
-        console.print(f"  this time: {SPENT.calls} calls, {SPENT.tokens} tokens, cost {SPENT.cost:.4f}")
+        if len(summary["models"]) > 1:  # type: ignore[arg-type]
+            counts = ", ".join(f"{name} ({count})" for name, count in summary["models"].items())  # type: ignore[attr-defined]
+            console.print(f"  verdicts of several models: {escape(counts)}", soft_wrap=True)
+        guessed = f" (estimated for {SPENT.estimated} replies)" if SPENT.estimated else ""
+        console.print(f"  this time: {SPENT.calls} calls, {SPENT.tokens} tokens{guessed}, cost {SPENT.cost:.4f}")
     if summary["incomplete"]:
         print("sftgen: incomplete, the same command asks again for what is missing", file=sys.stderr)
         raise typer.Exit(INCOMPLETE)

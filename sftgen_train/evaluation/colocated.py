@@ -18,7 +18,7 @@ from vllm.distributed.parallel_state import destroy_distributed_environment, des
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
-from sftgen_tasks.harness.shards import Shard
+from sftgen_tasks.harness.shards import Shard, together
 from sftgen_train.evaluation.trl_engine import colocated_generation, push_weights
 
 # A full training with Adam takes about 16 bytes a parameter. The engine takes two, at most an eighth of a device; the
@@ -74,26 +74,28 @@ class ColocatedEngine:
         self._dtype = precision or self._model.dtype
         self._sleeps = self._model.device.type == "cuda"
         self._alone = not torch.distributed.is_initialized()
-        settings = {"dtype": self._dtype, **DEFAULTS, **(options or {})}
+        self._llm: Any = None
         try:
-            with _process_as_it_was():
-                if self._alone:
-                    os.environ["MASTER_PORT"] = str(get_free_port())  # not 29500, which any launcher takes
-                self._generation = colocated_generation(self._model, tokenizer, sleep=self._sleeps, **settings)
-        except Exception as error:
-            self._leave_groups()
-            raise EngineError(
-                f"vLLM cannot hold {self._model.name_or_path!r} beside the training: {type(error).__name__}: {error}. "
-                f"Its engine was given {settings}; change that with engine={{...}}, or {INSTEAD}"
-            ) from error
-        self._llm = self._generation.llm
-        try:
-            self._require_same_tokens()
+            together(shard, lambda: self._start({"dtype": self._dtype, **DEFAULTS, **(options or {})}))
             with self.serving():
                 pass
         except BaseException:
             self.close()
             raise
+
+    def _start(self, settings: Mapping[str, Any]) -> None:
+        try:
+            with _process_as_it_was():
+                if self._alone:
+                    os.environ["MASTER_PORT"] = str(get_free_port())  # not 29500, which any launcher takes
+                self._generation = colocated_generation(self._model, self._tokenizer, sleep=self._sleeps, **settings)
+        except Exception as error:
+            raise EngineError(
+                f"vLLM cannot hold {self._model.name_or_path!r} beside the training: {type(error).__name__}: {error}. "
+                f"Its engine was given {dict(settings)}; change that with engine={{...}}, or {INSTEAD}"
+            ) from error
+        self._llm = self._generation.llm
+        self._require_same_tokens()
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[EngineVLLM]:
@@ -106,10 +108,7 @@ class ColocatedEngine:
             ShardError: One of several processes failed in this way.
         """
         try:
-            if self._shard:
-                self._shard.collect(self._wake)
-            else:
-                self._wake()
+            together(self._shard, self._wake)
             ends = self._model.generation_config.eos_token_id or []
             listed = ends if isinstance(ends, list) else [ends]
             yield EngineVLLM(self._llm, self._tokenizer, seed=self._seed, end_tokens=listed)
@@ -119,10 +118,8 @@ class ColocatedEngine:
 
     def close(self) -> None:
         """Stop the engine and destroy the process groups that it made."""
-        self._llm.llm_engine.engine_core.shutdown()
-        self._leave_groups()
-
-    def _leave_groups(self) -> None:
+        if self._llm:
+            self._llm.llm_engine.engine_core.shutdown()
         destroy_model_parallel()
         if self._alone:  # otherwise they are the trainer's
             destroy_distributed_environment()

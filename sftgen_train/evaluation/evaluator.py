@@ -7,7 +7,7 @@ import copy
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import compiled_once
 from sftgen_tasks.harness.registry import make_model
 from sftgen_tasks.harness.sampling import check_settings
-from sftgen_tasks.harness.shards import Shard
+from sftgen_tasks.harness.shards import Shard, together
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Suite, Tier
@@ -68,10 +68,12 @@ class Evaluator:
             ShardError: The evaluation failed in one of the processes that share it.
         """
         options: dict[str, Any] = {"chat_template": self.suite.chat_template, "resume": resume, "shard": shard}
+        # The first process's word counts: a schedule may fail in one of them.
+        tiers = together(shard, lambda: self.suite.at(run.step or 0, last=last))[0]
         with compiled_once():
             return [
                 result
-                for tier in self.suite.at(run.step or 0, last=last)
+                for tier in tiers
                 for result in evaluate(lm, self._tasks(tier.tasks), run, limit=tier.limit, **options)
             ]
 
@@ -108,29 +110,43 @@ def evaluate_in_memory(
     last: bool = False,
     shard: Shard | None = None,
     engine: ColocatedEngine | None = None,
+    known: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Evaluate a model that is in training and leave it as it was.
 
     With a shard, every process evaluates its own part, and the first writes the results of all. With an engine,
-    the engine generates; otherwise the model itself does.
+    the engine generates; otherwise the model itself does. Models in `known` have results of this step already.
 
     Returns:
-        The metric rows; an empty list in a process that did not write them.
+        The metric rows; an empty list in a process that did not write them, and of a model in `known`.
+
+    Raises:
+        ShardError: One of several processes failed.
     """
     started = time.perf_counter()
     suite = evaluator.suite
+    held: list[tuple[Recording, Model | None]] = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(undisturbed(model))
-        lm: Model = (
-            stack.enter_context(engine.serving())
-            if engine
-            else RecordingHFLM(
-                model, tokenizer, batch_size=suite.batch_size, seed=suite.seed, mixed_precision_dtype=precision
-            )
-        )
-        backend = "sftgen-vllm" if engine else "sftgen-hf"
-        known = identity_in_memory(model, tokenizer, backend=backend, mixed_precision_dtype=precision)
-        record = Recording(run, step, known.id, suite.seed)
+
+        def prepare() -> bool:
+            """Whether the model is known. What the evaluation needs cannot be sent to other processes."""
+            stack.enter_context(undisturbed(model))
+            by = "sftgen-vllm" if engine else "sftgen-hf"
+            content = identity_in_memory(model, tokenizer, backend=by, mixed_precision_dtype=precision)
+            record = Recording(run, step, content.id, suite.seed)
+            options: dict[str, Any] = {
+                "batch_size": suite.batch_size,
+                "seed": suite.seed,
+                "mixed_precision_dtype": precision,
+            }
+            held.append((record, None if engine else RecordingHFLM(model, tokenizer, **options)))
+            return record.model in known
+
+        if together(shard, prepare)[0]:  # if one process cannot begin, none does
+            return []
+        [(record, own)] = held
+        lm = stack.enter_context(engine.serving()) if engine else own
+        assert lm is not None
         results = evaluator(lm, record, last=last, shard=shard)
     if shard and shard.index:
         return []

@@ -137,6 +137,11 @@ class Suite:
         """Every task and group named, once."""
         return list(dict.fromkeys(name for tier in self.tiers for name in tier.tasks))
 
+    @property
+    def built_in(self) -> bool:
+        """Whether no schedule is a plugin's: every process then says the same of a step."""
+        return all(tier.when.partition(":")[0] in {LOG_SPACED.name, AT_STEPS.name, EVERY.name} for tier in self.tiers)
+
     def due(self, step: int) -> bool:
         """Whether anything is evaluated at a step."""
         return any(tier.due(step) for tier in self.tiers)

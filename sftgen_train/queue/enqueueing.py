@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,10 @@ from accelerate.utils import extract_model_from_parallel
 from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import write_atomic
-from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import (
     ADAPTER,
     STABLE,
-    CheckpointError,
     has_tokenizer,
-    is_complete,
     lease,
     link,
     mark_stable,
@@ -52,30 +50,21 @@ class Enqueuer:
         """Steps that were enqueued before, in any state."""
         return sorted(entry.step for state in STATES for entry in self.queue.entries(state))
 
-    def begin(self, output: Path, step: int) -> None:
-        """Write the suite down; a resumed training enqueues what was saved but not enqueued when it was killed.
-
-        Raises:
-            RecordError: The run was begun with another suite.
-        """
-        self.open(resumed=step > 0)
-        saved = output / f"checkpoint-{step}"
-        # A checkpoint that holds only shards was enqueued from memory.
-        enqueued = self.queue.find(step) and not is_complete(saved)
-        if step and self.suite.due(step) and saved.is_dir() and not enqueued:
-            self.add(step, saved)
+    def has(self, step: int) -> bool:
+        """Whether a step was enqueued before, in any state."""
+        return self.queue.find(step) is not None
 
     def add(self, step: int, checkpoint: Path, *, last: bool = False) -> None:
-        """Lease and enqueue a checkpoint; one that is not whole is reported, and training goes on."""
+        """Lease and enqueue a checkpoint.
+
+        Raises:
+            CheckpointError: It is not whole.
+            OSError: It cannot be leased or enqueued.
+        """
         started = time.perf_counter()
-        try:
-            facts = mark_stable(checkpoint)
-            if self.queue.knows(step, facts["model_id"]):
-                return  # its lease may be released already
+        facts = mark_stable(checkpoint)
+        if self._wants_lease(step, facts["model_id"]):
             lease(checkpoint, self._lease(step))
-        except (CheckpointError, OSError) as error:
-            self._failed(step, error)
-            return
         self._enqueue(step, facts["model_id"], last)
         logger.debug("step %d: enqueued in %.1f ms", step, 1000 * (time.perf_counter() - started))
 
@@ -90,24 +79,33 @@ class Enqueuer:
             tokenizer: Its tokenizer.
             last: Whether it is the last step of the training.
             weights: The whole weights, if the model holds only a part of them.
+
+        Raises:
+            Exception: It cannot be saved or enqueued. What was written of the lease is removed: the trainer's own
+                checkpoints may need the space.
         """
         folder = self._lease(step)
         making = folder.with_name(f".{folder.name}.making")
+        shutil.rmtree(making, ignore_errors=True)
         try:
-            shutil.rmtree(making, ignore_errors=True)
             with without_bars():
                 extract_model_from_parallel(model).save_pretrained(making, state_dict=weights)
             tokenizer.save_pretrained(making)
             facts = mark_stable(making)
-            if self.queue.knows(step, facts["model_id"]):
-                shutil.rmtree(making, ignore_errors=True)
-                return
-            shutil.rmtree(folder, ignore_errors=True)
-            making.rename(folder)
-        except (CheckpointError, OSError) as error:
-            self._failed(step, error)
-            return
+            if self._wants_lease(step, facts["model_id"]):
+                shutil.rmtree(folder, ignore_errors=True)
+                making.rename(folder)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
         self._enqueue(step, facts["model_id"], last)
+
+    def _wants_lease(self, step: int, model_id: str) -> bool:
+        """Whether weights need a lease: not those that are evaluated, or that wait in one already."""
+        if not self.queue.knows(step, model_id):
+            return True
+        known = self.queue.find(step)
+        gone = not self._lease(step).is_dir()
+        return known is not None and (known[0] == "failed" or (known[0] == "waiting" and gone))
 
     def progress(self, step: int, max_steps: int) -> None:
         """Tell the workers the training step, at most once in `PROGRESS_EVERY` seconds."""
@@ -150,26 +148,37 @@ class Enqueuer:
             shutil.rmtree(making, ignore_errors=True)
         return self.queue.add(Entry(checkpoint.step, f"{LEASES}/{folder.name}", model_id, source=known_as))
 
-    def end(self, step: int, model: Any, tokenizer: Any, *, weights: dict[str, Any] | None = None) -> None:
-        """Enqueue the last step, if it is not there yet, and tell the workers that no more will come."""
+    def mark_last(self, step: int) -> bool:
+        """Tell the workers that a waiting step is the last one of the training; False if it does not wait any more."""
         known = self.queue.find(step)
-        if known is None:
-            self.add_from_memory(step, model, tokenizer, last=True, weights=weights)
+        if known is None or known[0] != "waiting":
+            return False
+        entry = known[1]
+        try:
+            (self.queue.folder / "waiting" / entry.file).unlink()
+        except FileNotFoundError:  # a worker was faster
+            return False
+        return self.queue.add(replace(entry, last=True))
+
+    def end(self, step: int) -> None:
+        """Tell the workers that no more will come after a step.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         self.tell("finished", step=step)
         waiting = len(self.queue.entries("waiting")) + len(self.queue.entries("running"))
         if waiting:
             logger.info("checkpoints that wait for evaluation: %d. sftgen worker %s", waiting, self.run)
 
     def _enqueue(self, step: int, model_id: str, last: bool) -> None:
-        self.queue.add(Entry(step, f"{LEASES}/step-{step}", model_id, last))
+        added = self.queue.add(Entry(step, f"{LEASES}/step-{step}", model_id, last))
+        known = self.queue.find(step)
+        if not added and known and known[0] == "failed":  # its lease was made anew: it may have been what was wrong
+            self.queue.retry(known[1])
 
     def _lease(self, step: int) -> Path:
         return self.run / LEASES / f"step-{step}"
-
-    def _failed(self, step: int, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}"[:500]
-        logger.warning("the checkpoint of step %d cannot be evaluated, training goes on. %s", step, reason)
-        RunFolder(self.run).try_add_failure(step, self.suite.tasks, reason)
 
     def open(self, *, resumed: bool) -> None:
         """Write the suite down for the workers, and that checkpoints will come.
@@ -188,11 +197,11 @@ class Enqueuer:
     def tell(self, state: str, **facts: Any) -> None:
         """Tell the workers whether more checkpoints may come, and from then on that this process lives."""
         path = self.queue.folder / TRAINING
-        write_atomic(path, json.dumps({"state": state, **this_process(), **facts}) + "\n")
-        if state == "finished" and self._alive:
+        if state == "finished" and self._alive:  # also where that cannot be written
             self._alive.close()
             self._alive = None
-        elif state != "finished" and not self._alive:
+        write_atomic(path, json.dumps({"state": state, **this_process(), **facts}) + "\n")
+        if state != "finished" and not self._alive:
             # A step may take minutes. Workers on other machines know this process by the age of the file only.
             self._alive = ExitStack()
             self._alive.enter_context(touching(path))

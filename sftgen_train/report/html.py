@@ -9,6 +9,7 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.charts import chart
 from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
+from sftgen_train.report.remarks import remarks_of
 
 
 def write_report(run: RunFolder, path: Path | None = None) -> Path:
@@ -48,6 +49,7 @@ def write_report(run: RunFolder, path: Path | None = None) -> Path:
         in_domain=in_domain,
         trajectories=trajectories,
         failures=failures_of(run),
+        remarks=remarks_of(metrics),
         steps=steps,
         tasks=list(metrics),
         metrics=metrics,

@@ -13,6 +13,7 @@ from rich.table import Table
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.reading import CHARTS, cell, failures_of, metrics_of, named, short, steps_of, trajectories_of
+from sftgen_train.report.remarks import FIRST_TURN, remarks, remarks_of
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def print_run(run: RunFolder, console: Console) -> None:
     console.print(table)
     if in_domain:
         console.print("* in-domain")
+    for line in remarks_of(metrics):
+        console.print(f"[yellow]{escape(line)}[/]", highlight=False)
     for line in failures_of(run):
         console.print(f"[red]evaluation failed[/] at {escape(line)}", highlight=False)
 
@@ -70,9 +73,12 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
     )
     for column in ("step", "task", "score", "paper", "n", "graded", "answered", "truncated", "tokens"):
         table.add_column(column, no_wrap=column != "task", overflow="fold")
+    notes: list[str] = []
     for step, result in results:
         score = estimate(result.values["score"]) if result.values.get("score") else None
-        means = {metric: estimate(result.values[metric]).mean for metric in METRICS if metric in result.values}
+        shown = [metric for metric in (*METRICS, *FIRST_TURN) if metric in result.values]
+        means = {metric: estimate(result.values[metric]).mean for metric in shown}
+        notes += remarks(result.task, step, means)
         table.add_row(
             named(step),
             short(result.task) + ("\nincomplete" if result.incomplete else ""),
@@ -83,6 +89,8 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             f"{means['response_tokens']:.0f}" if "response_tokens" in means else "-",
         )
     console.print(table)
+    for line in notes:
+        console.print(f"[yellow]{escape(line)}[/]", highlight=False)
     measures = Table(title="Further measures of the benchmarks, with 95 % intervals", title_justify="left")
     for column in ("step", "task", "measure", "value", "n"):
         measures.add_column(column, overflow="fold")

@@ -5,25 +5,32 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from accelerate.utils import extract_model_from_parallel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.sampling import check_settings
-from sftgen_tasks.harness.shards import Shard
+from sftgen_tasks.harness.shards import Shard, together
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, require_tasks, undisturbed
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.results.run import in_one_line
-from sftgen_train.training.distributed import first_says, gathered_weights, shard, sharding
+from sftgen_train.training import continuing
+from sftgen_train.training.distributed import gathered_weights, shard
+from sftgen_train.training.failures import Failures
+from sftgen_train.training.requirements import (
+    CallbackError,
+    require_generator,
+    require_template,
+    require_whole_model,
+)
 
 if TYPE_CHECKING:
     from sftgen_train.evaluation.colocated import ColocatedEngine
@@ -33,8 +40,16 @@ logger = logging.getLogger(__name__)
 Form = Literal["queue", "in_process", "colocated"]
 
 
-class CallbackError(SftgenError, ValueError):
-    """The callback was given something that it cannot use."""
+def _never_ends_training(hook: Callable[..., None]) -> Callable[..., None]:
+    """A hook that reports whatever goes wrong in it: an exception of a callback would end the training."""
+
+    @wraps(hook)
+    def safe(
+        self: HarnessCallback, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._try(hook.__name__, state.global_step, lambda: hook(self, args, state, control, **kwargs), missing=False)
+
+    return safe
 
 
 class HarnessCallback(TrainerCallback):
@@ -124,28 +139,127 @@ class HarnessCallback(TrainerCallback):
         self._run_dir = Path(run_dir) if run_dir else None
         self._run: RunFolder | None = None
         self._enqueuer: Enqueuer | None = None
-        self._done: set[int] = set()
         self._shard: Shard | None = None
+        self._failures: Failures | None = None
+        self._known: dict[int, set[str]] = {}  # models that a step was measured with before this process
+        self._measured: dict[int, bool] = {}  # steps that this process took up, and whether as the last one
+        self._unsaved: int | None = None  # a step that is due and that the trainer is about to save
+        self.model_follows = False
+        """Whether the final model is still to be written when the trainer has ended: the training ends with that."""
+
+    # ------------------------------------------------------------------------------ what the trainer calls
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Check what training was started with, then evaluate or enqueue the base model."""
-        fresh, first = state.global_step == 0, state.is_world_process_zero
-        # All processes gather together, also those that do not enqueue.
-        weights = gathered_weights(kwargs["model"]) if fresh and self._form == "queue" else None
-        run = RunFolder(self._run_dir or Path(args.output_dir or "trainer_output"))
-        _require_generator(kwargs["model"])
-        _require_template(kwargs.get("processing_class"), self.suite.chat_template)
-        if first:
-            run.require_writable()
-        if self._form != "queue":
-            self._begin_evaluating(run, args, state, kwargs)
-        elif first:
-            self._begin_queue(run, args, state)
-        if first:
+        """Check what training was started with, then measure the base model, or the step that training goes on from.
+
+        Raises:
+            SftgenError: The model, the tokenizer or the run directory cannot be used.
+        """
+        step, first = state.global_step, state.is_world_process_zero
+        self._shard, self._measured, self._unsaved = shard(), {}, None
+        self._run = run = RunFolder(self._run_dir or Path(args.output_dir or "trainer_output"))
+        self._failures = Failures(run, self.suite.tasks, first=first)
+
+        def begin() -> dict[int, set[str]]:
+            require_generator(kwargs["model"])
+            require_template(kwargs.get("processing_class"), self.suite.chat_template)
+            if self._form != "queue":
+                require_whole_model(kwargs["model"])
+            return self._begin_run(run, args, state, kwargs) if first else {}
+
+        self._known = together(self._shard, begin)[0]
+        if self._form == "colocated":
+            self._start_engine(args, kwargs)
+        last = step >= state.max_steps
+        # On going on, the weights are those of the step: what was not measured before a kill is measured now.
+        if step <= state.max_steps and (last or self._due(step)):
+            self._measure_first(step, args, kwargs, last=last)
+
+    @_never_ends_training
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Measure a due step that the trainer did not save after all; its weights are still there."""
+        if self._unsaved == state.global_step:
+            self._measure(state.global_step, args, kwargs)
+
+    @_never_ends_training
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """When the step is due: evaluate, or put its weights into the queue. The last step comes with `on_log`."""
+        step = state.global_step
+        if self._enqueuer and step <= state.max_steps:
+            tell = partial(self._enqueuer.progress, step, state.max_steps)
+            self._try("telling the workers", step, tell, missing=False)
+        if step >= state.max_steps or not self._due(step):
+            return
+        if self._form == "queue" and control.should_save:  # the trainer saves, then calls `on_save`
+            self._unsaved = step
+        else:
+            self._measure(step, args, kwargs)
+
+    @_never_ends_training
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Lease and enqueue the checkpoint that was just written, when its step is due."""
+        step = state.global_step
+        last = step >= state.max_steps
+        if self._form != "queue" or step > state.max_steps or step in self._measured:
+            return
+        if last or self._due(step):
+            self._enqueue_saved(step, _output(args) / f"checkpoint-{step}", args, kwargs, last=last)
+
+    @_never_ends_training
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Measure the last step, also when training was stopped early.
+
+        The trainer logs its run time when training has ended, and puts back the best checkpoint only then
+        (`load_best_model_at_end`).
+        """
+        if logs and "train_runtime" in logs:
+            self._measure_last(args, state, kwargs)
+
+    @_never_ends_training
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Close what is open, and tell the workers that no more will come."""
+        step = state.global_step
+        if step > state.max_steps or step in self._measured:
+            self._measure_last(args, state, kwargs)
+        elif args.load_best_model_at_end and state.best_model_checkpoint:
+            lost = CallbackError("the trainer put back its best checkpoint before the step was measured")
+            self._report("evaluation", step, lost)
+        else:
+            self._measure_last(args, state, kwargs)
+        if self._engine:
+            engine, self._engine = self._engine, None
+            self._try("stopping the engine", step, engine.close, missing=False)
+        if state.is_world_process_zero:
+            self._try("closing the run directory", step, lambda: self._end_run(step), missing=False)
+        if self._failures:
+            self._failures.close()
+
+    # ------------------------------------------------------------------------------ the run directory
+
+    def _begin_run(
+        self, run: RunFolder, args: TrainingArguments, state: TrainerState, given: Mapping[str, Any]
+    ) -> dict[int, set[str]]:
+        """Make the run directory this training's, in the first process only; returns the models of measured steps."""
+        run.require_writable()
+        enqueuer = Enqueuer(run.path, self.suite) if self._form == "queue" else None
+        settings = continuing.settings_of(args, given, self.suite)
+        try:
+            known = continuing.take(run, settings, state.global_step, _output(args), enqueuer)
             run.update_manifest(
-                model=getattr(kwargs["model"].config, "_name_or_path", "") or type(kwargs["model"]).__name__,
+                model=getattr(given["model"].config, "_name_or_path", "") or type(given["model"]).__name__,
                 tasks=self.suite.tasks,
                 in_domain=self._in_domain,
                 schedule=[{"tasks": list(t.tasks), "when": t.when, "limit": t.limit} for t in self.suite.tiers],
@@ -153,81 +267,115 @@ class HarnessCallback(TrainerCallback):
                 seeds={"training": args.seed, "sampling": self.suite.seed},
                 max_steps=state.max_steps,
             )
-        if fresh and self._enqueuer:
-            self._enqueuer.add_from_memory(0, kwargs["model"], kwargs["processing_class"], weights=weights)
-        elif fresh:
-            self._evaluate(0, args, kwargs)
-
-    def _begin_queue(self, run: RunFolder, args: TrainingArguments, state: TrainerState) -> None:
-        """Open the queue, in the first process only."""
-        enqueuer = Enqueuer(run.path, self.suite)
-        if state.global_step == 0 and enqueuer.known_steps():
-            raise RecordError(_not_empty(run, f"queued checkpoints of steps {enqueuer.known_steps()}"))
-        enqueuer.begin(Path(args.output_dir or "trainer_output"), state.global_step)
+        except OSError as error:
+            raise RecordError(
+                f"run directory {str(run.path)!r} cannot be written: {error.strerror or error}; "
+                "make room, or choose another"
+            ) from error
         self._enqueuer = enqueuer
+        return known
 
-    def _begin_evaluating(
-        self, run: RunFolder, args: TrainingArguments, state: TrainerState, given: Mapping[str, Any]
+    def _end_run(self, step: int) -> None:
+        assert self._run
+        try:
+            if self._enqueuer:
+                self._enqueuer.end(step)
+            else:
+                self._run.compact()
+            if not self.model_follows:
+                continuing.end(self._run, ended=step)
+        finally:
+            if not self.model_follows:
+                continuing.release(self._run)
+
+    # ------------------------------------------------------------------------------ measuring
+
+    def _due(self, step: int) -> bool:
+        """Whether a step is due, in the first process's word: a plugin's schedule may fail in one of them."""
+        due = self.suite.due(step)
+        return bool(self._shard.gather(due)[0]) if self._shard and not self.suite.built_in else due
+
+    def _measure_first(
+        self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False
     ) -> None:
-        """Prepare the evaluations of this process; all processes call it together."""
-        _require_whole_model(given["model"])
-        self._run, self._done, self._shard = run, run.evaluated_steps(), shard()
-        if self._done and state.global_step == 0:
-            raise RecordError(_not_empty(run, f"evaluations of steps {sorted(self._done)}"))
-        if self._form == "colocated":
-            self._start_engine(args, given)
+        """Measure the weights that training begins or goes on with, unless that was done before a kill."""
+        if self._form != "queue" or step == 0:
+            self._measure(step, args, given, last=last)
+            return
+        saved = _output(args) / f"checkpoint-{step}"
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """When the step is due: evaluate, or put its weights into the queue."""
+        def enqueued() -> bool:
+            """Whether the step was enqueued from memory: its checkpoint is gone, or holds only shards."""
+            return self._enqueuer is not None and not is_complete(saved) and self._enqueuer.has(step)
+
+        if not together(self._shard, enqueued)[0]:
+            self._enqueue_saved(step, saved, args, given, last=last)
+        self._measured[step] = last
+
+    def _measure_last(self, args: TrainingArguments, state: TrainerState, given: Mapping[str, Any]) -> None:
+        """Measure the last step, all tiers, unless that is done; transformers makes a step too many after its end."""
         step = state.global_step
-        last = step >= state.max_steps
-        if self._enqueuer:
-            self._enqueuer.progress(step, state.max_steps)
-        if not (last or self.suite.due(step)):
+        if step > state.max_steps or self._measured.get(step):
             return
+        if step in self._measured:  # stopped early at a step that was due: some tiers are for the last step alone
+            more = together(self._shard, lambda: self.suite.at(step, last=True) != self.suite.at(step))[0]
+            if not more or (self._form == "queue" and together(self._shard, lambda: self._marked_last(step))[0]):
+                self._measured[step] = True
+                return
+        self._measure(step, args, given, last=True)
+
+    def _marked_last(self, step: int) -> bool:
+        return self._enqueuer is not None and self._enqueuer.mark_last(step)
+
+    def _measure(self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False) -> None:
+        """Evaluate, or put into the queue, the weights in training, as those of the step."""
+        repeated = step in self._measured
+        self._measured[step], self._unsaved = last, None
         if self._form != "queue":
-            if not last:
-                self._evaluate(step, args, kwargs)
-        elif control.should_save:  # the trainer saves, then calls `on_save`
+            self._try("evaluation", step, lambda: self._evaluate(step, args, given, last=last, again=repeated))
             return
+
+        def enqueue() -> None:
+            weights = gathered_weights(given["model"])  # all processes together
+            if self._enqueuer:
+                self._enqueuer.add_from_memory(
+                    step, given["model"], given["processing_class"], last=last, weights=weights
+                )
+
+        self._try("enqueueing", step, enqueue)
+
+    def _enqueue_saved(
+        self, step: int, checkpoint: Path, args: TrainingArguments, given: Mapping[str, Any], *, last: bool
+    ) -> None:
+        """Enqueue a saved checkpoint; one that holds only shards is enqueued from memory."""
+        enqueuer = self._enqueuer
+        if together(self._shard, lambda: enqueuer is not None and is_complete(checkpoint))[0]:
+            self._measured[step], self._unsaved = last, None
+            if enqueuer:
+                self._try("enqueueing", step, lambda: enqueuer.add(step, checkpoint, last=last))
         else:
-            weights = gathered_weights(kwargs["model"])
-            if self._enqueuer:
-                self._enqueuer.add_from_memory(
-                    step, kwargs["model"], kwargs["processing_class"], last=last, weights=weights
-                )
+            self._measure(step, args, given, last=last)
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Lease and enqueue the checkpoint that was just written, when its step is due."""
-        step = state.global_step
-        last = step >= state.max_steps
-        if self._form != "queue" or not (last or self.suite.due(step)):
-            return
-        checkpoint = Path(args.output_dir or "trainer_output") / f"checkpoint-{step}"
-        if sharding(kwargs["model"]) and not first_says(lambda: is_complete(checkpoint)):  # shards only
-            weights = gathered_weights(kwargs["model"])
-            if self._enqueuer:
-                self._enqueuer.add_from_memory(
-                    step, kwargs["model"], kwargs["processing_class"], last=last, weights=weights
-                )
-        elif self._enqueuer:
-            self._enqueuer.add(step, checkpoint, last=last)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    def _evaluate(
+        self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool, again: bool
     ) -> None:
-        """Evaluate or enqueue the last step, also when training was stopped early."""
-        if self._form != "queue":
-            self._evaluate(state.global_step, args, kwargs, last=True)
-            if self._engine:
-                self._engine.close()
-                self._engine = None
-            if state.is_world_process_zero:
-                _compact(RunFolder(self._run_dir or Path(args.output_dir or "trainer_output")))
-            return
-        weights = gathered_weights(kwargs["model"])
-        if self._enqueuer:
-            self._enqueuer.end(state.global_step, kwargs["model"], kwargs["processing_class"], weights=weights)
+        assert self._run
+        assert self._evaluator
+        started = time.perf_counter()
+        rows = evaluate_in_memory(
+            self._evaluator,
+            self._run,
+            step,
+            model=given["model"],
+            tokenizer=given["processing_class"],
+            precision=_precision(args),
+            last=last,
+            shard=self._shard,
+            engine=self._engine,
+            known=() if again else self._known.get(step, ()),
+        )
+        if rows:
+            logger.info("step %d: %s (%.1f s)", step, in_one_line(rows), time.perf_counter() - started)
 
     def _start_engine(self, args: TrainingArguments, given: Mapping[str, Any]) -> None:
         from sftgen_train.evaluation.colocated import ColocatedEngine
@@ -242,78 +390,23 @@ class HarnessCallback(TrainerCallback):
                 shard=self._shard,
             )
 
-    def _evaluate(self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False) -> None:
-        if self._run is None or self._evaluator is None or step in self._done:
-            return
-        self._done.add(step)
-        started = time.perf_counter()
+    # ------------------------------------------------------------------------------ failures
+
+    def _try(self, doing: str, step: int, action: Callable[[], object], *, missing: bool = True) -> None:
+        """Do something beside the training, which is worth more than one point of a curve."""
         try:
-            rows = evaluate_in_memory(
-                self._evaluator,
-                self._run,
-                step,
-                model=given["model"],
-                tokenizer=given["processing_class"],
-                precision=_precision(args),
-                last=last,
-                shard=self._shard,
-                engine=self._engine,
-            )
-        except Exception as error:  # training is worth more than one point of a curve
-            reason = f"{type(error).__name__}: {error}"[:500]
-            if self._shard and self._shard.index:
-                return  # the first process reports it
-            logger.warning("evaluation at step %d failed, training goes on. %s", step, reason)
-            self._run.try_add_failure(step, self.suite.tasks, reason)
-            return
-        if rows:
-            logger.info("step %d: %s (%.1f s)", step, in_one_line(rows), time.perf_counter() - started)
+            action()
+        except Exception as error:
+            self._report(doing, step, error, missing=missing)
+
+    def _report(self, doing: str, step: int, error: Exception, *, missing: bool = True) -> None:
+        if self._failures:
+            self._failures.report(doing, step, error, missing=missing)
+
+
+def _output(args: TrainingArguments) -> Path:
+    return Path(args.output_dir or "trainer_output")
 
 
 def _precision(args: TrainingArguments) -> torch.dtype | None:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
-
-
-def _compact(run: RunFolder) -> None:
-    """Compact the records. Training does not fail if this fails, since nothing is lost."""
-    try:
-        run.compact()
-    except OSError as error:
-        logger.warning("the records of %s were not compacted: %s", run.path, error.strerror)
-
-
-def _not_empty(run: RunFolder, what: str) -> str:
-    return (
-        f"run directory {str(run.path)!r} already holds {what}; "
-        "choose another, remove it, or resume training from a checkpoint"
-    )
-
-
-def _require_generator(model: Any) -> None:
-    whole = extract_model_from_parallel(model)
-    whole = whole.get_base_model() if hasattr(whole, "get_base_model") else whole
-    can = getattr(whole, "can_generate", None)
-    if can is None or not can():
-        raise CallbackError(
-            f"{type(whole).__name__} does not generate text (a reward model or classifier?), so no checkpoint of it "
-            "can answer a benchmark: train without HarnessCallback, and judge with the finished model (docs/judges.md)"
-        )
-
-
-def _require_template(tokenizer: Any, chat_template: bool) -> None:
-    if tokenizer is None:
-        raise CallbackError("the trainer has no tokenizer: pass `processing_class` to it")
-    if chat_template and not getattr(tokenizer, "chat_template", None):
-        raise CallbackError(
-            f"tokenizer {getattr(tokenizer, 'name_or_path', '')!r} has no chat template: set "
-            "`tokenizer.chat_template`, or pass chat_template=False to evaluate with plain prompts"
-        )
-
-
-def _require_whole_model(model: Any) -> None:
-    sharded = sharding(model)
-    if sharded:
-        raise CallbackError(
-            f"{sharded} shards the weights, so that no process has the whole model: "
-            "use form='queue', which evaluates the saved checkpoints in a process of its own (`sftgen worker RUN`)"
-        )

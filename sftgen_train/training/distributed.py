@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -95,17 +95,8 @@ def has_shards(checkpoint: Path) -> bool:
     return (checkpoint / "pytorch_model_fsdp_0" / ".metadata").is_file() or (checkpoint / "latest").is_file()
 
 
-def first_says(answer: Callable[[], bool]) -> bool:
-    """The first process's answer, in every process. All processes call this together."""
-    import torch.distributed as dist
-
-    answers = [answer() if dist.get_rank() == 0 else None]
-    dist.broadcast_object_list(answers)
-    return bool(answers[0])
-
-
 def shard() -> Shard | None:
-    """This process's part of an evaluation that all processes share, None when there is one process.
+    """This process's part of what all processes do together, None when there is one process.
 
     All processes call this together.
     """
@@ -118,9 +109,13 @@ def shard() -> Shard | None:
     count = dist.get_world_size()
 
     def gather(mine: Any) -> list[Any]:
+        try:
+            sent = pickle.dumps(mine)
+        except Exception as error:  # the others must not wait for what cannot be sent
+            sent = pickle.dumps((None, f"{type(error).__name__}: {error}"))
         parts: list[Any] = [None] * count
-        dist.all_gather_object(parts, mine, group=group)
-        return parts
+        dist.all_gather_object(parts, sent, group=group)
+        return [pickle.loads(part) for part in parts]
 
     return Shard(dist.get_rank(), count, gather)
 

@@ -7,88 +7,44 @@ reasoning. Prompt and response are tokenised apart, as they are when the model g
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import pyarrow.compute as pc
-from datasets import Dataset, Features, Value, load_dataset
+from datasets import Dataset, Features, Value
 from datasets import List as ListOf
 from rich.console import Console
 from rich.text import Text
 
-from sftgen_tasks.data.tables import SUFFIXES, DataError, read_table
+from sftgen_tasks.data.tables import DataError
 from sftgen_train.training.config import TrainingConfigError
+from sftgen_train.training.rows import CARRIERS, READ, leaves, not_read, read_row
+from sftgen_train.training.templates import Template, Written, reached, squeezed
 
 IGNORED = -100
+_BEFORE = "\n"
 _ENCODED = Features(
-    {"input_ids": ListOf(Value("int32")), "labels": ListOf(Value("int32")), "prompt_tokens": Value("int32")}
+    {
+        "input_ids": ListOf(Value("int32")),
+        "labels": ListOf(Value("int32")),
+        "prompt_tokens": Value("int32"),
+        "notes": ListOf(Value("string")),
+    }
 )
 
 
-def read_rows(name: str, split: str = "train", limit: int | None = None) -> list[dict[str, Any]]:
-    """Read raw rows.
-
-    Args:
-        name: Local file, or a hub dataset id.
-        split: Split of a hub dataset.
-        limit: Only the first rows.
+def chats(rows: Sequence[Mapping[str, Any]], name: str, encoding: Encoding) -> list[dict[str, Any]]:
+    """Rows as whole conversations, for a trainer that trains on all of the assistant's turns.
 
     Raises:
-        DataError: Unreadable, or fewer rows than `limit`.
+        DataError: A row is not a conversation, or holds more than its template writes. The message names it.
     """
-    if name.endswith(SUFFIXES):
-        rows: list[dict[str, Any]] = read_table(Path(name))
-    else:
-        try:
-            rows = list(load_dataset(name, split=split))
-        except Exception as error:
-            raise DataError(
-                f"train_data {name!r}: neither a local file ({', '.join(SUFFIXES)}) nor a hub dataset that can be "
-                f"loaded here ({type(error).__name__})"
-            ) from error
-    if not rows:
-        raise DataError(f"{name}: no rows to train on")
-    if limit and len(rows) < limit:
-        raise DataError(f"{name}: {len(rows)} rows; train_rows asks for {limit}")
-    return rows[:limit]
-
-
-def prompt_and_response(row: Mapping[str, Any], where: str) -> tuple[str | list[dict[str, Any]], str]:
-    """A row's prompt, as text or as chat turns, and its response.
-
-    Raises:
-        DataError: The columns have no known form. The message names the row.
-    """
-    prompt, completion = row.get("prompt"), row.get("completion")
-    if row.get("message") and "response" in row:  # the paper's sets: one user turn, then text
-        prompt, completion = row["message"], row["response"]
-    elif isinstance(row.get("messages"), list):
-        prompt, completion = row["messages"][:-1], row["messages"][-1:]
-    if isinstance(completion, list) and len(completion) == 1 and completion[0].get("role") == "assistant":
-        completion = completion[0].get("content")
-    if isinstance(prompt, str | list) and prompt and isinstance(completion, str):
-        return prompt, completion
-    raise DataError(
-        f"{where}: columns {', '.join(row)}; expected prompt and completion, message and response, "
-        "or messages that end with one text of the assistant"
-    )
-
-
-def chats(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Rows as whole conversations.
-
-    Raises:
-        DataError: A row is not a conversation. The message names it.
-    """
-    found = []
-    for number, row in enumerate(rows, 1):
-        prompt, response = prompt_and_response(row, f"{name}, row {number}")
-        if isinstance(prompt, str):
-            raise DataError(f"{name}, row {number}: a text; assistant_only_loss needs chat turns")
-        found.append({"messages": [*prompt, {"role": "assistant", "content": response}]})
-    return found
+    numbered = [(row, f"{name}, row {number}") for number, row in enumerate(rows, 1)]
+    return [{"messages": encoding.template.whole(read_row(row, where), where)} for row, where in numbered]
 
 
 @dataclass(frozen=True)
@@ -125,41 +81,76 @@ class Encoding:
         """The id of the end token."""
         return int(self.tokenizer.convert_tokens_to_ids(self.end_token))
 
+    @cached_property
+    def template(self) -> Template:
+        """The chat template."""
+        return Template(self.tokenizer)
+
     def __call__(self, row: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Token ids of a row, its labels, and how many tokens its prompt has.
+        """Token ids of a row, its labels, how many tokens its prompt has, and notes on what was left out.
 
         Raises:
-            DataError: The columns have no known form, or the chat template refuses the prompt.
+            DataError: The columns have no known form, or a part of the row would be left out.
         """
-        prompt, response = prompt_and_response(row, where)
-        if isinstance(prompt, str):
-            prompt_ids = self.tokenizer(prompt)["input_ids"]
+        read = read_row(row, where)
+        if isinstance(read.prompt, str):
+            written = Written(read.prompt, read.response.content or "")
+            prompt_ids = self._begun(written.prompt)
         else:
-            # The template has already written the special tokens.
-            prompt_ids = self.tokenizer(self._templated(prompt, row, where), add_special_tokens=False)["input_ids"]
-        response_ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
-        if response_ids[-1:] != [self.end_id]:
-            response_ids = [*response_ids, self.end_id]
-        labels = [*(prompt_ids if self.whole else [IGNORED] * len(prompt_ids)), *response_ids]
-        return {"input_ids": [*prompt_ids, *response_ids], "labels": labels, "prompt_tokens": len(prompt_ids)}
+            written = self.template.write(read, where)
+            prompt_ids = self._alone(written.prompt)  # the template has already written the special tokens
+        found = squeezed(f"{written.prompt} {written.response}") if read.carried else ""
+        for name, value in read.carried.items():
+            texts = [text for text in leaves(value) if len(text) > 1]
+            if texts and not all(reached(text, found) for text in texts):
+                raise DataError(
+                    f"{where}: column {name!r} is neither in the prompt nor in the response: it would be left out of "
+                    "the training; write it into one of them, or remove the column"
+                )
+        encoded = self._ended(prompt_ids, self._continued(written.response))
+        return {**encoded, "notes": list(written.notes)}
 
-    def _templated(self, prompt: Sequence[Mapping[str, Any]], row: Mapping[str, Any], where: str) -> str:
-        options = {"tools": row.get("tools"), **(row.get("chat_template_kwargs") or {})}
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **options)
-            )
-        except Exception as error:  # a template may raise anything
-            raise DataError(f"{where}: the chat template refuses the prompt: {error}") from error
+    def text(self, text: str) -> dict[str, Any]:
+        """Token ids and labels of a text without a prompt: the loss is on all of it."""
+        begun = self._begun(text)
+        return {**self._ended([], begun), "notes": []}
 
-    def turn_end(self) -> str:
-        """The text that the chat template puts after an assistant's turn, empty when it cannot be found."""
-        answer = "an answer"
-        turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
-        try:
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(answer)[2]
-        except Exception:
-            return ""
+    def _ended(self, prompt: list[int], response: list[int]) -> dict[str, Any]:
+        if response[-1:] != [self.end_id]:
+            response = [*response, self.end_id]
+        labels = [*(prompt if self.whole else [IGNORED] * len(prompt)), *response]
+        return {"input_ids": [*prompt, *response], "labels": labels, "prompt_tokens": len(prompt)}
+
+    def _begun(self, text: str) -> list[int]:
+        """Tokens of a text at the beginning: with the tokenizer's special tokens before it, and none after it."""
+        ids, alone = list(self.tokenizer(text)["input_ids"]), self._alone(text)
+        for before in range(len(ids) - len(alone) + 1):
+            if ids[before : before + len(alone)] == alone:
+                return ids[: before + len(alone)]
+        return self._without_special(ids, text)
+
+    def _alone(self, text: str) -> list[int]:
+        """Tokens of a text, without special tokens that it does not hold."""
+        return self._without_special(list(self.tokenizer(text, add_special_tokens=False)["input_ids"]), text)
+
+    def _without_special(self, ids: list[int], text: str) -> list[int]:
+        """Some tokenizers append an end token to every text."""
+        special = dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=False))
+        while ids and ids[-1] in special and not text.rstrip().endswith(special[ids[-1]]):
+            ids = ids[:-1]
+        return ids
+
+    def _continued(self, text: str) -> list[int]:
+        """Tokens of a text that goes on after another: some tokenizers write a space before a text."""
+        if not self._adds_space:
+            return self._alone(text)
+        before, both = self._alone(_BEFORE), self._alone(_BEFORE + text)
+        return both[len(before) :] if both[: len(before)] == before else self._alone(text)
+
+    @cached_property
+    def _adds_space(self) -> bool:
+        before, both = self._alone(_BEFORE), self._alone(f"{_BEFORE}a")
+        return both[: len(before)] == before and both[len(before) :] != self._alone("a")
 
 
 def encode(rows: Sequence[Mapping[str, Any]], name: str, encoding: Encoding, processes: int | None = None) -> Dataset:
@@ -171,11 +162,12 @@ def encode(rows: Sequence[Mapping[str, Any]], name: str, encoding: Encoding, pro
         encoding: How rows become tokens.
         processes: Number of processes, None for this one.
     """
-    columns = ("prompt", "completion", "message", "response", "messages", "tools", "chat_template_kwargs")
     # Checked here in order, so that the first wrong row is named; a pool would name any.
     for number, row in enumerate(rows, 1):
-        prompt_and_response(row, f"{name}, row {number}")
-    raw = Dataset.from_list([{key: row[key] for key in columns if key in row} for row in rows])
+        read_row(row, f"{name}, row {number}")
+    # As JSON: a table would give every object the fields of all others.
+    kept = [{column: row[column] for column in (*READ, *CARRIERS) if column in row} for row in rows]
+    raw = Dataset.from_list([{"row": json.dumps(row, default=str)} for row in kept])
     return raw.map(
         _encode,
         with_indices=True,
@@ -188,7 +180,25 @@ def encode(rows: Sequence[Mapping[str, Any]], name: str, encoding: Encoding, pro
 
 
 def _encode(row: dict[str, Any], index: int, encoding: Encoding, name: str) -> dict[str, Any]:
-    return encoding(row, f"{name}, row {index + 1}")
+    return encoding(json.loads(row["row"]), f"{name}, row {index + 1}")
+
+
+def encode_texts(rows: Sequence[Mapping[str, Any]], name: str, column: str, encoding: Encoding) -> Dataset:
+    """Turn rows of one text, without prompt and response, into token ids and labels.
+
+    Args:
+        rows: Raw rows.
+        name: File or dataset of the rows, for messages.
+        column: The column of the text.
+        encoding: How texts become tokens.
+
+    Raises:
+        DataError: A row has no text there.
+    """
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get(column), str) or not row[column]:
+            raise DataError(f"{name}, row {number}: column {column!r} holds no text, as it does in the first row")
+    return Dataset.from_list([encoding.text(row[column]) for row in rows], features=_ENCODED)
 
 
 def require_fitting(data: Dataset, max_length: int | None, name: str) -> str:
@@ -218,6 +228,20 @@ def require_fitting(data: Dataset, max_length: int | None, name: str) -> str:
     return line
 
 
+def told(rows: Sequence[Mapping[str, Any]], data: Dataset, column: str | None = None) -> list[str]:
+    """Lines on what of the rows is not trained on: columns, and what the chat template leaves out.
+
+    Args:
+        rows: The raw rows.
+        data: The same as tokens.
+        column: The only column that is read, None where rows are conversations.
+    """
+    unread = not_read(rows, column)
+    lines = [f"Columns that are not read: {', '.join(unread)}"] * bool(unread)
+    notes = Counter(note for row in data["notes"] for note in row)
+    return [*lines, *(f"{count:,} rows: {note}" for note, count in notes.items())]
+
+
 def print_example(console: Console, data: Dataset, encoding: Encoding) -> None:
     """Print the first row token by token, the tokens that count in the loss, and the end token."""
     tokenizer, end_token = encoding.tokenizer, encoding.end_token
@@ -229,7 +253,7 @@ def print_example(console: Console, data: Dataset, encoding: Encoding) -> None:
     end += ", the tokenizer's eos" if end_token == tokenizer.eos_token else f" (eos is {tokenizer.eos_token!r})"
     if encoding.end_id not in (ids[-1], labels[-1]):
         end += "; not at the end of this row"
-    if turn_end := encoding.turn_end():
+    if turn_end := encoding.template.turn_end:
         end += f"; the chat template ends a turn with {turn_end!r}"
     console.print(end + ".", markup=False, highlight=False, soft_wrap=True)
 

@@ -6,7 +6,9 @@ import copy
 import importlib.util
 import json
 import logging
+import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,22 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.preflight import check_local_model
-from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.queue.worker import work
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps
-from sftgen_train.training.distributed import has_shards, start_worker, wait_for_all
-from sftgen_train.training.encoding import Encoding, chats, encode, print_example, read_rows, require_fitting
+from sftgen_train.training.continuing import last_checkpoint
+from sftgen_train.training.distributed import start_worker, wait_for_all
+from sftgen_train.training.encoding import (
+    Encoding,
+    chats,
+    encode,
+    encode_texts,
+    print_example,
+    require_fitting,
+    told,
+)
+from sftgen_train.training.ending import ended_step, fingerprint, train_to_end, write_ended
+from sftgen_train.training.rows import read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -77,28 +89,44 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     callback = _callback(harness)
     run = RunFolder(Path(config.output_dir or "trainer_output"))
     run.require_writable()
-    trainer = build_trainer(harness, config, model, [callback] if callback else [])
     queued = callback is not None and harness.harness_form == "queue"
-    first = trainer.is_world_process_zero()
-    beside = start_worker(run.path) if first and queued and harness.harness_worker == "beside" else None
-    try:
-        trainer.train(resume_from_checkpoint=_resume_from(config))
-        trainer.save_model(config.output_dir)
-        wait_for_all()
-        if beside:
-            beside.wait()
-    finally:
-        if beside:
-            beside.terminate()
+    first = config.process_index == 0
+    command = fingerprint(config, {**asdict(model), **asdict(harness)})
+    ended = ended_step(config, run, command)
+    beside = queued and harness.harness_worker == "beside"
+    if ended is None:
+        trainer = build_trainer(harness, config, model, [callback] if callback else [])
+        if callback:
+            callback.model_follows = True
+        _train(trainer, config, command, start_worker(run.path) if first and beside else None)
+    elif first:
+        said = f"This training has ended at step {ended}; its model is in {run.path}. Nothing is trained. "
+        said += "To train again, remove that folder or choose another output_dir."
+        Console().print(said, markup=False, highlight=False, soft_wrap=True)
     if not first:
         return None
-    if queued and harness.harness_worker == "after":
+    if queued and (harness.harness_worker == "after" or (beside and ended is not None)):
         # For lm_eval too this process is one of several; and under ZeRO-3 it would load a model in parts.
         if config.world_size > 1 or config.deepspeed_plugin:
             start_worker(run.path).wait()
         else:
             work(run.path)
     return run if callback and harness.harness_worker != "none" else None
+
+
+def _train(trainer: SFTTrainer, config: SFTConfig, command: str, beside: subprocess.Popen[bytes] | None) -> None:
+    """Train, or go on, and save the model; a worker beside it is waited for."""
+    try:
+        train_to_end(trainer, _resume_from(config))
+        trainer.save_model(config.output_dir)
+        if trainer.is_world_process_zero():
+            write_ended(RunFolder(Path(config.output_dir or "trainer_output")), trainer.state.global_step, command)
+        wait_for_all()
+        if beside:
+            beside.wait()
+    finally:
+        if beside:
+            beside.terminate()
 
 
 def build_trainer(
@@ -166,14 +194,17 @@ def _encoding(tokenizer: Any, harness: HarnessConfig, config: SFTConfig) -> Enco
 def _prepare(name: str, split: str, limit: int | None, encoding: Encoding, config: SFTConfig) -> Dataset:
     rows = read_rows(name, split, limit)
     if config.assistant_only_loss:  # TRL tokenises: every turn of the assistant, with the template's ends
-        return Dataset.from_list(chats(rows, name))
-    if config.completion_only_loss is False and config.dataset_text_field in rows[0]:
-        return Dataset.from_list(rows)  # texts without a response
-    data = encode(rows, name, encoding, config.dataset_num_proc)
+        return Dataset.from_list(chats(rows, name, encoding))
+    column = config.dataset_text_field if config.completion_only_loss is False else None
+    if column and column in rows[0]:  # texts without a response
+        data = encode_texts(rows, name, column, encoding)
+    else:
+        data, column = encode(rows, name, encoding, config.dataset_num_proc), None
     line = require_fitting(data, config.max_length, name)
     if config.process_index == 0:
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
-    return data.remove_columns("prompt_tokens")
+        for told_line in (line, *told(rows, data, column)):
+            Console().print(told_line, markup=False, highlight=False, soft_wrap=True)
+    return data.remove_columns(["prompt_tokens", "notes"])
 
 
 def _stop_at(model: Any, token: int) -> None:
@@ -203,12 +234,8 @@ def _resume_from(config: SFTConfig) -> str | bool | None:
     named = config.resume_from_checkpoint
     if named != "last":
         return named
-    found = sorted(
-        (int(path.parent.name.rpartition("-")[2]), path.parent)
-        for path in Path(config.output_dir or "trainer_output").glob("checkpoint-*/trainer_state.json")
-        if is_complete(path.parent) or has_shards(path.parent)
-    )
-    return str(found[-1][1]) if found else None
+    found = last_checkpoint(Path(config.output_dir or "trainer_output"))
+    return str(found) if found else None
 
 
 def _callback(harness: HarnessConfig) -> HarnessCallback | None:

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from sftgen_judges.agreement import AgreementError, alpha, at_least, compare, kappa, read_label
+from sftgen_judges.agreement import AgreementError, alpha, at_least, compare, kappa, read_label, scale_labels
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.main import app
 from tests.conftest import Command
@@ -106,9 +106,78 @@ def test_a_label(value: Any, label: Any) -> None:
     assert read_label(value) == label
 
 
-def test_scores_become_labels_at_a_threshold() -> None:
-    assert at_least([1, 3, 4, 5, None], 4) == [0, 0, 1, 1, None]
-    assert at_least(["yes", "no"], 4) == [1, 0]
+@pytest.mark.parametrize(
+    "value", ["nan", "NaN", " n/a ", "N/A", "None", "null", "NA", "", " ", nan, None, float("inf")]
+)
+def test_what_stands_for_a_missing_label(value: Any) -> None:
+    assert read_label(value) is None
+
+
+@pytest.mark.parametrize("value", ["1_0", "4 of 5", "inf", "0x1"])
+def test_what_is_no_number_is_a_name(value: str) -> None:
+    assert read_label(value) == value
+
+
+AT_FOUR: dict[str, tuple[list[Any], tuple[float, float] | None, list[Any]]] = {
+    "scores": ([1, 3, 4, 5, None], None, [0, 0, 1, 1, None]),
+    "scores as text": (["1", "5.0", ""], None, [0, 1, None]),
+    "missing scores as text": (["nan", "5", "1"], None, [None, 1, 0]),
+    "words": (["yes", "no"], None, [1, 0]),
+    "true and false": ([True, False], None, [1, 0]),
+    "0 and 1": ([0, 1, 1], None, [0, 1, 1]),
+    "0 only": ([0, 0], None, [0, 0]),
+    "the lowest score only": ([1, 1, 1], None, [0, 0, 0]),
+    "the lowest score only, and missing ones": ([1, None, "n/a"], None, [0, None, None]),
+    "the lowest score of a known scale": ([1, 1], (1, 5), [0, 0]),
+    "the highest score of a known scale": ([1, 1], (0, 1), [1, 1]),
+    "shares of votes": ([0.25, 4, 0.75], (0, 5), [0, 1, 0]),
+    "a scale that begins at 0": ([0, 1, 0], (0, 10), [0, 0, 0]),
+    "words and scores": (["yes", 5, 2, "no"], None, [1, 1, 0, 0]),
+    "names": (["good", 5], None, ["good", 5]),
+}
+
+
+@pytest.mark.parametrize(("values", "scale", "expected"), AT_FOUR.values(), ids=AT_FOUR)
+def test_scores_become_labels_at_a_threshold(
+    values: list[Any], scale: tuple[float, float] | None, expected: list[Any]
+) -> None:
+    assert at_least(values, 4, scale) == expected
+
+
+def test_shares_of_votes_become_labels_at_a_threshold() -> None:
+    assert at_least([0.25, 0.5, 1, 0], 0.5, (0, 1)) == [0, 1, 1, 0]
+    assert at_least([0.25, 0.5, 1, 0], 0.5) == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("known", "scale", "steps"),
+    [
+        ([1.0, 2.0, 5.0], None, [1, 2, 3, 4, 5]),
+        ([2.0, 4.0], (1, 5), [1, 2, 3, 4, 5]),
+        ([0.0, 50.0, 100.0], None, [0, 50, 100]),
+        ([1.0, 2.5], None, [1, 2.5]),
+        ([3.0], None, [3]),
+        ([0.0, 5.0], (1, 5), [0, 1, 2, 3, 4, 5]),
+        ([0.0, 1e9], None, [0, 1e9]),
+    ],
+)
+def test_the_labels_of_a_scale(known: list[Any], scale: tuple[float, float] | None, steps: list[float]) -> None:
+    assert list(scale_labels(known, scale)) == steps
+
+
+def test_an_ordinal_kappa_counts_the_labels_between_two_that_nobody_gave() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (rng.choice([1, 2, 5], size=200) for _ in range(2))
+    second = np.where(rng.random(200) < 0.5, first, second)
+    [pair], _ = compare({"a": first.tolist(), "b": second.tolist()}, level="ordinal")
+    expected = cohen_kappa_score(first, second, weights="linear", labels=[1, 2, 3, 4, 5])
+    assert pair.kappa.value == pytest.approx(expected)
+    assert pair.kappa.value != pytest.approx(cohen_kappa_score(first, second, weights="linear"))
+    assert pair.labels == [1, 2, 5]
+    # A third column, or the scale, shows that there are more labels.
+    between = ["1", "3"] * 50
+    [pair], _ = compare({"a": between, "b": ["1"] * 50 + ["3"] * 50}, level="ordinal", scale=(1, 5))
+    assert pair.kappa.value == pytest.approx(cohen_kappa_score([1, 3] * 50, [1] * 50 + [3] * 50))
 
 
 # ------------------------------------------------------------------------------ the command
@@ -152,6 +221,48 @@ def test_judging_a_file_and_what_the_judge_is_worth(command: Command, tmp_path: 
     assert "policy" in shown
 
 
+def agreement_of(command: Command, folder: Path, columns: dict[str, list[Any]], *options: str) -> Any:
+    """`sftgen judge agreement` on a table of these columns, as JSON, and what it prints without `--json`."""
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = ("judge", "agreement", str(file), "--labels", "people", *options)
+    done = command("sftgen", *line, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), command("sftgen", *line).stdout
+
+
+def test_a_judge_that_gave_every_answer_the_lowest_score_found_nothing(command: Command, tmp_path: Path) -> None:
+    columns = {"people": ["no"] * 5 + ["yes"] * 2, "judge": [1] * 7}
+    found, shown = agreement_of(command, tmp_path, columns, "--judge", "judge", "--threshold", "4")
+    [pair] = found["pairs"]
+    assert (pair["accuracy"]["value"], pair["labels"]) == (pytest.approx(5 / 7), [0, 1])
+    assert pair["table"] == [[5, 0], [2, 0]]
+    assert found["threshold_applied_to"] == ["judge"]
+    assert "Threshold 4 applied to: judge; already yes or no: people" in shown
+
+
+def test_the_scale_of_a_column_is_that_of_its_judge_or_the_users(command: Command, tmp_path: Path) -> None:
+    columns = {"people": [1, 1, 1], "refusal": [1.0, 1.0, None], "policy": [1, 5, "nan"]}
+    found, shown = agreement_of(
+        command,
+        tmp_path,
+        columns,
+        "--judge",
+        "refusal",
+        "--judge",
+        "policy",
+        "--threshold",
+        "4",
+        "--scale",
+        "people=0-1",
+    )
+    assert found["threshold_applied_to"] == ["policy"]
+    assert found["missing"] == {"people": 0, "refusal": 1, "policy": 1}
+    assert [pair["table"] for pair in found["pairs"]] == [[[2]], [[0, 0], [1, 1]], [[0, 0], [1, 1]]]
+    assert "Missing labels, left out: refusal 1 of 3, policy 1 of 3" in shown
+
+
 MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "no such judge": (("run", "polite", "in.jsonl", "--out", "o.jsonl"), "judge 'polite': no plugin registered it"),
     "no model": (("run", "policy", "in.jsonl", "--out", "o.jsonl"), "has no model to ask: set SFTGEN_JUDGE_MODEL"),
@@ -168,6 +279,27 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "no such vote": (("run", "policy", "in.jsonl", "--out", "o", "--vote", "most"), "expected one of majority, mean"),
     "no labels": (("agreement", "in.jsonl", "--labels", "gold"), "no column 'gold'; it has q, response"),
     "no judges": (("agreement", "in.jsonl", "--labels", "q"), "needs at least two columns, found q"),
+    "a scale of no column": (
+        ("agreement", "in.jsonl", "--labels", "q", "--judge", "response", "--scale", "x=1-5"),
+        "--scale 'x=1-5': expected COLUMN=LOW-HIGH, for example response=1-5",
+    ),
+    "a threshold off the scale": (
+        ("agreement", "ones.jsonl", "--labels", "gold", "--judge", "policy", "--threshold", "40"),
+        "--threshold 40: expected a score above 1 and up to 5, the scale of column 'policy'",
+    ),
+    "a threshold that is no number": (
+        ("agreement", "ones.jsonl", "--labels", "gold", "--judge", "judge", "--threshold", "nan"),
+        "--threshold nan: expected a score",
+    ),
+    "a scale that is none": (
+        ("agreement", "in.jsonl", "--labels", "q", "--judge", "response", "--scale", "q=5-1"),
+        "--scale 'q=5-1': expected COLUMN=LOW-HIGH",
+    ),
+    "labels of unknown scale": (
+        ("agreement", "ones.jsonl", "--labels", "gold", "--judge", "judge", "--threshold", "4"),
+        "column 'gold': every label is 1: the highest of 0 and 1, or the lowest of 1 to 5. Say which one with "
+        "--scale gold=0-1 or --scale gold=1-5",
+    ),
     "no level": (("agreement", "in.jsonl", "--level", "high"), "expected one of nominal, ordinal, interval"),
 }
 
@@ -178,6 +310,7 @@ def test_a_mistake_is_one_message(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in.jsonl").write_text('{"q": "?", "response": "I cannot help with that."}\n')
+    Path("ones.jsonl").write_text('{"gold": 1, "judge": 5, "policy": 5}\n{"gold": 1, "judge": 1, "policy": 1}\n')
     with pytest.raises(SftgenError, match=re.escape(message)):
         app(["judge", *arguments], standalone_mode=False)
 

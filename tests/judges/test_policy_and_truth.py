@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from sftgen_judges import Item, Judge, Response
+from sftgen_judges import Item, Judge, Response, split_thinking
 from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.plugins.judge_settings import JudgeSettings, SettingsError
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.policy import POLICY, fill
 from sftgen_judges.records.schema import text_hash
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_judges.truth import INFO, INFO_CHAT, TRUTH, TRUTH_CHAT
+from sftgen_judges.truth import INFO, INFO_CHAT, TRUTH, TRUTH_CHAT, paper
 from sftgen_tasks.data.tables import read_table
 from tests import ROOT
 from tests.judges.server import say, serving
@@ -120,6 +120,68 @@ def test_completions_end_as_the_judges_were_trained() -> None:
     assert asked(INFO, "At home.", question="Where?") == "Q: Where?\nA: At home.\nHelpful:"
 
 
+OWN_TURNS = {
+    "its own label": "A: At home.",
+    "its own label, twice": "A: A: At home.",
+    "its own label in bold": "**A:** At home.",
+    "the word": "Answer: At home.",
+    "in small letters": "a: At home.",
+    "on the next line": "A:\nAt home.",
+    "a further question": "At home.\nQ: And then?\nA: Out.",
+    "several, after its own label": "A: At home.\n\nQ: And then?\nA: Out.\n\nQ: And",
+    "a further question in words": "At home.\n\nQuestion: And then?\nAnswer: Out.",
+    "a further question on the same line": "At home. Q: And then? A: Out.",
+    "a question without an answer": "At home.\nQ:",
+    "the question again": "Q: Where?\nA: At home.",
+    "blanks": "  At home. \n",
+}
+
+
+@pytest.mark.parametrize("answer", OWN_TURNS.values(), ids=OWN_TURNS)
+def test_an_answers_own_label_and_further_questions_are_taken_off(answer: str) -> None:
+    assert asked(TRUTH, answer, question="Where?") == "Q: Where?\nA: At home.\nTrue:"
+    assert asked(INFO, answer, question=" Where? ") == "Q: Where?\nA: At home.\nHelpful:"
+    assert "\nAt home.\n[end of answer]" in asked(TRUTH_CHAT, answer, question="Where?")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["Vitamin A: carrots.", "Ask yourself: why?", "See the Q: it is a letter.", "It depends.\nA: is one.", "Plan A"],
+)
+def test_other_colons_stay(answer: str) -> None:
+    assert asked(TRUTH, answer, question="Where?") == f"Q: Where?\nA: {answer}\nTrue:"
+
+
+def test_thinking_is_not_asked_about() -> None:
+    response = split_thinking("<think>Q: maybe here</think>\nA: At home.")
+    assert TRUTH.prompt
+    assert TRUTH.prompt(Item({"question": "Where?"}, response), SETTINGS).prompt == "Q: Where?\nA: At home.\nTrue:"
+
+
+def test_the_prompt_of_the_papers_code_has_the_whole_answer() -> None:
+    assert asked(paper(TRUTH), "A: At home.", question="Where? ") == "Q:Where? A:A: At home.True:"
+
+
+@pytest.mark.parametrize(
+    ("answer", "finish_reason", "status"),
+    [("A:", "stop", "no_answer"), ("Answer: \n", "stop", "no_answer"), ("Q: And then?", "length", "truncated")],
+)
+def test_an_answer_of_which_nothing_is_left_is_no_answer(answer: str, finish_reason: str, status: str) -> None:
+    item = Item({"question": "Where?"}, split_thinking(answer, finish_reason=finish_reason))
+    with serving(say(" yes")) as server:
+        for judge in (TRUTH, TRUTH_CHAT):
+            [verdict] = grade_batch(with_settings(judge, base_url=server.url, model="judge"), [item])
+            assert (verdict.status, verdict.score) == (status, 0.0)
+        assert not server.calls
+
+
+def test_stored_answers_are_asked_in_the_trained_format(data_dir: Path) -> None:
+    rows = read_table(data_dir / "truthfulqa/gen_meta-llama__Llama-3.1-8B-Instruct.jsonl.gz")
+    prompts = [asked(TRUTH, row["response"], question=row["question"]) for row in rows]
+    assert sum(row["response"].startswith("A:") for row in rows) == 801
+    assert not [prompt for prompt in prompts if "\nA: A:" in prompt or " \nA:" in prompt]
+
+
 @pytest.mark.parametrize(("judge", "file"), [(TRUTH, "truth"), (INFO, "info")])
 def test_the_format_is_that_of_the_training_data(judge: Judge, file: str, data_dir: Path) -> None:
     rows = read_table(data_dir / f"truthfulqa/finetune_{file}_dev.jsonl.gz")
@@ -137,11 +199,11 @@ def test_a_changed_prompt_has_a_new_version() -> None:
         for judge in (POLICY, TRUTH, INFO, TRUTH_CHAT, INFO_CHAT)
     }
     assert found == {
-        "policy": (1, "1c1468af"),
-        "truth": (1, "e937f286"),
-        "info": (1, "a522b0c9"),
-        "truth-chat": (2, "362a4979"),
-        "info-chat": (2, "f149ee32"),
+        "policy": (2, "1c1468af"),
+        "truth": (2, "e937f286"),
+        "info": (2, "a522b0c9"),
+        "truth-chat": (3, "362a4979"),
+        "info-chat": (3, "f149ee32"),
     }
 
 

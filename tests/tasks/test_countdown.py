@@ -159,7 +159,7 @@ GRADED = [
     # Only the answer part counts.
     (r"<think>\boxed{8 / (3 - 8/3)}</think>I give up", "no_answer", 0.0, "no answer found"),
     (r"<think>\boxed{8 / (3 - 8/3)}</think>\boxed{3*8}", "ok", 0.0, "not every number exactly once"),
-    (r"<think>\boxed{8 / (3 - 8/3)}", "truncated", 0.0, "cut before an answer"),
+    (r"<think>\boxed{8 / (3 - 8/3)}", "truncated", 0.0, "truncated before an answer"),
 ]
 
 

@@ -162,6 +162,8 @@ def test_the_whole_task(hub: Path) -> None:
         "answered": pytest.approx(1 / 3),
         "truncated": pytest.approx(1 / 3),
         "coverage": 1.0,
+        "wrote_on": 0.0,
+        "score_whole": pytest.approx(1 / 3),
     }
 
 

@@ -90,11 +90,78 @@ def test_the_judgement(text: str, expected: str | None) -> None:
     assert judgement(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["no " * 100_000, "yes\n" * 100_000, "judgement: " * 50_000, "\n" * 300_000, "{" * 99_999]
-)
-def test_long_responses_take_no_time(text: str) -> None:
-    judgement(text)
+# From outputs of models.
+FROM_OUTSIDE: dict[str, tuple[str, str | None]] = {
+    "hal-no-side-1": ("Judgement: No (it is supported)", "no"),
+    "hal-no-side-2": ("No (every statement is in the knowledge).", "no"),
+    "hal-no-side-3": ("No based on the knowledge, every statement is there.", "no"),
+    "hal-no-side-4": ("Final answer: No \u2192 supported", "no"),
+    "hal-no-side-5": ("Verdict: No | confidence: high", "no"),
+    "hal-no-side-6": ("No according to the document, which says the same.", "no"),
+    "hal-no-side-7": ("Judgement: No -- supported by the document", "no"),
+    "hal-no-side-8": ("My reasoning is short.\n\nNo and I am sure.", "no"),
+    "hal-no-side-9": ("No* (see the second sentence of the knowledge)", "no"),
+    "hal-other-field-1": ("Hallucination: Yes\nSupported by the knowledge: No", "yes"),
+    "hal-other-field-2": ('{"hallucination": "Yes", "supported": "No"}', "yes"),
+    "hal-other-field-3": (
+        "**Yes**\n\n- False information: Yes\n- Not supported by the knowledge: Yes\n- Does not answer "
+        "the question: No",
+        "yes",
+    ),
+    "hal-other-field-4": ("No\n\n1. Supported by the knowledge: Yes\n2. Answers the question: Yes", "no"),
+    "hal-other-field-5": ("Yes\n\nIs it supported by the document?\nNo", "yes"),
+    "hal-label-1": ("Judgement: Yes\n\nHad the summary said 1990, the judgement would be No.", "yes"),
+    "hal-label-2": ("Yes, it contains hallucinated information.\n\nCorrected answer: No", "yes"),
+    "hal-label-3": (
+        "Conclusion: No, the document does not mention Paris. The summary contains hallucinated information.",
+        "yes",
+    ),
+    "hal-restated-1": (
+        "Question: Are both American?\nAnswer: no\n\nThe knowledge says that both are American. The "
+        "answer contains hallucinated information.",
+        "yes",
+    ),
+    "hal-missed-1": ("The answer contains hallucinated information.", "yes"),
+    "hal-missed-2": ("The answer does not contain hallucinated information.", "no"),
+    "hal-missed-3": ("Since the claim is not supported, the judgement should be Yes.", "yes"),
+    "hal-missed-4": ("All claims are in the knowledge. Therefore, no.", "no"),
+    "hal-missed-5": (
+        "The document never mentions Paris, so yes, the summary contains hallucinated information.",
+        "yes",
+    ),
+    "hal-missed-6": ("<answer>Yes</answer>", "yes"),
+    "hal-missed-7": ("\\boxed{Yes, it contains hallucinated information}", "yes"),
+    "hal-missed-8": ("There is no hallucination in the answer.", "no"),
+    "hal-missed-9": ("Definitely yes.", "yes"),
+    "hal-missed-10": ("Verdict \u2013 Yes", "yes"),
+    "hal-missed-11": ("Does the answer contain hallucinated information? No.", "no"),
+    "hal-missed-12": ("Hallucinated.", "yes"),
+    "hal-missed-13": ("| Check | Result |\n|---|---|\n| Supported | Yes |\n| Hallucinated | No |", "no"),
+    "hal-guard-1": ("There is no support for this.", None),
+    "hal-guard-2": ("Yes or No", None),
+    "hal-guard-3": ("Judgement: No\nWait, the date differs.\nJudgement: Yes", "yes"),
+    "hal-guard-4": ("Claim 1: Yes, supported. Claim 2: Yes, supported. Judgement: No", "no"),
+    "hal-guard-5": ("No hallucinated information is found.", "no"),
+    "hal-guard-6": ("Answer Yes if it contains hallucinated information, and No if it does not.", None),
+    "hal-no-side-x-1": ("Judgement: No [high confidence]", "no"),
+    "hal-other-field-x-2": ("Yes\n\n1. Contradicts the knowledge: Yes\n2. Misunderstands the question: No", "yes"),
+    "hal-missed-x-1": ("The summary doesn't contain any hallucinated information.", "no"),
+    "hal-missed-x-3": ("Hence, Yes.", "yes"),
+    "hal-missed-x-7": ("It is not hallucinated.", "no"),
+    "hal-missed-x-9": ("Verdict \u2192 No", "no"),
+    "halu-1": ("\\boxed{Yes}. As asked, the word is in \\boxed{}.", "yes"),
+    "halu-2": ("\\boxed{\\mbox{Yes}}", "yes"),
+    "halu-3": ("Verdict: \\(\\text{Yes}\\)", "yes"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FROM_OUTSIDE.values(), ids=FROM_OUTSIDE)
+def test_judgements_from_outside(text: str, expected: str | None) -> None:
+    assert judgement(text) == expected
+
+
+@pytest.mark.parametrize("text", ["no " * 100_000, "yes\n" * 100_000, "\n" * 300_000], ids=["no", "yes", "lines"])
+def test_the_papers_reading_of_long_responses_takes_no_time(text: str) -> None:
     paper_judgement(text)
 
 
@@ -120,9 +187,18 @@ def test_the_reading_of_the_paper(text: str, expected: str | None) -> None:
 
 # The candidate is hallucinated.
 RULES: dict[str, tuple[str, tuple[str, float, float], dict[str, float]]] = {
-    "right": ("<think>no?</think>Yes", ("ok", 1.0, 1.0), {"invalid": 0, "yes_rate": 1}),
-    "wrong": ("No", ("ok", 0.0, 0.0), {"invalid": 0, "yes_rate": 0}),
-    "right with a reason": ("Yes, there is no support.", ("ok", 1.0, 0.0), {"invalid": 0, "yes_rate": 1}),
+    "right": ("<think>no?</think>Yes", ("ok", 1.0, 1.0), {"invalid": 0, "yes_rate": 1, "contradictory": 0}),
+    "wrong": ("No", ("ok", 0.0, 0.0), {"invalid": 0, "yes_rate": 0, "contradictory": 0}),
+    "right with a reason": (
+        "Yes, there is no support.",
+        ("ok", 1.0, 0.0),
+        {"invalid": 0, "yes_rate": 1, "contradictory": 0},
+    ),
+    "a word and another explanation": (
+        "Yes\n\nThe answer is supported by the knowledge.",
+        ("ok", 1.0, 1.0),
+        {"invalid": 0, "yes_rate": 1, "contradictory": 1},
+    ),
     "no judgement": ("I know.", ("no_answer", 0.0, 0.0), {"invalid": 1}),
     "thinking that never closes": ("<think>yes", ("truncated", 0.0, 1.0), {"invalid": 0}),
 }
@@ -271,7 +347,54 @@ def test_real_questions(data_dir: Path, tmp_path: Path) -> None:
     for doc in docs:
         said = "Yes" if doc["hallucination"] == "yes" else "No"
         # A careful model quotes the candidate first; in HotpotQA that is often "yes" or "no" itself.
-        text = f"The candidate says: {doc['answer']}\nI compared it with what we know.\n\nJudgement: {said}"
-        assert grade(doc, split_thinking(text)).score == 1.0
+        other, denial = ("No", "contains") if said == "Yes" else ("Yes", "does not contain")
+        for text in (
+            f"The candidate says: {doc['answer']}\nI compared it with what we know.\n\nJudgement: {said}",
+            f"Question: {doc['question']}\nAnswer: {doc['answer']}\n\n{said} based on the knowledge.",
+            f"{said} (see the knowledge)\n\nCorrected answer: {doc['answer']}",
+            f"Question: {doc['question']}\nAnswer: {doc['answer']}\n\nThe answer {denial} hallucinated information.",
+            json.dumps({"answer": doc["answer"], "hallucination": said, "supported": other}),
+        ):
+            assert grade(doc, split_thinking(text)).score == 1.0, text
         assert doc["answer"] in prompt(doc)
     assert {"yes", "no"} <= {doc["answer"].lower() for doc in docs}
+
+
+# A verdict `{w}` (`{n}` is its opposite, `{s}` in words) with the knowledge, question and answer.
+REWORDED = {
+    "first": "{w}. {k}",
+    "alone, first": "{w}\n\n{k}",
+    "alone, last": "{k}\n\n{w}",
+    "labelled, last": "The knowledge says: {k} The answer: {a}. Judgement: {w}",
+    "because": "{w} because {k}",
+    "according": "{w} according to the knowledge: {k}",
+    "in brackets": "{w} ({k})",
+    "a dash": "{w} - {k}",
+    "Markdown": "**Judgement:** {w}\n\n**Explanation:** {k}",
+    "restated": "Question: {q}\nAnswer: {a}\nKnowledge: {k}\n\nFinal judgement: {w}",
+    "box": "{k}\n\\boxed{{{w}}}",
+    "JSON": '{{"reason": "{k}", "hallucination": "{w}", "supported": "{n}"}}',
+    "a sentence": "{k} So the answer {s} hallucinated information.",
+    "other fields": "{k}\n\nHallucination: {w}\nSupported: {n}",
+    "a corrected answer": "{w}. {k}\n\nCorrected answer: {a}",
+}
+
+
+@pytest.mark.parametrize("wording", REWORDED.values(), ids=REWORDED)
+def test_verdicts_score_the_same_in_every_wording(wording: str, data_dir: Path) -> None:
+    """A judge that is right about nine answers in ten, on real knowledge, keeps its score whatever words it uses."""
+    with gzip.open(data_dir / "halueval" / "qa_one-turn_data.json.gz", "rt") as lines:
+        pairs = [json.loads(line) for line in lines]
+    rng = random.Random(0)
+    scores, right = [], []
+    for pair in pairs:
+        label = rng.choice(["yes", "no"])
+        answer = pair["hallucinated_answer" if label == "yes" else "right_answer"]
+        right.append(rng.random() < 0.9)
+        yes = (label == "yes") == right[-1]
+        text = wording.format(
+            w="Yes" if yes else "No", n="No" if yes else "Yes", s="contains" if yes else "does not contain",
+            k=pair["knowledge"], q=pair["question"], a=answer,
+        )  # fmt: skip
+        scores.append(grade({"hallucination": label}, split_thinking(text)).score)
+    assert sum(scores) / len(scores) == pytest.approx(sum(right) / len(right), abs=0.004)

@@ -81,6 +81,32 @@ def test_another_answer(gold: str, answer: str) -> None:
     assert graded(gold, rf"So it is $\boxed{{{answer}}}$.") == ("ok", 0.0, 0.0)
 
 
+# One response of each reported kind, with its right score by the `strict` rule.
+REPORTED = {
+    "tiny numbers": (r"\frac{1}{2^{99}}", r"\boxed{\frac{1}{2^{98}}}", 0.0),
+    "another base": ("2516_8", r"\boxed{2516_{10}}", 0.0),
+    "a million": ("42", r"\boxed{42 \text{ million}}", 0.0),
+    "a sign before the number": ("42", r"\boxed{\neq 42}", 0.0),
+    "a number in what cannot be parsed": ("8", "\\boxed{4\u221a2 + 8}", 0.0),
+    "a sequence with dots": (r"1, 2, \ldots, n", r"\boxed{1, 3, 5, \ldots, 2n-1}", 0.0),
+    "an ordinal": ("12", r"\boxed{12^{\mathrm{th}} \text{ grade}}", 1.0),
+    "a unit with a power": ("27", "\\boxed{27 cm\u00b2}", 1.0),
+    "an inequality": ("(3,4]", r"\boxed{3 < \lambda \le 4}", 1.0),
+    "a variable at the end": (r"\frac{37}{4}m", r"\boxed{\frac{37m}{4}}", 1.0),
+    "separators in a formula": (r"\frac{20000}{\pi}", r"\boxed{\frac{20,000}{\pi}}", 1.0),
+    "a repeating decimal": (r"\frac{46}{3}", r"\boxed{15.\overline{3}}", 1.0),
+    "equal members": ("-2,-2", r"\boxed{(-2,-2)}", 1.0),
+    "an empty box at the end": ("42", r"It is \boxed{42}. The rule: put it in \boxed{}.", 1.0),
+    "a box without braces": ("42", r"It is \boxed 42.", 1.0),
+    "several boxes": ("1,2", r"They are \boxed{1} and \boxed{2}.", 1.0),
+}
+
+
+@pytest.mark.parametrize(("gold", "text", "score"), REPORTED.values(), ids=REPORTED)
+def test_reported_kinds(gold: str, text: str, score: float) -> None:
+    assert graded(gold, f"x</think>{text}")[1] == score
+
+
 # The gold answer is 4. The paper rule looks at the whole response, thinking included.
 RULES = {
     "right": (r"<think>2+2</think>\boxed{4}", ("ok", 1.0, 1.0)),

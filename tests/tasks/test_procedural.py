@@ -69,7 +69,7 @@ GRADED = [
     ("42", r"\boxed{42.0}", "ok", 0.0),
     ("42", r"\boxed{142}", "ok", 0.0),
     ("odd", r"\boxed{not odd}", "ok", 0.0),
-    ("42", r"\boxed{}", "ok", 0.0),
+    ("42", r"\boxed{}", "no_answer", 0.0),
     ("42", "42", "no_answer", 0.0),
     ("42", r"<think>\boxed{42}</think>42", "no_answer", 0.0),
     ("42", r"<think>\boxed{42}", "truncated", 0.0),

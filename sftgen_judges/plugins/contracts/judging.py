@@ -47,6 +47,7 @@ class Reply:
         seconds: How long the call took, its retries left out.
         attempts: How many calls it took.
         dropped: Parameters of the request that the server would not take.
+        notes: What of the reply was not believed, for example a count of tokens.
     """
 
     text: str
@@ -59,6 +60,11 @@ class Reply:
     seconds: float = 0.0
     attempts: int = 1
     dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class NoAnswer(Exception):  # noqa: N818 - nothing went wrong: there is nothing to judge
+    """Raised by a judge's `prompt` for a response whose answer is empty once its own labels are taken off."""
 
 
 Need = Literal["chat", "completions", "logprobs", "local model"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from multiprocessing.pool import ThreadPool
 from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from lm_eval.api.instance import Instance
 from lm_eval.models.openai_completions import LocalChatCompletion
 from requests import HTTPError, RequestException
@@ -120,6 +122,26 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
 
         patience = Patience(attempts=self.max_retries)
         return retrying(patience)(call)
+
+    def model_call(self, messages: Any, *, generate: bool = True, gen_kwargs: Any = None, **options: Any) -> Any:
+        """As lm_eval's, but no redirect is followed: prompts and key would go where nobody sent them.
+
+        Raises:
+            CallError: The server redirects.
+        """
+        options = {"generate": generate, "gen_kwargs": deepcopy(gen_kwargs), "seed": self._seed, **options}
+        response = requests.post(
+            self.base_url,
+            json=self._create_payload(self.create_message(messages), eos=self.eos_string, **options),
+            headers=self.header,
+            verify=self.verify_certificate,
+            timeout=self.timeout,
+            allow_redirects=False,
+        )
+        if 300 <= response.status_code < 400:
+            raise status_error(response.status_code, "", response.headers, longest_wait=0)
+        response.raise_for_status()
+        return response.json()
 
     def _create_payload(self, messages: Any, **options: Any) -> dict[str, Any]:
         payload: dict[str, Any] = super()._create_payload(messages, **options)

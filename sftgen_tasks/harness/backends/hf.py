@@ -6,6 +6,7 @@ import copy
 import gc
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from sftgen_tasks.harness.generation import (
 )
 from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.sampling import in_force
+from sftgen_tasks.harness.special_tokens import dropped_marker
 from sftgen_tasks.harness.task import PromptTooLongError
 
 logger = logging.getLogger(__name__)
@@ -143,7 +145,10 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         ends = self._end_tokens()
         stop = next((place for place, token in enumerate(tokens) if token in ends), None)
         length = len(tokens) if stop is None else stop + 1
-        text = self.tok_decode(tokens[:length])
+        if self._marked_by_special_tokens:
+            text = self.tok_decode(tokens[:stop], skip_special_tokens=False)
+        else:
+            text = self.tok_decode(tokens[:length])
         cut = min((place for stop_text in until if (place := text.find(stop_text)) >= 0), default=None)
         finished = stop is not None or cut is not None or length < limit
         return GeneratedText(
@@ -153,6 +158,10 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
             finish_reason="stop" if finished else "length",
             seed=seed,
         )
+
+    @cached_property
+    def _marked_by_special_tokens(self) -> bool:
+        return dropped_marker(self.tokenizer) is not None
 
     def _end_tokens(self) -> set[int]:
         configured = self.model.generation_config.eos_token_id

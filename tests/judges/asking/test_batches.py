@@ -148,3 +148,57 @@ def test_a_server_without_batches(status: int, calls: int) -> None:
         assert len(server.calls) == calls
     assert [verdict.status for verdict in verdicts] == ["judge_error"] * 2
     assert "not with [key]" in verdicts[0].reason
+
+
+def test_results_of_another_shape_are_nobodys_and_their_requests_have_no_reply() -> None:
+    office = Office()
+    with serving(office) as server:
+        judge = with_settings(POLICY, base_url=server.url, **OPTIONS)
+
+        def end(batch: dict[str, Any]) -> None:
+            asked = [json.loads(line) for line in office.files[batch["input_file_id"]].splitlines()]
+            good = {"status_code": 200, "body": completion('{"score": 3}', asked[0]["body"])}
+            lines = [
+                "[" * 200_000,
+                "no JSON",
+                "[]",
+                "7",
+                json.dumps({"custom_id": "99", "response": good}),
+                json.dumps({"custom_id": "-1", "response": good}),
+                json.dumps({"custom_id": "one", "response": good}),
+                json.dumps({"response": good}),
+                json.dumps({"custom_id": "0", "response": "no object"}),
+                json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": {"choices": "x"}}}),
+                json.dumps({"custom_id": "2", "response": {"status_code": "bad", "body": [1]}, "error": "x"}),
+                json.dumps({"custom_id": "3", "response": good}),
+                json.dumps({"custom_id": "3", "response": good}),  # twice
+            ]
+            office.files["file-out"] = "\n".join(lines).encode()
+            batch |= {"status": "completed", "output_file_id": "file-out"}
+
+        office.end = end  # type: ignore[method-assign]
+        verdicts = grade_batch(judge, items("a", "b", "c", "d", "e"))
+    assert [(verdict.score, verdict.reason) for verdict in verdicts] == [
+        (None, "HTTP without a status"),
+        (None, "no choices in the reply"),
+        (None, "HTTP without a status"),
+        (3, ""),
+        (None, "the batch has no reply to it"),
+    ]
+
+
+def test_a_batch_goes_to_no_other_server() -> None:
+    with serving(Office()) as other:
+        to = f"{other.url}/batches"
+        with serving(lambda handler: handler.send(b"", 307, Location=to)) as server:
+            verdicts = grade_batch(with_settings(POLICY, base_url=server.url, **OPTIONS), items("a", "b"))
+            assert (len(server.calls), other.calls) == (1, [])
+    assert verdicts[0].reason.startswith("batch: HTTP 307: the server redirects to http://127.0.0.1")
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b"7", b'{"data": 5}', b'{"data": [7]}', b"x" * 20_000_000])
+def test_a_list_of_batches_of_another_shape_is_a_failure(body: bytes) -> None:
+    with serving(lambda handler: handler.send(body)) as server:
+        verdicts = grade_batch(with_settings(POLICY, base_url=server.url, **OPTIONS), items("a", "b"))
+    assert [verdict.status for verdict in verdicts] == ["judge_error"] * 2
+    assert verdicts[0].reason.startswith("batch: ")

@@ -91,7 +91,7 @@ def test_what_a_verdict_depends_on_is_asked_again(tmp_path: Path) -> None:
             (at(server, extra_body={"top_p": 0.9}), items(1)),
             (at(server, max_tokens=100), items(1)),
             (at(server, template=template), items(1)),
-            (replace(at(server), version=2), items(1)),
+            (replace(at(server), version=99), items(1)),
             (at(server), other_answer),
             # And these are the same judgement.
             (at(server, concurrency=1, attempts=1), items(1)),
@@ -354,7 +354,7 @@ def test_long_answers_are_cut_where_that_is_asked_for() -> None:
     ("response", "verdict"),
     [
         (Response("", answer=""), Verdict("no_answer", 1.0, reason="no answer found")),
-        (Response("<think>x", "unclosed"), Verdict("truncated", 1.0, reason="cut before an answer")),
+        (Response("<think>x", "unclosed"), Verdict("truncated", 1.0, reason="truncated before an answer")),
     ],
 )
 def test_nobody_is_asked_about_a_response_without_an_answer(response: Response, verdict: Verdict) -> None:

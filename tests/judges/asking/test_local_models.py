@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+from math import exp, log
 from pathlib import Path
 
 import pytest
 
 from sftgen_judges import Item, Request, Response
-from sftgen_judges.asking.local_models import ask_transformers
+from sftgen_judges.asking.local_models import PINNED, ask_transformers, by_spelling, pinned
 from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.plugins.contracts import Failure
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_judges.truth import TRUTH, TRUTH_CHAT, TRUTH_LOGPROB
+from sftgen_judges.truth import INFO_MODEL, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, TRUTH_MODEL
 from tests.judges.tiny_judge import example, train_judge
 
 
@@ -73,3 +74,79 @@ def test_a_prompt_that_does_not_fit_is_missing(model: Path) -> None:
     good, bad = grade_batch(with_settings(TRUTH, backend="transformers", model=str(model)), items)
     assert (good.score, bad.score) == (0, None)
     assert bad.reason == "the prompt is too long: 41004 tokens, the model takes 40960"
+
+
+# ------------------------------------------------------------------------------ tokens that read alike
+
+
+def llama_like(folder: Path, logits: dict[str, float]) -> Path:
+    """A model that gives these logits to its next token, with a tokenizer that writes a blank as Llama 2's does."""
+    import torch
+    from tokenizers import Tokenizer, decoders, normalizers
+    from tokenizers.models import BPE
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    names = ["<unk>", "<s>", "</s>", *logits]
+    tokenizer = Tokenizer(BPE({name: number for number, name in enumerate(names)}, [], unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    ).save_pretrained(folder)
+    size = 8
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(names),
+            hidden_size=size,
+            intermediate_size=size,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+            max_position_embeddings=512,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=2,
+        )
+    )
+    with torch.no_grad():
+        model.model.embed_tokens.weight.fill_(1.0)
+        model.model.layers[0].self_attn.o_proj.weight.zero_()
+        model.model.layers[0].mlp.down_proj.weight.zero_()
+        for number, name in enumerate(names):
+            model.lm_head.weight[number] = logits.get(name, -20.0) / size
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("logits", "score", "reason"),
+    [
+        # Both "\u2581yes" and "yes" read as yes: 0.722, and not 0.119 with the less likely one alone.
+        ({"\u2581yes": 5, "yes": -1, "\u2581no": 4, "no": 1, "a": -3}, 1, "P(yes) 0.722"),
+        ({"\u2581yes": 4, "yes": 1, "\u2581no": 5, "no": -1, "a": -3}, 0, "P(yes) 0.278"),
+        ({"\u2581Yes": 3, "\u2581yes": 3, "YES": 3, "\u2581no": 4, "a": 3, "b": 3, "c": 3, "d": 3}, 1, "P(yes) 0.525"),
+        ({"\u2581yes": 1, "a": 8}, None, "yes and no have 0.001 of the probability together, less than 0.1"),
+        ({"a": 8}, None, "no log-probability of yes or no"),
+    ],
+)  # fmt: skip
+def test_the_probabilities_of_all_tokens_that_read_as_a_word_are_summed(
+    logits: dict[str, float], score: float | None, reason: str, tmp_path: Path
+) -> None:
+    judge = with_settings(TRUTH_LOGPROB, backend="transformers", model=str(llama_like(tmp_path, logits)))
+    [verdict] = grade_batch(judge, examples(1)[0])
+    assert (verdict.score, verdict.reason) == (score, reason)
+
+
+def test_the_spelling_is_the_key_and_the_probability_the_sum() -> None:
+    summed = by_spelling([("yes", log(0.3)), ("no", log(0.2)), ("yes", log(0.25)), ("yes", float("-inf"))])
+    assert {text: round(exp(value), 6) for text, value in summed.items()} == {"yes": 0.55, "no": 0.2}
+
+
+def test_the_published_judges_are_pinned_to_a_commit(tmp_path: Path) -> None:
+    assert {TRUTH_MODEL, INFO_MODEL} == set(PINNED)
+    assert pinned(TRUTH_MODEL) == (TRUTH_MODEL, PINNED[TRUTH_MODEL])
+    assert pinned(f"{TRUTH_MODEL}@main") == (TRUTH_MODEL, "main")
+    assert pinned("org/other") == ("org/other", None)
+    folder = tmp_path / "a@b"
+    folder.mkdir()
+    assert pinned(str(folder)) == (str(folder), None)

@@ -60,12 +60,6 @@ def test_a_score_in_other_clothes_is_read_and_nothing_else(text: str, score: flo
         assert read_score(Reply(text), (1, 5)) == score
 
 
-def test_a_long_reply_is_read_quickly() -> None:
-    for text in ("\n" * 50_000, "*" * 50_000, "{" * 20_000, "score: " * 20_000, '{"a' * 5_000):
-        with pytest.raises(UnreadableReply):
-            read_score(Reply("x " + text), (1, 5))
-
-
 def test_other_scales_and_names() -> None:
     assert read_score(Reply('{"rating": 0.25}'), (0, 1), field="rating", whole=False) == 0.25
     assert read_score(Reply("7/10"), (1, 10)) == 7
@@ -76,7 +70,10 @@ def test_other_scales_and_names() -> None:
     [
         (" yes", True), (" no", False), ("Yes.", True), ("**No**, it is not", False), ("YES\n\nQ: next", True),
         ("<think>no</think>yes", True), ("yesterday", None), ("nothing", None), ("maybe yes", None), ("", None),
-        ("I cannot help with that. No.", None), ("1", None),
+        ("I cannot help with that. No.", None), ("1", None), ("Yes or no", None), ("yes/no", None), ("No. Yes.", None),
+        ("No idea", None), ("No one knows", None), ("no-one", None), ("_No_", False), ("no no", False),
+        ("No!\nYes", False),
+        ("INCORRECT (yes or no asked)", None), ("Yes, that is so", True), ("<think>\nyes", None),
     ],
 )  # fmt: skip
 def test_yes_or_no(text: str, yes: bool | None) -> None:
@@ -95,13 +92,16 @@ def test_yes_or_no(text: str, yes: bool | None) -> None:
         ({" yes": 0.5}, 1.0),
         ({" no": 0.5}, 0.0),
         ({" maybe": 0.5}, None),
+        ({"\n": 0.99, " yes": 0.0025, "no": 0.0009}, None),
+        ({"\n": 0.9, " yes": 0.06, "no": 0.03}, None),
+        ({"\n": 0.8, " yes": 0.06, "no": 0.04}, 0.6),
         ({}, None),
     ],
 )
 def test_yes_against_no_by_log_probabilities(tokens: dict[str, float], share: float | None) -> None:
     reply = Reply(" yes", logprobs={token: log(mass) for token, mass in tokens.items()})
     if share is None:
-        with pytest.raises(UnreadableReply, match="log-prob"):
+        with pytest.raises(UnreadableReply, match=r"log-prob|less than 0\.1"):
             probability_of_yes(reply)
     else:
         assert probability_of_yes(reply) == pytest.approx(share)

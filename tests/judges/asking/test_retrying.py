@@ -189,16 +189,18 @@ def test_a_reward_models_server_that_replies_something_else_is_asked_again() -> 
 
 
 def test_nobody_else_has_a_retry_policy() -> None:
-    """`tenacity` is used in one module, and every client of the `openai` package has its own retries off."""
+    """`tenacity` is used in one module, and one module makes clients of the `openai` package, their retries off."""
     import sftgen_judges
     import sftgen_tasks
     import sftgen_train
 
-    users, clients = [], []
+    users, makers, clients = [], [], []
     for package in (sftgen_judges, sftgen_tasks, sftgen_train):
         for path in Path(package.__path__[0]).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             users += [path.name] if "import tenacity" in text or "from tenacity" in text else []
+            makers += [path.name] if "OpenAI(" in text else []
             clients += [text.count("max_retries=0") - text.count("openai.OpenAI(") - text.count("openai.AsyncOpenAI(")]
     assert users == ["retrying.py"]
+    assert makers == ["connection.py"]
     assert set(clients) == {0}

@@ -216,15 +216,21 @@ def test_a_million_degenerate_characters_are_split(unit: str, markers: str) -> N
         assert (response.answer == "") is (response.think == "unclosed") or "x" in response.answer
 
 
+RANDOM = {
+    "think": ["<think>", "</think>"],
+    "piped-think": ["<|think|>", "<|/think|>"],
+    "bracket-think": ["[THINK]", "[/THINK]"],
+    "gpt-oss": ["<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"],
+    "gemma-4": ["<|channel>thought", "<channel|>"],
+    "seed": ["<seed:think>", "</seed:think>"],
+    "thinking-tag": ["<thinking>", "</thinking>"],
+}
+
+
 @pytest.mark.parametrize("prefilled", [False, True])
-@pytest.mark.parametrize("name", THINK_MARKERS)
+@pytest.mark.parametrize("name", RANDOM)
 def test_nothing_of_a_random_text_is_lost_or_doubled(name: str, prefilled: bool) -> None:
-    markers = {
-        "think": ["<think>", "</think>"],
-        "piped-think": ["<|think|>", "<|/think|>"],
-        "bracket-think": ["[THINK]", "[/THINK]"],
-        "gpt-oss": ["<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"],
-    }[name]
+    markers = RANDOM[name]
     rng = random.Random(f"{name}-{prefilled}")
     for _ in range(2000):
         pieces = [*(f"w{number}" for number in range(rng.randint(0, 8))), *rng.choices(markers, k=rng.randint(0, 5))]

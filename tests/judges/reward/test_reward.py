@@ -125,7 +125,7 @@ def test_a_text_begins_once(tmp_path: Path, template_begins: bool, tokenizer_beg
 def test_a_long_answer_is_cut_at_its_end_and_its_turn_closed(model: Path) -> None:
     reader = Reader(RewardModel("rm", str(model)), Options(max_length=60))
     short, long = reader.read(QUESTION, "Blue."), reader.read(QUESTION, "Blue, " * 30)
-    assert (short.cut, long.cut, len(long.tokens)) == (False, True, 60)
+    assert (short.truncated, long.truncated, len(long.tokens)) == (False, True, 60)
     shown = reader.tokenizer.decode(long.tokens)
     assert shown.startswith(f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\nBlue, Blue, ")
     kept = shown.partition("assistant\n")[2]
@@ -298,6 +298,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.engine = LocalModel(RewardModel("rm", str(folder)), JudgeSettings(backend="transformers"))
         self.folder, self.faults, self.labels = folder, list[int](), 1
+        self.body: Any = None
+        self.cards: Any = [{"id": "served", "root": str(folder), "max_model_len": 200}]
         self.address = f"http://127.0.0.1:{self.server_port}/v1"
 
 
@@ -305,17 +307,20 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self._send(200, {"data": [{"id": "served", "root": str(self.server.folder), "max_model_len": 200}]})
+        self._send(200, {"data": self.server.cards})
 
     def do_POST(self) -> None:
         from sftgen_judges.reward.models import Pair
 
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         assert (self.path, body["model"], body["use_activation"]) == ("/classify", "served", False)
+        if self.server.body is not None:
+            self._send(200, self.server.body)
+            return
         if self.server.faults:
             self._send(self.server.faults.pop(0), {"error": {"message": "no"}})
             return
-        found = self.server.engine.logits([Pair(tokens, cut=False) for tokens in body["input"]])
+        found = self.server.engine.logits([Pair(tokens, truncated=False) for tokens in body["input"]])
         rows = [{"index": index, "probs": [logit] * self.server.labels} for index, logit in found]
         self._send(200, {"data": rows})
 
@@ -381,6 +386,34 @@ def test_faults_of_a_server(
     assert verdict.status == ("judge_error" if says else "ok")
     assert says in verdict.reason
     assert (verdict.score is None) == bool(says)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [], "text", {"data": "x"}, {"data": [7]}, {"data": [{"index": 0}]}, {"data": [{"index": "0", "probs": [1.0]}]},
+        {"data": [{"index": 0, "probs": 1.0}]}, {"data": [{"index": 0, "probs": ["1"]}]}, {"data": []},
+        {"data": [{"index": 1, "probs": [1.0]}]},
+        {"data": [{"index": 0, "probs": [1.0]}, {"index": 0, "probs": [2.0]}]},
+        {"data": [{"index": 0, "probs": [float("nan")]}]}, {"data": "x" * 2_000_000},
+    ],
+)  # fmt: skip
+def test_logits_of_another_shape_are_no_verdict(server: Server, settings: pytest.MonkeyPatch, body: Any) -> None:
+    settings.setenv("SFTGEN_JUDGE_REWARD_ATTEMPTS", "1")
+    server.body = body
+    [verdict] = grade("Blue.")
+    assert (verdict.status, verdict.score) == ("judge_error", None)
+
+
+@pytest.mark.parametrize("cards", [5, ["x"], [{"id": None}], [{}]])
+def test_a_list_of_models_of_another_shape_names_no_model(
+    server: Server, settings: pytest.MonkeyPatch, cards: Any
+) -> None:
+    settings.setenv("SFTGEN_JUDGE_REWARD_ATTEMPTS", "1")
+    server.cards = cards
+    [verdict] = grade("Blue.")
+    assert verdict.status == "not_graded"
+    assert "no model instead" in verdict.reason or "unreadable reply" in verdict.reason
 
 
 def test_a_server_of_something_else_or_none_at_all(server: Server, settings: pytest.MonkeyPatch, other: Path) -> None:

@@ -85,9 +85,9 @@ FAULTS = {
     "JSON in a code block": read(3, say('Here it is:\n```json\n{"analysis": "a\nb", "score": "3"}\n```')),
     "JSON with a stray quotation mark": read(3, say('{"analysis": "he said "no" twice", "score": 3}')),
     "score after thinking": read(2, say('<think>\nScore: 5?\n</think>\n{"analysis": "", "score": 2}')),
-    "thinking cut off": missing("the judge's thinking was cut off", say("<think>\nScore: 5\n")),
-    "JSON reply cut short": missing("unreadable JSON, or cut short", say('{\n"score": 5,\n"analysis": "the resp')),
-    "reply at its token limit": missing("reply cut off at 10 tokens", say("Score: 1", finish="length")),
+    "thinking truncated": missing("the judge's thinking was truncated", say("<think>\nScore: 5\n")),
+    "JSON reply truncated": missing("unreadable JSON, or truncated", say('{\n"score": 5,\n"analysis": "the resp')),
+    "reply at its token limit": missing("reply truncated at 10 tokens", say("Score: 1", finish="length")),
     "no score": missing("no score in the reply", say("It is quite bad, I think.")),
     "score null": missing("no number in the score's place", say('{"analysis": "x", "score": null}')),
     "score true": missing("no number in the score's place", say('{"analysis": "x", "score": true}')),
@@ -163,7 +163,7 @@ def test_a_verdict_carries_what_it_rests_on(judged: Any) -> None:
     assert len(evidence.pop("prompt_hash")) == 64
     assert evidence.pop("seconds") >= 0
     assert evidence == {
-        "judge": "policy v1",
+        "judge": "policy v2",
         "asked_model": "judge",
         "model": "judge-2026",
         "reply": "It gives much.\n\nScore: **4** (not all)",

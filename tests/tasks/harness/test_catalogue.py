@@ -36,7 +36,7 @@ def test_a_line_holds_what_the_files_say() -> None:
         "Idavidrein/gpqa (gated)",
         "3 at temperature 0.6, top_p 0.95",
         "grader `gpqa_diamond`",
-        "boundaries. |",
+        "that stands alone. |",
     ):
         assert part in line
     assert "| `sftgen_mmlu_pro` (14 tasks) | MMLU-Pro: questions of 14 subjects" in tables()

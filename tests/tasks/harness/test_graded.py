@@ -40,7 +40,7 @@ def test_metrics_of_objects_and_of_their_text_are_the_same() -> None:
     metrics = process_results({}, [GRADED])
     assert metrics == process_results({}, [[str(text) for text in GRADED]])
     assert metrics == {
-        "answered": pytest.approx(1 / 3), "truncated": pytest.approx(1 / 3), "coverage": pytest.approx(2 / 3),
+        "answered": pytest.approx(2 / 3), "truncated": pytest.approx(1 / 3), "coverage": pytest.approx(2 / 3),
         "score": 0.5, "score_paper": 0.0, "response_tokens": 16.0, "part": [1.0, 2.0],
     }  # fmt: skip
 

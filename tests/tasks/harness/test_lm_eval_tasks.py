@@ -51,7 +51,7 @@ QUESTIONS = [
     {"question_id": number, "question": "2+2?", "options": ["3", "4"], "answer": "B", "category": subject}
     for number, subject in enumerate(SUBJECTS)
 ]
-METRICS = {"score", "answered", "truncated", "coverage", "response_tokens"}
+METRICS = {"score", "answered", "truncated", "coverage", "unknown_markers", "response_tokens"}
 
 
 def names(path: Path, key: str) -> list[str]:
@@ -399,11 +399,11 @@ def test_a_failed_judgement_is_never_a_number(monkeypatch: pytest.MonkeyPatch) -
     grading = GradeFilter("mine", grader="exact")
     grading.scorer = lambda: Grader("broken", 1, broken)  # type: ignore[assignment]
     failed, fine = grading.apply([["x", "y"], ["x", "y"]], DOCS)
-    assert process_results(DOCS[0], [failed]) == {"answered": 0.0, "truncated": 0.0, "coverage": 0.0}
+    assert process_results(DOCS[0], [failed]) == {"answered": 1.0, "truncated": 0.0, "coverage": 0.0}
     assert process_results(DOCS[1], [fine]) == {"answered": 1.0, "truncated": 0.0, "coverage": 1.0, "score": 1.0}
     # One of two repeats failed: the other one is the score, and coverage tells.
     assert process_results(DOCS[0], [[failed[0], fine[0]]]) == {
-        "answered": 0.5,
+        "answered": 1.0,
         "truncated": 0.0,
         "coverage": 0.5,
         "score": 1.0,
@@ -426,7 +426,7 @@ def test_metrics_are_read_however_repeats_are_nested(nest: Callable[[list[str]],
         verdict(tokens=40, status="judge_error", score=None),
     ]
     assert process_results({}, nest(texts)) == {
-        "answered": 0.25,
+        "answered": 0.5,  # the judge failed, which says nothing about the response
         "truncated": 0.25,
         "coverage": 0.75,
         "score": pytest.approx(1 / 3),

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from sftgen_tasks.readers.boxed import last_boxed, last_tag
+from sftgen_tasks.readers.boxed import boxed, last_boxed, last_tag
+from sftgen_tasks.readers.paper import paper_boxed
 
 BOXED = [
     (r"\boxed{4}", "4"),
@@ -38,12 +39,37 @@ BOXED = [
     (r"{ \boxed{4}", "4"),
     (r"} \boxed{4}", "4"),
     (r"{{ set \boxed{4} }", "4"),
-    # Empty is found, absent is not.
-    (r"\boxed{}", ""),
-    (r"\boxed{ }", ""),
+    # An empty box is no answer; one before it is.
+    (r"\boxed{}", None),
+    (r"\boxed{ }", None),
+    (r"The answer is \boxed{42}. Recall the rule: put the result in \boxed{}.", "42"),
+    (r"\boxed{42} and \boxed{\ }", "42"),
+    (r"\boxed{42} and \boxed{~\quad}", "42"),
+    (r"\boxed{42} and \boxed{$ $}", "42"),
+    (r"\boxed{42} and \boxed{\text{ }}", "42"),
+    (r"\boxed{42} and \boxed{\phantom{0}}", "42"),
+    (r"\boxed{42} and \boxed{\ldots}", "42"),
+    (r"\boxed{42} and \boxed{...}", "42"),
+    (r"\boxed{42} and \boxed{?}", "42"),
+    (r"\boxed{\emptyset}", r"\emptyset"),
+    (r"\boxed{-}", None),
+    (r"\boxed{0}", "0"),
+    # A box without braces.
+    (r"The final answer is \boxed 42.", "42"),
+    (r"\boxed 4", "4"),
+    (r"$\boxed -7$", "-7"),
+    (r"$\boxed \frac{1}{2}$", r"\frac{1}{2}"),
+    (r"$\boxed\frac{\sqrt{2}}{2}$.", r"\frac{\sqrt{2}}{2}"),
+    (r"$\boxed\pi$", r"\pi"),
+    (r"\boxed (3, 4)", "(3, 4)"),
+    (r"Therefore \boxed B", "B"),
+    (r"Therefore \boxed yes.", "yes"),
+    (r"\boxed{3}, or \boxed 4", "4"),
+    (r"\boxed 3, no, \boxed{4}", "4"),
+    (r"\boxed{4}, written with \boxed and braces", "4"),
+    (r"Put it in \boxed.", None),
     ("", None),
     ("4", None),
-    (r"\boxed 4", None),
     (r"boxed{4}", None),
     (r"\boxedd{4}", None),
     ("{4}", None),
@@ -70,6 +96,19 @@ def test_last_boxed(text: str, expected: str | None) -> None:
     assert last_boxed(text) == expected
 
 
+def test_all_boxes_in_their_order() -> None:
+    text = r"\boxed{1}, \boxed 2, \boxed{\boxed{3} or 4}, \boxed{}, \boxed{5"
+    assert boxed(text) == ["1", "2", r"\boxed{3} or 4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(r"\boxed{1} \boxed{}", ""), (r"\boxed{1} \boxed 2", "1"), (r"\boxed 2", None), (r"\boxed{1} \boxed{2", "1")],
+)
+def test_the_box_of_the_paper_has_braces_and_may_be_empty(text: str, expected: str | None) -> None:
+    assert paper_boxed(text) == expected
+
+
 @pytest.mark.parametrize(("text", "expected"), TAGGED)
 def test_last_tag(text: str, expected: str | None) -> None:
     assert last_tag(text, "answer") == expected
@@ -85,6 +124,9 @@ REPEATED = {
     "fractions that open": (r"\boxed{\frac{", None),
     "backslashes": ("\\", None),
     "boxes without a brace": (r"\boxed ", None),
+    "fractions without a brace": (r"\boxed\frac{", None),
+    "boxes of a number": (r"\boxed 4 ", "4"),
+    "empty boxes": (r"\boxed{}", None),
 }
 
 

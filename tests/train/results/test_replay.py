@@ -95,3 +95,43 @@ def test_what_cannot_be_replayed_is_said(
     assert result.returncode == 2
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def thinking(tmp_path: Path) -> tuple[str, ...]:
+    """A model whose right answers stand behind thinking in markers of its own."""
+    from sftgen_tasks.procedural import make_docs, parity
+
+    rows = [
+        {"q": doc["question"], "out": rf"<mull>\boxed{{neither}}</mull>\boxed{{{doc['answer']}}}"}
+        for doc in make_docs(parity)[:4]
+    ]
+    path = tmp_path / "outputs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = ("--model", "sftgen-replay", "--model_args", f"path={path},text=out,key=q:question")
+    return ("--tasks", "sftgen_parity", *model, "--limit", "4")
+
+
+@pytest.mark.parametrize("door", [("lm_eval",), ("sftgen", "eval")], ids=" ".join)
+def test_two_markers_of_thinking_are_set_as_documented(
+    door: tuple[str, ...], command: Command, thinking: tuple[str, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = command(*door, *thinking, "--metadata", "think_markers=<mull>,</mull>", "--output_path", out)
+    assert result.returncode == 0, result.stderr
+    assert results(out)["sftgen_parity"]["score,sftgen"] == 1.0
+
+
+def test_unknown_markers_are_told_in_table_results_and_log(
+    command: Command, thinking: tuple[str, ...], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    result = command("sftgen", "eval", *thinking, "--run", run)
+    assert result.returncode == 0, result.stderr
+    assert "unknown marker" in result.stderr
+    assert "unknown_markers" in result.stdout
+    assert "100% of responses begin with what may be an unknown marker" in " ".join(result.stdout.split())
+    assert results(run / "results")["sftgen_parity"]["unknown_markers,sftgen"] == 1.0
+    [written] = (run / "results").rglob("results_*.json")
+    facts = json.loads(written.read_text())["sftgen"]["documents"]["sftgen_parity"]
+    assert facts["unknown_markers"] == {"<mull>": 4}

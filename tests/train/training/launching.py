@@ -42,11 +42,17 @@ def configuration(model: Path, folder: Path, form: str, **fields: Any) -> Path:
 
 
 def launched(
-    name: str, *command: str | Path, flags: tuple[str, ...] = ("--num_processes", "2"), env: Mapping[str, str] = {}
+    name: str,
+    *command: str | Path,
+    flags: tuple[str, ...] = ("--num_processes", "2"),
+    env: Mapping[str, str] = {},
+    timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """`accelerate launch` with the ready configuration of that name, changed by flags."""
     line = [SCRIPTS / "accelerate", "launch", "--config_file", accelerate_config(name), *flags, *command]
-    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT, env={**alone(), **env})
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, cwd=ROOT, env={**alone(), **env}, timeout=timeout
+    )
 
 
 def _history(run: Path) -> list[tuple[float, float]]:

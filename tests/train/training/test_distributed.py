@@ -16,6 +16,7 @@ from sftgen_tasks.harness.shards import Shard, ShardError
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
 from sftgen_train.training.distributed import accelerate_config, accelerate_configs, alone
+from tests import PATIENCE, ROOT
 from tests.conftest import Command
 from tests.train.training.launching import STEPS, assert_trained_the_same, configuration, launched
 
@@ -96,6 +97,24 @@ def test_whole_weights_are_enqueued_from_shards(runs: dict[str, Path], tiny_mode
     for row in RunFolder(run).metric_rows():
         if (row["step"], row["metric"]) == (0, "score"):
             assert row["mean"] == one[row["task"]]
+
+
+def test_a_failure_in_one_process_ends_no_training_and_leaves_none_waiting(tiny_model: Path, tmp_path: Path) -> None:
+    from tests.train.training.failing_on_one import LAST, PLACES
+
+    script = Path(__file__).with_name("failing_on_one.py")
+    done = launched("cpu-2", script, tiny_model, tmp_path, env={"PYTHONPATH": str(ROOT)}, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = RunFolder(tmp_path / "in_process")
+    assert run.evaluated_steps() == {0, LAST}
+    failed = {row["step"]: row["reason"] for row in run.metric_rows() if row["status"] == "failed"}
+    assert sorted(failed) == sorted(PLACES)
+    for step, (process, _, name) in PLACES.items():
+        assert name == "add_results" or f"process {process} of 2: " in failed[step], failed[step]
+    queue = Queue(tmp_path / "queue")
+    assert [entry.step for entry in queue.entries("waiting")] == [0, 1]
+    rows = RunFolder(tmp_path / "queue").metric_rows()
+    assert {row["step"] for row in rows if row["status"] == "failed"} == {2, 3}
 
 
 def test_a_process_that_fails_makes_all_of_them_fail_and_none_waits() -> None:

@@ -19,6 +19,7 @@ from sftgen_tasks.harness.generation import journal_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.procedural import make_docs, parity
 from tests.conftest import Command
+from tests.judges.server import say, serving
 from tests.tasks.harness.backends.chat_server import ChatServer, chat_server, completion
 
 DOCS = make_docs(parity)
@@ -167,6 +168,23 @@ def test_what_was_under_way_when_one_request_failed_is_kept(tmp_path: Path) -> N
     records = ask(lambda question, _: asked.append(question) or completion(question), tmp_path, prompts=20)
     assert sorted(record.text for record in records) == [str(number) for number in range(10, 30)]
     assert set(asked) == {str(number) for number in range(12, 30)}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_refused_and_nothing_goes_to_another_host(status: int) -> None:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.api_models import JsonChatStr
+
+    from sftgen_tasks.harness.backends.chat import StreamingChat
+
+    prompt = JsonChatStr(json.dumps([{"role": "user", "content": "1"}]))
+    with serving(say("7")) as other:
+        to = f"{other.url}/chat/completions"
+        with serving(lambda handler: handler.send(b"", status, Location=to)) as server:
+            lm = StreamingChat(model="tiny", base_url=f"{server.url}/chat/completions", max_retries=3)
+            with pytest.raises(SftgenError, match=f"HTTP {status}: the server redirects to {other.url}"):
+                lm.generate_until([Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0)])
+            assert (len(server.calls), other.calls) == (1, [])
 
 
 # ------------------------------------------------------------------------------ through the commands

@@ -1,0 +1,38 @@
+"""What a reader of scores has to know before the scores are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sftgen_tasks.harness.graded import MANY
+from sftgen_train.report.reading import Metrics, named, short
+
+FIRST_TURN = ("wrote_on", "score_whole")
+"""Measures of benchmarks that score the first turn of a response (`sftgen_tasks.readers.first_turn`)."""
+
+
+def remarks(task: str, step: int | None, means: Mapping[str, float]) -> Iterator[str]:
+    """Sentences on the scores of a task at a step, from the means of its metrics."""
+    where = short(task) + ("" if step is None else f", step {named(step)}")
+    unknown, wrote_on = means.get("unknown_markers", 0.0), means.get("wrote_on", 0.0)
+    if unknown >= MANY:
+        yield (
+            f"{where}: {unknown:.0%} of responses begin with what may be an unknown marker of thinking. If it is one, "
+            "thinking was scored as the answer: name the markers with --metadata think_markers=OPENER,CLOSER"
+        )
+    if wrote_on and means.get("score") != means.get("score_whole"):
+        yield (
+            f"{where}: {wrote_on:.0%} of responses go on after the answer with another question or turn, which is not "
+            f"scored: {means.get('score', float('nan')):.3f}. Of the whole responses the score is "
+            f"{means.get('score_whole', float('nan')):.3f}"
+        )
+
+
+def remarks_of(metrics: Metrics) -> list[str]:
+    """The remarks on every task and step of a run."""
+    found: list[str] = []
+    for task, rows in metrics.items():
+        for step in rows.get("coverage", {}):
+            means = {metric: row[step]["mean"] for metric, row in rows.items() if step in row}
+            found += remarks(task, step, {name: mean for name, mean in means.items() if mean is not None})
+    return found

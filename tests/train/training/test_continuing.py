@@ -1,0 +1,293 @@
+"""A training that is started again: ended, killed before its end, or killed before its first checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trl import SFTTrainer
+
+from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.store import RunFolder
+from sftgen_train.queue.entries import Queue
+from sftgen_train.training import continuing
+from sftgen_train.training.callback import HarnessCallback
+from sftgen_train.training.continuing import last_checkpoint
+from sftgen_train.training.trl import train
+from tests.conftest import Command
+from tests.train.training.test_last_step import BEST, QUICK, plain
+from tests.train.training.test_training import configure
+
+FIELDS: dict[str, Any] = {
+    "max_steps": 8, "save_strategy": "steps", "save_steps": 4, "resume_from_checkpoint": "last",
+    "lr_scheduler_type": "constant", "harness_tasks": ["sftgen_parity"], "harness_at_steps": [4], "harness_limit": 2,
+    "harness_gen_kwargs": {"max_gen_toks": 4},
+}  # fmt: skip
+ROWS = [{"prompt": f"{n}?", "completion": str(n)} for n in range(11)]  # 8 steps are no whole number of epochs
+
+
+class KilledError(BaseException):
+    """As if the process had ended here: nothing catches it."""
+
+
+def arguments(model: Path, folder: Path, **fields: Any) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    return configure(model, folder, ROWS, **{**FIELDS, **fields})
+
+
+def killed(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, when: Any, line: list[str]) -> None:
+    """Run a training that ends where `when` says so of a call."""
+    real = getattr(target, name)
+
+    def dies(*given: Any, **named: Any) -> Any:
+        if when(*given, **named):
+            raise KilledError
+        return real(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(target, name, dies)
+        with pytest.raises(KilledError):
+            train(line)
+
+
+def final(*given: Any, **named: Any) -> bool:
+    """The model after training, not one of a checkpoint."""
+    return not named.get("_internal_call")
+
+
+def at_step(step: int) -> Any:
+    return lambda self, args, state, *_, **__: state.global_step == step
+
+
+def steps(folder: Path) -> list[tuple[int, str, str]]:
+    """Every metric row that stands in the file: none twice."""
+    rows = read_rows(RunFolder(folder / "run").metrics)
+    return sorted((row["step"], row["metric"], str(row.get("mean"))) for row in rows)
+
+
+def model_of(folder: Path) -> bytes:
+    return (folder / "run" / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train(arguments(tiny_model, folder, harness_form="in_process"))
+    assert {step for step, _, _ in steps(folder)} == {0, 4, 8}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def queued(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("queued")
+    train(arguments(tiny_model, folder))
+    assert {step for step, _, _ in steps(folder)} == {0, 4, 8}
+    return folder
+
+
+@pytest.fixture
+def whole(request: pytest.FixtureRequest, form: str) -> Path:
+    found: Path = request.getfixturevalue("undisturbed" if form == "in_process" else "queued")
+    return found
+
+
+@pytest.mark.parametrize("form", ["in_process", "queue"])
+def test_a_training_that_has_ended_does_nothing(
+    whole: Path, form: str, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["--config", str(whole / "train.yaml")]
+    before, known = model_of(whole), steps(whole)
+    for _ in range(2):
+        train(line)
+        assert "This training has ended at step 8" in capsys.readouterr().out
+        assert model_of(whole) == before
+        assert steps(whole) == known
+    train([*line, "--resume_from_checkpoint", str(whole / "run" / "checkpoint-8")])  # named: the checkpoint is read
+    assert model_of(whole) == before
+    assert steps(whole) == known
+    assert not (whole / "run" / "checkpoint-9").exists()
+
+
+@pytest.mark.parametrize("form", ["in_process", "queue"])
+def test_killed_before_the_final_model(
+    whole: Path, form: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = arguments(tiny_model, tmp_path, harness_form=form)
+    killed(monkeypatch, SFTTrainer, "save_model", final, line)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    train(line)
+    assert model_of(tmp_path) == model_of(whole)
+    assert steps(tmp_path) == steps(whole)
+
+
+def test_killed_before_the_last_evaluation(
+    undisturbed: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = arguments(tiny_model, tmp_path, harness_form="in_process")
+    killed(monkeypatch, HarnessCallback, "on_log", lambda *_, logs, **__: "train_runtime" in logs, line)
+    assert {step for step, _, _ in steps(tmp_path)} == {0, 4}
+    train(line)
+    assert model_of(tmp_path) == model_of(undisturbed)
+    assert steps(tmp_path) == steps(undisturbed)
+
+
+AFRESH: dict[str, dict[str, Any]] = {
+    "it asks to go on": {"harness_form": "in_process"},
+    "it does not ask": {"harness_form": "queue", "resume_from_checkpoint": None},
+    "it saves nothing": {"harness_form": "in_process", "resume_from_checkpoint": None, "save_strategy": "no"},
+}
+
+
+@pytest.mark.parametrize("fields", AFRESH.values(), ids=AFRESH)
+def test_killed_before_its_first_checkpoint_it_begins_again(
+    fields: dict[str, Any], undisturbed: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = arguments(tiny_model, tmp_path, **fields, harness_at_steps=[2, 4])
+    killed(monkeypatch, HarnessCallback, "on_step_end", at_step(3), line)
+    assert last_checkpoint(tmp_path / "run") is None
+    train(line)
+    assert model_of(tmp_path) == model_of(undisturbed)
+    assert {step for step, _, _ in steps(tmp_path)} == {0, 2, 4, 8}
+    rows = [(row["step"], row["metric"]) for row in read_rows(RunFolder(tmp_path / "run").metrics)]
+    # The queue's worker came only then; in the process steps 0 and 2 stood already, with the same weights.
+    assert len(rows) == len(set(rows))
+    assert [row for row in steps(tmp_path) if row[0] != 2] == steps(undisturbed)
+
+
+def test_killed_in_writing_a_checkpoint(
+    undisturbed: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = arguments(tiny_model, tmp_path, harness_form="in_process")
+    killed(monkeypatch, SFTTrainer, "_save_rng_state", lambda *_: True, line)
+    folder = tmp_path / "run" / "checkpoint-4"
+    assert folder.is_dir()
+    assert last_checkpoint(tmp_path / "run") is None
+    (folder / "trainer_state.json").write_text('{"global_step": 4, "log_')
+    assert last_checkpoint(tmp_path / "run") is None
+    train(line)
+    assert model_of(tmp_path) == model_of(undisturbed)
+    assert steps(tmp_path) == steps(undisturbed)
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "another learning rate": {"learning_rate": 5e-4},
+    "another seed": {"seed": 7},
+    "other tasks": {"harness_tasks": ["sftgen_refusal"]},
+    "other data": {"train_rows": 9},
+}
+
+
+@pytest.mark.parametrize("form", ["in_process", "queue"])
+def test_another_training_does_not_begin_there(
+    form: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = arguments(tiny_model, tmp_path, harness_form=form)
+    killed(monkeypatch, HarnessCallback, "on_step_end", at_step(2), line)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    for other in OTHERS.values():
+        with pytest.raises(RecordError, match=r"already holds .* of another training \("):
+            train(arguments(tiny_model, tmp_path, harness_form=form, **other))
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_of_an_earlier_version_is_not_written_over(undisturbed: Path, tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed / "run", tmp_path / "run")
+    (tmp_path / "run" / continuing.FILE).unlink()
+    with pytest.raises(RecordError, match="already holds evaluations of steps"):
+        train(arguments(tiny_model, tmp_path, harness_form="in_process", resume_from_checkpoint=None))
+
+
+def test_the_best_model_is_the_final_one_also_after_a_kill(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {**BEST, "save_steps": 4, "eval_steps": 4, "eval_data": "", "save_total_limit": 1, "learning_rate": 0.3}
+    for name, kill in (("plain", False), ("killed", True)):
+        folder = tmp_path / name
+        line = arguments(tiny_model, folder, **{**fields, "eval_data": str(folder / "rows.jsonl")})
+        if kill:
+            killed(monkeypatch, SFTTrainer, "save_model", final, line)
+        train(line)
+    assert model_of(tmp_path / "killed") == model_of(tmp_path / "plain")
+    assert steps(tmp_path / "killed") == steps(tmp_path / "plain")
+
+
+def test_more_steps_go_on(undisturbed: Path, tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed, tmp_path / "more")
+    line = arguments(tiny_model, tmp_path / "more", harness_form="in_process", max_steps=10)
+    train(line)
+    assert {step for step, _, _ in steps(tmp_path / "more")} == {0, 4, 8, 10}
+    assert [row for row in steps(tmp_path / "more") if row[0] < 9] == steps(undisturbed)
+
+
+@pytest.mark.parametrize("form", ["in_process", "queue"])
+def test_a_trainer_of_ones_own_has_no_step_beyond_its_end(tiny_model: Path, tmp_path: Path, form: Any) -> None:
+    """transformers trains one step more when it goes on from the last one: that step is not recorded."""
+    for resume in (None, True):
+        callback = HarnessCallback(["sftgen_parity"], every=1, form=form, **QUICK)
+        fields = {"max_steps": 3, "save_strategy": "steps", "save_steps": 3, "save_only_model": False}
+        trainer = plain(tiny_model, tmp_path, [callback], **fields, per_device_train_batch_size=5)
+        trainer.train(resume_from_checkpoint=resume)
+    assert trainer.state.global_step == 4  # 16 rows by 5: the last step is no end of an epoch
+    if form == "queue":
+        assert [entry.step for entry in Queue(tmp_path).entries("waiting")] == [0, 1, 2, 3]
+    else:
+        assert RunFolder(tmp_path).evaluated_steps() == {0, 1, 2, 3}
+        rows = [(row["step"], row["metric"]) for row in read_rows(RunFolder(tmp_path).metrics)]
+        assert len(rows) == len(set(rows))
+
+
+def test_a_training_that_goes_on_with_other_settings_says_so(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for rate, resume in ((1e-3, None), (1e-4, True)):
+        callback = HarnessCallback(["sftgen_parity"], at_steps=[], form="in_process", **QUICK)
+        fields = {"save_strategy": "steps", "save_steps": 2, "save_only_model": False}
+        plain(tiny_model, tmp_path, [callback], learning_rate=rate, max_steps=3 if resume else 2, **fields).train(
+            resume_from_checkpoint=resume
+        )
+    assert "goes on from step 2 with other settings: " in caplog.text
+    assert "learning_rate 0.001 there, 0.0001 here" in caplog.text
+
+
+def test_two_trainings_at_once(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    continuing.begin(run, {})
+    continuing.hold(run)
+    continuing.hold(run)  # a second trainer of the same process
+    script = (
+        "import sys; from pathlib import Path; from sftgen_judges.records.store import RunFolder;"
+        "from sftgen_train.training import continuing; continuing.hold(RunFolder(Path(sys.argv[1])))"
+    )
+    line = [sys.executable, "-c", script, str(tmp_path)]
+    refused = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert f"is being written by the training of process {os.getpid()} on host" in refused.stderr
+    continuing.release(run)
+    assert subprocess.run(line, check=False).returncode == 0
+
+
+def test_the_command_says_that_nothing_is_trained(command: Command, undisturbed: Path) -> None:
+    before = model_of(undisturbed)
+    again = command("sftgen", "train", "--config", undisturbed / "train.yaml")
+    assert again.returncode == 0, again.stderr
+    assert "This training has ended at step 8; its model is in" in again.stdout
+    assert "Traceback" not in again.stderr
+    assert model_of(undisturbed) == before
+
+
+def test_what_is_known_of_a_training_may_be_damaged(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for text in ("", "[]", "{", '{"settings": 3, "ended": "soon"}'):
+        (tmp_path / continuing.FILE).write_text(text)
+        assert isinstance(continuing.read(run), dict)
+        with pytest.raises(SftgenError, match="already holds"):
+            continuing.require_own(run, {"seed": 1}, "evaluations of steps [0]", tmp_path)
+    (tmp_path / continuing.FILE).write_text(json.dumps({"settings": {"seed": 1}}))
+    continuing.require_own(run, {"seed": 1}, "evaluations of steps [0]", tmp_path)
