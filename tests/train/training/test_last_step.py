@@ -20,7 +20,7 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from sftgen_judges.records.model_id import model_id_in_memory
+from sftgen_judges.records.model_id import identity_in_memory
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_train.evaluation.schedule import Tier
@@ -44,7 +44,8 @@ class Weights(TrainerCallback):
         self.stop_at, self.stop_in = stop_at, stop_in
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.ids[state.global_step] = model_id_in_memory(kwargs["model"])
+        known = identity_in_memory(kwargs["model"], kwargs["processing_class"], backend="sftgen-hf")
+        self.ids[state.global_step] = known.id
         self.hashes[state.global_step] = weights_hash(kwargs["model"])
         self._stop("on_step_end", state, control)
 
