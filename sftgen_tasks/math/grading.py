@@ -2,8 +2,9 @@ r"""Whether a boxed answer is the gold one, and what the published code would sa
 
 Two questions, answered in worker processes (math-verify's own limits need a process's main thread):
 
-* `equivalent`: the `strict` rule, on the boxed answer alone. Text first, then numbers, then math-verify.
-* `published`: the `paper` rule of arXiv 2604.06628, `verify(parse(gold), parse(response))` of
+* `strict_answer`: the `strict` rule, on the boxed answer alone: its text, then its number, then its form and value
+  (`equality.py`).
+* `paper_equivalent`: the `paper` rule of arXiv 2604.06628, `verify(parse(gold), parse(response))` of
   math-verify over the whole response. The verdict is math-verify's own; `reading.py` saves work that
   cannot change it.
 

@@ -30,7 +30,7 @@ def plain_text(text: str) -> str:
     >>> plain_text(r"**Answer:** $\boxed{\textbf{(B)}\ 4}$")
     'Answer: (B) 4'
     """
-    text = _HTML.sub("", _LINE_START.sub("", in_ascii(text)))
+    text = _HTML.sub("", _HTML_SCRIPT.sub(r"\2", _LINE_START.sub("", in_ascii(text))))
     text = without_looks(text, words=False).replace("~", " ").replace("$", "").replace("`", "").replace("*", "")
     return _BLANKS.sub(" ", text.replace("__", "")).strip()
 

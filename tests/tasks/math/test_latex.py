@@ -209,7 +209,7 @@ def another_grammar(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module = sys.modules[PSParser.__module__]
     network = module.serializedATN()  # type: ignore[attr-defined]
     monkeypatch.setattr(module, "serializedATN", lambda: [*network[:-1], network[-1] + 1])
-    kept = (grammar.latex_reader, reading.read, reading._parse_latex)
+    kept = (grammar.latex_reader, reading.read, reading.parse_latex)
     for one in kept:
         one.cache_clear()
     yield

@@ -35,6 +35,7 @@ TEXTS = [
     ("<b>B</b>", "B"),
     ("<strong class='x'>B</strong>", "B"),
     ("# Yes\n> No", "Yes\nNo"),
+    ("B<sup>1</sup>", "B1"),
     ("\uff22", "B"),
     ("\uff08\uff22\uff09\uff0e", "(B)."),
     ("\U0001d401", "B"),
