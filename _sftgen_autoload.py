@@ -23,13 +23,21 @@ def _patch(manager):
     if getattr(original, "_sftgen", False):
         return
 
-    def __init__(self, verbosity=None, include_path=None, include_defaults=True, metadata=None):
-        if include_defaults:
-            include_path = _with_plugin_folders(include_path)
-        original(self, verbosity, include_path, include_defaults, metadata)
+    def __init__(self, *args, **kwargs):
+        try:
+            from inspect import signature
+
+            given = signature(original).bind(self, *args, **kwargs)  # another lm_eval may take more than today's
+            given.apply_defaults()
+            if given.arguments["include_defaults"]:
+                given.arguments["include_path"] = _with_plugin_folders(given.arguments["include_path"])
+            args, kwargs = given.args[1:], given.kwargs
+        except (KeyError, TypeError) as error:
+            print(f"sftgen: its tasks are not available: {error!r}. Run `sftgen doctor`.", file=sys.stderr)
+        original(self, *args, **kwargs)
 
     __init__._sftgen = True
-    __init__.__doc__ = original.__doc__
+    __init__.__doc__, __init__.__wrapped__ = original.__doc__, original
     manager.TaskManager.__init__ = __init__
 
 

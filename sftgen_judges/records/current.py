@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.store import RunFolder
 
 
@@ -64,6 +65,5 @@ def _default() -> Recording:
     named = os.environ.get("SFTGEN_RUN_DIR")
     if named:
         return Recording(RunFolder(Path(named)))
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     begun = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    return Recording(RunFolder(cache_home / "sftgen" / "runs" / begun))
+    return Recording(RunFolder(cache_folder() / "runs" / begun))

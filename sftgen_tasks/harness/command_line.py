@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,19 @@ from sftgen_judges.asking.settings import judge_options
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.heads import models_of
+from sftgen_judges.records.model_id import Identity, is_former
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.availability import usable_tasks
 from sftgen_tasks.harness.evaluation import TaskResult
 from sftgen_tasks.harness.generation import counter_of
+from sftgen_tasks.harness.guards import refuse_caches
 from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.patches import compiled_once, replaced
 from sftgen_tasks.harness.preflight import check_local_model, check_no_secrets
 from sftgen_tasks.harness.registry import register_models
 from sftgen_tasks.harness.results_file import Account, Estimate, NamedModel
+from sftgen_tasks.harness.sampling import check_settings
 
 logger = logging.getLogger(__name__)
 
@@ -58,23 +64,32 @@ def run_command_line(
 
     setup_logging()
     command, args = _parsed(arguments, run, options)
-    judge_options(_metadata(args))  # refuses a key
-    _check_before_loading(args)
+    config = _in_force(args)
+    judge_options(config.metadata)  # refuses a key
+    names = _names(config.tasks)
+    manager = OwnTaskManager(config.metadata)
+    ours = [bool(manager.match_tasks([name])) for name in names]
+    if any(ours) or run:
+        requests = config.cache_requests
+        asked = any(requests.get(f"{what}_requests{end}") for what, end in (("cache", ""), ("rewrite", "_cache")))
+        refuse_caches(config.use_cache, asked)
+    _check_before_loading(config)
     skipped: dict[str, str] = {}
-    names = [name for listed in args.tasks or [] for name in listed.split(",")]
-    manager = OwnTaskManager(_metadata(args))
 
     def task_manager(metadata: Mapping[str, Any] | None = None, **_: Any) -> OwnTaskManager:
         return manager if dict(metadata or {}) == manager.metadata else OwnTaskManager(metadata)
 
     try:
+        from lm_eval import evaluator
+
         with ExitStack() as stack:
-            if names and not args.include_path and all(manager.match_tasks([name]) for name in names):
+            stack.enter_context(replaced(evaluator, "evaluate", evaluator.evaluate))  # our tasks guard it
+            if names and not config.include_path and all(ours):
                 args.tasks, skipped = usable_tasks(resolve_tasks(names, manager), manager)
                 # lm_eval builds its index itself and has no flag to leave its own tasks out.
                 stack.enter_context(replaced(lm_eval.tasks, "TaskManager", task_manager))
             register_models()
-            model = NamedModel.of(args)
+            model = NamedModel.of(config)
             if run:
                 stack.enter_context(_resumable(run, model))
             account = Account(model, estimate, resume=bool(run))
@@ -91,44 +106,74 @@ def run_command_line(
 
 
 def _parsed(arguments: Sequence[str], run: Path | None, options: Mapping[str, Any] | None) -> tuple[Any, Namespace]:
-    """lm_eval's command and what it makes of the flags, with our defaults for those that are not given."""
+    """lm_eval's command and what it makes of the flags, with our defaults for what neither they nor a file name."""
     from lm_eval._cli import HarnessCLI, utils
 
     import_module("_sftgen_autoload").keep_marker_pairs(utils)
-    given = [argument for argument in arguments if argument != "--no_chat_template"]
-    defaults = {
-        "--apply_chat_template": ([], "--no_chat_template" not in arguments),
-        "--log_samples": ([], "-s" not in arguments),
-        "--output_path": ([str(run / "results") if run else "results"], "-o" not in arguments),
-    }
-    flags = {argument.partition("=")[0] for argument in given}
-    for flag, (value, wanted) in defaults.items():
-        if wanted and flag not in flags:
-            given += [flag, *value]
     command = HarnessCLI()
-    args = command._parser.parse_args(["run", *given])
-    if not flags & {"--batch_size", "-b"}:
-        args.batch_size = _default_batch_size(args)
+    args = command._parser.parse_args(["run", *(given for given in arguments if given != "--no_chat_template")])
+    file = _file(args)
+    defaults = {
+        "apply_chat_template": "--no_chat_template" not in arguments,
+        "log_samples": True,
+        "output_path": str(run / "results") if run else "results",
+    }
+    for name, value in defaults.items():
+        if not getattr(args, name, None) and name not in file:
+            setattr(args, name, value)
+    if "--no_chat_template" in arguments:
+        args.apply_chat_template = False
+    if not hasattr(args, "batch_size") and "batch_size" not in file:
+        named = {**file, **{name: value for name, value in vars(args).items() if value is not None}}
+        args.batch_size = _default_batch_size(str(named.get("model", "hf")), str(named.get("device", "")))
     if options:
-        args.metadata = {**options, **_own_metadata(args)}
+        own = args.metadata or file.get("metadata")
+        args.metadata = {**options, **(own if isinstance(own, dict) else {})}
     return command, args
 
 
-def _metadata(args: Namespace) -> dict[str, Any]:
-    """What tasks will be given, as lm_eval puts it together: model arguments and metadata."""
-    parts = (args.model_args, _own_metadata(args))
-    return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
+def _file(args: Namespace) -> dict[str, Any]:
+    """What the file of `--config` says.
 
-
-def _own_metadata(args: Namespace) -> dict[str, Any]:
-    """`--metadata`, or that of the file that `--config` names: lm_eval takes one or the other."""
+    Raises:
+        SftgenError: It cannot be read.
+    """
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
-    given = getattr(args, "metadata", None)
-    if not given and getattr(args, "config", None):
-        with suppress(OSError, ValueError, TypeError):  # lm_eval says what is wrong with the file
-            given = EvaluatorConfig.load_yaml_config(args.config).get("metadata")
-    return given if isinstance(given, dict) else {}
+    named = getattr(args, "config", None)
+    if not named:
+        return {}
+    try:
+        return dict(EvaluatorConfig.load_yaml_config(named))
+    except (OSError, ValueError, TypeError) as error:
+        raise SftgenError(f"--config {named}: {error}") from error
+
+
+def _in_force(args: Namespace) -> Any:
+    """lm_eval's configuration as its command will make it: flags over the file of `--config` over its defaults.
+
+    Raises:
+        SftgenError: The flags or the file cannot be used.
+    """
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    given = copy.deepcopy(args)  # it writes into what it is given
+    try:
+        # It prints the whole configuration; the command will do that again.
+        with redirect_stdout(StringIO()), replaced(logging.getLogger(EvaluatorConfig.__module__), "disabled", True):
+            config = EvaluatorConfig.from_cli(given)
+    except (OSError, ValueError, TypeError) as error:
+        where = f"--config {args.config}: " if getattr(args, "config", None) else ""
+        raise SftgenError(f"{where}{error}") from error
+    if not isinstance(config.cache_requests, dict):
+        raise SftgenError(f"cache_requests: {config.cache_requests!r} in the file of --config: use the flag")
+    return config
+
+
+def _names(tasks: Any) -> list[str]:
+    """The names among the tasks that are asked for, which may be a text, a list, or whole tasks of a file."""
+    listed = [tasks] if isinstance(tasks, str) else list(tasks or [])
+    return [name for entry in listed for name in str(entry).split(",")]
 
 
 @contextmanager
@@ -137,38 +182,60 @@ def _resumable(folder: Path, model: NamedModel) -> Iterator[None]:
     run = RunFolder(folder)
     with run.sole_writer():
         run.require_usable()
-        before = run.manifest().get("model_id")
-        if before not in {None, model.id}:
-            raise RecordError(
-                f"run directory {str(folder)!r} holds generations of another model ({before}); "
-                f"{model.name!r} is now {model.id}. Use another run directory"
-            )
-        with recording(Recording(run, model=model.id, seed=model.seed, count=counter_of(model.arguments))):
+        _require_same_model(run, model.identity)
+        counter = counter_of(model.arguments)
+        with recording(Recording(run, model=model.identity.id, seed=model.seed, count=counter)):
             yield
 
 
-def _check_before_loading(args: Namespace) -> None:
-    output = Path(args.output_path)
+def _require_same_model(run: RunFolder, model: Identity) -> None:
+    """Check that a run directory holds generations of no other model.
+
+    Raises:
+        RecordError: It does; says what differs.
+    """
+    manifest = run.manifest()
+    before = manifest.get("model_id")
+    if before is None:  # its manifest was lost, or it is a training's
+        others = models_of(run.path) - {model.id}
+        why = f"{len(others)} of them, and its manifest does not name the one it was begun with"
+        before = min(others, default=None)
+    elif is_former(str(before)):
+        why = (
+            "an older sftgen wrote it, whose ids left out most of what changes text, so that nobody can tell. "
+            "`sftgen rescore` and `sftgen report` still read it"
+        )
+    else:
+        parts = manifest.get("model_parts")
+        why = f"other: {', '.join(model.differences(parts)) or 'name'}" if isinstance(parts, dict) else "another id"
+    if before not in {None, model.id}:
+        raise RecordError(
+            f"run directory {str(run.path)!r} holds generations of another model ({before}); "
+            f"{model.name!r} is now {model.id} ({why}). Use another run directory"
+        )
+
+
+def _check_before_loading(config: Any) -> None:
+    output = Path(config.output_path)
     folder = next(parent for parent in (output, *output.absolute().parents) if parent.exists())
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise SftgenError(f"--output_path {str(output)!r} cannot be written: {error.strerror}") from error
-    model_args = args.model_args if isinstance(args.model_args, dict) else {}
-    check_no_secrets(model_args)
+    check_no_secrets(config.model_args)
+    check_settings(str(config.model), config.gen_kwargs or {})
     if (
-        args.model in {"hf", "vllm", "sftgen-hf", "sftgen-vllm"}
-        and isinstance(model_args.get("pretrained"), str)
-        and not model_args.get("tokenizer")
+        config.model in {"hf", "vllm", "sftgen-hf", "sftgen-vllm"}
+        and isinstance(config.model_args.get("pretrained"), str)
+        and not config.model_args.get("tokenizer")
     ):
-        check_local_model(model_args["pretrained"], chat_template=hasattr(args, "apply_chat_template"))
+        check_local_model(config.model_args["pretrained"], chat_template=bool(config.apply_chat_template))
 
 
-def _default_batch_size(args: Namespace) -> str:
-    """`auto`, except for transformers on a CPU: its search tries full-length batches, for hours."""
-    if str(args.model) not in {"hf", "sftgen-hf"}:
+def _default_batch_size(model: str, device: str) -> str:
+    """`auto`, except for transformers on a CPU: lm_eval's search tries full-length batches there, for hours."""
+    if model not in {"hf", "sftgen-hf"}:
         return "auto"
     import torch
 
-    on_cpu = not torch.cuda.is_available() or str(getattr(args, "device", "")).startswith("cpu")
-    return "16" if on_cpu else "auto"
+    return "16" if not torch.cuda.is_available() or device.startswith("cpu") else "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +17,13 @@ from tqdm import tqdm
 
 from sftgen_judges.records.current import Recording, current, managed
 from sftgen_judges.records.markers import prompt_markers, template_markers
-from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash, well_formed
-from sftgen_tasks.harness.model import GenerateUntil, Model, StreamingModel
+from sftgen_tasks.harness.model import GenerateUntil, Model, OwnModel, StreamingModel
+from sftgen_tasks.harness.registry import identity_of
+from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.special_tokens import warn_of_dropped_markers
+
+logger = logging.getLogger(__name__)
 
 Count = Callable[[str], int]
 GENERIC_CHUNK = 256
@@ -129,9 +133,13 @@ def chat_template(lm: Any) -> str | None:
     return template or None
 
 
-def describe(run: Recording, instance: Instance, repeat: int) -> GenerationRecord:
-    """The record of a generation that is still to be made: everything but the text."""
-    prompt, settings = prompt_text(instance), dict(instance.args[1])
+def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> GenerationRecord:
+    """The record of a generation that is still to be made: everything but the text.
+
+    Raises:
+        SettingError: `by`, the name of one of our models, does not apply a setting of the request.
+    """
+    prompt, settings = prompt_text(instance), in_force(by, instance.args[1])
     if run.seed is not None:
         settings["seed"] = run.seed
     opened = prompt_markers(prompt)
@@ -198,8 +206,10 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
     produce = lm.generate_each if isinstance(lm, StreamingModel) else partial(_at_once, lm, lm.generate_until)
 
     def generate_until(requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
+        by = getattr(lm, "sftgen_name", "")
         planned = [
-            describe(run, request, repeat) for request, repeat in zip(requests, repeat_numbers(requests), strict=True)
+            describe(run, request, repeat, by)
+            for request, repeat in zip(requests, repeat_numbers(requests), strict=True)
         ]
         known = _known(run, planned) if resume else dict[int, GenerationRecord]()
         with tqdm(
@@ -244,10 +254,16 @@ def _known(run: Recording, planned: Sequence[GenerationRecord]) -> dict[int, Gen
     return {index: stored[key] for index, key in enumerate(keys) if key in stored}
 
 
-def stream_generations(lm: Model, name: str, seed: int) -> None:
-    """Make a model that was loaded by name record its generations, unless a caller records them."""
+def stream_generations(lm: OwnModel, arguments: Mapping[str, Any], seed: int) -> None:
+    """Make one of our models that was loaded by name record its generations, unless a caller records them.
+
+    Args:
+        lm: The model.
+        arguments: What it was loaded with.
+        seed: Base seed of its samples.
+    """
     if not managed():
-        run = replace(current(), model=model_id(name), seed=seed)
+        run = replace(current(), model=identity_of(lm.sftgen_name, arguments).id, seed=seed)
         journal_generations(lm, run, None, resume=False)
 
 
@@ -289,6 +305,8 @@ def _chunk(lm: Model) -> int:
     """Requests handed over at once: the model's own batch, or enough to keep a server or vLLM busy."""
     if isinstance(lm, StreamingModel):
         return sys.maxsize
+    if rows := getattr(lm, "rows", None):
+        return int(rows)
     size = str(getattr(lm, "batch_size", ""))
     return int(size) if size.isdigit() and int(size) > 1 else GENERIC_CHUNK
 
@@ -300,15 +318,23 @@ def token_counter(name: str) -> Count | None:
         return None
     from transformers import AutoTokenizer
 
+    def count(text: str) -> int:
+        return len(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except Exception:  # no tokenizer, no network: lengths stay unknown
+        # A folder without a tokenizer's files gives one that knows no token.
+        why = "" if count("0 a") else "it has no tokens"
+    except Exception as error:  # no tokenizer, no network
+        why = str(error).split("\n")[0][:200]
+    if why:
+        logger.warning("%s: no tokenizer, lengths in tokens stay unknown (%s)", name, why)
         return None
-    return lambda text: len(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+    return count
 
 
-def counter_of_model(lm: Model) -> Count | None:
-    """Counts tokens as a model in this process does; None where it has no tokenizer here."""
+def counter_of_model(lm: Model | None) -> Count | None:
+    """Counts tokens as a model in this process does; None where it has no tokenizer here, or no model is known."""
     tokenizer = getattr(lm, "tokenizer", None)
     if not callable(tokenizer):
         return None

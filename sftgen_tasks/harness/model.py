@@ -16,9 +16,9 @@ Produce: TypeAlias = Callable[[Sequence[Instance], Sequence[int]], Iterable[Sequ
 class Model(Protocol):
     """A model that answers prompts, whoever wrote it.
 
-    Three more attributes are used where a model has them: `batch_size`, how many prompts it takes at once,
-    `takes_repeats`, whether its `generate_until` takes the number of the repeat of each request, and `generate_each`
-    (see `StreamingModel`).
+    More attributes are used where a model has them: `batch_size`, or `rows` while that is searched for, how many
+    prompts it takes at once, `takes_repeats`, whether its `generate_until` takes the number of the repeat of each
+    request, `generate_each` (see `StreamingModel`), and `sftgen_name`, the name of one of our own.
     """
 
     generate_until: GenerateUntil
@@ -53,3 +53,10 @@ class StreamingModel(Protocol):
     """A model that hands out responses one by one."""
 
     generate_each: Produce
+
+
+class OwnModel(Model, Protocol):
+    """One of our own models."""
+
+    sftgen_name: str
+    """Its name for `lm_eval --model`."""

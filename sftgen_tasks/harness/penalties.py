@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from sftgen_tasks.harness.guards import evaluated_model
 from sftgen_tasks.harness.task import Task
 
 logger = logging.getLogger(__name__)
@@ -12,18 +13,19 @@ PENALTIES = ("presence_penalty", "frequency_penalty")
 
 
 class PenalisedTask(Task):
-    """Leaves the penalties out for transformers, which stops at settings that it does not know.
+    """Leaves the penalties out for lm_eval's `hf`, which stops at settings that transformers does not know.
 
-    The backend is known by the owner of the chat template; with plain prompts it is not, and they are
-    left out too. Either is said once a task, and the records tell what each response was made with.
+    Where the backend is not known, they are left out too. Either is said once a task, and the records tell what each
+    response was made with. `sftgen-hf` applies them itself.
     """
 
     def build_all_requests(self, **options: Any) -> None:
         """Build the prompts, with settings that the backend takes."""
         super().build_all_requests(**options)
-        owner = getattr(options.get("chat_template"), "__self__", None)
+        owner = evaluated_model() or getattr(options.get("chat_template"), "__self__", None)
         modules = {kind.__module__ for kind in type(owner).__mro__}
-        if owner is not None and "lm_eval.models.huggingface" not in modules:
+        applied = hasattr(owner, "sftgen_name") or "lm_eval.models.huggingface" not in modules
+        if owner is not None and applied:
             return
         left_out: set[str] = set()
         for instance in self._instances:
@@ -32,5 +34,5 @@ class PenalisedTask(Task):
             kept = {name: value for name, value in settings.items() if name not in PENALTIES}
             instance.arguments = (prompt, kept)
         if left_out:
-            why = "transformers takes none" if owner is not None else "the backend of plain prompts is not known"
+            why = "lm_eval's hf takes none" if owner is not None else "the backend is not known"
             logger.warning("%s: generated without its %s: %s", self.config.task, " and ".join(sorted(left_out)), why)

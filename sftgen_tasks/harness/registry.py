@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.model_id import Identity, identity, identity_in_memory
+from sftgen_tasks.harness.documents import OPTIONS
 from sftgen_tasks.harness.model import Model
 
 MODELS = {
@@ -14,6 +18,9 @@ MODELS = {
     "sftgen-chat": "sftgen_tasks.harness.backends.chat:StreamingChat",
     "sftgen-replay": "sftgen_tasks.harness.backends.replay:ReplayLM",
 }
+
+SEEDS = {"sftgen-vllm": 1234}
+"""The base seed of a model's samples where none is given, if it is not 0."""
 
 
 class UnknownModelError(SftgenError, ValueError):
@@ -60,3 +67,48 @@ def parse_model_args(text: str) -> dict[str, Any]:
     from lm_eval.utils import simple_parse_args_string
 
     return dict(simple_parse_args_string(text))
+
+
+def identity_of(name: str, arguments: Mapping[str, Any]) -> Identity:
+    """The identity of what `lm_eval --model NAME --model_args ARGUMENTS` generates with.
+
+    Args:
+        name: Name of the lm_eval model.
+        arguments: Its arguments.
+    """
+    if name == "sftgen-replay" and (Path(str(arguments.get("path"))) / "generations").is_dir():
+        # What else is in a run directory changes with every command.
+        arguments = {**arguments, "path": str(Path(str(arguments["path"])) / "generations")}
+    local = arguments.get("pretrained") if name != "sftgen-chat" else None
+    named = local or arguments.get("model") or arguments.get("pretrained") or name or "unknown"
+    return identity(str(named), arguments, backend=name, served=not local)
+
+
+def identity_of_model(lm: Any, metadata: Mapping[str, Any]) -> Identity:
+    """The identity of a model that lm_eval evaluates, whoever made it.
+
+    Args:
+        lm: The model, None where it is not known.
+        metadata: A task's metadata: lm_eval puts the arguments of a model that it made itself among them.
+    """
+    name = getattr(lm, "sftgen_name", None) or _STOCK.get(type(lm).__name__, type(lm).__name__ if lm else "")
+    arguments = {key: value for key, value in metadata.items() if not _of_task(key)}
+    if (
+        not arguments.get("pretrained")
+        and not arguments.get("model")
+        and hasattr(getattr(lm, "model", None), "state_dict")
+    ):
+        return identity_in_memory(lm.model, lm.tokenizer, backend=name)
+    return identity_of(name, arguments)
+
+
+_STOCK = {
+    "HFLM": "hf", "VLLM": "vllm", "LocalChatCompletion": "local-chat-completions",
+    "LocalCompletionsAPI": "local-completions", "OpenAIChatCompletion": "openai-chat-completions",
+    "OpenAICompletionsAPI": "openai-completions",
+}  # fmt: skip
+"""Names of lm_eval's own models by their class."""
+
+
+def _of_task(key: str) -> bool:
+    return key in OPTIONS or key in {"version", "config_source"} or key.startswith(("judge", "sftgen_"))

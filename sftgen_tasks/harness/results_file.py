@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,12 +14,13 @@ from typing import Any
 from sftgen_judges.records.current import Recording, current
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.manifest import now
-from sftgen_judges.records.model_id import model_id
+from sftgen_judges.records.model_id import Identity
 from sftgen_judges.records.provenance import hardware, scrub, tallied
 from sftgen_tasks.harness.evaluation import TaskResult, results_of
 from sftgen_tasks.harness.generation import counter_of, journal_generations
 from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import replaced
+from sftgen_tasks.harness.registry import SEEDS, identity_of
 
 KEY = "sftgen"
 Estimate = Callable[..., Any]
@@ -29,23 +29,31 @@ Estimate = Callable[..., Any]
 
 @dataclass(frozen=True)
 class NamedModel:
-    """The model that lm_eval's arguments name."""
+    """The model that lm_eval's arguments name.
 
-    name: str
-    id: str
+    Attributes:
+        identity: What it is.
+        seed: Base seed of its samples; of a model that takes none a sample, lm_eval's.
+        arguments: What it is loaded with.
+    """
+
+    identity: Identity
     seed: int | str
     arguments: dict[str, Any]
 
     @classmethod
-    def of(cls, args: Namespace) -> NamedModel:
-        """Read the arguments."""
-        given = dict(args.model_args) if isinstance(args.model_args, dict) else {}
-        name = str(given.get("pretrained") or given.get("model") or args.model)
-        identity = {name: given[name] for name in ("base_url", "revision", "peft", "dtype") if name in given}
+    def of(cls, config: Any) -> NamedModel:
+        """Read lm_eval's configuration as it is in force."""
+        given, name = dict(config.model_args or {}), str(config.model)
         # Our own models take a seed a sample; the others draw from lm_eval's.
-        own = str(args.model).startswith("sftgen-")
-        seed = int(given.get("seed", 0)) if own else str(getattr(args, "seed", ""))
-        return cls(name, model_id(name, **identity), seed, given)
+        own = name.startswith("sftgen-")
+        seed = int(given.get("seed", SEEDS.get(name, 0))) if own else str(config.seed)
+        return cls(identity_of(name, given), seed, given)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {"model": self.identity.name, "model_id": self.identity.id, "model_parts": self.identity.parts}
 
 
 @dataclass
@@ -124,7 +132,7 @@ class Account:
         self.earlier = self.run.folder.manifest().get("sessions", [])
         if self.resume:  # a killed session has no more to tell than when it began
             sessions = [*self.earlier, {"started": self.session.started}]
-            self.run.folder.update_manifest(**self._facts(), sessions=sessions)
+            self.run.folder.update_manifest(**self.model.facts, sessions=sessions)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -158,9 +166,6 @@ class Account:
             journal_generations(lm, self.run, counter_of(self.model.arguments), resume=True)
         self.session.watch(lm)
 
-    def _facts(self) -> dict[str, Any]:
-        return {"model": self.model.name, "model_id": self.model.id}
-
     def _completed(self, general: Any, results: Mapping[str, Any]) -> Any:
         """lm_eval's results with the manifest of the run under `sftgen`; its own keys stay as they are."""
         from lm_eval.utils import handle_non_serializable, sanitize_model_name
@@ -170,7 +175,7 @@ class Account:
         own = self.model.seed if isinstance(self.model.seed, int) else None
         # The model's own processes exist by now, so that torch may be asked.
         self.run.folder.update_manifest(
-            **self._facts(),
+            **self.model.facts,
             seeds={"sampling": own, **seeds},
             sessions=[*self.earlier, self.session.facts()],
             hardware=hardware(ask_gpus=True),

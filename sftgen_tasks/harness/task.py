@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.current import Recording, current
 from sftgen_judges.records.markers import think_markers as named_markers
 from sftgen_judges.records.markers import unknown_marker
-from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash, sampling_id
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
@@ -30,13 +29,16 @@ from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     complete,
     counter_of,
+    counter_of_model,
     describe,
     note_template,
     noted_record,
     prompt_text,
 )
 from sftgen_tasks.harness.graded import GradedText, lengths, process_results, unknown_markers
+from sftgen_tasks.harness.guards import evaluated_model, guard_evaluations, refuse_caches
 from sftgen_tasks.harness.preflight import max_model_len
+from sftgen_tasks.harness.registry import identity_of_model
 
 FILTER = "sftgen"
 logger = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         metrics = [
             {"metric": metric, "aggregation": "mean", "higher_is_better": higher} for metric, higher in METRICS.items()
         ]
+        guard_evaluations(Task)
         super().__init__(config={**defaults, **given, "metric_list": [*metrics, *given.get("metric_list", [])]})
 
     def build_all_requests(self, **options: Any) -> None:
@@ -98,14 +101,22 @@ class Task(ConfigurableTask):  # type: ignore[misc]
 
         Raises:
             PromptTooLongError: Backends would cut the prompt in silence.
+            CacheError: Requests of another command would be served.
         """
+        refuse_caches(None, options.get("cache_requests") or options.get("rewrite_requests_cache"))
         super().build_all_requests(**options)
         note_template(self._instances, options.get("chat_template"))
-        metadata = self.config.metadata or {}
+        metadata, lm = self.config.metadata or {}, evaluated_model()
+        local = str(metadata.get("pretrained") or "")
         named = metadata.get("max_model_len") or metadata.get("max_length")
-        room = int(named) if named else max_model_len(Path(str(metadata.get("pretrained") or "")))
-        count = counter_of(metadata)
+        room = (
+            int(named) if named else max_model_len(Path(local)) or (getattr(lm, "max_length", None) if local else None)
+        )
+        count = counter_of(metadata) or (counter_of_model(lm) if local else None)
         if room is None or count is None:
+            if local:
+                why = "its tokenizer cannot be loaded" if count is None else "its longest input is not known"
+                _say_once(f"{local}: whether prompts leave room for their responses is not checked, since {why}")
             return
         limit = self.max_gen_toks
         longest = max((count(prompt_text(instance)) for instance in self._instances), default=0)
@@ -121,7 +132,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         metadata = self.config.metadata or {}
         run = current()
         if run.model is None:
-            run = replace(run, model=model_id(str(metadata.get("pretrained") or metadata.get("model") or "unknown")))
+            run = replace(run, model=identity_of_model(evaluated_model(), metadata).id)
         count = counter_of(metadata)
         fresh: list[GenerationRecord] = []
         for instance in self._instances:
@@ -144,6 +155,11 @@ class Task(ConfigurableTask):  # type: ignore[misc]
     def max_gen_toks(self) -> int:
         """How many tokens a response may have."""
         return int((self.config.generation_kwargs or {}).get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
+
+
+@cache
+def _say_once(message: str) -> None:
+    logger.warning(message)
 
 
 def _chosen_judge(task: str, metadata: Mapping[str, Any], own: str) -> str:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.former_id import former_folder_id
 from sftgen_judges.records.journal import write_atomic
-from sftgen_judges.records.model_id import TRAINING_STATE, model_id
+from sftgen_judges.records.model_id import folder_id, is_former
+from sftgen_judges.records.weights import TRAINING_STATE
 from sftgen_tasks.harness.preflight import TOKENIZER_FILES
 
 STABLE = "STABLE.json"
@@ -104,7 +106,7 @@ def _check_whole(path: Path) -> None:
 
 
 def mark_stable(folder: Path) -> dict[str, Any]:
-    """Write `STABLE.json` into a complete checkpoint: the sizes of its files and its content id.
+    """Write `STABLE.json` into a complete checkpoint: the sizes of its files and the id of every byte of its model.
 
     Returns:
         What was written.
@@ -114,30 +116,31 @@ def mark_stable(folder: Path) -> dict[str, Any]:
     """
     check_complete(folder)
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
-    facts = {"model_id": model_id(str(folder)), "files": files}
+    facts = {"model_id": folder_id(folder), "files": files}
     write_atomic(folder / STABLE, json.dumps(facts, indent=1) + "\n")
     return facts
 
 
 def verify_stable(folder: Path) -> str:
-    """Check a checkpoint against its `STABLE.json`.
+    """Check a checkpoint against its `STABLE.json`. Every byte is read.
 
     Returns:
-        Its content id.
+        Its id, in the form that `STABLE.json` has it in.
 
     Raises:
         CheckpointError: It is not complete, or has changed.
     """
     check_complete(folder)
-    found = model_id(str(folder))
     try:
         facts = json.loads((folder / STABLE).read_text())
+        expected, sizes = str(facts["model_id"]), dict(facts["files"])
     except FileNotFoundError:
-        return found
-    except ValueError as error:
+        return folder_id(folder, fresh=True)
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / STABLE}: cannot be read ({error})") from error
-    changed = [name for name, size in facts["files"].items() if not _has_size(folder / name, size)]
-    if changed or found != facts["model_id"]:
+    changed = [name for name, size in sizes.items() if not _has_size(folder / name, size)]
+    found = former_folder_id(folder) if is_former(expected) else folder_id(folder, fresh=True)
+    if changed or found != expected:
         raise CheckpointError(
             f"checkpoint {str(folder)!r} has changed since it was saved ({', '.join(changed) or 'other weights'})"
         )

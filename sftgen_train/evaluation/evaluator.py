@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sftgen_judges.records.current import Recording, recording
-from sftgen_judges.records.model_id import model_id, model_id_in_memory
+from sftgen_judges.records.model_id import identity, identity_in_memory
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import LoadedTasks, TaskResult, evaluate, load_tasks
 from sftgen_tasks.data.loading import one_load
@@ -24,6 +24,7 @@ from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import compiled_once
 from sftgen_tasks.harness.registry import make_model
+from sftgen_tasks.harness.sampling import check_settings
 from sftgen_tasks.harness.shards import Shard, together
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
 from sftgen_train.evaluation.quiet import without_bars
@@ -130,7 +131,9 @@ def evaluate_in_memory(
         def prepare() -> bool:
             """Whether the model is known. What the evaluation needs cannot be sent to other processes."""
             stack.enter_context(undisturbed(model))
-            record = Recording(run, step, model_id_in_memory(model), suite.seed)
+            by = "sftgen-vllm" if engine else "sftgen-hf"
+            content = identity_in_memory(model, tokenizer, backend=by, mixed_precision_dtype=precision)
+            record = Recording(run, step, content.id, suite.seed)
             options: dict[str, Any] = {
                 "batch_size": suite.batch_size,
                 "seed": suite.seed,
@@ -181,25 +184,30 @@ def evaluate_checkpoint(
         last: Whether this is the last step of the training.
         record: Whether to add the results to the run's metrics, for `sftgen report`.
         plan: The former name of `suite`.
-        content_id: The folder's content id, if `leases.verify_stable` has just found it; else the folder is read.
+        content_id: The folder's id, if `leases.verify_stable` has just checked it; else it is checked here.
 
     Returns:
         One result a task.
 
     Raises:
         CheckpointError: The checkpoint is not complete, or its model cannot be loaded.
+        SettingError: The model does not apply a setting of the suite.
     """
     folder = Path(path)
     if content_id is None:
         check_complete(folder)
-        content_id = model_id(str(folder))
     evaluator = evaluator or Evaluator(suite or plan or Suite([Tier(list(tasks), every=1, limit=limit)]))
     seed = evaluator.suite.seed
-    run = Recording(RunFolder(Path(run_dir)), step, content_id, seed)
+    check_settings(model, evaluator.suite.gen_kwargs)
+    seeded = {"seed": seed} if model == "vllm" or model.startswith("sftgen-") else {}
+    given = {"batch_size": evaluator.suite.batch_size, **seeded, **(model_args or {})}
+    arguments = _arguments(folder, model, given)
+    known = identity(str(arguments["pretrained"]), arguments, backend=model)
+    run = Recording(RunFolder(Path(run_dir)), step, known.id, seed)
     started = time.perf_counter()
     with undisturbed(torch.nn.Identity()):
         with recording(run):  # so that the model does not open a run directory of its own
-            lm = _load(folder, model, {"batch_size": evaluator.suite.batch_size, "seed": seed, **(model_args or {})})
+            lm = _load(folder, model, arguments)
         results = evaluator(lm, run, last=last, resume=True)
     if record:
         run.folder.update_manifest(tasks=evaluator.suite.tasks)
@@ -207,7 +215,8 @@ def evaluate_checkpoint(
     return results
 
 
-def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Model:
+def _arguments(folder: Path, model: str, model_args: Mapping[str, Any]) -> dict[str, Any]:
+    """What the lm_eval model is given."""
     arguments = {"pretrained": str(folder), **model_args}
     if model in {"hf", "sftgen-hf"}:
         # lm_eval's default is cuda, also on a machine without a GPU.
@@ -215,6 +224,10 @@ def _load(folder: Path, model: str, model_args: Mapping[str, Any]) -> Model:
     if (folder / ADAPTER).is_file():
         base = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
         arguments |= {"pretrained": base, "peft": str(folder), "tokenizer": str(folder)}
+    return arguments
+
+
+def _load(folder: Path, model: str, arguments: Mapping[str, Any]) -> Model:
     try:
         with without_bars():
             return make_model(model, **arguments)

@@ -16,6 +16,7 @@ from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_tasks.harness.registry import require_model
+from sftgen_tasks.harness.sampling import check_settings
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite
@@ -90,13 +91,15 @@ def work(
     Raises:
         ScheduleError: Not the run directory of a queue, and the worker is not to wait for one.
         WorkerError: The worker or its machine is at fault, or an entry cannot be read; what else waited is done.
-        SftgenError: A task or its data cannot be loaded.
+        SftgenError: A task or its data cannot be loaded, or the model does not apply a setting of the suite.
     """
     require_model(backend.model)
     queue, run = Queue(folder), RunFolder(folder)
     if policy.wait:
         _wait_for_training(queue)
-    worker = _Worker(queue, Evaluator(Suite.read(queue.suite)), backend, policy)
+    suite = Suite.read(queue.suite)
+    check_settings(backend.model, suite.gen_kwargs)
+    worker = _Worker(queue, Evaluator(suite), backend, policy)
     with closing(Trackers(run, trackers)) as open_trackers:
         while True:
             _release_finished(queue)

@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
+from sftgen_tasks.harness.sampling import check_settings
 from sftgen_tasks.harness.shards import Shard, together
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, require_tasks, undisturbed
@@ -126,6 +127,7 @@ class HarnessCallback(TrainerCallback):
         self.suite = Suite(
             [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed
         )
+        check_settings({"in_process": "sftgen-hf", "colocated": "sftgen-vllm"}.get(form, ""), self.suite.gen_kwargs)
         self._evaluator: Evaluator | None = None
         if form == "queue":  # the worker loads the documents
             require_tasks(self.suite)

@@ -18,6 +18,7 @@ from sftgen_judges.asking.retrying import CallError, Patience, retrying, status_
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.generation import GeneratedText, prompt_text, repeat_numbers, sample_seed, stream_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
+from sftgen_tasks.harness.sampling import in_force
 
 OPENAI = "api.openai.com"
 
@@ -34,6 +35,7 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
     """
 
     takes_repeats = True
+    sftgen_name = "sftgen-chat"
 
     def __init__(self, model: str | None = None, base_url: str | None = None, *, seed: int = 0, **options: Any) -> None:
         """Connect to a server.
@@ -55,7 +57,7 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
         # A chat request holds one prompt; `num_concurrent` says how many are under way.
         super().__init__(model=name, base_url=base_url, seed=seed, **{**options, "batch_size": 1})
         self.seed = int(seed)
-        stream_generations(self, name, self.seed)
+        stream_generations(self, {"model": name, "base_url": base_url, **options}, self.seed)
 
     @property
     def eos_string(self) -> str | None:
@@ -106,10 +108,7 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
             ) from errors[0]
 
     def _ask(self, request: Instance, repeat: int) -> GeneratedText:
-        settings = dict(request.args[1])
-        # Without a temperature the client sends 0, and it never sends `do_sample`.
-        sampled = settings.get("do_sample", settings.get("temperature", 0) > 0)
-        settings["temperature"] = settings.get("temperature", 1.0) if sampled else 0.0
+        settings = in_force(self.sftgen_name, request.args[1])
         seed = None
         if settings["temperature"] > 0:
             # Some servers take 32 bits.
@@ -146,6 +145,10 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
 
     def _create_payload(self, messages: Any, **options: Any) -> dict[str, Any]:
         payload: dict[str, Any] = super()._create_payload(messages, **options)
+        further = payload.pop("extra_body", None) or {}
+        if taken := sorted(further.keys() & {*payload, "n", "stream"}):
+            raise ApiError(f"--gen_kwargs extra_body: {', '.join(taken)} is set by sftgen-chat itself")
+        payload |= further
         if not payload["stop"]:  # some servers refuse an empty list
             del payload["stop"]
         if urlsplit(self.base_url).hostname == OPENAI:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import copy
+import gc
+import logging
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
-from transformers import (
-    LogitsProcessor,
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
+from sftgen_tasks.harness.backends.hf_sampling import processors, without_unasked
 from sftgen_tasks.harness.generation import (
     GeneratedText,
     batches,
@@ -27,8 +24,15 @@ from sftgen_tasks.harness.generation import (
     stream_generations,
 )
 from sftgen_tasks.harness.patches import quiet
+from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.special_tokens import dropped_marker
 from sftgen_tasks.harness.task import PromptTooLongError
+
+logger = logging.getLogger(__name__)
+
+MOST_ROWS = 64
+"""Rows that a search for the batch size begins with; lm_eval's."""
+ON_CPU = 16
 
 
 class RecordingHFLM(HFLM):  # type: ignore[misc]
@@ -39,6 +43,7 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
     """
 
     takes_repeats = True
+    sftgen_name = "sftgen-hf"
 
     def __init__(
         self, pretrained: Any, tokenizer: Any = None, *, batch_size: int | str = 16, seed: int = 0, **options: Any
@@ -48,7 +53,8 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         Args:
             pretrained: A causal language model in memory, which is put into eval mode, or the name of one.
             tokenizer: Its tokenizer; one in memory is copied, since lm_eval changes padding settings.
-            batch_size: Prompts generated together.
+            batch_size: Prompts generated together; `auto` begins with `max_batch_size` (on a CPU with 16) and
+                halves it when memory does not suffice.
             seed: Base seed of sampled responses.
             options: Further arguments of `HFLM`.
         """
@@ -57,6 +63,9 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         with quiet():
             super().__init__(pretrained=pretrained, tokenizer=tokenizer, batch_size=batch_size, **options)
         self.seed = int(seed)
+        self.searching = not str(self.batch_size).isdigit()
+        most = int(self.max_batch_size or MOST_ROWS)
+        self.rows = int(self.batch_size) if not self.searching else min(most, ON_CPU) if self._on_cpu() else most
 
     @torch.no_grad()
     def generate_until(
@@ -71,15 +80,37 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         """
         numbers = repeat_numbers(requests) if repeats is None else list(repeats)
         results: dict[int, GeneratedText] = {}
-        for batch in batches(requests, int(self.batch_size)):
+        for batch in batches(requests, self.rows):
             prompts = [requests[index].args[0] for index in batch]
             seeds = [sample_seed(self.seed, requests[index].args[0], numbers[index]) for index in batch]
-            texts = self._generate(prompts, dict(requests[batch[0]].args[1]), seeds)
+            texts = self._fitting(prompts, dict(requests[batch[0]].args[1]), seeds)
             results |= dict(zip(batch, texts, strict=True))
         return [results[index] for index in range(len(requests))]
 
+    def _on_cpu(self) -> bool:
+        return torch.device(self.device).type == "cpu"
+
+    def _fitting(self, prompts: Sequence[str], settings: dict[str, Any], seeds: Sequence[int]) -> list[GeneratedText]:
+        """Generate in as many rows as memory holds, where the batch size is searched for."""
+        texts: list[GeneratedText] = []
+        while len(texts) < len(prompts):
+            part = slice(len(texts), len(texts) + self.rows)
+            try:
+                texts += self._generate(prompts[part], settings, seeds[part])
+                continue
+            except Exception as error:
+                if not self.searching or self.rows == 1 or not should_reduce_batch_size(error):
+                    raise
+            # Outside the handler, whose error holds what the failed try has allocated.
+            self.rows = max(1, min(self.rows, len(prompts)) // 2)
+            logger.warning("out of memory: sftgen-hf goes on with batches of %d", self.rows)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return texts
+
     def _generate(self, prompts: Sequence[str], settings: dict[str, Any], seeds: Sequence[int]) -> list[GeneratedText]:
-        kwargs = normalize_gen_kwargs(settings, self.max_gen_toks)
+        kwargs = normalize_gen_kwargs(in_force(self.sftgen_name, settings), self.max_gen_toks)
         eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
         until = [stop for stop in handle_stop_sequences(kwargs.pop("until", None), eos=eos) if stop != eos]
         limit = kwargs.pop("max_gen_toks")
@@ -91,17 +122,17 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
             )
         context, mask = self.tok_batch_encode(list(prompts))
         start = context.shape[1]
-        sampled = bool(kwargs.pop("do_sample", False))
-        if sampled:
-            kwargs["logits_processor"] = _sampler(kwargs, seeds)
-        kwargs.pop("temperature", None)
+        context, mask = context.to(self.device), mask.to(self.device)
+        sampled = bool(kwargs.get("do_sample"))
+        changes = processors(kwargs, seeds, context, mask)
         generated = self._model_generate(
-            context=context.to(self.device),
-            attention_mask=mask.to(self.device),
+            context=context,
+            attention_mask=mask,
             max_length=start + limit,
             stop=until,
             do_sample=False,
-            **kwargs,
+            **without_unasked(self.model.generation_config) | kwargs,
+            **({"logits_processor": changes} if changes else {}),
         )
         return [
             self._read(row[start:], until, limit, length, seed if sampled else None)
@@ -144,37 +175,4 @@ class StreamingHFLM(RecordingHFLM):
     def __init__(self, pretrained: str, **options: Any) -> None:
         """Load a model by name; the arguments are those of `hf`, and `seed`."""
         super().__init__(pretrained, **options)
-        stream_generations(self, pretrained, self.seed)
-
-
-class _SeededNoise(LogitsProcessor):
-    """Turns greedy decoding into sampling with a generator a row.
-
-    The largest of the scores plus Gumbel noise is an exact draw from their softmax.
-    """
-
-    def __init__(self, warpers: LogitsProcessorList, seeds: Sequence[int]) -> None:
-        self.warpers, self.seeds = warpers, list(seeds)
-        self.generators: list[torch.Generator] = []
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        if not self.generators:
-            self.generators = [torch.Generator(scores.device).manual_seed(seed) for seed in self.seeds]
-        warped = self.warpers(input_ids, scores).float()
-        noise = torch.empty_like(warped)
-        for row, generator in zip(noise, self.generators, strict=True):
-            row.exponential_(generator=generator)
-        return cast(torch.FloatTensor, warped - noise.log_())
-
-
-def _sampler(kwargs: dict[str, Any], seeds: Sequence[int]) -> LogitsProcessorList:
-    """The sampling settings among `kwargs`, taken out of it, as a processor of logits."""
-    warpers = LogitsProcessorList()
-    temperature, top_k, top_p = (kwargs.pop(name, None) for name in ("temperature", "top_k", "top_p"))
-    if temperature and temperature != 1.0:
-        warpers.append(TemperatureLogitsWarper(float(temperature)))
-    if top_k:
-        warpers.append(TopKLogitsWarper(int(top_k)))
-    if top_p is not None and top_p < 1.0:
-        warpers.append(TopPLogitsWarper(float(top_p)))
-    return LogitsProcessorList([_SeededNoise(warpers, seeds)])
+        stream_generations(self, {"pretrained": pretrained, **options}, self.seed)

@@ -18,6 +18,7 @@ from sftgen_tasks.harness.generation import (
     sample_seed,
     stream_generations,
 )
+from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.task import PromptTooLongError
 
 
@@ -25,6 +26,7 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
     """`--model sftgen-vllm`: as `vllm`, with exact counts and a seed by sample, each chunk on disk at once."""
 
     takes_repeats = True
+    sftgen_name = "sftgen-vllm"
     end_tokens: Sequence[int] = ()
     """Ids to stop at besides those of the model's folder."""
 
@@ -32,7 +34,7 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
         """Load a model by name; the arguments are those of `vllm`, `seed` is also the samples' base seed."""
         super().__init__(pretrained, seed=seed, **options)
         self.seed = int(seed)
-        stream_generations(self, pretrained, self.seed)
+        stream_generations(self, {"pretrained": pretrained, **options}, self.seed)
 
     def generate_until(
         self, requests: Sequence[Instance], disable_tqdm: bool = False, repeats: Sequence[int] | None = None
@@ -51,7 +53,7 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
         sampling = []
         for request, tokens, repeat in zip(requests, encoded, numbers, strict=True):
             settings, until, limit = self.modify_gen_kwargs(
-                dict(request.args[1]), eos=eos, default_max_gen_toks=self.max_gen_toks
+                in_force(self.sftgen_name, request.args[1]), eos=eos, default_max_gen_toks=self.max_gen_toks
             )
             if len(tokens) + limit > self.max_length:
                 raise PromptTooLongError(

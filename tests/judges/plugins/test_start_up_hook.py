@@ -87,6 +87,37 @@ def test_it_leaves_the_import_system_as_it_was(lm_eval: Door) -> None:
     assert done.stdout.split() == ["1", "0", "False"]
 
 
+@pytest.mark.parametrize(
+    ("signature", "call", "expected"),
+    [
+        ("verbosity=None, include_path=None, include_defaults=True, metadata=None, *, new=3", "TaskManager(new=4)",
+         [OURS, True, 4]),
+        ("new=3, *, include_path=None, include_defaults=True", "TaskManager(5, include_path='a')",
+         [[*OURS, "a"], True, 5]),
+        ("include_path=None, include_defaults=True, **more", "TaskManager(include_defaults=False, new=6)",
+         [None, False, 6]),
+    ],
+)  # fmt: skip
+def test_it_passes_on_what_another_lm_eval_may_take(
+    lm_eval: Door, signature: str, call: str, expected: list[object]
+) -> None:
+    last = "more.get('new')" if "more" in signature else "new"
+    lines = (
+        "class TaskManager:", f"    def __init__(self, {signature}):",
+        f"        self.given = [include_path, include_defaults, {last}]",
+    )  # fmt: skip
+    (lm_eval.folder / "lm_eval" / "tasks" / "manager.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert given(lm_eval, call) == (expected, "")
+
+
+def test_an_lm_eval_without_include_path_works_and_says_so(lm_eval: Door) -> None:
+    manager = lm_eval.folder / "lm_eval" / "tasks" / "manager.py"
+    manager.write_text("class TaskManager:\n    def __init__(self, other=1):\n        self.given = [other]\n")
+    arguments, printed = given(lm_eval, "TaskManager(2)")
+    assert arguments == [2]
+    assert "Run `sftgen doctor`" in printed
+
+
 def test_it_can_be_switched_off(lm_eval: Door) -> None:
     assert given(lm_eval, "TaskManager()", SFTGEN_NO_AUTOLOAD="1") == ([None, None, True, None], "")
 

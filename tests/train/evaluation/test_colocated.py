@@ -44,7 +44,12 @@ def trained(vllm_command: Command, tmp_path_factory: pytest.TempPathFactory) -> 
 def generations(run: Path) -> dict[str, dict[str, Any]]:
     rows = load_run(run).texts.rows()
     return {
-        " ".join(str(row[part]) for part in ("task", "step", "doc_hash")): {**row, "run": None, "folder": None}
+        " ".join(str(row[part]) for part in ("task", "step", "doc_hash")): {
+            **row,
+            "run": None,
+            "folder": None,
+            "model": None,
+        }
         for row in rows
     }
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records import hash_cache, weights
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints import leases
@@ -344,20 +345,26 @@ def test_training_enqueues_and_a_worker_evaluates(
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_a_worker_checks_and_hashes_weights_once_a_checkpoint(queued: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_checks_and_reads_weights_once_a_checkpoint(
+    queued: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Leases that have stood for some seconds are read to check them, and not again for the model's id."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(hash_cache, "SETTLED", -60.0)
     checked: list[str] = []
-    hashed: list[str] = []
-    for module in (leases, evaluator):
-        for name, calls in (("check_complete", checked), ("model_id", hashed)):
-            real = getattr(module, name)
+    read: list[str] = []
+    for module, name, calls in (
+        (leases, "check_complete", checked), (evaluator, "check_complete", checked), (weights, "file_leaves", read)
+    ):  # fmt: skip
+        real = getattr(module, name)
 
-            def noted(folder: Any, *, real: Any = real, calls: list[str] = calls) -> Any:
-                calls.append(Path(folder).name)
-                return real(folder)
+        def noted(path: Any, *, real: Any = real, calls: list[str] = calls, **options: Any) -> Any:
+            calls.append(Path(path).name if Path(path).is_dir() else Path(path).parent.name)
+            return real(path, **options)
 
-            monkeypatch.setattr(module, name, noted)
+        monkeypatch.setattr(module, name, noted)
     assert work(queued, policy=Policy(wait=False)) == [0, 1, 2, 3, 4, 5]
-    assert checked == hashed == [f"step-{step}" for step in range(6)]
+    assert checked == read == [f"step-{step}" for step in range(6)]
 
 
 def test_trainer_and_worker_killed_and_started_again(

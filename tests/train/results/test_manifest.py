@@ -74,7 +74,7 @@ def test_the_manifest_says_how_results_came_about(run: Path) -> None:
     assert manifest["command"][:4] == ["sftgen", "eval", "--run", "~/run"]
     assert {"pretrained=~/models/tiny,seed=3", "note=***", "api_key=***", "token=***"} <= set(manifest["command"])
     assert manifest["model"] == "~/models/tiny"
-    assert manifest["model_id"].startswith("folder:")
+    assert manifest["model_id"].startswith("model:")
     assert {"sftgen", "lm_eval", "torch", "transformers"} <= manifest["versions"].keys()
     assert manifest["seeds"] == {"sampling": 3, "random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234}
     assert manifest["git"]["working_directory"] is None

@@ -24,7 +24,7 @@ from tests.train.training.test_last_step import QUICK, plain
 PLACES: dict[int, tuple[int, Any, str]] = {
     1: (1, evaluator, "RecordingHFLM"),
     2: (0, evaluator, "RecordingHFLM"),
-    3: (1, evaluator, "model_id_in_memory"),
+    3: (1, evaluator, "identity_in_memory"),
     4: (0, evaluation, "record_documents"),
     5: (1, evaluation, "task_result"),
     6: (1, evaluation, "_found"),

@@ -47,7 +47,7 @@ FAULTS: dict[str, tuple[str, list[tuple[Any, str]], Exception]] = {
         FULL,
     ),
     "memory, making the model": ("in_process", [(evaluator, "RecordingHFLM")], MemoryError("no room")),
-    "identity": ("in_process", [(evaluator, "model_id_in_memory")], RuntimeError("CUDA error: 1")),
+    "identity": ("in_process", [(evaluator, "identity_in_memory")], RuntimeError("CUDA error: 1")),
     "schedule": ("in_process", [(Suite, "due"), (Suite, "at")], KeyError("a plugin")),
     "the end": ("in_process", [(continuing, "end"), (RunFolder, "compact")], ValueError("no")),
 }

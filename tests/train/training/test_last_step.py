@@ -20,7 +20,7 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from sftgen_judges.records.model_id import model_id_in_memory
+from sftgen_judges.records.model_id import identity_in_memory
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_train.evaluation.schedule import Tier
@@ -38,13 +38,16 @@ COMMON: dict[str, Any] = {
 class Weights(TrainerCallback):
     """Notes what the weights are after each step; it may stop the training, or swap what the loss says."""
 
+    by = "sftgen-hf"
+
     def __init__(self, stop_at: int = 0, stop_in: str = "on_step_end") -> None:
         self.ids: dict[int, str] = {}
         self.hashes: dict[int, str] = {}
         self.stop_at, self.stop_in = stop_at, stop_in
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.ids[state.global_step] = model_id_in_memory(kwargs["model"])
+        known = identity_in_memory(kwargs["model"], kwargs["processing_class"], backend=self.by)
+        self.ids[state.global_step] = known.id
         self.hashes[state.global_step] = weights_hash(kwargs["model"])
         self._stop("on_step_end", state, control)
 
@@ -240,6 +243,7 @@ def test_an_engine_beside_the_training(
     monkeypatch.undo()
     monkeypatch.setattr(HarnessCallback, "_start_engine", start)
     noted = Best(stop_at=stop_at)
+    noted.by = "sftgen-vllm"
     trainer = plain(tiny_model, tmp_path, [noted, callback], **BEST)
     trainer.train()
     assert weights_hash(trainer.model) == noted.hashes[2]

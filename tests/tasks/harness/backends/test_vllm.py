@@ -67,7 +67,7 @@ def transformers(
 def metrics(run: Path) -> list[dict[str, Any]]:
     """The rows of metrics without what tells one run from another."""
     rows = RunFolder(run).metric_rows()
-    return [{name: row[name] for name in row.keys() - {"run", "sampling_id", "evaluated_at"}} for row in rows]
+    return [{name: row[name] for name in row.keys() - {"run", "model", "sampling_id", "evaluated_at"}} for row in rows]
 
 
 def scores(run: Path) -> list[dict[str, Any]]:
