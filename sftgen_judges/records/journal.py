@@ -6,6 +6,7 @@ read goes through one guard: a line is an object of bounded size, and its text i
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -65,11 +66,25 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         return
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
+        with open(path, "ab+", opener=no_link) as file:
             if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
                 first = b"\n" + first
             file.write(first)
             file.writelines(pieces)
+
+
+def no_link(path: str, flags: int) -> int:
+    """An opener for what is written: a link in a stranger's run may lead to any file.
+
+    Raises:
+        OSError: The file is a link.
+    """
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "it is a link, and a run is never written through links", path) from error
 
 
 def read_rows(

@@ -19,7 +19,7 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.journal import no_link, write_atomic
 from sftgen_judges.records.manifest import now
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def writing(folder: Path) -> Iterator[None]:
     with lock.threads:
         if lock.depth == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            lock.file = (folder / ".write.lock").open("ab")
+            lock.file = os.fdopen(no_link(str(folder / ".write.lock"), os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
             try:
                 # A record lock: a process that is forked meanwhile, as graders are, does not hold it.
                 fcntl.lockf(lock.file, fcntl.LOCK_EX)

@@ -209,3 +209,11 @@ def sampling_id(sampling: Mapping[str, Any]) -> str:
 def well_formed(text: str) -> str:
     """A text as UTF-8 can hold it: halves of a surrogate pair are joined, one alone is replaced."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: line breaks stay, every other character that is not printable is replaced.
+
+    Names in a stranger's run may hold control codes, which could move the cursor or rename the window.
+    """
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)

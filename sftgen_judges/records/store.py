@@ -105,6 +105,8 @@ class RunFolder:
         """
         try:
             with self.writing():
+                for name in ("generations", "verdicts"):
+                    self._require_inside(self.path / name)
                 probe = self.path / ".writable"
                 probe.touch()
                 probe.unlink(missing_ok=True)
@@ -149,12 +151,20 @@ class RunFolder:
         """
         return locks.sole_writer(self.path)
 
+    def _require_inside(self, folder: Path) -> None:
+        if folder.is_symlink() and not folder.resolve().is_relative_to(self.path.resolve()):
+            raise RecordError(
+                f"{folder} is a link to {folder.resolve()}, outside of the run directory, and nothing is written "
+                "through it. Put a folder in its place, or move the whole run directory there"
+            )
+
     def append(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows to one of its journals.
 
         Raises:
             WriteError: They cannot be written.
         """
+        self._require_inside(path.parent)
         with naming(path), self.writing():
             append_rows(path, rows)
 

@@ -340,5 +340,7 @@ def _show_warning(message: Any, category: type[Warning], filename: str, lineno: 
 
 
 def _fail(error: Any, code: int = 2) -> None:
-    print(f"sftgen: {error}", file=sys.stderr)
+    from sftgen_judges.records.schema import printable
+
+    print(f"sftgen: {printable(str(error))}", file=sys.stderr)
     sys.exit(code)

@@ -21,6 +21,7 @@ def show_queue(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the checkpoints of a training's queue, and let failed ones wait again."""
+    from sftgen_judges.records.schema import printable
     from sftgen_train.queue.entries import Queue
     from sftgen_train.queue.progress import describe
     from sftgen_train.queue.retrying import retry_steps
@@ -38,10 +39,10 @@ def show_queue(
         console.print(f"waiting again: {', '.join(map(str, again)) or 'no step; none had failed or was skipped'}")
     table = Table("step", "state", "failures", "weights", "what happened")
     for row in rows:
-        cells = [str(row[name]) for name in ("step", "state", "failures", "weights", "note")]
+        cells = [printable(str(row[name])) for name in ("step", "state", "failures", "weights", "note")]
         table.add_row(*map(escape, cells))
     console.print(table)
-    console.print(describe(run), markup=False, highlight=False)
+    console.print(printable(describe(run)), markup=False, highlight=False)
 
 
 def _rows(run: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import FIRST_TURN, remarks, remarks_of
@@ -26,7 +27,7 @@ def print_run(shown: Shown, console: Console) -> None:
         table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
         for task in metrics:
-            name = escape(short(task)) + ("*" if task in in_domain else "")
+            name = _plain(short(task)) + ("*" if task in in_domain else "")
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
             table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
@@ -43,7 +44,7 @@ def print_run(shown: Shown, console: Console) -> None:
     for task, found in metrics.items():
         documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
-            escape(short(task)) + ("*" if task in in_domain else ""),
+            _plain(short(task)) + ("*" if task in in_domain else ""),
             "-".join(map(str, documents)),
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
@@ -54,9 +55,9 @@ def print_run(shown: Shown, console: Console) -> None:
     if in_domain:
         console.print("* in-domain")
     for line in remarks_of(metrics):
-        console.print(f"[yellow]{escape(line)}[/]", highlight=False)
+        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
     for line in shown.failures:
-        console.print(f"[red]evaluation failed[/] at {escape(line)}", highlight=False)
+        console.print(f"[red]evaluation failed[/] at {_plain(line)}", highlight=False)
 
 
 def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Console) -> None:
@@ -79,7 +80,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         notes += remarks(result.task, step, means)
         table.add_row(
             named(step),
-            short(result.task) + ("\nincomplete" if result.incomplete else ""),
+            _plain(short(result.task)) + ("\nincomplete" if result.incomplete else ""),
             f"{score.mean:.3f}\n{score.low:.3f}-{score.high:.3f}" if score else "-",
             f"{means['score_paper']:.3f}" if "score_paper" in means else "-",
             str(score.n if score else 0),
@@ -88,7 +89,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         )
     console.print(table)
     for line in notes:
-        console.print(f"[yellow]{escape(line)}[/]", highlight=False)
+        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
     measures = Table(title="Further measures of the benchmarks, with 95 % intervals", title_justify="left")
     for column in ("step", "task", "measure", "value", "n"):
         measures.add_column(column, overflow="fold")
@@ -96,9 +97,14 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         for metric in sorted(result.values.keys() - set(METRICS)):
             found = estimate(result.values[metric], aggregation=result.aggregations.get(metric))
             value = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
-            measures.add_row(named(step), short(result.task), metric, value, str(found.n))
+            measures.add_row(named(step), _plain(short(result.task)), _plain(metric), value, str(found.n))
     if measures.row_count:
         console.print(measures)
+
+
+def _plain(text: str) -> str:
+    """A text that comes from a run, as text: no markup, no control codes."""
+    return escape(printable(text))
 
 
 def _range(rows: Mapping[int | None, Mapping[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -144,3 +145,23 @@ def test_a_report_of_odd_metrics_is_a_report(run: RunFolder, row: dict[str, Any]
     shown = Shown.of(run)
     print_run(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
     write_report(shown)
+
+
+@pytest.mark.parametrize(
+    "task", ["a[/b]", "a[red]b", "a\x1b]2;title\x07", "a\x1b[2J\u202eb", "a\nb", "[link=file:///x]a"]
+)
+def test_names_of_any_shape_are_text_in_the_terminal(tmp_path: Path, task: str) -> None:
+    run = RunFolder(tmp_path)
+    run.update_manifest(model="m")
+    for step in (0, 1):
+        values = {"score": [0.5], "coverage": [1.0], "truncated": [0.0], "response_tokens": [1.0]}
+        add_results(run, step, [TaskResult(task, values, 1, [])], seconds=1.0)
+    run.add_failure(2, [task], f"ValueError: {task}")
+    out = io.StringIO()
+    print_run(Shown.of(run), Console(file=out, width=200))
+    shown = out.getvalue()
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+    assert "failed" in shown
+    if "[" in task and task.isprintable():
+        assert task in shown  # no markup
+    write_report(Shown.of(run))
