@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from lm_eval.api.registry import get_aggregation
@@ -16,7 +17,7 @@ from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.documents import record_documents
 from sftgen_tasks.harness.generation import counter_of, counter_of_model, journal_generations
-from sftgen_tasks.harness.graded import as_samples, process_results, records_of, unknown_markers
+from sftgen_tasks.harness.graded import MANY, as_samples, process_results, records_of, unknown_markers
 from sftgen_tasks.harness.guards import guarded
 from sftgen_tasks.harness.loading import LoadedTasks
 from sftgen_tasks.harness.model import Model
@@ -195,7 +196,13 @@ def _slim(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def task_result(task: Task, values: dict[str, list[Measure]], documents: int, samples: list[Sample]) -> TaskResult:
-    """The outcome of a task, with what the task itself knows of its metrics."""
+    """The outcome of a task, with what the task itself knows of its metrics.
+
+    Unknown markers of thinking are told only where many responses begin with one.
+    """
+    marked = [value for value in values.get("unknown_markers", ()) if isinstance(value, float)]
+    if marked and fmean(marked) < MANY:
+        values = {metric: found for metric, found in values.items() if metric != "unknown_markers"}
     scorer, verdicts = task.grading.scorer(), [sample.verdict for sample in samples]
     incomplete = too_many_missing(scorer, verdicts)
     return TaskResult(task.config.task, values, documents, samples, aggregations(task), incomplete)

@@ -237,7 +237,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
         ]
         run, scorer = current(), self.scorer()
         flat = [item for of_doc in items for item in of_doc]
-        markers = unknown_markers([item.response for item in flat], self.task)
+        # Of a part nobody can say whether many responses of the whole begin with a marker: `task_result` does.
+        markers = {} if run.part else unknown_markers([item.response for item in flat], self.task)
         if not run.part:
             made = [record for of_doc in records for record in of_doc if record]
             record_documents(run, loaded(self.task), made, markers, others=several_ranks())
@@ -251,7 +252,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
             )
         )
         return [
-            self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept, told=bool(markers))
+            self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept, told=bool(markers) or run.part)
             for of_doc, kept in zip(items, records, strict=True)
         ]
 

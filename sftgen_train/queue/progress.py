@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
-from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.columns import EVALUATIONS
+from sftgen_judges.records.journal import whole_rows
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.liveness import is_dead
 
@@ -76,7 +77,8 @@ def describe(run: Path) -> str:
     for entry in running:
         owner = entry.owner or {}
         parts.append(f"step {entry.step} at {owner.get('host', '?')}:{owner.get('pid', '?')}")
-    took = [row["seconds"] for row in read_rows(run / "evaluations.jsonl") if row.get("status") == "ok"]
+    evaluations = whole_rows(run / "evaluations.jsonl", EVALUATIONS)
+    took = [row["seconds"] for row in evaluations if row.get("status") == "ok" and row.get("seconds") is not None]
     left = waiting + len(running)
     if took and left:
         parts.append(f"about {_duration(median(took) * left / max(len(running), 1))} left")

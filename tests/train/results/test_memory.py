@@ -16,6 +16,7 @@ from sftgen_tasks.harness.backends.replay import ReplayLM
 from sftgen_train.results import stored
 from sftgen_train.results.rescoring import rescore
 from sftgen_train.results.run import add_results
+from tests.tasks.harness.test_lm_eval_tasks import Scripted, answer_of
 
 TASK, RESPONSES, LENGTH = "sftgen_parity", 20, 300_000
 LM_EVAL = 1  # byte a character: the text of a response
@@ -61,3 +62,24 @@ def test_each_response_is_held_once_and_its_thinking_and_answer_beside_it(
     before = [row for row in run.metric_rows() if "/" not in row["metric"]]
     assert held(lambda: rescore(run.path)) < 1  # some documents at a time
     assert [row for row in run.metric_rows() if "/" not in row["metric"]] == before
+
+
+@pytest.mark.parametrize("of_ten", [0, 1, 2])
+def test_what_is_told_of_many_responses_does_not_depend_on_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_ten: int
+) -> None:
+    monkeypatch.setattr(stored, "CHARACTERS", 30)  # about a document
+    left = iter(range(20))
+
+    def answer(prompt: str) -> str:
+        thinking = "<ponder>even</ponder>" if next(left) < of_ten * 2 else ""
+        return rf"{thinking}\boxed{{{answer_of(prompt)}}}"
+
+    run = RunFolder(tmp_path)
+    [result] = evaluate(Scripted(answer), load_tasks([TASK]), Recording(run), limit=20)
+    add_results(run, None, [result], seconds=1.0)
+    [(_, again)] = rescore(tmp_path, [TASK])
+    assert {name: sum(values) for name, values in again.values.items()} == {
+        name: sum(values) for name, values in result.values.items()
+    }
+    assert ("unknown_markers" in again.values) == (of_ten >= 1)
