@@ -11,7 +11,6 @@ from sftgen_judges.records.current import Recording
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import load_tasks
 from sftgen_tasks.harness.evaluation import evaluate
-from sftgen_tasks.harness.generation import GeneratedText
 from tests.tasks.harness.test_lm_eval_tasks import Scripted, answer_of, run
 
 
@@ -61,7 +60,7 @@ def test_markers_that_nobody_set_are_found_and_the_records_keep_them(
     # A rescore has neither model nor prompt.
     grading = load_tasks(["sftgen_parity"]).tasks["sftgen_parity"].grading
     records = RunFolder(tmp_path).read_generations("sftgen_parity")
-    assert {grading._read(GeneratedText.of(record)).thinking for record in records} == {r"\boxed{neither}"}
+    assert {grading._read(record).thinking for record in records} == {r"\boxed{neither}"}
 
 
 def test_a_chat_templates_markers_reach_the_records(tmp_path: Path) -> None:

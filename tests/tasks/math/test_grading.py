@@ -135,7 +135,7 @@ def graded(gold: str, *texts: str, grader: Grader = GRADER) -> list[Verdict]:
 @pytest.mark.parametrize("answer", [r"\frac{", "x^", "^", r"\begin{cases}"])
 def test_an_answer_that_cannot_be_parsed_is_wrong_and_visible(answer: str) -> None:
     verdict = GRADER.grade({"answer": "4"}, Response("", answer=rf"\boxed{{{answer}}} }}"))
-    assert (verdict.status, verdict.score, verdict.measures) == ("unparsable", 0.0, {"unparsable": 1.0})
+    assert (verdict.status, verdict.score, verdict.measures["unparsable"]) == ("unparsable", 0.0, 1.0)
 
 
 def test_an_answer_that_cannot_be_parsed_is_given_and_counted_apart() -> None:
