@@ -26,7 +26,8 @@ demo: .venv/installed
 test: browser
 	@$(MAKE) --no-print-directory -j 2 lint .venv-vllm/installed
 	@echo "== tests"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	# Three on two cores: while one waits, for a server or a lock, the others go on.
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Tests open reports in a real browser.
 browser:
