@@ -22,11 +22,11 @@ demo: .venv/installed
 	@echo "== sftgen demo"
 	$(BIN)/sftgen demo
 
-# Installing and checking use one core each: side by side they take half the time.
+# Installing and checking use one core each: side by side they take half the time. Of three tests on two cores, one waits,
+# for a server or a process.
 test: browser
 	@$(MAKE) --no-print-directory -j 2 lint .venv-vllm/installed
 	@echo "== tests"
-	# Three on two cores: while one waits, for a server or a lock, the others go on.
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Tests open reports in a real browser.
