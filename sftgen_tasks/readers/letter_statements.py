@@ -175,7 +175,7 @@ _MATCHES = (
 _IS_CORRECT = (
     rf"(?:\A|[.!?:;,\n]\s{{0,2}}|(?:option|choice|answer|letter|only|that|while|but|and) )[\"']?{_LETTER}[\"']?,?"
     rf" (?:(?:is|must be|seems|looks|remains|appears)(?: to be)?(?: (?:{_ADVERBS}|the)){{0,3}}"
-    r" (?:correct|right|best|(?<=most )(?:accurate|appropriate|plausible|suitable|likely))|fits|works|it is)"
+    r" (?:correct|right|best|(?<=most )(?:accurate|appropriate|plausible|suitable|likely))(?: one)?|fits|works|it is)"
     r"(?=[\"')\]]{0,2}(?:[.!;,:)\n]|\s{0,2}\Z)| (?:because|since|as|and|here)\b)"
 )
 _ONLY = (

@@ -9,6 +9,8 @@ from sftgen_tasks.readers.letters import letter
 
 # Text, number of options, the letter.
 READ = [
+    ("Thus, choice A is incorrect and B is the right one.", 4, "B"),
+    ("A is incorrect; B is the correct one.", 4, "B"),
     ("The correct option is \\boxed{D}.\n\nCheck: \\boxed{v=3}", 4, "D"),
     (r"\boxed{C}, since \boxed{x^2 + y^2}", 4, "C"),
     (r"\boxed{\text{(B) 25\%}}", 4, "B"),

@@ -250,3 +250,31 @@ def test_a_training_is_no_place_for_an_evaluation_without_a_step(
     done = command("sftgen", "report", run.path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_task_of_lm_evals_own_is_kept_and_goes_on(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+    """Its scores are in lm_eval's results; what was generated is kept, and used by the same command."""
+    tasks, run = tmp_path / "tasks", tmp_path / "run"
+    tasks.mkdir()
+    rows = [{"q": f"{number} and {number}", "a": str(2 * number)} for number in range(6)]
+    (tasks / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = {
+        "task": "mine", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(tasks / "rows.jsonl")}},
+        "test_split": "test", "output_type": "generate_until", "doc_to_text": "{{q}}", "doc_to_target": "{{a}}",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 4}, "metric_list": [{"metric": "exact_match"}],
+    }  # fmt: skip
+    (tasks / "mine.yaml").write_text(json.dumps(config))
+    line = [
+        "sftgen", "eval", "--run", run, "--tasks", "mine", "--include_path", tasks, "--model", "sftgen-hf",
+        "--model_args", f"pretrained={tiny_model}", "--device", "cpu", "--limit",
+    ]  # fmt: skip
+    for limit in (3, 6, 6):
+        done = command(*line, str(limit))
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert len(RunFolder(run).read_generations("mine")) == limit
+    newest = max(run.glob("results/**/results_*.json"), key=lambda path: path.stat().st_mtime)
+    assert "exact_match,none" in json.loads(newest.read_text())["results"]["mine"]
+    for told in (command("sftgen", "report", run), command("sftgen", "rescore", run)):
+        assert told.returncode == 2
+        assert "lm_eval" in told.stderr
+        assert "Traceback" not in told.stderr
