@@ -76,11 +76,10 @@ def command(*arguments: str) -> None:
 
 def own(folder: Path, count: int, length: int) -> None:
     """What lm_eval does without sftgen."""
-    from datasets import Dataset
     from lm_eval.api.model import LM
-    from lm_eval.api.task import ConfigurableTask
     from lm_eval.evaluator import evaluate
     from lm_eval.loggers import EvaluationTracker
+    from recording import task
 
     import sftgen_train.cli.main  # noqa: F401  what a process of ours has loaded
 
@@ -90,24 +89,9 @@ def own(folder: Path, count: int, length: int) -> None:
 
         loglikelihood = loglikelihood_rolling = generate_until
 
-    docs = [{"question": str(number)} for number in range(count)]
-    task = ConfigurableTask(
-        config={
-            "task": "fixed",
-            "custom_dataset": lambda **_: {"test": Dataset.from_list(docs)},
-            "test_split": "test",
-            "output_type": "generate_until",
-            "doc_to_text": "{{question}}",
-            "doc_to_target": "x",
-            "process_results": lambda doc, results: {"long": float(len(results[0]) > 9)},
-            "metric_list": [{"metric": "long", "aggregation": "mean", "higher_is_better": True}],
-            "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": 32768},
-        }
-    )
-    task.set_fewshot_seed(1)
     tracker = EvaluationTracker(output_path=str(folder / "own"))
     found = evaluate(
-        Fixed(), {"tasks": {"fixed": task}, "groups": {}, "group_map": {}}, log_samples=True, bootstrap_iters=0
+        Fixed(), {"tasks": task(count), "groups": {}, "group_map": {}}, log_samples=True, bootstrap_iters=0
     )
     samples = found.pop("samples")
     tracker.save_results_aggregated(results=found, samples=samples)

@@ -14,7 +14,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -359,11 +359,6 @@ class RunFolder:
             failed = {"status": "failed", "reason": reason}
             append_rows(self.metrics, [{"step": step, "task": task, **failed, "evaluated_at": at} for task in tasks])
             append_rows(self.evaluations, [{"step": step, **failed, "at": at}])
-
-    def try_add_failure(self, step: int, tasks: Iterable[str], reason: str) -> None:
-        """Record a failure where nothing may fail for it: a full disk is reported by what comes next."""
-        with suppress(OSError):
-            self.add_failure(step, tasks, reason)
 
 
 def _metric_key(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -309,11 +309,23 @@ def _print_rescored(
     print_scores(rescore_run(run, tasks, judge, options), console)
 
 
+class PlainFormatter(logging.Formatter):
+    """Shows a message as text: names in a stranger's run or queue may hold control codes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message without control codes."""
+        from sftgen_judges.records.schema import printable
+
+        return printable(super().format(record))
+
+
 def main() -> None:
     """Run the command; a user's mistake is one message and exit code 2."""
     # Before torch or transformers are imported: several threads on a busy machine slow everything.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("sftgen_train").setLevel(logging.INFO)
     warnings.showwarning = _show_warning
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.cli.main import PlainFormatter
 from sftgen_train.training.trl import train
 from tests.conftest import Command
 
@@ -258,3 +260,10 @@ def _environment() -> dict[str, str]:
     import os
 
     return dict(os.environ)
+
+
+def test_a_message_with_control_codes_is_text() -> None:
+    name = "a\x1b]2;title\x07\nb"
+    record = logging.LogRecord("sftgen_train", logging.WARNING, "", 0, "weights stay in %s", (name,), None)
+    shown = PlainFormatter("%(message)s").format(record)
+    assert shown == "weights stay in a\N{REPLACEMENT CHARACTER}]2;title\N{REPLACEMENT CHARACTER}\nb"
