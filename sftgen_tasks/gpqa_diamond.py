@@ -13,10 +13,12 @@ answer. (The paper's code seeds it with Python's salted `hash`, which gives anot
   is no answer, nor are several letters, the first letter of a word, a variable, a Roman numeral or the label of a
   part. A response without a letter has no answer; one whose thinking never closed is wrong.
 * `paper`: four patterns on the last box of the whole response, thinking included, or without a box on the whole
-  response (`letters.paper_gpqa`). The patterns are tried in this order, and the first that is found gives the letter:
-  "correct answer is B", "choose B", "option B is correct", "B is correct". Otherwise the text has to be one capital
-  letter from A to D. Letter case does not matter in the patterns, and a letter may be the beginning of a word.
-  `\boxed{\text{B}}` and `\boxed{B) ...}` are not read.
+  response (`paper.paper_gpqa`). The patterns are tried in this order, and the first place where one is found gives the
+  letter: "answer is B" or "answer: B", "choose B" or "choose option B", "option B is correct", "B is correct" or "B is
+  the answer". Letter case does not matter, blanks and line breaks between the words may be any or none ("answeris B"),
+  and the letter may be the beginning of a word: "the answer is a mixture" is A. "The answer is (B)" and "is: B" are not
+  read. If no pattern is found, the text has to be one letter, which may be small and followed by a dot or a slash; so
+  `\boxed{\text{B}}` and `\boxed{B) ...}` are not read. A last `\boxed{` that never closes is no box.
 
 A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
 of it.
@@ -34,7 +36,8 @@ from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.readers.first_turn import scores_first_turn
-from sftgen_tasks.readers.letters import LETTERS, letter, paper_gpqa
+from sftgen_tasks.readers.letters import LETTERS, letter
+from sftgen_tasks.readers.paper import paper_gpqa
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -91,4 +94,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
-GRADER = Grader("gpqa_diamond", version=2, grade=grade)
+GRADER = Grader("gpqa_diamond", version=3, grade=grade)

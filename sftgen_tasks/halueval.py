@@ -262,4 +262,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return replace(verdict, measures=measures)
 
 
-GRADER = Grader("halueval", version=2, grade=grade)
+GRADER = Grader("halueval", version=3, grade=grade)

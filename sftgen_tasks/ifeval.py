@@ -93,7 +93,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, f"{strict} of {total}", strict == total, paper=paper, reason=reason, measures=measures)
 
 
-GRADER = Grader("ifeval", version=1, grade=grade, time_limit=TIME_LIMIT, chunk=32)
+GRADER = Grader("ifeval", version=2, grade=grade, time_limit=TIME_LIMIT, chunk=32)
 
 
 def check(doc: Mapping[str, Any], text: str) -> list[tuple[bool, bool]]:

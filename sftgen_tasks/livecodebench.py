@@ -9,11 +9,32 @@ the starter code out, so a model cannot know which name is called.) Both rules r
   called function has the name that the problem gives, and may be a method of `class Solution`. As in that checker, a
   program can use the names of the usual modules without an import. A response without a block has no answer; one whose
   thinking never closed is wrong.
-* `paper`: `programs.paper_program` of the whole response, thinking included, has to pass the private tests, and the
-  output is compared as one text. If no block opens with exactly "```python", the paper's code runs the last character
-  of the response; here it is not run and counts as wrong. Three things of that code are left out: it guesses the name
-  of the function from the program and finds no methods, which would fail every problem whose starter code has
-  `class Solution`; it reads an argument `true` as a text; it imports nothing before the program.
+* `paper`: `paper_programs.paper_program` of the whole response, thinking included, has to pass the private tests in the
+  process that the paper's code gives it (`readers.paper_process`), and its output is compared as one text. If no block
+  opens with exactly "```python", that code runs the last character of the response; here it is not run and counts as
+  wrong.
+
+What the paper's code does to a program, and `paper` with it:
+
+* Nothing is imported before it, and Python's own limit of recursion holds. `__name__` is `"__main__"` only if the text
+  has `__name__ == "__main__"` with these quotes and blanks: a main part in single quotes never runs, and where the
+  condition is in the text, an import from `__future__` fails.
+* Input and output are texts in memory: there is no `sys.stdin.buffer` and no `fileno`, descriptors 0 and 1 (`open(0)`,
+  `os.read`) lead nowhere, and what is printed after the main thread's last line (threads, `atexit`) is not seen.
+* A program that ends its process fails: `exit()`, `quit()`, `sys.exit(0)`. `import resource` and psutil fail, and calls
+  such as `os.system` and `os.getcwd`.
+* The function that is called has the last word before the first bracket of the program as its name, whatever the
+  problem calls it, and is looked for outside of classes: a method of `class Solution` fails, and so does a function
+  behind a helper, a decorator with arguments or an import with a bracket. Its arguments are parsed by
+  `paper_programs.paper_arguments`, and a tuple is not equal to a list.
+* No test has a limit of its own: all of them together may take 7 seconds a test and 5 more.
+
+What it does and `paper` leaves out: its limit is wall time on a busy machine, here it is CPU and sleeping time, and a
+test that takes 30 s alone is too slow; its memory and files are not limited; one process runs all tests, so that what
+a program leaves behind there (a limit of recursion, a changed module, a thread) reaches the next; `shutil` loses three
+functions; a thread other than the main one has a small stack there; random numbers and the order of sets differ between
+runs there; its version of Python is unknown; an integer of more than 4,300 digits cannot be returned here. A problem
+without private tests fails there, and here it is scored by its public tests.
 
 `score_official` is 1 if a right program would also pass LiveCodeBench's own checker, which runs it inside its own
 process. A program that reads with `open(0)`, or prints in a thread that nothing waits for, is right and fails there.
@@ -41,24 +62,9 @@ from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.lcb_tests import read_problems, read_tests
 from sftgen_tasks.data.rows import check_columns
 from sftgen_tasks.data.tables import DataError
-from sftgen_tasks.readers.programs import (
-    last_program,
-    paper_program,
-    paper_same_output,
-    same_output,
-    same_value,
-)
-from sftgen_tasks.sandbox import (
-    Case,
-    Limits,
-    Outcome,
-    Program,
-    Same,
-    Setting,
-    require_sandbox,
-    run_sample,
-    run_samples,
-)
+from sftgen_tasks.readers.paper_programs import inside_paper, paper_arguments, paper_program, paper_same_output
+from sftgen_tasks.readers.programs import last_program, same_output, same_value
+from sftgen_tasks.sandbox import Case, Limits, Outcome, Program, Sample, Setting, require_sandbox, run_each
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -86,6 +92,8 @@ RETURNS = (
 INSTRUCTION = "Think step by step, then give the whole program in one code block that begins with ```python."
 _METHOD = re.compile(r"def\s+(\w+)")
 LIMITS = Limits()
+PAPER_TEST_SECONDS = 30.0
+"""A program that takes so long for one test is not waited for any longer, though the paper's code may do so."""
 SETTING = Setting(
     (
         *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
@@ -150,10 +158,6 @@ class _Job:
     outcome: Outcome | None = None
     paper_score: float | None = 0.0
 
-    @property
-    def programs(self) -> list[str]:
-        return list(dict.fromkeys(found for found in (self.strict, self.paper) if found is not None))
-
 
 def grade_all(items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
     """Score by both rules, one program per core at a time; yields positions and verdicts."""
@@ -161,72 +165,76 @@ def grade_all(items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
     for position, item in enumerate(items):
         response = item.response
         strict = None if response.think == "unclosed" else last_program(response.answer)
-        jobs.append(_Job(position, item, strict, paper_program(response.text)))
-    yield from ((job.position, _verdict(job)) for job in jobs if not job.programs)
-    for same in (same_output, same_value):
-        yield from _run([job for job in jobs if bool(job.item.doc["function"]) is (same is same_value)], same)
+        job = _Job(position, item, strict, paper_program(response.text))
+        if strict is None and job.paper is None:
+            yield position, _verdict(job)
+        else:
+            jobs.append(job)
+    yield from _run(jobs)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One program of a response, with the tests of its problem; the first `private` of them are private."""
+    """One program of a response, run by one rule; the last one of its response or not."""
 
     job: _Job
-    source: str
-    cases: Sequence[Case]
-    private: int
-
-    @property
-    def sample(self) -> tuple[Program, Sequence[Case]]:
-        return Program(self.source, self.job.item.doc["function"] or None, SETTING), self.cases
+    sample: Sample
+    by_paper: bool
+    last: bool
 
 
-def _run(jobs: Sequence[_Job], same: Same) -> Iterator[tuple[int, Verdict]]:
-    unusable: list[tuple[_Job, Exception]] = []
-    disputed: set[int] = set()
-
-    def compare(expected: str, output: str) -> bool:
-        right = same(expected, output)
-        if same is same_output and right is not paper_same_output(expected, output):
-            # The id names this test: the same text may be undisputed in another problem.
-            disputed.add(id(expected))
-        return right
+def _run(jobs: Sequence[_Job]) -> Iterator[tuple[int, Verdict]]:
+    not_run: list[tuple[int, Verdict]] = []
 
     def runs() -> Iterator[_Run]:
         # By problem, so that the tests of few problems are in memory at a time.
         for tests, of_problem in groupby(jobs, lambda job: str(job.item.doc["tests"])):
-            runnable = [job for job in of_problem if job.programs]
-            if not runnable:
-                continue
+            of_tests = list(of_problem)
             try:
-                cases, private = read_tests(tests, runnable[0].item.doc["function"])
+                cases, private = read_tests(tests, of_tests[0].item.doc["function"])
             except (SftgenError, OSError) as error:
-                unusable.extend((job, error) for job in runnable)
+                failed = Verdict("sandbox_error", reason=f"sandbox error: {error}")
+                not_run.extend((job.position, failed) for job in of_tests)
                 continue
-            yield from (_Run(job, source, cases, private) for job in runnable for source in job.programs)
+            for job in of_tests:
+                samples = [(_strict(job, cases), False), (_paper(job, cases[:private]), True)]
+                found = [(sample, by_paper) for sample, by_paper in samples if sample]
+                yield from (_Run(job, *one, last=one is found[-1]) for one in found)
+                if not found:
+                    not_run.append((job.position, _verdict(job)))
 
     started, ended = tee(runs())  # the sandbox is given more programs while earlier ones run
-    outcomes = run_samples((run.sample for run in started), LIMITS, same=compare)
-    for outcome, run in zip(outcomes, ended, strict=True):
-        job, private_cases = run.job, run.cases[: run.private]
-        if run.source == job.strict:
-            job.outcome = outcome
-        if run.source == job.paper:
-            if any(id(case.expected) in disputed for case in private_cases):
-                again = run_sample(run.sample[0], private_cases, LIMITS, same=paper_same_output)
-                job.paper_score = _paper_score(again, run.private)
-            else:
-                job.paper_score = _paper_score(outcome, run.private)
-        if run.source == job.programs[-1]:
-            yield job.position, _verdict(job)
-    for job, error in unusable:
-        yield job.position, Verdict("sandbox_error", reason=f"sandbox error: {error}")
+    for outcome, run in zip(run_each(run.sample for run in started), ended, strict=True):
+        if run.by_paper:
+            run.job.paper_score = None if outcome.reason == "sandbox error" else float(outcome.passed)
+        else:
+            run.job.outcome = outcome
+        if run.last:
+            yield run.job.position, _verdict(run.job)
+    yield from not_run
 
 
-def _paper_score(outcome: Outcome, private: int) -> float | None:
-    if outcome.reason == "sandbox error":
+def _strict(job: _Job, cases: Sequence[Case]) -> Sample | None:
+    if job.strict is None:
         return None
-    return float(outcome.passed or (outcome.failed_case is not None and outcome.failed_case >= private))
+    function = job.item.doc["function"] or None
+    return Sample(Program(job.strict, function, SETTING), cases, same_value if function else same_output, LIMITS)
+
+
+def _paper(job: _Job, cases: Sequence[Case]) -> Sample | None:
+    """None without a program, and where the paper's code cannot read a test, so that every program fails."""
+    if job.paper is None:
+        return None
+    total = 7.0 * len(cases) + 5
+    limits = Limits(min(total, PAPER_TEST_SECONDS), total)
+    function = bool(job.item.doc["function"])
+    if function:
+        arguments = [paper_arguments(case.given) for case in cases]
+        cases = [Case(given, case.expected) for given, case in zip(arguments, cases, strict=True) if given is not None]
+        if None in arguments:
+            return None
+    same = same_value if function else paper_same_output
+    return Sample(Program(inside_paper(job.paper, function=function)), cases, same, limits)
 
 
 def _verdict(job: _Job) -> Verdict:
@@ -249,4 +257,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return verdict
 
 
-GRADER = Grader("livecodebench", version=2, grade=grade, grade_all=grade_all)
+GRADER = Grader("livecodebench", version=3, grade=grade, grade_all=grade_all)

@@ -9,7 +9,7 @@ top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
   is no answer, nor are several letters, the first letter of a word, a variable, a Roman numeral or the label of a
   part. A response without a letter has no answer; one whose thinking never closed is wrong.
 * `paper`: the first "answer is B", "answer is (B", `\boxed{B}` or `\boxed{\text{B}}` of the whole response, thinking
-  included (`letters.paper_mmlu_pro`). So a guess in the thinking goes before the final answer. Letter case matters, and
+  included (`paper.paper_mmlu_pro`). So a guess in the thinking goes before the final answer. Letter case matters, and
   the letter after "answer is" may be the beginning of a word.
 
 A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
@@ -41,7 +41,8 @@ from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.rows import Rows, digest
 from sftgen_tasks.data.tables import DataError, read_table
 from sftgen_tasks.readers.first_turn import scores_first_turn
-from sftgen_tasks.readers.letters import LETTERS, letter, paper_mmlu_pro
+from sftgen_tasks.readers.letters import LETTERS, letter
+from sftgen_tasks.readers.paper import paper_mmlu_pro
 
 if TYPE_CHECKING:
     from datasets import Dataset

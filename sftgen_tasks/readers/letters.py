@@ -1,6 +1,6 @@
-r"""Reading the letter of a multiple-choice answer: the `strict` rule, and the two `paper` rules.
+r"""Reading the letter of a multiple-choice answer: the `strict` rule (`readers.paper` has the `paper` rules).
 
-`letter` is the `strict` rule. It reads a text without LaTeX's and Markdown's looks, and tries in this order:
+`letter` reads a text without LaTeX's and Markdown's looks, and tries in this order:
 
 1. The last box that begins with a letter: `B`, `(B)`, `B) text`, `B. text`, `Option B`. A formula, an empty box or an
    option without its letter in a later box does not replace it.
@@ -19,11 +19,7 @@ first thought the answer is B"), the first letter of a word, a letter of a formu
 named as the answer there is no answer, and nothing weaker is read. A letter counts before the text beside it, because
 the prompt asks for the letter: "B. 9 m/s" is B, also where 9 m/s is option C.
 
-`paper_gpqa` and `paper_mmlu_pro` are the rules of the paper's code (arXiv 2604.06628), which
-`sftgen_tasks.gpqa_diamond` and `sftgen_tasks.mmlu_pro` state in words. That code has two faults, which the `paper`
-rules keep: it looks for no word boundary after a letter, and it reads the thinking like the answer.
-
-Every pattern starts at a word or sign and then repeats only blanks or a few words. So all rules take time linear in the
+Every pattern starts at a word or sign and then repeats only blanks or a few words. So the rule takes time linear in the
 length of the response, also on one line of 130,000 characters.
 """
 
@@ -47,11 +43,9 @@ from sftgen_tasks.readers.letter_statements import (
 )
 from sftgen_tasks.readers.looks import plain_text
 from sftgen_tasks.readers.options import LETTERS, Options, with_signs
-from sftgen_tasks.readers.paper import paper_boxed
 
-__all__ = ["LETTERS", "letter", "paper_gpqa", "paper_mmlu_pro"]
+__all__ = ["LETTERS", "letter"]
 
-INVALID = "[invalid]"
 _LAST = 50
 """So many boxes and sentences are looked at, from the end."""
 _LONGEST = 4000
@@ -367,43 +361,3 @@ def _prose(text: str) -> str:
     """A text without looks and without what is struck out; a tag for the answer becomes "Answer:"."""
     text = _ITALIC.sub(r"\1", _DELETED.sub(" ", with_signs(text)))
     return plain_text(_TAG.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", text))
-
-
-# ------------------------------------------------------------------------------ the paper's rules
-
-
-def paper_gpqa(text: str) -> str:
-    r"""GPQA by the paper's code: four patterns on the last `\boxed{}` of the whole response, else on all of it.
-
-    The first pattern that is found decides, wherever it is in the text. If no pattern is found, the text has to be one
-    letter.
-
-    Returns:
-        A capital letter, or an empty text if nothing was read.
-    """
-    box = paper_boxed(text)
-    read = text if box is None else box
-    for pattern in _GPQA:
-        match = pattern.search(read)
-        if match:
-            return match.group(1).upper()
-    single = read.strip()
-    return single if single in ("A", "B", "C", "D") else ""
-
-
-def paper_mmlu_pro(text: str) -> str:
-    """MMLU-Pro by the paper's code: the first "answer is X" or boxed letter of the whole response."""
-    match = _MMLU_PRO.search(text)
-    return (match.group(1) or match.group(2)) if match else INVALID
-
-
-_GPQA = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"(?:correct|right)\s+answer\s+is:?\s*([A-D])",
-        r"(?:choose|select|pick)\s+(?:option\s+)?([A-D])",
-        r"(?:option|choice)\s+([A-D])\s+is\s+(?:correct|right)",
-        r"([A-D])\s+is\s+(?:correct|right|the\s+answer)",
-    )
-]
-_MMLU_PRO = re.compile(r"answer is \(?([A-J])|\\boxed\{(?:\\text\{)?([A-Z])\}")

@@ -1,6 +1,7 @@
 """Programs in responses: which block is the answer, and whether the output of a program is the expected one.
 
-Both take time linear in the length of the text, and neither runs a program.
+Both take time linear in the length of the text, and neither runs a program. `readers.paper_programs` has the rule of
+the paper's code.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from decimal import Decimal, DecimalException
 _FENCE = re.compile(r"`{3,}|~{3,}")
 # A program that answers has one of these: it prints, it writes, or it defines the function that is called.
 _ACTS = re.compile(r"print|write|def |class |lambda")
-_PAPER = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def last_program(text: str) -> str | None:
@@ -58,15 +58,6 @@ def last_program(text: str) -> str | None:
     return next((code for rank, code in reversed(blocks) if rank == best), None)
 
 
-def paper_program(text: str) -> str | None:
-    """The last block that opens with exactly three backticks, `python` and a line break: the rule of the paper's code.
-
-    Without such a block the paper's code runs the last character of the text; this function returns None.
-    """
-    blocks = _PAPER.findall(text)
-    return blocks[-1].split("</code>")[0].replace("<code>", "") if blocks else None
-
-
 def _closes(line: str, fence: re.Match[str], marks: str, indent: int) -> bool:
     if fence.group()[0] != marks[0] or len(fence.group()) < len(marks):
         return False
@@ -103,12 +94,6 @@ def same_value(expected: str, value: str) -> bool:
         return bool(json.loads(value) == json.loads(expected))
     except (ValueError, RecursionError):  # a text that is not JSON is not a right answer
         return False
-
-
-def paper_same_output(expected: str, output: str) -> bool:
-    """The rule of the paper's code: equal texts, apart from blanks around them and one `-` that ends `expected`."""
-    wanted = expected.strip()
-    return output.strip() == (wanted[:-1].rstrip() if wanted.endswith("-") else wanted)
 
 
 def _lines(text: str) -> list[str]:

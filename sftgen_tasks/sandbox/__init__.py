@@ -8,7 +8,7 @@ from sftgen_judges.plugins.contracts import Limits, Program, Setting
 from sftgen_tasks.sandbox.cases import Case, Outcome, Same
 from sftgen_tasks.sandbox.levels import Level, SandboxError, level, require_sandbox
 from sftgen_tasks.sandbox.local import decode
-from sftgen_tasks.sandbox.samples import run_sample, run_samples
+from sftgen_tasks.sandbox.samples import Sample, run_each, run_sample, run_samples
 
 __all__ = [
     "Case",
@@ -17,11 +17,13 @@ __all__ = [
     "Outcome",
     "Program",
     "Same",
+    "Sample",
     "SandboxError",
     "Setting",
     "decode",
     "level",
     "require_sandbox",
+    "run_each",
     "run_sample",
     "run_samples",
 ]

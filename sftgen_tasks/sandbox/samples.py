@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from tqdm import tqdm
@@ -23,6 +23,23 @@ _MOST_WORKERS = 64
 _AHEAD = 2048
 _AHEAD_CHARACTERS = 256 << 20
 _DETAIL = 200
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One program with its tests.
+
+    Attributes:
+        program: What to run.
+        cases: Its tests.
+        same: Compares expected and actual output, in a thread of this process.
+        limits: For this sample.
+    """
+
+    program: Program
+    cases: Sequence[Case]
+    same: Same
+    limits: Limits = Limits()
 
 
 class _BrokenTestError(Exception):
@@ -55,14 +72,26 @@ def run_samples(
     workers: int | None = None,
     label: str = "",
 ) -> Iterator[Outcome]:
-    """Run many programs, in parallel.
+    """Run many programs in parallel, all within the same limits; see `run_each`.
+
+    Raises:
+        SandboxError: Programs may not be run here.
+    """
+    total = len(samples) if isinstance(samples, Sized) else None
+    each = (Sample(program, cases, same, limits) for program, cases in samples)
+    return run_each(each, workers=workers, label=label, total=total)
+
+
+def run_each(
+    samples: Iterable[Sample], *, workers: int | None = None, label: str = "", total: int | None = None
+) -> Iterator[Outcome]:
+    """Run many programs in parallel.
 
     Args:
-        samples: Programs with their tests.
-        limits: For each sample.
-        same: Compares expected and actual output, in a thread of this process.
+        samples: Programs with their tests, each within limits of its own.
         workers: How many run at once; by default one per core.
         label: Title of the progress bar; without a title there is no bar.
+        total: How many samples there are, for the bar.
 
     Yields:
         One outcome per sample, in order.
@@ -72,17 +101,16 @@ def run_samples(
     """
     used = _in_force()
     count = workers or min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-    total = len(samples) if isinstance(samples, Sized) else None
     waiting: deque[tuple[Future[Outcome], int]] = deque()
     ahead = 0
     pool = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
     progress = tqdm(total=total, desc=f"running {label}", disable=None if label else True, delay=1)
     with progress:
         try:
-            for program, cases in samples:
-                outcome = pool.submit(_graded, program, cases, limits, same, used)
+            for one in samples:
+                outcome = pool.submit(_graded, one.program, one.cases, one.limits, one.same, used)
                 outcome.add_done_callback(lambda _: progress.update())
-                waiting.append((outcome, sum(len(case.given) + len(case.expected) for case in cases)))
+                waiting.append((outcome, sum(len(case.given) + len(case.expected) for case in one.cases)))
                 ahead += waiting[-1][1]
                 while waiting and (waiting[0][0].done() or len(waiting) > _AHEAD or ahead > _AHEAD_CHARACTERS):
                     outcome, characters = waiting.popleft()
