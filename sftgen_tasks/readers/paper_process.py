@@ -10,10 +10,12 @@ from __future__ import annotations
 import _thread
 import atexit
 import builtins
+import importlib
 import io
 import json
 import os
 import sys
+import time
 from contextlib import contextmanager, suppress
 
 # What that code takes away before it runs a program.
@@ -24,19 +26,23 @@ _NO_CALLS = (
 )
 _NO_MODULES = ("ipdb", "joblib", "psutil", "resource", "tkinter")
 
+# What that code has imported before; afterwards these cannot be.
+_PRESENT = ("numpy", "scipy")
+
 
 def run(program: str) -> None:
     """Run a program that reads and prints; what it has printed by the end of its last line is the output."""
-    ours = _Ours()
+    ours = _Ours(program)
     sys.stdin, sys.stdout = io.StringIO(ours.given), io.StringIO()
     printed = sys.stdout
     _execute(program, {})
+    _switch()
     ours.give(printed.getvalue())
 
 
 def call(program: str, name: str) -> None:
     """Run a program and call the function of this name; the JSON of its result is the output."""
-    ours = _Ours()
+    ours = _Ours(program)
     sys.stdin = io.TextIOWrapper(io.BytesIO())
     names: dict[str, object] = {}
     _execute(program, names)
@@ -49,7 +55,11 @@ def call(program: str, name: str) -> None:
 class _Ours:
     """The test's input and the way to its output, out of reach of the program, and the process as it was."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str) -> None:
+        for name in _PRESENT:
+            if name in program:
+                with suppress(ImportError):
+                    importlib.import_module(name)
         self.given = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
         # Descriptors 0 and 1 are the evaluator's own there: nothing comes, and nothing is seen.
         with suppress(OSError):
@@ -59,6 +69,7 @@ class _Ours:
         self._calls = {name: vars(os)[name] for name in _NO_CALLS if name in vars(os)}
         vars(os).update(dict.fromkeys(self._calls))
         vars(builtins).update(exit=None, quit=None)
+        sys.argv = ["eval.py", "--model"]
         self._modules = {name: sys.modules.pop(name) for name in _NO_MODULES if name in sys.modules}
         sys.modules.update(dict.fromkeys(_NO_MODULES))  # type: ignore[arg-type]
 
@@ -75,6 +86,14 @@ class _Ours:
         for name in _NO_MODULES:
             sys.modules.pop(name, None)
         sys.modules.update(self._modules)
+
+
+def _switch() -> None:
+    """Let other threads run as long as Python lets them, whose modules that code has imported already."""
+    interval = sys.getswitchinterval()
+    end = time.monotonic() + interval
+    while _thread._count() and time.monotonic() < end:
+        time.sleep(interval / 20)
 
 
 def _execute(program: str, names: dict[str, object]) -> None:
@@ -104,9 +123,9 @@ def _plain(value: object) -> object:
         return [_plain(one) for one in value]
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return {name: _plain(one) for name, one in value.items()}
-    for kind in (int, float):  # a number of numpy, a fraction, a decimal
+    for kind in (int, float):  # a number of numpy, a fraction, a decimal, a complex number
         with suppress(TypeError, ValueError, OverflowError):
-            number = kind(value)  # type: ignore[call-overload, arg-type]
+            number = kind(getattr(value, "real", value))  # type: ignore[call-overload, arg-type]
             if number == value:
                 return number
     raise ValueError(f"a {type(value).__name__} is never the expected result")

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,78 +189,202 @@ def verdict(doc: dict[str, Any], text: str) -> Verdict:
     return found
 
 
+def verdicts(doc: dict[str, Any], programs: Mapping[str, tuple[str, float, float]]) -> list[Verdict]:
+    return grade_batch(GRADER, [Item(doc, split_thinking(block(code))) for code, *_ in programs.values()])
+
+
 READ = "a, b = map(int, input().split())\n"
-# program -> score
+# program -> score, and the score by the paper rule
 SUMS = {
-    "right": (f"{READ}print(a + b)", 1.0),
-    "wrong": (f"{READ}print(a - b)", 0.0),
-    "right on the public test only": (f"{READ}print(3)", 0.0),
-    "in main": (f"def main():\n    {READ}    print(a + b)\nif __name__ == '__main__':\n    main()", 1.0),
-    "reads lines of stdin": ("import sys\nfor line in sys.stdin:\n    print(sum(map(int, line.split())))", 1.0),
-    "reads bytes": ("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))", 1.0),
-    "opens 0": ("print(sum(map(int, open(0).read().split())))", 1.0),
-    "exits in a function": (f"{READ}def f():\n    print(a + b)\n    exit()\nf()\nprint(1)", 1.0),
-    "a star import": (f"from math import *\n{READ}print(floor(a + b))", 1.0),
-    "names not imported": ("print(reduce(add, map(int, sys.stdin.read().split())))", 1.0),
-    "a future import": (f"# ok\nfrom __future__ import annotations\n{READ}c: Undefined = a\nprint(c + b)", 1.0),
-    "three-argument pow": (f"{READ}assert pow(2, 3, 5) == 3\nprint(a + b)", 1.0),
+    "right": (f"{READ}print(a + b)", 1, 1),
+    "wrong": (f"{READ}print(a - b)", 0, 0),
+    "right on the public test only": (f"{READ}print(3)", 0, 0),
+    "reads lines of stdin": ("import sys\nfor line in sys.stdin:\n    print(sum(map(int, line.split())))", 1, 1),
+    "another input": ("import sys\ninput = sys.stdin.readline\n" + READ + "print(a + b)", 1, 1),
+    "prints what input says": ("a, b = map(int, input('?').split())\nprint(a + b)", 0, 0),
+    "a star import": (f"from math import *\n{READ}print(floor(a + b))", 1, 1),
+    "three-argument pow": (f"{READ}assert pow(2, 3, 5) == 3\nprint(a + b)", 1, 1),
+    "raises": (f"{READ}print(a + b)\n1 / 0", 0, 0),
+    "does not compile": ("print(", 0, 0),
+    "a null character": ("print(1)\0", 0, 0),
+    # The main part runs if the condition is in the text as that code looks for it.
+    "in main": (f'def main():\n    {READ}    print(a + b)\nif __name__ == "__main__":\n    main()', 1, 1),
+    "in main, single quotes": (
+        f"def main():\n    {READ}    print(a + b)\nif __name__ == '__main__':\n    main()",
+        1,
+        0,
+    ),
+    "in main, no blanks": (f'def main():\n    {READ}    print(a + b)\nif __name__=="__main__":\n    main()', 1, 0),
+    "in main, by a comment": (
+        f"# __name__ == \"__main__\"\ndef main():\n    {READ}    print(a + b)\nif __name__ == '__main__':\n    main()",
+        *(1, 1),
+    ),
+    "a future import": (f"# ok\nfrom __future__ import annotations\n{READ}c: Undefined = a\nprint(c + b)", 1, 1),
+    "a future import and a main": (
+        f'from __future__ import annotations\n{READ}if __name__ == "__main__":\n    print(a + b)',
+        *(1, 0),
+    ),
+    # Input and output are texts in memory.
+    "reads bytes": ("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))", 1, 0),
+    "opens 0": ("print(sum(map(int, open(0).read().split())))", 1, 0),
+    "reads descriptor 0": ("import os\nprint(sum(map(int, os.read(0, 99).split())))", 1, 0),
+    "measures descriptor 0": ("import os\nprint(sum(map(int, os.read(0, os.fstat(0).st_size).split())))", 1, 0),
+    "writes bytes": (f"import sys\n{READ}sys.stdout.buffer.write(b'%d' % (a + b))", 1, 0),
+    "writes to descriptor 1": (f"import os\n{READ}os.write(1, b'%d' % (a + b))", 1, 0),
+    "flushes": (f"import sys\n{READ}print(a + b, flush=True)\nsys.stdout.flush()", 1, 1),
+    "a buffer of its own": (
+        f"import sys, io\n{READ}out, sys.stdout = sys.stdout, io.StringIO()\nprint(a + b)\n"
+        "out.write(sys.stdout.getvalue())",
+        *(1, 1),
+    ),
+    "a thread that is waited for": (
+        f"import threading\n{READ}t = threading.Thread(target=lambda: print(a + b))\nt.start()\nt.join()",
+        *(1, 1),
+    ),
+    "a thread that is not": (
+        f"import threading, time\n{READ}threading.Thread(target=lambda: [time.sleep(0.2), print(a + b)]).start()",
+        *(1, 0),
+    ),
+    "at exit": (f"import atexit\n{READ}atexit.register(lambda: print(a + b))", 1, 0),
+    "a word at exit": (f"import atexit\n{READ}print(a + b)\natexit.register(lambda: print('done'))", 0, 1),
+    # Who ends the process has no result.
+    "exits": (f"{READ}print(a + b)\nexit()", 1, 0),
+    "exits in a function": (f"{READ}def f():\n    print(a + b)\n    exit()\nf()\nprint(1)", 1, 0),
+    "exits by sys": (f"import sys\n{READ}print(a + b)\nsys.exit(0)", 1, 0),
+    "exits and catches it": (f"import sys\n{READ}print(a + b)\ntry:\n    sys.exit()\nexcept:\n    pass", 1, 1),
+    # Nothing is imported before, and something is taken away.
+    "names not imported": ("print(reduce(add, map(int, sys.stdin.read().split())))", 1, 0),
+    "annotations not imported": (f"def f(x: List[int]):\n    return sum(x)\n{READ}print(f([a, b]))", 1, 0),
+    "a module that is not there": (f"import resource\n{READ}print(a + b)", 1, 0),
+    "a module that may be missing": (
+        f"try:\n    import resource\nexcept ImportError:\n    pass\n{READ}print(a + b)",
+        *(1, 1),
+    ),
+    "where it is": (f"import os\nos.getcwd()\n{READ}print(a + b)", 1, 0),
+    "numpy": (f"import numpy as np\n{READ}print(np.array([a, b]).sum())", 1, 1),
     "a deep recursion": (
         f"{READ}def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\nassert f(20000) == 20000\nprint(a + b)",
-        1.0,
+        *(1, 0),
     ),
-    "raises": (f"{READ}print(a + b)\n1 / 0", 0.0),
-    "does not compile": ("print(", 0.0),
-    "a null character": ("print(1)\0", 0.0),
+    "a deep recursion that is allowed": (
+        f"import sys\nsys.setrecursionlimit(10**5)\n{READ}"
+        "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\nassert f(20000) == 20000\nprint(a + b)",
+        *(1, 1),
+    ),
 }
 
 
-@pytest.mark.parametrize("name", SUMS)
-def test_programs_that_read_and_print(hub: Path, name: str) -> None:
-    code, score = SUMS[name]
+def test_programs_that_read_and_print(hub: Path) -> None:
     doc = next(iter(documents(data_dir=str(hub))["test"]))
-    found = verdict(doc, block(code))
-    assert (found.status, found.score, found.paper) == ("ok", score, score), found
-    assert found.answer == code.strip()
-    assert found.measures == {"score_official": score * (name != "opens 0"), "score_easy": score}
-    assert bool(found.reason) is not bool(score)
-    assert SECRET not in json.dumps(found.to_dict())
+    for found, (name, (code, score, paper)) in zip(verdicts(doc, SUMS), SUMS.items(), strict=True):
+        assert (found.status, found.score, found.paper) == ("ok", score, paper), (name, found)
+        assert found.answer == code.strip()
+        by_process = ("opens 0", "reads descriptor 0", "measures descriptor 0", "writes to descriptor 1")
+        official = score * (name not in (*by_process, "a thread that is not", "at exit"))
+        assert found.measures == {"score_official": official, "score_easy": score}, name
+        assert bool(found.reason) is not bool(score)
+        assert SECRET not in json.dumps(found.to_dict())
 
 
 BODY = "return [x + n for x in nums]"
+PLAIN = f"def add(nums, n):\n    {BODY}"
 FUNCTIONS = {
     "class Solution": (
         f"class Solution:\n    def add(self, nums: List[int], n: int) -> List[int]:\n        {BODY}",
-        1.0,
+        *(1, 0),
     ),
-    "a plain function": (f"def add(nums, n):\n    {BODY}", 1.0),
+    "a plain function": (PLAIN, 1, 1),
     "a helper first": (
         "def plus(x, n):\n    return x + n\ndef add(nums, n):\n    return [plus(x, n) for x in nums]",
-        1.0,
+        *(1, 0),
+    ),
+    "a helper last": (
+        "def add(nums, n):\n    return [plus(x, n) for x in nums]\ndef plus(x, n):\n    return x + n",
+        *(1, 1),
     ),
     "a helper class first": (
         "from typing import List\nclass Node:\n    def other(self): pass\nclass Solution:\n"
         "    def plus(self, x, n):\n        return x + n\n"
         "    def add(self, nums, n):\n        return [self.plus(x, n) for x in nums]",
-        1.0,
+        *(1, 0),
     ),
-    "prints besides": (f"def add(nums, n):\n    print(nums)\n    {BODY}", 1.0),
-    "a tuple": ("def add(nums, n):\n    return tuple(x + n for x in nums)", 1.0),
-    "a main of its own": (f"def add(nums, n):\n    {BODY}\nif __name__ == '__main__':\n    print(add([1], 1))", 1.0),
-    "wrong": ("def add(nums, n):\n    return nums", 0.0),
-    "changes its arguments": ("def add(nums, n):\n    nums[:] = [x + n for x in nums]", 0.0),
-    "another name": (f"def plus(nums, n):\n    {BODY}", 0.0),
-    "returns what is no JSON": ("def add(nums, n):\n    return {1: object()}", 0.0),
-    "raises": ("def add(nums, n):\n    raise ValueError", 0.0),
+    "class Solution without annotations": (f"class Solution:\n    def add(self, nums, n):\n        {BODY}", 1, 0),
+    "class Solution(object)": (f"class Solution(object):\n    def add(self, nums, n):\n        {BODY}", 1, 0),
+    "class Solution and a function": (f"class Solution:\n    def add(self, nums, n):\n        {BODY}\n{PLAIN}", 1, 1),
+    "annotations not imported": (f"def add(nums: List[int], n: int):\n    {BODY}", 1, 0),
+    "annotations imported": (f"from typing import List\ndef add(nums: List[int], n: int):\n    {BODY}", 1, 1),
+    "annotations of the language": (f"def add(nums: list[int], n: int) -> list[int]:\n    {BODY}", 1, 1),
+    "annotations of the future": (
+        f"from __future__ import annotations\ndef add(nums: List[int], n: int):\n    {BODY}",
+        *(1, 1),
+    ),
+    # The name is guessed from the text before the first bracket.
+    "another name": (f"def plus(nums, n):\n    {BODY}", 0, 1),
+    "a bracket in a comment": (f"# Adds (all).\n{PLAIN}", 1, 0),
+    "its name in a comment": (f"# This is add(nums, n).\n{PLAIN}", 1, 1),
+    "a call first": (f"import sys\nsys.setrecursionlimit(9999)\n{PLAIN}", 1, 0),
+    "an import with brackets": (f"from math import (floor)\n{PLAIN}", 1, 0),
+    "an import": (f"import math\n{PLAIN}", 1, 1),
+    "a decorator with brackets": (
+        f"import functools\n@functools.wraps(print)\n{PLAIN}",
+        *(1, 0),
+    ),
+    "a lambda": ("add = lambda nums, n: [x + n for x in nums]", 1, 0),
+    "prints besides": (f"def add(nums, n):\n    print(nums)\n    {BODY}", 1, 1),
+    "a main of its own": (f"{PLAIN}\nif __name__ == '__main__':\n    print(add([1], 1))", 1, 1),
+    # Its result has to be equal as Python's values are.
+    "a tuple": ("def add(nums, n):\n    return tuple(x + n for x in nums)", 1, 0),
+    "decimals": ("def add(nums, n):\n    return [float(x + n) for x in nums]", 1, 1),
+    "numbers of numpy": ("import numpy\ndef add(nums, n):\n    return [numpy.int64(x + n) for x in nums]", 1, 1),
+    "an array of numpy": ("import numpy\ndef add(nums, n):\n    return numpy.array(nums, int) + n", 0, 0),
+    "wrong": ("def add(nums, n):\n    return nums", 0, 0),
+    "changes its arguments": ("def add(nums, n):\n    nums[:] = [x + n for x in nums]", 0, 0),
+    "returns what is no JSON": ("def add(nums, n):\n    return {1: object()}", 0, 0),
+    "raises": ("def add(nums, n):\n    raise ValueError", 0, 0),
+    "exits": ("def add(nums, n):\n    exit()", 0, 0),
+    "exits outside": (f"{PLAIN}\nraise SystemExit", 0, 0),
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions(hub: Path, name: str) -> None:
-    code, score = FUNCTIONS[name]
+def test_functions(hub: Path) -> None:
     doc = list(documents(data_dir=str(hub))["test"])[2]
-    found = verdict(doc, block(code))
-    assert (found.status, found.score, found.paper) == ("ok", score, score), found
-    assert found.measures == {"score_official": score, "score_hard": score}
+    for found, (name, (_, score, paper)) in zip(verdicts(doc, FUNCTIONS), FUNCTIONS.items(), strict=True):
+        assert (found.status, found.score, found.paper) == ("ok", score, paper), (name, found)
+        assert found.measures == {"score_official": score, "score_hard": score}
+
+
+# What a function is called with and has to return -> a function, score, score by the paper rule.
+ARGUMENTS: dict[str, tuple[str, str, str, float, float]] = {
+    "a text": ('"ab"', '"ab"', "return x", 1, 1),
+    "a text with an escape": ('"a\\nb"', '"a\\nb"', "return x", 1, 0),
+    "a text with a =": ('"a=b"', '"b"', "return x", 0, 1),
+    "a text with two =": ('"a==b"', '"a==b"', "return x", 1, 0),
+    "a truth": ("true", "false", "return not x", 1, 1),
+    "an untruth": ("false", "true", "return not x", 1, 0),
+    "an object": ('{"a": 1}', "1", "return x['a']", 1, 0),
+    "a list of truths": ("[true, false]", "[false, true]", "return x[::-1]", 1, 1),
+    "a decimal": ("2.0", "2", "return x", 1, 1),
+    "a pair in a list": ("1", "[[1, 2]]", "return [(1, 2)]", 1, 0),
+    "an object as the result": ("1", '{"a": 1}', "return {'a': x}", 1, 1),
+    "an object with numbers as names": ("1", '{"1": 1}', "return {1: x}", 1, 0),
+    "nothing": ("1", "null", "return None", 1, 1),
+    "not a number": ("1", "1", "return '1'", 0, 0),
+}
+
+
+def test_arguments_and_results_as_the_papers_code_reads_them(tmp_path: Path) -> None:
+    starter = {"starter": "def f(x):", "name": "f"}
+    rows = [
+        problem(name, "easy", hidden((given, expected)), [[given, expected]], **starter)
+        for name, (given, expected, *_) in ARGUMENTS.items()
+    ]
+    docs = documents(data_dir=str(lay_out(tmp_path / "arguments", rows, [SUM])))["test"]
+    texts = [block(f"def f(x):\n    {body}") for _, _, body, *_ in ARGUMENTS.values()]
+    items = [Item(doc, split_thinking(text)) for doc, text in zip(list(docs)[:-1], texts, strict=True)]
+    found = dict(zip(ARGUMENTS, grade_batch(GRADER, items), strict=True))
+    assert {name: (verdict.score, verdict.paper) for name, verdict in found.items()} == {
+        name: (score, paper) for name, (*_, score, paper) in ARGUMENTS.items()
+    }
 
 
 SUM_OF_TWO = f"{READ}print(a + b)"
@@ -300,10 +425,18 @@ REASONS = {
 
 def test_the_reason_is_kept_and_never_the_test(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(livecodebench, "LIMITS", Limits(test_seconds=0.5))
+    monkeypatch.setattr(livecodebench, "PAPER_TEST_SECONDS", 0.5)
     doc = next(iter(documents(data_dir=str(hub))["test"]))
     items = [Item(doc, split_thinking(block(code))) for code in REASONS]
     found = grade_batch(GRADER, items)
     assert [verdict.reason for verdict in found] == list(REASONS.values())
+
+
+def test_the_papers_code_has_no_limit_for_one_test(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(livecodebench, "LIMITS", Limits(test_seconds=0.2))
+    doc = next(iter(documents(data_dir=str(hub))["test"]))
+    found = verdict(doc, block(f"import time\ntime.sleep(0.4)\n{SUM_OF_TWO}"))
+    assert (found.score, found.reason, found.paper) == (0.0, "time limit in test 1", 1.0)
 
 
 def test_five_megabytes_of_code(hub: Path) -> None:
@@ -389,7 +522,7 @@ def stored(tmp_path: Path) -> Path:
     outputs = {
         "sum": [block(SUM_OF_TWO), block("print(3)"), "<think>cut"],
         "half": [block("print('%.2f' % (int(input()) / 2))"), block("print(int(input()) / 2)"), "no"],
-        "add": [block(code) for code, _ in list(FUNCTIONS.values())[:3]],
+        "add": [block(code) for code, *_ in list(FUNCTIONS.values())[:3]],
         "broken": [block("print(1)"), block("print(2)"), "no"],
     }
     path = tmp_path / "outputs.jsonl"
@@ -400,7 +533,7 @@ def stored(tmp_path: Path) -> Path:
 EXPECTED = {
     # broken has one response without a program, which is wrong whatever the tests are
     "score,sftgen": pytest.approx((1 / 3 + 2 / 3 + 1 + 0) / 4),
-    "score_paper,sftgen": pytest.approx((1 / 3 + 1 / 3 + 1 + 0) / 4),
+    "score_paper,sftgen": pytest.approx((1 / 3 + 1 / 3 + 1 / 3 + 0) / 4),
     "score_official,sftgen": pytest.approx((1 / 3 + 2 / 3 + 1 + 0) / 4),
     "score_easy,sftgen": pytest.approx(1 / 3),
     "score_medium,sftgen": pytest.approx(2 / 3),

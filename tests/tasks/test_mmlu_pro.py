@@ -22,7 +22,8 @@ from sftgen_tasks.data.rows import digest
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.task import GradeFilter, process_results
 from sftgen_tasks.mmlu_pro import SOURCE, SUBJECTS, SUBSET, document, documents, grade, prompt, sample, write_subset
-from sftgen_tasks.readers.letters import letter, paper_mmlu_pro
+from sftgen_tasks.readers.letters import letter
+from sftgen_tasks.readers.paper import paper_mmlu_pro
 
 MANIFEST = json.loads(SUBSET.read_text())
 # As the hub's rows: 20 a subject, ids in no order, blanks around options.

@@ -7,7 +7,6 @@ import random
 import pytest
 
 from sftgen_tasks.readers.boxed import boxed, last_boxed, last_tag
-from sftgen_tasks.readers.paper import paper_boxed
 
 BOXED = [
     (r"\boxed{4}", "4"),
@@ -99,14 +98,6 @@ def test_last_boxed(text: str, expected: str | None) -> None:
 def test_all_boxes_in_their_order() -> None:
     text = r"\boxed{1}, \boxed 2, \boxed{\boxed{3} or 4}, \boxed{}, \boxed{5"
     assert boxed(text) == ["1", "2", r"\boxed{3} or 4"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [(r"\boxed{1} \boxed{}", ""), (r"\boxed{1} \boxed 2", "1"), (r"\boxed 2", None), (r"\boxed{1} \boxed{2", "1")],
-)
-def test_the_box_of_the_paper_has_braces_and_may_be_empty(text: str, expected: str | None) -> None:
-    assert paper_boxed(text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), TAGGED)

@@ -1,4 +1,4 @@
-r"""The letter of a multiple-choice answer: the strict rule and the two paper rules, on text and on what never ends."""
+r"""The letter of a multiple-choice answer: the strict rule on text, and the paper rules too on what never ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from sftgen_tasks.readers.letters import letter, paper_gpqa, paper_mmlu_pro
+from sftgen_tasks.readers.letters import letter
+from sftgen_tasks.readers.paper import paper_gpqa, paper_mmlu_pro
 
 # Text, the letter with ten options.
 READ = [
@@ -201,47 +202,6 @@ def test_what_was_reported(text: str, options: int, expected: str | None) -> Non
 def test_a_last_letter_counts_before_a_sentence_only_as_a_paragraph_of_its_own(text: str) -> None:
     assert letter(text, 4) == "B"
     assert letter("The answer is (B).\n\nA", 4) == "A"
-
-
-# Text, GPQA's paper rule, MMLU-Pro's.
-PAPER = [
-    (r"\boxed{B}", "B", "B"),
-    (r"\boxed{b}", "", "[invalid]"),
-    (r"\boxed{ B }", "B", "[invalid]"),
-    (r"\boxed{\text{B}}", "", "B"),
-    (r"\boxed{\text{B}", "", "B"),
-    (r"\boxed{(B)}", "", "[invalid]"),
-    (r"\boxed{B) 5}", "", "[invalid]"),
-    (r"\boxed{K}", "", "K"),
-    (r"\boxed{A} then \boxed{B}", "B", "A"),
-    (r"<think>the answer is A</think>\boxed{B}", "B", "A"),
-    (r"<think>\boxed{A}</think>It is B.", "A", "A"),
-    (r"\boxed{\text{the correct answer is B}}", "B", "B"),
-    ("The answer is B.", "", "B"),
-    ("The answer is (B).", "", "B"),
-    ("The correct answer is B.", "B", "B"),
-    ("The correct answer is: B.", "B", "[invalid]"),
-    ("The correct answer is (B).", "", "B"),
-    ("the correct answer is a matter of taste", "A", "[invalid]"),
-    ("The answer is Because.", "", "B"),
-    ("The answer is Incorrect.", "", "I"),
-    ("I choose option C.", "C", "[invalid]"),
-    ("pick D", "D", "[invalid]"),
-    ("choose between them", "B", "[invalid]"),
-    ("Option C is correct.", "C", "[invalid]"),
-    ("C is right", "C", "[invalid]"),
-    ("I pick A, but the correct answer is B", "B", "B"),
-    ("C", "C", "[invalid]"),
-    (" C\n", "C", "[invalid]"),
-    ("c", "", "[invalid]"),
-    ("E", "", "[invalid]"),
-    ("", "", "[invalid]"),
-]
-
-
-@pytest.mark.parametrize(("text", "gpqa", "mmlu_pro"), PAPER)
-def test_the_paper_rules(text: str, gpqa: str, mmlu_pro: str) -> None:
-    assert (paper_gpqa(text), paper_mmlu_pro(text)) == (gpqa, mmlu_pro)
 
 
 # What a model writes that does not stop, on one line.

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sftgen_tasks.readers.programs import (
-    last_program,
-    paper_program,
-    paper_same_output,
-    same_output,
-    same_value,
-)
+from sftgen_tasks.readers.paper_programs import paper_program, paper_same_output
+from sftgen_tasks.readers.programs import last_program, same_output, same_value
 
 P, Q = "print(1)", "print(2)"
 
 # text -> the program, and the one by the paper rule
 BLOCKS: dict[str, tuple[str, str | None, str | None]] = {
-    "python": (f"Here:\n```python\n{P}\n```\nDone.", P, P + "\n"),
+    "python": (f"Here:\n```python\n{P}\n```\nDone.", P, P),
     "no label": (f"```\n{P}\n```", P, None),
     "py": (f"```py\n{P}\n```", P, None),
     "Python": (f"```Python\n{P}\n```", P, None),
@@ -25,42 +20,50 @@ BLOCKS: dict[str, tuple[str, str | None, str | None]] = {
     "in braces": (f"```{{.python}}\n{P}\n```", P, None),
     "with a title": (f'```python title="a.py"\n{P}\n```', P, None),
     "tildes": (f"~~~python\n{P}\n~~~", P, None),
-    "a longer fence": (f"````python\n{P}\n````", P, P + "\n"),
+    "a longer fence": (f"````python\n{P}\n````", P, P),
     "windows line ends": (f"```python\r\n{P}\r\n```\r\n", P, None),
     "none at the end": (f"```python\n{P}", P, None),
     "none at the end, no label": (f"```\n{P}\n", P, None),
     "closed after code": (f"```python\n{P}```", P, P),
-    "opened after words": (f"The code: ```python\n{P}\n```", P, P + "\n"),
-    "words after the end": (f"```python\n{P}\n``` This works.\n```text\n1\n```", P, P + "\n"),
-    "the last of two": (f"```python\n{P}\n```\nBetter:\n```python\n{Q}\n```", Q, Q + "\n"),
-    "the last, of another fence": (f"```python\n{P}\n```\nBetter:\n```\n{Q}\n```", Q, P + "\n"),
-    "one left open before": (f"```python\n{P}\n\nNo.\n```python\n{Q}\n```", Q, P + "\n\nNo.\n"),
+    "opened after words": (f"The code: ```python\n{P}\n```", P, P),
+    "words after the end": (f"```python\n{P}\n``` This works.\n```text\n1\n```", P, P),
+    "the last of two": (f"```python\n{P}\n```\nBetter:\n```python\n{Q}\n```", Q, Q),
+    "the last, of another fence": (f"```python\n{P}\n```\nBetter:\n```\n{Q}\n```", Q, P),
+    "one left open before": (f"```python\n{P}\n\nNo.\n```python\n{Q}\n```", Q, P + "\n\nNo."),
     "a fence twice": (f"```python\n```python\n{P}\n```", P, ""),
-    "a sample output after it": (f"```python\n{P}\n```\nOutput:\n```\n1\n```", P, P + "\n"),
-    "an explanation after it": (f"```python\n{P}\n```\n```text\nIt does print.\n```", P, P + "\n"),
-    "how to run it": (f"```python\n{P}\n```\n```bash\npython a.py > printed\n```", P, P + "\n"),
-    "an empty block after it": (f"```python\n{P}\n```\n```python\n\n```", P, "\n"),
+    "a sample output after it": (f"```python\n{P}\n```\nOutput:\n```\n1\n```", P, P),
+    "an explanation after it": (f"```python\n{P}\n```\n```text\nIt does print.\n```", P, P),
+    "how to run it": (f"```python\n{P}\n```\n```bash\npython a.py > printed\n```", P, P),
+    "an empty block after it": (f"```python\n{P}\n```\n```python\n\n```", P, ""),
     "in a list": (
         f"1. Code:\n   ```python\n   if 1:\n       {P}\n   ```",
         f"if 1:\n    {P}",
-        f"   if 1:\n       {P}\n   ",
+        f"if 1:\n       {P}",
     ),
     "a fence in a docstring": (
         f'```python\ndef f():\n    """\n    ```\n    f()\n    ```\n    """\n{P}\n```',
         f'def f():\n    """\n    ```\n    f()\n    ```\n    """\n{P}',
-        'def f():\n    """\n    ',
+        'def f():\n    """',
     ),
     "a fence in a string": (f'```python\ns = "```"\n{P}\n```', f's = "```"\n{P}', 's = "'),
-    "code in a line of words": (f"Use ```x``` so.\n```python\n{P}\n```", P, P + "\n"),
+    "code in a line of words": (f"Use ```x``` so.\n```python\n{P}\n```", P, P),
     "only another language": ("```cpp\nint main() {}\n```", "int main() {}", None),
-    "neither prints nor defines": ("```python\nx = 1\n```", "x = 1", "x = 1\n"),
+    "neither prints nor defines": ("```python\nx = 1\n```", "x = 1", "x = 1"),
     "tags": (f"```python\n<code>{P}</code>\n```", f"<code>{P}</code>", P),
+    "the prompt's mark": (f"```python\n# YOUR CODE HERE\n{P}\n```", f"# YOUR CODE HERE\n{P}", P),
+    "the mark with words": (
+        f"```python\n# YOUR CODE HERE: a sum\n{P}\n```",
+        f"# YOUR CODE HERE: a sum\n{P}",
+        f": a sum\n{P}",
+    ),
+    "indented": (f"```python\n    {P}\n```", P, P),
+    "words after a tag": (f"```python\n<code>\n{P}\n</code> So.\n```", f"<code>\n{P}\n</code> So.", P),
     "no block": ("print(1)", None, None),
     "only words": ("I cannot solve it.", None, None),
     "nothing": ("", None, None),
     "an empty block": ("```python\n```", None, ""),
     "a bare fence": ("```", None, None),
-    "a null character": (f"```python\n{P}\0\n```", f"{P}\0", f"{P}\0\n"),
+    "a null character": (f"```python\n{P}\0\n```", f"{P}\0", f"{P}\0"),
 }
 
 
