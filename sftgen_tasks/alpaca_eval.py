@@ -13,7 +13,10 @@ rescore` grades them later.
   whose thinking never closed, gets the logit of the empty answer, because a logit has no natural zero.
   `reward_answered` is the mean without these responses.
 * `paper`: the logit of the instruction with the text after the last `</think>`, or with the whole response if it has
-  no `</think>`. So the paper's code scores thinking that never closed as if it were the answer.
+  no `</think>`. So the paper's code scores thinking that never closed as if it were the answer. That code takes every
+  token of the beginning out of the text and lets the tokenizer add one; here there is exactly one. This differs for a
+  tokenizer that adds none, which no model of the paper is known to have, and for an answer that spells a token of the
+  beginning or end.
 
 The hub loads this data set with a script, which is no longer run; its data file is read directly.
 """

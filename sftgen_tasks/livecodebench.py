@@ -27,14 +27,22 @@ What the paper's code does to a program, and `paper` with it:
   problem calls it, and is looked for outside of classes: a method of `class Solution` fails, and so does a function
   behind a helper, a decorator with arguments or an import with a bracket. Its arguments are parsed by
   `paper_programs.paper_arguments`, and a tuple is not equal to a list.
-* No test has a limit of its own: all of them together may take 7 seconds a test and 5 more.
+* No test has a limit of its own: all tests together may take 7 seconds for each of them and 5 more.
 
-What it does and `paper` leaves out: its limit is wall time on a busy machine, here it is CPU and sleeping time, and a
-test that takes 30 s alone is too slow; its memory and files are not limited; one process runs all tests, so that what
-a program leaves behind there (a limit of recursion, a changed module, a thread) reaches the next; `shutil` loses three
-functions; a thread other than the main one has a small stack there; random numbers and the order of sets differ between
-runs there; its version of Python is unknown; an integer of more than 4,300 digits cannot be returned here. A problem
-without private tests fails there, and here it is scored by its public tests.
+What `paper` leaves out, and where it may differ therefore:
+
+* Time and memory. The limit there is wall time on a busy machine; here it is time of computing and sleeping, and a test
+  that takes 30 s alone is too slow. Memory has no limit there and 4 GiB here. The stack is that of a thread there (8
+  MB), which a deep recursion can overflow.
+* One process runs all tests there. What a program leaves behind (a limit of recursion, a changed module, a thread)
+  reaches the next test; here a test that fails is run once more by itself. Whether a thread that nothing waits for has
+  printed in time is a race in both.
+* The sandbox refuses files and processes where that code has no such guard, and lets three functions of `shutil` alone.
+* Random numbers and the order of sets differ between runs there. Its versions of Python and numpy decide what they
+  decide, for example whether a number of single precision is equal to 0.1.
+* A result that is equal to the expected one only by an equality of its own (an object with `__eq__`, an array with one
+  number), or an integer of more than 4,300 digits, fails here.
+* A problem without private tests fails there; here its public tests count.
 
 `score_official` is 1 if a right program would also pass LiveCodeBench's own checker, which runs it inside its own
 process. A program that reads with `open(0)`, or prints in a thread that nothing waits for, is right and fails there.

@@ -228,7 +228,7 @@ SUMS = {
     "reads bytes": ("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))", 1, 0),
     "opens 0": ("print(sum(map(int, open(0).read().split())))", 1, 0),
     "reads descriptor 0": ("import os\nprint(sum(map(int, os.read(0, 99).split())))", 1, 0),
-    "measures descriptor 0": ("import os\nprint(sum(map(int, os.read(0, os.fstat(0).st_size).split())))", 1, 0),
+    "looks back in descriptor 0": ("import os\nprint(sum(map(int, os.pread(0, 99, 0).split())))", 1, 0),
     "writes bytes": (f"import sys\n{READ}sys.stdout.buffer.write(b'%d' % (a + b))", 1, 0),
     "writes to descriptor 1": (f"import os\n{READ}os.write(1, b'%d' % (a + b))", 1, 0),
     "flushes": (f"import sys\n{READ}print(a + b, flush=True)\nsys.stdout.flush()", 1, 1),
@@ -246,6 +246,7 @@ SUMS = {
         *(1, 0),
     ),
     "at exit": (f"import atexit\n{READ}atexit.register(lambda: print(a + b))", 1, 0),
+    "a failure at exit": (f"import atexit, os\n{READ}print(a + b)\natexit.register(os._exit, 3)", 0, 1),
     "a word at exit": (f"import atexit\n{READ}print(a + b)\natexit.register(lambda: print('done'))", 0, 1),
     # Who ends the process has no result.
     "exits": (f"{READ}print(a + b)\nexit()", 1, 0),
@@ -279,7 +280,7 @@ def test_programs_that_read_and_print(hub: Path) -> None:
     for found, (name, (code, score, paper)) in zip(verdicts(doc, SUMS), SUMS.items(), strict=True):
         assert (found.status, found.score, found.paper) == ("ok", score, paper), (name, found)
         assert found.answer == code.strip()
-        by_process = ("opens 0", "reads descriptor 0", "measures descriptor 0", "writes to descriptor 1")
+        by_process = ("opens 0", "reads descriptor 0", "writes to descriptor 1")
         official = score * (name not in (*by_process, "a thread that is not", "at exit"))
         assert found.measures == {"score_official": official, "score_easy": score}, name
         assert bool(found.reason) is not bool(score)
