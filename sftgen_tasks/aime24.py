@@ -9,8 +9,8 @@ decoding of MATH500, temperature 0.6, top_p 0.95, with ten samples; 32,768 new t
   That code takes the right answer from a column `solution` of a private copy of the problems, and puts a
   box around it if there is no box. Here the right answer is the number of the problem, in a box: of the 30
   public solutions one has no box and one boxes `\textbf{(073)}`, and math-verify reads neither.
-  The paper's version of math-verify is 0.7.0. Later ones, as here, also read `\boxed{\text{33}}`,
-  `\boxed{\textbf{33}}` and `\boxed{33 units}`.
+  The paper's version of math-verify is 0.7.0. Later ones, as here, also read a number in `\text{}` or with a bare
+  unit: `\boxed{\text{33}}`, `\boxed{\textbf{33}}`, `\boxed{33 units}`.
 
 A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
 of it.

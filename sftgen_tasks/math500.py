@@ -8,7 +8,7 @@ space; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens.
   response without a box has no answer; one whose thinking never closed is wrong.
 * `paper`: the paper's code runs math-verify's own extraction over the whole response, thinking
   included, against the boxed answer of the worked solution. The paper's version of math-verify is 0.7.0. Later ones, as
-  here, also read a number in `\text{}` or before a word (`\boxed{33 units}`).
+  here, also read a number in `\text{}` or with a bare unit (`\boxed{33 cm}`), and join several boxes otherwise.
 
 A response is scored up to where it begins another question or turn (`readers.first_turn`). The `paper` rule reads all
 of it.
