@@ -245,7 +245,7 @@ def test_the_paper_rules(text: str, gpqa: str, mmlu_pro: str) -> None:
 
 
 # What a model writes that does not stop, on one line.
-LENGTH = 20_000
+LENGTH = 10_000
 REPEATED = [
     "A", "B ", " ", "\n", "*", "**", "**B** ", "** ", "(", "(B", "\\", r"\text", r"\boxed{", r"\boxed{B", r"\boxed{B} ",
     r"\boxed{\text{", "answer", "answer ", "answer is ", "answer is the ", "the answer is (", "Answer: ", "answer:",
