@@ -205,7 +205,7 @@ def test_a_last_letter_counts_before_a_sentence_only_as_a_paragraph_of_its_own(t
 
 
 # What a model writes that does not stop, on one line.
-LENGTH = 20_000
+LENGTH = 10_000
 REPEATED = [
     "A", "B ", " ", "\n", "*", "**", "**B** ", "** ", "(", "(B", "\\", r"\text", r"\boxed{", r"\boxed{B", r"\boxed{B} ",
     r"\boxed{\text{", "answer", "answer ", "answer is ", "answer is the ", "the answer is (", "Answer: ", "answer:",
