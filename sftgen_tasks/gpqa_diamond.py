@@ -33,6 +33,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt, note_original
 from sftgen_tasks.readers.first_turn import scores_first_turn
 from sftgen_tasks.readers.letters import LETTERS, letter, paper_gpqa
 
@@ -68,19 +69,24 @@ def document(row: Mapping[str, Any]) -> dict[str, Any]:
     """A hub row as a document: the options shuffled, the letter of the right one, and the order."""
     question, *answers = (row[column].strip() for column in ("Question", *ANSWERS))
     order = sorted(range(len(answers)), key=lambda index: content_hash(SEED, question, answers, index))
-    return {
+    doc = {
         "record_id": row.get(SOURCE.id_column),
         "question": question,
         "options": [answers[index] for index in order],
         "answer": LETTERS[order.index(0)],
         "permutation": order,
     }
+    note_original(doc, question=row["Question"], options=[row[ANSWERS[index]] for index in order])
+    return doc
 
 
 def prompt(doc: Mapping[str, Any]) -> str:
     """The user turn."""
     options = ", ".join(f"{name}) {option}" for name, option in zip(LETTERS, doc["options"], strict=False))
     return f"Problem: {doc['question']}\nOptions: {options}\n{INSTRUCTION}"
+
+
+PAPER_PROMPT = PaperPrompt("gpqa_diamond")
 
 
 @scores_first_turn(prompt)

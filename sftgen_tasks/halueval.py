@@ -34,6 +34,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt, note_original
 from sftgen_tasks.data.rows import Rows
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.boxed import boxed
@@ -121,7 +122,10 @@ def document(kind: str, row: Mapping[str, Any], where: str = "row") -> dict[str,
     label = row[LABEL].strip().lower()
     if label not in {"yes", "no"}:
         raise DataError(f"{where}, column {LABEL!r}: expected yes or no, found {row[LABEL]!r}")
-    return {"kind": kind, **{column: str(row[column] or "").strip() for column in KINDS[kind].fields}, LABEL: label}
+    shown = {column: str(row[column] or "") for column in KINDS[kind].fields}
+    doc = {"kind": kind, **{column: text.strip() for column, text in shown.items()}, LABEL: label}
+    note_original(doc, **shown)
+    return doc
 
 
 def sample(docs: Sequence[Mapping[str, Any]], size: int = SIZE) -> Rows:
@@ -141,6 +145,9 @@ def prompt(doc: Mapping[str, Any]) -> str:
     kind = KINDS[doc["kind"]]
     shown = "\n".join(f"{name}: {doc[column]}" for column, name in kind.fields.items())
     return f"{kind.question}\n\n{shown}\n\n{CUE}"
+
+
+PAPER_PROMPT = PaperPrompt("halueval", text=lambda doc: doc["kind"])
 
 
 # ------------------------------------------------------------------------------ reading a judgement

@@ -37,6 +37,7 @@ from sftgen_judges.policy import POLICY
 from sftgen_judges.refusal import REFUSAL
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt
 from sftgen_tasks.data.rows import Rows
 from sftgen_tasks.data.tables import DataError, read_table
 
@@ -66,6 +67,8 @@ SOURCE = HubSource(
     gated=True,
     data_file="category_*.csv",
 )
+# The model's prompt is the same in the paper's code, the judge's is not.
+PAPER_PROMPT = PaperPrompt("hex_phi")
 
 
 def documents(**metadata: Any) -> dict[str, Dataset]:

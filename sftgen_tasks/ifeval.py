@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.aggregation import ratio
 from sftgen_tasks.harness.ifeval_checkers import instruction_checkers
@@ -48,6 +49,7 @@ SOURCE = HubSource(
     # The hub's own name of the file, and the one it has in the benchmark's repository.
     files=("google/IFEval/ifeval_input_data", "ifeval_input_data", "ifeval/input_data"),
 )
+PAPER_PROMPT = PaperPrompt("ifeval")
 TIME_LIMIT = 60.0
 """Seconds for one response: some of the checkers' patterns take quadratic time on a response of brackets only."""
 

@@ -39,6 +39,7 @@ from sftgen_judges.plugins.contracts import Item
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.lcb_tests import read_problems, read_tests
+from sftgen_tasks.data.paper_prompts import PaperPrompt
 from sftgen_tasks.data.rows import check_columns
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.programs import (
@@ -137,6 +138,9 @@ def prompt(doc: Mapping[str, Any]) -> str:
     starter = f"Starter code:\n```python\n{doc['starter_code'].rstrip()}\n```\n\n" if doc["starter_code"] else ""
     task = RETURNS if doc["function"] else PRINTS
     return f"{doc['question_content'].strip()}\n\n{starter}{task} {INSTRUCTION}"
+
+
+PAPER_PROMPT = PaperPrompt("lcb_v2", text=lambda doc: "function" if doc["function"] else "stdin")
 
 
 @dataclass

@@ -38,6 +38,7 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash, doc_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt, note_original
 from sftgen_tasks.data.rows import Rows, digest
 from sftgen_tasks.data.tables import DataError, read_table
 from sftgen_tasks.readers.first_turn import scores_first_turn
@@ -100,19 +101,24 @@ def document(row: Mapping[str, Any], where: str = "row") -> dict[str, Any]:
     options = [str(option).strip() for option in row["options"]]
     if row["answer"] not in tuple(LETTERS[: len(options)]):
         raise DataError(f"{where}: the answer is {row['answer']!r}, but there are {len(options)} options")
-    return {
+    doc = {
         "question_id": row.get(SOURCE.id_column),
         "question": row["question"].strip(),
         "options": options,
         "answer": row["answer"],
         "category": row["category"],
     }
+    note_original(doc, question=row["question"], options=[str(option) for option in row["options"]])
+    return doc
 
 
 def prompt(doc: Mapping[str, Any]) -> str:
     """The user turn."""
     options = "\n".join(f"{name}. {option}" for name, option in zip(LETTERS, doc["options"], strict=False))
     return f"Question:\n{doc['question']}\nOptions:\n{options}\n{INSTRUCTION}"
+
+
+PAPER_PROMPT = PaperPrompt("mmlu_pro")
 
 
 @scores_first_turn(prompt)

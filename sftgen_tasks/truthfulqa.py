@@ -28,6 +28,7 @@ from dataclasses import replace
 from sftgen_judges import Item, Judge, Verdict
 from sftgen_judges.truth import INFO, INFO_CHAT, INFO_LOGPROB, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, paper
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt
 
 SOURCE = HubSource(
     task="sftgen_truthfulqa",
@@ -40,6 +41,7 @@ SOURCE = HubSource(
     files=("truthfulqa/truthfulqa_en_validation",),
 )
 documents = SOURCE.documents
+PAPER_PROMPT = PaperPrompt("truthfulqa", fields=lambda doc: {"question": doc["question"].strip()})
 
 
 def judge(items: Sequence[Item]) -> Iterator[Verdict]:
