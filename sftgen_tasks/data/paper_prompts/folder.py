@@ -91,15 +91,15 @@ def judge_file(folder: Path, template: Template) -> Path:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > LARGEST:
-            raise PaperPromptError(
-                f"{path} has more than {LARGEST:,} bytes; expected what `sftgen paper-prompts` wrote"
-            )
-        held = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        held = json.loads(data) if len(data) <= LARGEST else None
     except OSError as error:
         raise PaperPromptError(f"{path}: {error.strerror}. To make the folder, {COMMAND}") from error
     except (ValueError, RecursionError) as error:
         raise PaperPromptError(f"{path}: not JSON: make the folder again, {COMMAND}") from error
     if not isinstance(held, dict):
-        raise PaperPromptError(f"{path}: expected a JSON object: make the folder again, {COMMAND}")
+        raise PaperPromptError(
+            f"{path}: expected a JSON object of at most {LARGEST:,} bytes: make the folder again, {COMMAND}"
+        )
     return held
