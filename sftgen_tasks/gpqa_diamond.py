@@ -1,7 +1,9 @@
 r"""GPQA-Diamond: 198 graduate-level questions with four options, the letter in `\boxed{}`, avg@3.
 
 Protocol (arXiv 2604.06628): one user turn with the question, the options in one line and the instruction; temperature
-0.6, top_p 0.95, three samples; 32,768 new tokens.
+0.6, top_p 0.95, three samples; 32,768 new tokens. Question and options stand as in the paper's prompt; the instruction
+is in our own words, and blanks around question and options are removed. The paper's text (`--metadata prompts=paper`)
+keeps them. Little should move either way; base models, which often give no letter, depend on the wording most.
 
 The order of the options comes from a SHA-256 of the question with its options and `SEED`. So it is the same on every
 machine and in every run, and differs between questions. Each document records it as `permutation`, where 0 is the right

@@ -3,7 +3,9 @@ r"""HaluEval: does a candidate answer, reply or summary contain hallucinated inf
 Protocol (arXiv 2604.06628): `sftgen_halueval_qa` shows knowledge, question and answer, `sftgen_halueval_dialogue`
 knowledge, dialogue history and response, `sftgen_halueval_summarization` document and summary; one user turn,
 zero-shot, temperature 0.6, top_p 1.0, 32,768 new tokens. The instructions are in our own words. The right answer is Yes
-for a hallucinated candidate and No for another one.
+for a hallucinated candidate and No for another one, and our prompt says so. The paper's prompt (`--metadata
+prompts=paper`) never says what a Yes means, writes other names of fields and another cue, and keeps blanks. With it a
+base model may be nearer to 50 %; with ours a model that takes Yes for "correct" is put right.
 
 * `strict`: `judgement` reads the answer part (outside the thinking): what a Yes or No is an answer to comes before
   where it stands. A box, a field or question about hallucination and a judgement by name come first, then a word that

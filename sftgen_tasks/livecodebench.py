@@ -1,8 +1,11 @@
 r"""LiveCodeBench v2: 511 contest problems of May 2023 to May 2024, a Python program that passes every test, avg@3.
 
-Protocol (arXiv 2604.06628): one user turn; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens. The prompt
-is ours: the problem, the starter code if it has any, and what the program reads and writes. (The paper's prompt leaves
-the starter code out, so a model cannot know which name is called.) Both rules read the same responses.
+Protocol (arXiv 2604.06628): one user turn; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens. The prompt is
+ours: the problem, the starter code if it has any, and what the program reads and writes. Both rules read the same
+responses. The paper's prompt (`--metadata prompts=paper`) leaves the starter code out and puts preface, problem and
+ending together without a blank. So a model cannot know which name is called, and both rules call the name that the
+problem gives: on problems with starter code, nearly half of all, the paper's prompt may lower the scores of every model
+much.
 
 * `strict`: `programs.last_program` of the answer part (outside the thinking) has to pass every public and private test,
   as LiveCodeBench's own checker decides: output line by line with exact decimals, a function's result as JSON. The

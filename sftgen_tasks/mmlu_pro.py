@@ -1,7 +1,8 @@
 r"""MMLU-Pro: questions of 14 subjects with up to ten options, the letter in `\boxed{}`, one sample.
 
 Protocol (arXiv 2604.06628): one user turn with the question, an option a line and the instruction; temperature 0.6,
-top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
+top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions. Question and options stand as in the paper's
+prompt. The instruction is in our own words, which should move little, of base models most.
 
 * `strict`: in the answer part (outside the thinking) the last `\boxed{}` that holds a letter, else the last sentence
   such as "the answer is (B)", else the option that is written out, else a letter that stands alone. `readers.letters`
@@ -21,7 +22,8 @@ holds ids and content hashes. It was made from the copies of the test split in t
 June and October 2024, without the questions that differ between the two files and those that the authors announced to
 change later. The full set is `sftgen_mmlu_pro_full`.
 
-Blanks around a question or an option are removed: in some subjects they mark the right option.
+Blanks around a question or an option are removed: in some subjects they mark the right option. The paper's prompt
+(`--metadata prompts=paper`) shows them, which may raise a score.
 """
 
 from __future__ import annotations
