@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sftgen_tasks import load_tasks
 from sftgen_tasks.data.paper_prompts.extraction import extract
 from sftgen_tasks.data.paper_prompts.folder import write_folder
 from tests import commands
@@ -239,18 +240,11 @@ def test_the_report_and_another_scoring(command: Command, paper: Done, prompts: 
     assert "house rules" not in page
 
 
-def test_plain_lm_eval_takes_the_folder_from_the_environment(
-    command: Command, data: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folder_may_be_named_by_the_environment(data: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SFTGEN_DATA_DIR", str(data))
     monkeypatch.setenv("SFTGEN_PAPER_PROMPTS", str(prompts))
-    done = command(
-        "lm_eval", "--tasks", "sftgen_ifeval", "--model", "dummy", "--metadata", "prompts=paper", "--log_samples",
-        "--output_path", tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    [path] = tmp_path.rglob("samples_*.jsonl")
-    assert json.loads(path.read_text())["arguments"]["gen_args_0"]["arg_0"] == PAPER["sftgen_ifeval"][0]
+    task = load_tasks(["sftgen_ifeval"], {"prompts": "paper"}).tasks["sftgen_ifeval"]
+    assert [task.doc_to_text(doc) for doc in task.test_docs()] == PAPER["sftgen_ifeval"]
 
 
 def spoiled(folder: Path, case: str) -> dict[str, Any]:
