@@ -1,7 +1,7 @@
 r"""AIME24: the 30 problems of AIME I and II 2024, answers from 000 to 999 in `\boxed{}`, avg@10.
 
-Protocol (arXiv 2604.06628; its code: `evaluation/math_eval/math_eval_budget.py`): the turn and the
-decoding of MATH500, temperature 0.6, top_p 0.95, with ten samples; 32,768 new tokens.
+Protocol (arXiv 2604.06628; its code: `evaluation/math_eval/math_eval_budget.py`): the turn and the decoding of MATH500
+(the paper's prompt, byte for byte), temperature 0.6, top_p 0.95, with ten samples; 32,768 new tokens.
 
 * `strict`: the last `\boxed{}` of the answer part (outside the thinking) that is not empty is the same number. `033`
   and `33` are the same answer. A response without a box has no answer; one whose thinking never closed is wrong.

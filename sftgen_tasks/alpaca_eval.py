@@ -1,9 +1,9 @@
 """AlpacaEval: 805 instructions, each answer scored by a reward model.
 
-Protocol (arXiv 2604.06628): the instruction as the one user turn, no system prompt; temperature 0.7, top_p 0.9,
-top_k 50, presence and frequency penalty 0.1, 16,384 new tokens, one sample. vLLM and sftgen-hf take all of these.
-lm_eval's hf has no such penalties: it generates without them, and a warning says so. The paper's number is the mean of
-the raw logits of allenai/Llama-3.1-8B-Instruct-RM-RB2; the paper does not use win rates against a baseline.
+Protocol (arXiv 2604.06628): the instruction as the one user turn, no system prompt, as in the paper's code; temperature
+0.7, top_p 0.9, top_k 50, presence and frequency penalty 0.1, 16,384 new tokens, one sample. vLLM and sftgen-hf take all
+of these. lm_eval's hf has no such penalties: it generates without them, and a warning says so. The paper's number is
+the mean of the raw logits of allenai/Llama-3.1-8B-Instruct-RM-RB2; the paper does not use win rates against a baseline.
 
 The judge `reward` scores the responses (`sftgen_judges.reward.judge` explains how to name reward models and where they
 run). The logit of its first model is the score. Without a reward model, responses are kept and not graded; `sftgen

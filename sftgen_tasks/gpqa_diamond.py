@@ -1,7 +1,9 @@
 r"""GPQA-Diamond: 198 graduate-level questions with four options, the letter in `\boxed{}`, avg@3.
 
 Protocol (arXiv 2604.06628): one user turn with the question, the options in one line and the instruction; temperature
-0.6, top_p 0.95, three samples; 32,768 new tokens.
+0.6, top_p 0.95, three samples; 32,768 new tokens. Question and options stand as in the paper's prompt; the instruction
+is in our own words, and blanks around question and options are removed. The paper's text (`--metadata prompts=paper`)
+keeps them. Little should move either way; base models, which often give no letter, depend on the wording most.
 
 The order of the options comes from a SHA-256 of the question with its options and `SEED`. So it is the same on every
 machine and in every run, and differs between questions. Each document records it as `permutation`, where 0 is the right
@@ -35,6 +37,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt, note_original
 from sftgen_tasks.readers.first_turn import scores_first_turn
 from sftgen_tasks.readers.letters import LETTERS, letter
 from sftgen_tasks.readers.paper import paper_gpqa
@@ -71,19 +74,24 @@ def document(row: Mapping[str, Any]) -> dict[str, Any]:
     """A hub row as a document: the options shuffled, the letter of the right one, and the order."""
     question, *answers = (row[column].strip() for column in ("Question", *ANSWERS))
     order = sorted(range(len(answers)), key=lambda index: content_hash(SEED, question, answers, index))
-    return {
+    doc = {
         "record_id": row.get(SOURCE.id_column),
         "question": question,
         "options": [answers[index] for index in order],
         "answer": LETTERS[order.index(0)],
         "permutation": order,
     }
+    note_original(doc, question=row["Question"], options=[row[ANSWERS[index]] for index in order])
+    return doc
 
 
 def prompt(doc: Mapping[str, Any]) -> str:
     """The user turn."""
     options = ", ".join(f"{name}) {option}" for name, option in zip(LETTERS, doc["options"], strict=False))
     return f"Problem: {doc['question']}\nOptions: {options}\n{INSTRUCTION}"
+
+
+PAPER_PROMPT = PaperPrompt("gpqa_diamond")
 
 
 @scores_first_turn(prompt)

@@ -3,7 +3,9 @@ r"""HaluEval: does a candidate answer, reply or summary contain hallucinated inf
 Protocol (arXiv 2604.06628): `sftgen_halueval_qa` shows knowledge, question and answer, `sftgen_halueval_dialogue`
 knowledge, dialogue history and response, `sftgen_halueval_summarization` document and summary; one user turn,
 zero-shot, temperature 0.6, top_p 1.0, 32,768 new tokens. The instructions are in our own words. The right answer is Yes
-for a hallucinated candidate and No for another one.
+for a hallucinated candidate and No for another one, and our prompt says so. The paper's prompt (`--metadata
+prompts=paper`) never says what a Yes means, writes other names of fields and another cue, and keeps blanks. With it a
+base model may be nearer to 50 %; with ours a model that takes Yes for "correct" is put right.
 
 * `strict`: `judgement` reads the answer part (outside the thinking): what a Yes or No is an answer to comes before
   where it stands. A box, a field or question about hallucination and a judgement by name come first, then a word that
@@ -34,6 +36,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt, note_original
 from sftgen_tasks.data.rows import Rows
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.boxed import boxed
@@ -121,7 +124,10 @@ def document(kind: str, row: Mapping[str, Any], where: str = "row") -> dict[str,
     label = row[LABEL].strip().lower()
     if label not in {"yes", "no"}:
         raise DataError(f"{where}, column {LABEL!r}: expected yes or no, found {row[LABEL]!r}")
-    return {"kind": kind, **{column: str(row[column] or "").strip() for column in KINDS[kind].fields}, LABEL: label}
+    shown = {column: str(row[column] or "") for column in KINDS[kind].fields}
+    doc = {"kind": kind, **{column: text.strip() for column, text in shown.items()}, LABEL: label}
+    note_original(doc, **shown)
+    return doc
 
 
 def sample(docs: Sequence[Mapping[str, Any]], size: int = SIZE) -> Rows:
@@ -141,6 +147,9 @@ def prompt(doc: Mapping[str, Any]) -> str:
     kind = KINDS[doc["kind"]]
     shown = "\n".join(f"{name}: {doc[column]}" for column, name in kind.fields.items())
     return f"{kind.question}\n\n{shown}\n\n{CUE}"
+
+
+PAPER_PROMPT = PaperPrompt("halueval", text=lambda doc: doc["kind"])
 
 
 # ------------------------------------------------------------------------------ reading a judgement

@@ -1,7 +1,9 @@
 """IFEval: 541 prompts with 834 instructions that a program can check, such as "no commas", one sample.
 
 Protocol (arXiv 2604.06628): temperature 0.6, top_p 1.0, one sample; 32,768 new tokens. Our user turn is the prompt of
-the benchmark. The paper's code puts it between "Question:" and "Answer:"; the same generations cannot show the effect.
+the benchmark. The paper's code puts it between "Question:" and "Answer:" (`--metadata prompts=paper`). The score may
+move either way, of base models most: they answer a question in fewer words, and may write the next one after the
+answer.
 
 * `strict`: lm_eval's checkers, which are those of the benchmark, on the answer part (outside the thinking). `score` is
   the share of prompts whose instructions are all followed (`prompt_strict`). A response whose thinking never closed
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.aggregation import ratio
 from sftgen_tasks.harness.ifeval_checkers import instruction_checkers
@@ -48,6 +51,7 @@ SOURCE = HubSource(
     # The hub's own name of the file, and the one it has in the benchmark's repository.
     files=("google/IFEval/ifeval_input_data", "ifeval_input_data", "ifeval/input_data"),
 )
+PAPER_PROMPT = PaperPrompt("ifeval")
 TIME_LIMIT = 60.0
 """Seconds for one response: some of the checkers' patterns take quadratic time on a response of brackets only."""
 

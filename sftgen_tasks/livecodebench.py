@@ -1,8 +1,11 @@
 r"""LiveCodeBench v2: 511 contest problems of May 2023 to May 2024, a Python program that passes every test, avg@3.
 
-Protocol (arXiv 2604.06628): one user turn; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens. The prompt
-is ours: the problem, the starter code if it has any, and what the program reads and writes. (The paper's prompt leaves
-the starter code out, so a model cannot know which name is called.) Both rules read the same responses.
+Protocol (arXiv 2604.06628): one user turn; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens. The prompt is
+ours: the problem, the starter code if it has any, and what the program reads and writes. Both rules read the same
+responses. The paper's prompt (`--metadata prompts=paper`) leaves the starter code out and puts preface, problem and
+ending together without a blank. So a model cannot know which name is called, and both rules call the name that the
+problem gives: on problems with starter code, nearly half of all, the paper's prompt may lower the scores of every model
+much.
 
 * `strict`: `programs.last_program` of the answer part (outside the thinking) has to pass every public and private test,
   as LiveCodeBench's own checker decides: output line by line with exact decimals, a function's result as JSON. The
@@ -68,6 +71,7 @@ from sftgen_judges.plugins.contracts import Item
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.lcb_tests import read_problems, read_tests
+from sftgen_tasks.data.paper_prompts import PaperPrompt
 from sftgen_tasks.data.rows import check_columns
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.paper_programs import inside_paper, paper_arguments, paper_program, paper_same_output
@@ -153,6 +157,9 @@ def prompt(doc: Mapping[str, Any]) -> str:
     starter = f"Starter code:\n```python\n{doc['starter_code'].rstrip()}\n```\n\n" if doc["starter_code"] else ""
     task = RETURNS if doc["function"] else PRINTS
     return f"{doc['question_content'].strip()}\n\n{starter}{task} {INSTRUCTION}"
+
+
+PAPER_PROMPT = PaperPrompt("lcb_v2", text=lambda doc: "function" if doc["function"] else "stdin")
 
 
 @dataclass

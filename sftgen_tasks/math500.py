@@ -1,7 +1,7 @@
 r"""MATH500: 500 competition problems, the answer in `\boxed{}`, avg@3.
 
-Protocol (arXiv 2604.06628): one user turn, the problem and the instruction after a line break and a
-space; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens.
+Protocol (arXiv 2604.06628): one user turn, the problem and the instruction after a line break and a space, byte for
+byte as in the paper's code; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens.
 
 * `strict`: the last `\boxed{}` of the answer part (outside the thinking) that is not empty, compared as text, as a
   number, by its form and by its value. Several boxes are read together where the right answer has several values. A

@@ -1,7 +1,8 @@
 r"""MMLU-Pro: questions of 14 subjects with up to ten options, the letter in `\boxed{}`, one sample.
 
 Protocol (arXiv 2604.06628): one user turn with the question, an option a line and the instruction; temperature 0.6,
-top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions.
+top_p 1.0, one sample; 32,768 new tokens; 1,000 of the 12,032 questions. Question and options stand as in the paper's
+prompt. The instruction is in our own words, which should move little, of base models most.
 
 * `strict`: in the answer part (outside the thinking) the last `\boxed{}` that holds a letter, else the last sentence
   such as "the answer is (B)", else the option that is written out, else a letter that stands alone. `readers.letters`
@@ -21,7 +22,8 @@ holds ids and content hashes. It was made from the copies of the test split in t
 June and October 2024, without the questions that differ between the two files and those that the authors announced to
 change later. The full set is `sftgen_mmlu_pro_full`.
 
-Blanks around a question or an option are removed: in some subjects they mark the right option.
+Blanks around a question or an option are removed: in some subjects they mark the right option. The paper's prompt
+(`--metadata prompts=paper`) shows them, which may raise a score.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash, doc_hash
 from sftgen_tasks.data.documents import finish
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt, note_original
 from sftgen_tasks.data.rows import Rows, digest
 from sftgen_tasks.data.tables import DataError, read_table
 from sftgen_tasks.readers.first_turn import scores_first_turn
@@ -101,19 +104,24 @@ def document(row: Mapping[str, Any], where: str = "row") -> dict[str, Any]:
     options = [str(option).strip() for option in row["options"]]
     if row["answer"] not in tuple(LETTERS[: len(options)]):
         raise DataError(f"{where}: the answer is {row['answer']!r}, but there are {len(options)} options")
-    return {
+    doc = {
         "question_id": row.get(SOURCE.id_column),
         "question": row["question"].strip(),
         "options": options,
         "answer": row["answer"],
         "category": row["category"],
     }
+    note_original(doc, question=row["question"], options=[str(option) for option in row["options"]])
+    return doc
 
 
 def prompt(doc: Mapping[str, Any]) -> str:
     """The user turn."""
     options = "\n".join(f"{name}. {option}" for name, option in zip(LETTERS, doc["options"], strict=False))
     return f"Question:\n{doc['question']}\nOptions:\n{options}\n{INSTRUCTION}"
+
+
+PAPER_PROMPT = PaperPrompt("mmlu_pro")
 
 
 @scores_first_turn(prompt)

@@ -1,7 +1,8 @@
 r"""TruthfulQA: 817 questions that invite a common falsehood, answers in free text.
 
 Protocol (arXiv 2604.06628): the question as `Q: ...` in one user turn, without the six examples of the original;
-temperature 0.6, one sample, 32,768 new tokens. The paper's prompt begins with blank lines, ours does not.
+temperature 0.6, one sample, 32,768 new tokens. The paper's prompt begins with two line breaks, ours does not
+(`--metadata prompts=paper`). Trained models hardly notice; the scores of base models may move either way.
 
 Two verdicts are asked for, one on truth and one on information, on the answer part only (outside the thinking), and
 without the `A:` that an answer may begin with and further questions that a base model may write. This
@@ -28,6 +29,7 @@ from dataclasses import replace
 from sftgen_judges import Item, Judge, Verdict
 from sftgen_judges.truth import INFO, INFO_CHAT, INFO_LOGPROB, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, paper
 from sftgen_tasks.data.hub import HubSource
+from sftgen_tasks.data.paper_prompts import PaperPrompt
 
 SOURCE = HubSource(
     task="sftgen_truthfulqa",
@@ -40,6 +42,7 @@ SOURCE = HubSource(
     files=("truthfulqa/truthfulqa_en_validation",),
 )
 documents = SOURCE.documents
+PAPER_PROMPT = PaperPrompt("truthfulqa", fields=lambda doc: {"question": doc["question"].strip()})
 
 
 def judge(items: Sequence[Item]) -> Iterator[Verdict]:

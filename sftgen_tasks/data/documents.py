@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ class Loaded:
     origin: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     id_column: str | None = None
+    prompts: Mapping[str, Any] | None = None
+    """Which prompts are asked; None where the task has only one."""
 
 
 _loaded: dict[str, Loaded] = {}
@@ -31,6 +33,11 @@ _loaded: dict[str, Loaded] = {}
 def loaded(task: str) -> Loaded:
     """Where the documents of a task came from; lm_eval passes neither the model nor the data source to a filter."""
     return _loaded.get(task) or Loaded(task, "unknown")
+
+
+def note_prompts(task: str, facts: Mapping[str, Any]) -> None:
+    """Note which prompts a task asks, beside where its documents came from."""
+    _loaded[task] = replace(loaded(task), prompts=facts)
 
 
 def finish(

@@ -10,7 +10,10 @@ from sftgen_judges.records.schema import GenerationRecord, content_hash
 from sftgen_tasks.data.documents import Loaded
 
 # What of lm_eval's metadata decides how documents are loaded and responses are read.
-OPTIONS = ("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "think_prefilled", "judge")
+OPTIONS = (
+    *("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "think_prefilled", "judge"),
+    *("prompts", "paper_prompts"),
+)
 
 
 def several_ranks() -> bool:
@@ -46,6 +49,7 @@ def record_documents(
         "sha256": content_hash(docs),
         "prompts_sha256": content_hash(sorted({record.prompt_hash for record in known})),
         "template_sha256": next((record.template_hash for record in known), None),
+        **({"prompts": dict(loaded.prompts)} if loaded.prompts else {}),
         **({"unknown_markers": dict(unknown_markers)} if unknown_markers else {}),
         "options": {name: loaded.metadata[name] for name in (*OPTIONS, loaded.task) if name in loaded.metadata},
     }

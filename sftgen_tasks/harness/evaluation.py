@@ -39,6 +39,7 @@ class TaskResult:
         aggregations: For metrics that are not a mean over documents: the function that makes one number of the values.
         incomplete: Whether more verdicts are missing than the judge allows (`SFTGEN_JUDGE_MAX_MISSING`); a
             rule allows none.
+        paper_prompts: Whether the paper's prompts were asked, of the model or of the judge.
     """
 
     task: str
@@ -47,6 +48,7 @@ class TaskResult:
     samples: list[Sample] = field(repr=False, default_factory=list)
     aggregations: dict[str, Aggregation] = field(repr=False, default_factory=dict)
     incomplete: bool = False
+    paper_prompts: bool = False
 
 
 Aggregation = Callable[[Sequence[Any]], float]
@@ -205,7 +207,7 @@ def task_result(task: Task, values: dict[str, list[Measure]], documents: int, sa
         values = {metric: found for metric, found in values.items() if metric != "unknown_markers"}
     scorer, verdicts = task.grading.scorer(), [sample.verdict for sample in samples]
     incomplete = too_many_missing(scorer, verdicts)
-    return TaskResult(task.config.task, values, documents, samples, aggregations(task), incomplete)
+    return TaskResult(task.config.task, values, documents, samples, aggregations(task), incomplete, task.paper_prompts)
 
 
 def metric_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Measure]]:

@@ -22,7 +22,8 @@ from sftgen_judges.records.markers import unknown_marker
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash, sampling_id
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_tasks.data.documents import loaded, name_of
+from sftgen_tasks.data.documents import loaded, name_of, note_prompts
+from sftgen_tasks.data.paper_prompts import asked_prompts
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
@@ -38,6 +39,7 @@ from sftgen_tasks.harness.generation import (
 from sftgen_tasks.harness.graded import GradedText, lengths, process_results, unknown_markers
 from sftgen_tasks.harness.guards import evaluated_model, guard_evaluations, refuse_caches
 from sftgen_tasks.harness.preflight import max_model_len
+from sftgen_tasks.harness.prompts import PAPER_VERSION, with_prompts, with_template
 from sftgen_tasks.harness.registry import identity_of_model
 
 FILTER = "sftgen"
@@ -63,10 +65,17 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         """Build a task from its YAML.
 
         Args:
-            config: The YAML's keys; `grader` or `judge` names what scores a response.
+            config: The YAML's keys; `grader` or `judge` names what scores a response, `paper_prompt` a `PaperPrompt`.
+
+        Raises:
+            SftgenError: What is asked for cannot be had, for example the paper's prompts.
         """
-        given = {key: value for key, value in config.items() if key not in {"class", "grader", "judge"}}
+        own = {"class", "grader", "judge", "paper_prompt"}
+        given = {key: value for key, value in config.items() if key not in own}
         metadata = given.get("metadata") or {}
+        asked = asked_prompts(config.get("paper_prompt"), metadata)
+        self.paper_prompts = asked is not None and asked.template is not None
+        given = with_prompts(given, asked)
         scoring = {
             "task": given["task"],
             "grader": config.get("grader"),
@@ -74,6 +83,8 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             "think_markers": metadata.get("think_markers"),
             "think_prefilled": metadata.get("think_prefilled"),
             "options": judge_options(metadata),
+            "paper_prompts": self.paper_prompts,
+            "judge_template": asked and asked.judge_template,
         }
         # lm_eval makes filters when everything has been generated: too late for a wrong name or setting.
         self.grading = GradeFilter(**scoring)
@@ -95,6 +106,8 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         ]
         guard_evaluations(Task)
         super().__init__(config={**defaults, **given, "metric_list": [*metrics, *given.get("metric_list", [])]})
+        if asked:
+            note_prompts(given["task"], asked.facts)
 
     def build_all_requests(self, **options: Any) -> None:
         """Build the prompts and check that each leaves room for its response.
@@ -170,9 +183,12 @@ def _chosen_judge(task: str, metadata: Mapping[str, Any], own: str) -> str:
     return str(named.get(task, own))
 
 
-def _scorer(kind: str, name: str, options: Mapping[str, Any]) -> Any:
+def _scorer(kind: str, name: str, options: Mapping[str, Any], template: Path | None) -> Any:
     found = lookup(kind, name)
-    return with_options(found, options) if isinstance(found, Judge) else found
+    if not isinstance(found, Judge):
+        return found
+    judge = with_options(found, options)
+    return with_template(judge, template) if template else judge
 
 
 class GradeFilter(Filter):  # type: ignore[misc]
@@ -190,6 +206,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
         think_markers: str | None = None,
         think_prefilled: bool | None = None,
         options: Mapping[str, Any] | None = None,
+        paper_prompts: bool = False,
+        judge_template: Path | None = None,
     ) -> None:
         """Set up one task's filter.
 
@@ -201,6 +219,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
                 as `auto`, those of the family that writes like a response.
             think_prefilled: Whether responses begin inside thinking, if not what the prompts say.
             options: Settings of the judge, named `judge_<field>`; they hold for this task only.
+            paper_prompts: Whether the responses are to the paper's prompts, or judged with the paper's.
+            judge_template: File with the prompt of the judge, if not its own.
 
         Raises:
             TaskError: Neither or both of grader and judge, or unknown markers.
@@ -208,7 +228,9 @@ class GradeFilter(Filter):  # type: ignore[misc]
         if (grader is None) == (judge is None):
             raise TaskError(f"task {task!r}: its YAML needs exactly one of `grader` and `judge`")
         self.task, self.think_prefilled = task, think_prefilled
-        self.scorer = partial(_scorer, "grader" if grader else "judge", grader or judge or "", options or {})
+        kind, name = ("grader", grader) if grader else ("judge", judge or "")
+        self.scorer = partial(_scorer, kind, name, options or {}, judge_template)
+        self.added_version = PAPER_VERSION if paper_prompts else 0
         try:
             self.markers = None if think_markers in (None, "auto") else named_markers(think_markers)
         except ValueError as error:
@@ -279,7 +301,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
                 sampling_id=sampling_id(record.sampling) if record else None,
                 prompt_hash=record.prompt_hash if record else None,
                 doc_id=named, thinking_tokens=thinking, answer_tokens=answer,
-                scorer=scorer.name, evaluation_version=scorer.version,
+                scorer=scorer.name, evaluation_version=scorer.version + self.added_version,
             )  # fmt: skip
             marked = unknown_marker(item.response) is not None if told else None
             graded.append(GradedText(sample, record, marked))

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import cost as plan_cli
 from sftgen_train.cli import judge as judge_cli
+from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUrl, LogTo, console, show_run
@@ -54,6 +55,7 @@ app.add_typer(judge_cli.app, name="judge")
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
 app.command("queue")(queue_cli.show_queue)
+app.command("paper-prompts")(paper_prompts_cli.read_paper_prompts)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
     bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from sftgen_tasks.harness.graded import MANY
 from sftgen_train.report.reading import Metrics, named, short
@@ -28,9 +29,24 @@ def remarks(task: str, step: int | None, means: Mapping[str, float]) -> Iterator
         )
 
 
-def remarks_of(metrics: Metrics) -> list[str]:
+def prompts_remark(tasks: Iterable[str]) -> str:
+    """The sentence on tasks whose answers are to the paper's prompts, or judged with them."""
+    return (
+        f"the paper's prompts were asked (--metadata prompts=paper): {', '.join(map(short, tasks))}. "
+        "These scores do not compare with those of sftgen's own prompts"
+    )
+
+
+def _asked_paper(facts: Any) -> bool:
+    prompts = facts.get("prompts") if isinstance(facts, dict) else None
+    return isinstance(prompts, dict) and prompts.get("asked") == "paper"
+
+
+def remarks_of(metrics: Metrics, manifest: Mapping[str, Any]) -> list[str]:
     """The remarks on every task and step of a run."""
-    found: list[str] = []
+    documents = manifest.get("documents") or {}
+    paper = [task for task in metrics if _asked_paper(documents.get(task))]
+    found: list[str] = [prompts_remark(paper)] if paper else []
     for task, rows in metrics.items():
         for step in rows.get("coverage", {}):
             means = {metric: row[step]["mean"] for metric, row in rows.items() if step in row}

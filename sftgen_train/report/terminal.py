@@ -13,7 +13,7 @@ from rich.table import Table
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
-from sftgen_train.report.remarks import FIRST_TURN, remarks, remarks_of
+from sftgen_train.report.remarks import FIRST_TURN, prompts_remark, remarks, remarks_of
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def print_run(shown: Shown, console: Console) -> None:
     console.print(table)
     if in_domain:
         console.print("* in-domain")
-    for line in remarks_of(metrics):
+    for line in remarks_of(metrics, shown.manifest):
         console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
     for line in shown.failures:
         console.print(f"[red]evaluation failed[/] at {_plain(line)}", highlight=False)
@@ -72,7 +72,8 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
     )
     for column in ("step", "task", "score", "paper", "n", "graded", "answered", "truncated", "tokens"):
         table.add_column(column, no_wrap=column != "task", overflow="fold")
-    notes: list[str] = []
+    paper = dict.fromkeys(result.task for _, result in results if result.paper_prompts)
+    notes: list[str] = [prompts_remark(paper)] if paper else []
     for step, result in results:
         score = estimate(result.values["score"]) if result.values.get("score") else None
         shown = [metric for metric in (*METRICS, *FIRST_TURN) if metric in result.values]

@@ -24,6 +24,9 @@ from sftgen_train.results.stored import Answers, Place, WholeSamples, chunks, fi
 
 logger = logging.getLogger(__name__)
 
+FILES = ("data_dir", "subset", "paper_prompts")
+"""Options of a task that are paths."""
+
 
 def rescore(
     folder: Path,
@@ -97,7 +100,7 @@ def _choose_judge(documents: dict[str, Any], judge: str) -> None:
 def _load(task: str, facts: Mapping[str, Any]) -> Task:
     options = facts.get("options") or {}
     # A manifest holds `~` in place of the home directory.
-    files = {name: str(Path(options[name]).expanduser()) for name in ("data_dir", "subset") if name in options}
+    files = {name: str(Path(options[name]).expanduser()) for name in FILES if name in options}
     return load_tasks([task], {**options, **files}).tasks[task]
 
 
