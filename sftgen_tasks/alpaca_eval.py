@@ -11,7 +11,7 @@ rescore` grades them later.
 
 * `strict`: the logit of the instruction with the answer part (outside the thinking). An empty answer, or a response
   whose thinking never closed, gets the logit of the empty answer, because a logit has no natural zero.
-  `reward_answered` is the mean without these responses.
+  `reward_answered` is the mean without these responses; `unclosed` is the share whose thinking never closed.
 * `paper`: the logit of the instruction with the text after the last `</think>`, or with the whole response if it has
   no `</think>`. So the paper's code scores thinking that never closed as if it were the answer. That code takes every
   token of the beginning out of the text and lets the tokenizer add one; here there is exactly one. This differs for a

@@ -112,7 +112,7 @@ def documents(kind: str, full: bool = False, **metadata: Any) -> dict[str, Datas
     if not full and len(docs) > SIZE:
         docs = sample(docs)
         origin = f"{origin}, {len(docs)} of {len(rows)} rows by label, in hash order with seed {SEED}"
-    return finish(f"sftgen_halueval_{'full_' * full}{kind}", docs, origin, metadata, None)
+    return finish(f"sftgen_halueval_{'full_' * full}{kind}", docs, origin, metadata, None, total=len(rows))
 
 
 def document(kind: str, row: Mapping[str, Any], where: str = "row") -> dict[str, Any]:

@@ -16,9 +16,15 @@ benchmark has four judges. Choose one with `--metadata '{"judge": {"sftgen_truth
 * `truthfulqa-paper`: the same models with the prompt of the paper's code, which has no line break and no blank
   (`Q:...A:...True:`), and with the whole answer part. The judge models never saw this format in training.
 
-The metrics are `truthful`, `informative` and `score`, the share of answers that are both. There is no `score_paper`:
-the paper's numbers are `truthful` and `informative` of `truthfulqa-paper` (the paper's main table shows `informative`,
-as "helpful"). A truncated response or an empty answer is neither truthful nor informative.
+The metrics are `truthful`, `informative` and `score`, the share of answers that are both. A truncated response or an
+empty answer is neither truthful nor informative; `unclosed` is the share whose thinking never closed, `clipped` the
+share of judged answers that were cut to the judge's context.
+
+`paper`: `truthful_paper` and `informative_paper` are means over all questions, as in the paper's code. It judges every
+response, also one whose thinking never closed or that has no answer (`paper.strip_thinking`); a reply with the word
+"yes" anywhere means yes, any other reply means no. It costs calls, so it is on with `--metadata judge_unclosed=true`,
+or later with `sftgen rescore RUN --judge-unclosed`; without it there are no such metrics. The paper's numbers are those
+of the judge `truthfulqa-paper` (its main table shows `informative_paper`, as "helpful"). There is no `score_paper`.
 """
 
 from __future__ import annotations
@@ -30,6 +36,8 @@ from sftgen_judges import Item, Judge, Verdict
 from sftgen_judges.truth import INFO, INFO_CHAT, INFO_LOGPROB, TRUTH, TRUTH_CHAT, TRUTH_LOGPROB, paper
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.paper_prompts import PaperPrompt
+from sftgen_tasks.readers.judged import shares
+from sftgen_tasks.readers.paper import strip_thinking
 
 SOURCE = HubSource(
     task="sftgen_truthfulqa",
@@ -49,19 +57,33 @@ def judge(items: Sequence[Item]) -> Iterator[Verdict]:
     """Both verdicts as one; if one is missing, the whole is missing."""
     for item in items:
         truth, info = item.verdicts
+        measures = shares(item)
+        measures |= {f"{name}_paper": said.paper for name, said in _named(item) if said.paper is not None}
         missing = next((verdict for verdict in item.verdicts if verdict.score is None), None)
         if missing is not None:
-            yield missing
+            yield replace(missing, paper=None, measures=measures)
             continue
-        found = {"truthful": float(truth.score or 0), "informative": float(info.score or 0)}
+        found = {name: float(said.score or 0) for name, said in _named(item)}
         answer = f"true: {truth.answer}, helpful: {info.answer}" if truth.answer else None
-        yield Verdict(truth.status, found["truthful"] * found["informative"], answer=answer, measures=found)
+        score = found["truthful"] * found["informative"]
+        yield Verdict(truth.status, score, answer=answer, reason=truth.reason, measures={**found, **measures})
+
+
+def _named(item: Item) -> list[tuple[str, Verdict]]:
+    return list(zip(("truthful", "informative"), item.verdicts, strict=True))
+
+
+def _of_text(judge: Judge) -> Judge:
+    """The judge, which reads a response without an answer as the paper's code strips it."""
+    assert judge.paper is not None
+    return replace(judge, paper=replace(judge.paper, text=lambda response: strip_thinking(response.text)))
 
 
 def _judge(name: str, truth: Judge, info: Judge, changes: int = 1) -> Judge:
     """Both as one; `changes` counts what changed in how they are asked beyond their versions."""
     version = max(truth.version, info.version) + changes
-    return Judge(name, version=version, scale=(0, 1), success=1, judge=judge, parts=(truth, info))
+    parts = (_of_text(truth), _of_text(info))
+    return Judge(name, version=version, scale=(0, 1), success=1, judge=judge, parts=parts)
 
 
 TEXT = _judge("truthfulqa", TRUTH, INFO)

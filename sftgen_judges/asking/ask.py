@@ -7,12 +7,22 @@ a benchmark sees verdicts only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from sftgen_judges.asking.clipping import fitting_settings
 from sftgen_judges.asking.replies import UnreadableReply
 from sftgen_judges.asking.settings import cleaned, settings_for
-from sftgen_judges.plugins.contracts import Item, Judge, JudgeBackend, NoAnswer, Reply, Request
+from sftgen_judges.plugins.contracts import (
+    Failure,
+    Item,
+    Judge,
+    JudgeBackend,
+    NoAnswer,
+    PaperRule,
+    Reply,
+    Request,
+)
 from sftgen_judges.plugins.judge_settings import PREFIX, JudgeSettings
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.schema import Verdict, content_hash
@@ -41,10 +51,23 @@ def identity(judge: Judge, item: Item) -> dict[str, Any]:
     """What a model's verdict depends on: the model, its sampling settings and the request."""
     try:
         settings = settings_for(judge)
-        asked = prompt_hash(request_for(judge, item, settings)) if judge.prompt else settings.max_response_chars
+        if not judge.prompt:
+            return {**settings.identity, "request": settings.max_response_chars}
+        request, known = _request(judge, item, settings)
     except Exception:  # asking fails in the same way, and reports it
         return {}
-    return {**settings.identity, "request": asked}
+    # The text of a response without an answer is another input than an answer of the same words.
+    text = {"judged": "text"} if request and known else {}
+    return {**settings.identity, "request": prompt_hash(request) if request else None, **text}
+
+
+def judges_all(judge: Judge) -> bool:
+    """Whether a judge is asked about every response, so that its verdicts have `paper` scores.
+
+    Raises:
+        SettingsError: A setting cannot be used.
+    """
+    return judge.paper is not None and settings_for(judge).unclosed
 
 
 def request_for(judge: Judge, item: Item, settings: JudgeSettings) -> Request:
@@ -52,15 +75,21 @@ def request_for(judge: Judge, item: Item, settings: JudgeSettings) -> Request:
 
     Raises:
         KeyError: The document lacks a column that the judge reads.
+        NoAnswer: There is nothing to judge.
+        SettingsError: The tokenizer of the settings cannot be used.
     """
     assert judge.prompt is not None
-    request = judge.prompt(_clipped(item, settings), settings)
-    return replace(
+    short = _clipped(item, settings)
+    request = judge.prompt(short, settings)
+    request = replace(
         request,
         prompt=_sendable(request.prompt),
+        response=_sendable(request.response),
         max_tokens=settings.max_tokens or request.max_tokens,
         schema=request.schema if settings.structured else None,
+        clipped=request.clipped + len(item.response.answer) - len(short.response.answer),
     )
+    return fitting_settings(request, settings)
 
 
 def _sendable(prompt: Any) -> Any:
@@ -71,8 +100,9 @@ def _sendable(prompt: Any) -> Any:
 
 
 def prompt_hash(request: Request) -> str:
-    """Hash of a whole request: prompt, limits and schema."""
-    return content_hash(asdict(request))
+    """Hash of what is asked: prompt, limits and schema."""
+    asked = asdict(request)
+    return content_hash({name: value for name, value in asked.items() if name not in {"response", "clipped"}})
 
 
 def unanswered(judge: Judge, item: Item) -> Verdict | None:
@@ -86,46 +116,115 @@ def unanswered(judge: Judge, item: Item) -> Verdict | None:
     return Verdict(status, judge.scale[0], reason=reason)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """One item that the model is asked about.
+
+    Attributes:
+        position: Which.
+        request: What is asked.
+        known: The verdict that is known without asking, of a response that is only judged for its `paper` score.
+    """
+
+    position: int
+    request: Request
+    known: Verdict | None
+
+
+def _request(judge: Judge, item: Item, settings: JudgeSettings) -> tuple[Request | None, Verdict | None]:
+    """What is asked about an item, None for nothing, and the verdict that is known without asking, None for none.
+
+    Raises:
+        KeyError: The document lacks a column that the judge reads.
+    """
+    known = unanswered(judge, item)
+    if known is None:
+        try:
+            return request_for(judge, item, settings), None
+        except NoAnswer:
+            known = unanswered(judge, _with_answer(item, ""))
+    if judge.paper is None or not settings.unclosed:
+        return None, known
+    text = judge.paper.text(item.response)
+    try:
+        return request_for(judge, _with_answer(item, text), settings), known
+    except NoAnswer:
+        return request_for(judge, _with_answer(item, ""), settings), known
+
+
+def _with_answer(item: Item, answer: str) -> Item:
+    return replace(item, response=replace(item.response, answer=answer))
+
+
 def _ask(judge: Judge, items: Sequence[Item], settings: JudgeSettings, replied: str) -> Iterator[tuple[int, Verdict]]:
-    requests: list[Request] = []
-    positions: list[int] = []
+    asked: list[_Asked] = []
     for position, item in enumerate(items):
-        verdict = unanswered(judge, item)
-        if verdict is None:
-            try:
-                requests.append(request_for(judge, item, settings))
-                positions.append(position)
-                continue
-            except KeyError as error:
-                verdict = Verdict("judge_error", reason=f"the document has no column {error}")
-            except NoAnswer:
-                verdict = unanswered(judge, replace(item, response=replace(item.response, answer="")))
-                assert verdict is not None
-        yield position, verdict
-    if not requests:
+        try:
+            request, verdict = _request(judge, item, settings)
+        except KeyError as error:
+            request, verdict = None, Verdict("judge_error", reason=f"the document has no column {error}")
+        if request:
+            asked.append(_Asked(position, request, verdict))
+        elif verdict:
+            yield position, verdict
+    if not asked:
         return
     backend: JudgeBackend = lookup("judge_backend", settings.backend)
-    left = dict.fromkeys(range(len(requests)))
+    left = dict.fromkeys(range(len(asked)))
     renamed = ""
-    for number, outcome in backend.ask(settings, requests):
-        position, request = positions[number], requests[number]
+    for number, outcome in backend.ask(settings, [one.request for one in asked]):
+        one = asked[number]
         left.pop(number, None)
+        verdict, reply = _outcome(judge, one.request, outcome)
         if isinstance(outcome, Reply):
             if not settings.allow_renamed:
                 renamed = _renamed(replied, outcome.model)
             replied = replied or outcome.model
-            verdict = Verdict("judge_error", reason=renamed) if renamed else _read(judge, request, outcome)
-            reply = dict(vars(outcome))
-        else:
-            verdict = Verdict(outcome.status, reason=outcome.reason)
-            reply = {"attempts": outcome.attempts}
-        evidence = _evidence(judge, items[position], request, settings, reply)
-        yield position, cleaned_verdict(replace(verdict, evidence=evidence), settings)
+            verdict = Verdict("judge_error", reason=renamed) if renamed else verdict
+        evidence = _evidence(judge, one.request, settings, reply)
+        yield one.position, cleaned_verdict(replace(_beside(one.known, verdict), evidence=evidence), settings)
         if renamed:
             break
-    never = cleaned_verdict(Verdict("not_graded", reason=f"not asked: {renamed}"), settings)
+    never = Verdict("not_graded", reason=f"not asked: {renamed}")
     for number in left if renamed else ():
-        yield positions[number], never
+        yield asked[number].position, cleaned_verdict(_beside(asked[number].known, never), settings)
+
+
+def _outcome(judge: Judge, request: Request, outcome: Reply | Failure) -> tuple[Verdict, dict[str, Any]]:
+    """The verdict on what came back, and what of that is kept."""
+    if not isinstance(outcome, Reply):
+        failed = judge.paper.failed if judge.paper and outcome.status == "judge_error" else None
+        return Verdict(outcome.status, paper=failed, reason=outcome.reason), {"attempts": outcome.attempts}
+    verdict = _read(judge, request, outcome)
+    clipped = request.clipped + outcome.clipped
+    if clipped:
+        verdict = replace(
+            verdict,
+            reason="; ".join(filter(None, (verdict.reason, f"{clipped:,} characters of the response were clipped"))),
+        )
+    measures = {**verdict.measures, "clipped": float(clipped > 0)}
+    if judge.paper:
+        given = _read_paper(judge.paper, request, outcome)
+        verdict = replace(verdict, paper=judge.paper.failed if given is None else given)
+        measures["paper_failed"] = float(given is None)
+    reply = {**vars(outcome), "clipped": 0, "clipped_chars": clipped}
+    return replace(verdict, measures=measures), reply
+
+
+def _beside(known: Verdict | None, judged: Verdict) -> Verdict:
+    """The verdict that was known without asking, with what is only of the `paper` rule from the judged text."""
+    measures = dict(judged.measures)
+    failed = measures.pop("paper_failed", 1.0)
+    if known is None:
+        return replace(judged, measures=measures)
+    return replace(known, paper=judged.paper, measures={**measures, "paper_failed": failed})
+
+
+def _read_paper(rule: PaperRule, request: Request, reply: Reply) -> float | None:
+    try:
+        return rule.read(request, reply)
+    except Exception:  # a plugin's parser
+        return None
 
 
 def _renamed(before: str, now: str) -> str:
@@ -157,16 +256,12 @@ def _read(judge: Judge, request: Request, reply: Reply) -> Verdict:
         return Verdict("judge_error", reason=f"the judge's parser raised {type(error).__name__}")
 
 
-def _evidence(
-    judge: Judge, item: Item, request: Request, settings: JudgeSettings, reply: dict[str, Any]
-) -> dict[str, Any]:
-    answer, limit = item.response.answer, settings.max_response_chars
+def _evidence(judge: Judge, request: Request, settings: JudgeSettings, reply: dict[str, Any]) -> dict[str, Any]:
     facts = {
         "judge": f"{judge.name} v{judge.version}",
         "asked_model": settings.model,
         "prompt_hash": prompt_hash(request),
         "reply": reply.pop("text", None),
-        "clipped_chars": max(0, len(answer) - limit) if limit else 0,
         "cost": settings.cost(reply.get("prompt_tokens"), reply.get("tokens")),
         **reply,
     }

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.asking.clipping import fitting, text_of
 from sftgen_judges.asking.completions import add_logprobs
 from sftgen_judges.plugins.contracts import Failure, JudgeBackend, Reply, Request
 from sftgen_judges.plugins.contracts.asking import Outcome
@@ -30,13 +32,13 @@ def ask_transformers(settings: JudgeSettings, requests: Sequence[Request]) -> It
     import torch
 
     tokenizer, model = _transformers(str(settings.model))
-    texts = [_text(request, tokenizer, settings) for request in requests]
-    # A chat template already contains the special tokens.
-    tokens = [
-        tokenizer(text, add_special_tokens=isinstance(request.prompt, str))["input_ids"]
-        for text, request in zip(texts, requests, strict=True)
-    ]
     room = getattr(model.config, "max_position_embeddings", None) or float("inf")
+    tokens: list[list[int]] = []
+    clipped: list[int] = []
+    for request in requests:
+        shown, ids = _tokens(request, tokenizer, settings, room)
+        tokens.append(ids)
+        clipped.append(shown.clipped - request.clipped)
     order = sorted(range(len(requests)), key=lambda position: -len(tokens[position]))
     fitting = [position for position in order if len(tokens[position]) + requests[position].max_tokens <= room]
     for position in sorted(set(order) - set(fitting)):
@@ -45,7 +47,8 @@ def ask_transformers(settings: JudgeSettings, requests: Sequence[Request]) -> It
     for start in range(0, len(fitting), settings.concurrency):
         batch = fitting[start : start + settings.concurrency]
         asked = [(requests[position], tokens[position]) for position in batch]
-        yield from zip(batch, _generate(model, tokenizer, settings, asked), strict=True)
+        for position, reply in zip(batch, _generate(model, tokenizer, settings, asked), strict=True):
+            yield position, replace(reply, clipped=clipped[position])
 
 
 def _generate(
@@ -127,12 +130,9 @@ def ask_vllm(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[t
             for request in batch
         ]
         started = time.monotonic()
-        prompts = [
-            {"prompt_token_ids": tokenizer(_text(request, tokenizer, settings), add_special_tokens=plain)["input_ids"]}
-            for request in batch
-            for plain in [isinstance(request.prompt, str)]
-        ]
-        made = engine.generate(prompts, sampling, use_tqdm=False)
+        room = engine.llm_engine.model_config.max_model_len
+        asked = [_tokens(request, tokenizer, settings, room) for request in batch]
+        made = engine.generate([{"prompt_token_ids": ids} for _, ids in asked], sampling, use_tqdm=False)
         seconds = round(time.monotonic() - started, 3)
         for position, output in enumerate(made, start):
             [completion] = output.outputs
@@ -149,6 +149,7 @@ def ask_vllm(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[t
                     prompt_tokens=len(output.prompt_token_ids or ()),
                     tokens=len(completion.token_ids),
                     seconds=seconds,
+                    clipped=asked[position - start][0].clipped - requests[position].clipped,
                 ),
             )
 
@@ -157,15 +158,16 @@ TRANSFORMERS = JudgeBackend("transformers", ask_transformers)
 VLLM = JudgeBackend("vllm", ask_vllm)
 
 
-def _text(request: Request, tokenizer: Any, settings: JudgeSettings) -> str:
-    if isinstance(request.prompt, str):
-        return request.prompt
-    options = settings.extra_body.get("chat_template_kwargs", {})
-    return str(
-        tokenizer.apply_chat_template(
-            [dict(message) for message in request.prompt], tokenize=False, add_generation_prompt=True, **options
-        )
-    )
+def _tokens(request: Request, tokenizer: Any, settings: JudgeSettings, room: float) -> tuple[Request, list[int]]:
+    """The request as the model takes it, its response cut where it has no room, and its tokens."""
+
+    def text(one: Request) -> str:
+        return text_of(one, tokenizer, settings)
+
+    if getattr(tokenizer, "is_fast", False):
+        request = fitting(request, tokenizer, min(room, settings.max_context or room), text)
+    # A chat template already contains the special tokens.
+    return request, tokenizer(text(request), add_special_tokens=isinstance(request.prompt, str))["input_ids"]
 
 
 @cache

@@ -58,21 +58,39 @@ _OTHER = re.compile(
 )
 
 
+# "The answer is yes", and nothing that goes on as "no longer" does.
+_STATED = re.compile(
+    r"\b(?:answer|verdict|judge?ment|conclusion)[*_\"'\s]{0,5}(?:is|would be|:|=)[\s:*_\"'(\[]{0,8}(?P<word>yes|no)\b"
+    r"(?=[*_\"')\]]{0,5}\s*(?:$|[.,;:!)\u2013\u2014]|-\s))",
+    re.IGNORECASE,
+)
+_LONGEST_WORDING = 200
+"""Characters of a reply's first line in which a yes or no is looked for."""
+
+
 def read_yes_no(reply: Reply) -> bool:
-    """True if a reply begins with yes, False if it begins with no; case and punctuation do not matter.
+    """True if a reply says yes, False if it says no; case and punctuation do not matter.
+
+    The first word counts ("No, it is not"), else what the first line calls the answer ("The answer is yes."). Later
+    lines do not count: a judge that completes a text often goes on with a question of its own.
 
     Raises:
-        UnreadableReply: It begins with neither, or with both.
+        UnreadableReply: The first line says neither, or both: "Yes or no", "No. Yes.", "No, the answer is yes".
     """
     text = answer_of(reply)
     found = _YES_OR_NO.match(text)
-    if not found:
+    begin = found.end() if found else 0
+    line = text[begin : begin + _LONGEST_WORDING].partition("\n")[0]
+    said = {match["word"].lower() for match in _STATED.finditer(line)}
+    if found:
+        said.add(found["word"].lower())
+        if other := _OTHER.match(line):
+            said.add(other["word"].lower())
+    if not said:
         raise UnreadableReply("the judge declined" if _declines(text) else "neither yes nor no")
-    word = found["word"].lower()
-    line = text[found.end() : found.end() + 100].partition("\n")[0]
-    if (other := _OTHER.match(line)) and other["word"].lower() != word:
+    if len(said) > 1:
         raise UnreadableReply("both yes and no")
-    return word == "yes"
+    return said == {"yes"}
 
 
 def probability_of_yes(reply: Reply) -> float:

@@ -81,6 +81,13 @@ _OTHER_NUMBER = re.compile(
 )
 
 
+_EXPLAINS = re.compile(
+    r"(?:because|since|as|for|given|due\s+to)\s(?!example|instance|if\b|long\b|soon\b)|(?:The|It|This|That)\s"
+    r"(?!(?:\w+\s+){0,3}(?:would|could|might|if)\b)"
+)
+"""How a sentence begins that explains the score before it without a mark in between; what is supposed is none."""
+
+
 def stated_lines(lines: Sequence[str], form: Form) -> Iterator[Stated]:
     """The lines that state a score and stand where a result stands."""
     numbers = (number for number, line in enumerate(lines) if ":" in line or "=" in line or "\uff1a" in line)
@@ -158,7 +165,10 @@ def _ends_well(rest: str, form: Form) -> bool:
     left = _SCALE.sub(scale, rest).strip(" \t*_`\"'()[]<>.")
     if not left:
         return True
-    explained = rest.lstrip(" \t*_`\"')]>").startswith((".", ",", ";", ":", "(", "\u2013", "\u2014", "-", "["))
+    after = rest.lstrip(" \t*_`\"')]>")
+    explained = after.startswith((".", ",", ";", ":", "(", "\u2013", "\u2014", "-", "[")) or bool(
+        _EXPLAINS.match(after)
+    )
     if re.match(rf"\W*(?:or|to|-|\u2013|/)?\W*(?:or|to|maybe|perhaps)?\s*{_COUNT}\b", left, re.I):
         raise UnreadableReply(SEVERAL)
     return explained and not _OTHER_NUMBER.search(left)

@@ -12,8 +12,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.asking.clipping import MOST_CUTS, shorter, too_long
 from sftgen_judges.asking.completions import read_body
 from sftgen_judges.asking.connection import async_client
 from sftgen_judges.asking.retrying import CallError, Patience, openai_error, retrying_async, timed_out
@@ -183,23 +185,26 @@ class _Session:
         return Reply(**{**vars(reply), "seconds": round(time.monotonic() - started, 3), "attempts": attempt})
 
     async def _send(self, request: Request) -> Reply:
-        """Send a request; parameters that the server refuses are left out."""
+        """Send a request; parameters that the server refuses are left out, and a response that is too long is cut."""
         import openai
 
-        dropped = self.dropped
+        dropped, cuts, before = self.dropped, 0, request.clipped
         while True:
             given = parameters(self.settings, request, dropped)
             SPENT.allow(self.settings)
             try:
                 reply = await self._post(request, given)
-            except openai.BadRequestError as error:
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if too_long(str(error)) and cuts < MOST_CUTS and (cut := shorter(request, str(error))):
+                    request, cuts = cut, cuts + 1
+                    continue
                 unwanted = _unwanted(str(error), given)
                 if unwanted is None:
                     raise openai_error(error, self.settings) from None
                 dropped |= {unwanted}
             else:
                 self.dropped |= dropped
-                return Reply(**{**vars(reply), "dropped": tuple(sorted(dropped))})
+                return replace(reply, dropped=tuple(sorted(dropped)), clipped=request.clipped - before)
 
     async def _post(self, request: Request, given: dict[str, Any]) -> Reply:
         import openai
@@ -214,7 +219,7 @@ class _Session:
             return read_body(raw.content, request)
         except asyncio.TimeoutError:
             raise timed_out(self.settings) from None
-        except (openai.BadRequestError, CallError):
+        except (openai.BadRequestError, openai.UnprocessableEntityError, CallError):
             raise
         except openai.OpenAIError as error:
             raise openai_error(error, self.settings) from None

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sftgen_judges.asking.clipping import tokenizer_of
 from sftgen_judges.plugins.contracts import Judge
 from sftgen_judges.plugins.judge_settings import PREFIX, JudgeSettings, SettingsError
 from sftgen_judges.plugins.manager import plugins
@@ -97,6 +98,8 @@ def missing_settings(judge: Judge) -> str:
     if not judge.needs:
         return ""
     settings = settings_for(judge)
+    if settings.tokenizer:  # now, and not when everything has been generated
+        tokenizer_of(settings.tokenizer)
     return (judge.check(settings) if judge.check else "") or settings.missing
 
 

@@ -40,6 +40,10 @@ class JudgeSettings(BaseModel):
         seed: Of the judge's sampling, for servers that take one.
         max_tokens: Most tokens of a reply, where the judge's own limit does not do.
         max_response_chars: Longer answers are cut at the end before they are judged.
+        max_context: Tokens that the judge's model takes, prompt and reply together.
+        tokenizer: Folder or hub id of the judge's tokenizer, to count with where the model is behind a server.
+        unclosed: Whether a judge with a `paper` rule is also asked about the text of responses without an answer, as
+            the published code does. Without it no verdict has a `paper` score.
         template: File with a prompt of the user's, for judges that take one.
         extra_body: Further fields of each request, as JSON.
         structured: Hold the model to the judge's JSON schema where the server can.
@@ -68,6 +72,9 @@ class JudgeSettings(BaseModel):
     seed: int | None = None
     max_tokens: PositiveInt | None = None
     max_response_chars: PositiveInt | None = None
+    max_context: PositiveInt | None = None
+    tokenizer: str | None = None
+    unclosed: bool = False
     template: Path | None = None
     extra_body: Json[dict[str, Any]] | dict[str, Any] = Field(default_factory=dict)
     structured: bool = True

@@ -13,6 +13,7 @@ between. With neither setting, nothing is graded.
   `truncated` count it, and `reward_answered` is the mean without it.
 * `paper`: the first model's logit of the text after the last `</think>`, or of the whole text without one.
 * `reward_truncated`: the answer was truncated at its end, because the pair is longer than a model accepts.
+* `unclosed`: the thinking never closed. `paper` scores such a response as if it were an answer.
 """
 
 from __future__ import annotations
@@ -25,17 +26,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sftgen_judges.asking.paper import after_thinking
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.records.schema import Response, Status, Verdict, content_hash
-from sftgen_judges.records.thinking import ThinkMarkers, split_thinking
 from sftgen_judges.reward.engines import LocalModel, ServedModel
 from sftgen_judges.reward.models import Options, Pair, RewardModel, RewardModelError, check_config, reward_models
 
 Texts = tuple[str, str]
 """An instruction and an answer."""
-
-_NO_THINKING = ThinkMarkers(opener=r"(?!)", closer=r"(?!)")
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,6 @@ class Reward:
     pair: Pair | None
     logit: float = math.nan
     failure: str = ""
-
-
-def paper_answer(text: str) -> str:
-    """What the paper's code scores: the text after the last `</think>`, or all of it."""
-    return split_thinking(text.rpartition("</think>")[2], markers=_NO_THINKING).answer
 
 
 def missing_settings(settings: JudgeSettings) -> str:
@@ -81,7 +75,7 @@ def score_batch(items: Sequence[Item], settings: JudgeSettings) -> Iterator[tupl
         yield from _not_graded(items, missing)
         return
     strict = [_texts(item, item.response.answer, settings) for item in items]
-    paper = [_texts(item, paper_answer(item.response.text), settings) for item in items]
+    paper = [_texts(item, after_thinking(item.response.text), settings) for item in items]
     known: list[dict[Texts, Reward]] = [{} for _ in models]
     for number, model in enumerate(models):
         # The first model alone scores what the rule of the paper scores.
@@ -144,6 +138,7 @@ def _verdict(response: Response, models: Sequence[RewardModel], given: Sequence[
     status: Status = "ok" if response.answer else "truncated" if response.truncated else "no_answer"
     measures = {f"reward_{model.short}": reward.logit for model, reward in zip(models, given, strict=True)}
     measures["reward_truncated"] = float(any(reward.pair and reward.pair.truncated for reward in given))
+    measures["unclosed"] = float(response.think == "unclosed")
     if status == "ok":
         measures["reward_answered"] = given[0].logit
     reason = "" if status == "ok" else "scored as the empty answer"
@@ -167,7 +162,7 @@ def _free_memory() -> None:
 
 REWARD = Judge(
     "reward",
-    version=1,
+    version=2,
     scale=(-math.inf, math.inf),
     success=0.0,
     score_batch=score_batch,

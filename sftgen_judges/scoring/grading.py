@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from sftgen_judges.asking.ask import identity, judge_items
+from sftgen_judges.asking.ask import identity, judge_items, judges_all
 from sftgen_judges.asking.settings import settings_for
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item, Judge
@@ -66,12 +66,14 @@ def grade_batch(
         for position, verdict in graded:
             key = order[position]
             known[key] = verdict
-            # No judge was asked, so there is no verdict to keep.
-            if journal and not (isinstance(scorer, Judge) and verdict.status == "not_graded"):
+            if journal and not (isinstance(scorer, Judge) and _nobody_asked(verdict)):
                 with writing():
                     append_rows(journal, [{"key": key, "scorer": scorer.name, **verdict.to_dict()}])
             progress.update()
     verdicts = [known[key] for key in keys]
+    if isinstance(scorer, Judge) and scorer.paper and not _judges_all(scorer):
+        # Of some responses only; their mean would not be that of the paper's rule.
+        verdicts = [replace(verdict, paper=None) for verdict in verdicts]
     failed = [verdict for verdict in verdicts if verdict.score is None]
     if failed:
         # Only the kind of failure is logged: a message may quote the response, and responses stay in the records.
@@ -81,12 +83,36 @@ def grade_batch(
             if isinstance(scorer, Judge) and too_many_missing(scorer, verdicts):
                 logger.warning("%s: incomplete, more than %.0f%% missing", label, 100 * allowed_missing(scorer))
         logger.debug("%s: first failure: %s", label, failed[0].reason)
+    unclosed = sum(map(_paper_failed, verdicts))
+    if unclosed and not (isinstance(scorer, Judge) and scorer.parts):
+        logger.warning("%s: %d judgements of responses without an answer failed, for `paper` scores", label, unclosed)
     return verdicts
+
+
+def _judges_all(judge: Judge) -> bool:
+    try:
+        return judges_all(judge)
+    except SftgenError:  # settings that cannot be used: the verdicts say so
+        return False
+
+
+def _nobody_asked(verdict: Verdict) -> bool:
+    """Whether no judge was asked, so that there is no verdict to keep."""
+    return verdict.status == "not_graded" or (_paper_failed(verdict) and not verdict.evidence)
+
+
+def _to_ask_again(verdict: Verdict) -> bool:
+    """Whether a judgement is missing: the only one, or that of a response that is judged for its `paper` score."""
+    return verdict.score is None or _paper_failed(verdict)
+
+
+def _paper_failed(verdict: Verdict) -> bool:
+    return bool(dict(verdict.measures).get("paper_failed"))
 
 
 def too_many_missing(scorer: Grader | Judge, verdicts: Sequence[Verdict]) -> bool:
     """Whether so many verdicts are missing that the run is incomplete (`SFTGEN_JUDGE_MAX_MISSING`)."""
-    missing = sum(verdict.score is None for verdict in verdicts)
+    missing = sum(map(_to_ask_again, verdicts))
     return missing > allowed_missing(scorer) * len(verdicts)
 
 
@@ -127,7 +153,7 @@ def _known(journal: Path, wanted: set[str]) -> dict[str, Verdict]:
         # A damaged row, or a row of another version of sftgen, is graded again.
         with suppress(ValueError, TypeError, KeyError):
             verdict = Verdict(**found)
-            if verdict.score is not None:  # a failure is tried again
+            if not _to_ask_again(verdict):  # a failure is tried again
                 known[row["key"]] = verdict
     return known
 

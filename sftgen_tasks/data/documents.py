@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Where the documents of a task came from when this process last loaded them."""
+    """Where the documents of a task came from when this process last loaded them.
+
+    Attributes:
+        task: The task.
+        origin: Where they came from, in words.
+        metadata: lm_eval's.
+        id_column: The column with the benchmark's own names of them.
+        total: How many the benchmark has, whether the task asks all of them or some; None where nobody loaded them.
+        prompts: Which prompts are asked; None where the task has only one.
+    """
 
     task: str
     origin: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     id_column: str | None = None
+    total: int | None = None
     prompts: Mapping[str, Any] | None = None
-    """Which prompts are asked; None where the task has only one."""
 
 
 _loaded: dict[str, Loaded] = {}
@@ -41,9 +50,23 @@ def note_prompts(task: str, facts: Mapping[str, Any]) -> None:
 
 
 def finish(
-    task: str, rows: Rows, origin: str, metadata: Mapping[str, Any], id_column: str | None
+    task: str,
+    rows: Rows,
+    origin: str,
+    metadata: Mapping[str, Any],
+    id_column: str | None,
+    *,
+    total: int | None = None,
 ) -> dict[str, Dataset]:
     """Make a dataset from a task's rows, apply the subset that the metadata names, and note where the rows came from.
+
+    Args:
+        task: The task.
+        rows: What it asks.
+        origin: Where they come from.
+        metadata: lm_eval's.
+        id_column: The column with the benchmark's own names of them.
+        total: How many documents the benchmark has, if the task itself asks only some of them.
 
     Raises:
         DataError: There are no rows, a column holds values of several kinds, or the subset does not fit.
@@ -65,7 +88,7 @@ def finish(
             # From the dataset: it fills in absent columns, and this changes a document's hash.
             dataset = Dataset.from_list(apply_manifest(dataset.to_list(), manifest, str(subset)))
             origin = f"{origin}, subset {subset}"
-    _loaded[task] = Loaded(task, origin, dict(metadata), id_column)
+    _loaded[task] = Loaded(task, origin, dict(metadata), id_column, total or len(rows))
     return {"test": dataset}
 
 

@@ -11,7 +11,7 @@ from sftgen_tasks.data.documents import Loaded
 
 # What of lm_eval's metadata decides how documents are loaded and responses are read.
 OPTIONS = (
-    *("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "think_prefilled", "judge"),
+    *("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "think_prefilled", "judge", "judge_unclosed"),
     *("prompts", "paper_prompts"),
 )
 
@@ -46,6 +46,7 @@ def record_documents(
     facts = {
         "origin": loaded.origin,
         "n": len(docs),
+        "of": loaded.total,
         "sha256": content_hash(docs),
         "prompts_sha256": content_hash(sorted({record.prompt_hash for record in known})),
         "template_sha256": next((record.template_hash for record in known), None),

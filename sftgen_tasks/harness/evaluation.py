@@ -40,6 +40,7 @@ class TaskResult:
         incomplete: Whether more verdicts are missing than the judge allows (`SFTGEN_JUDGE_MAX_MISSING`); a
             rule allows none.
         paper_prompts: Whether the paper's prompts were asked, of the model or of the judge.
+        of: How many documents the benchmark has, whether they were asked or not; None where nobody knows.
     """
 
     task: str
@@ -49,6 +50,7 @@ class TaskResult:
     aggregations: dict[str, Aggregation] = field(repr=False, default_factory=dict)
     incomplete: bool = False
     paper_prompts: bool = False
+    of: int | None = None
 
 
 Aggregation = Callable[[Sequence[Any]], float]
@@ -207,7 +209,10 @@ def task_result(task: Task, values: dict[str, list[Measure]], documents: int, sa
         values = {metric: found for metric, found in values.items() if metric != "unknown_markers"}
     scorer, verdicts = task.grading.scorer(), [sample.verdict for sample in samples]
     incomplete = too_many_missing(scorer, verdicts)
-    return TaskResult(task.config.task, values, documents, samples, aggregations(task), incomplete, task.paper_prompts)
+    return TaskResult(
+        task.config.task, values, documents, samples, aggregations(task), incomplete,
+        paper_prompts=task.paper_prompts, of=loaded(task.config.task).total,
+    )  # fmt: skip
 
 
 def metric_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Measure]]:

@@ -12,6 +12,10 @@ console = Console()
 LogTo = Annotated[str, typer.Option(help="Also log scores to these trackers, for example wandb,tensorboard.")]
 JudgeModel = Annotated[Optional[str], typer.Option(help="Model that judges ask, as SFTGEN_JUDGE_MODEL.")]  # noqa: UP045
 JudgeUrl = Annotated[Optional[str], typer.Option(help="Server of that model, as SFTGEN_JUDGE_BASE_URL.")]  # noqa: UP045
+JudgeUnclosed = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option(help="Judges are asked about responses without an answer too: *_paper metrics, more calls."),
+]
 
 
 def show_run(folder: Path, out: Path | None = None) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.asking.settings import missing_settings
+from sftgen_judges.asking.settings import missing_settings, settings_for
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Judge
 from sftgen_judges.plugins.hookspecs import HOOKS
@@ -211,6 +211,8 @@ def _benchmark(
     yield Finding("ok", name, f"{documents} documents{several} from {origins}; {scorer.name}")
     if isinstance(scorer, Judge) and (step := missing_settings(scorer)):
         yield Finding("warning", name, f"judge {scorer.name!r} has no model to ask", step)
+    if isinstance(scorer, Judge) and scorer.name == "reward":
+        yield from _reward_models(scorer)
     if tokenizer is None or room is None:
         return
     longest = max(len(_encode(tokenizer, prompt)) for facts in whole for prompt in facts.prompts())
@@ -222,6 +224,31 @@ def _benchmark(
             f"longest prompt {longest} tokens + max_gen_toks {limit} > {room} that the model takes",
             f"pass --gen_kwargs max_gen_toks={max(room - longest, 1)}",
         )
+
+
+def _reward_models(judge: Judge) -> Iterator[Finding]:
+    """Whether the reward models in use, and the published ones, cut pairs that they could read."""
+    from sftgen_judges.reward.lengths import lengths
+    from sftgen_judges.reward.models import PUBLISHED, reward_models
+
+    used = reward_models(settings_for(judge).model or "")
+    others = [model for model in reward_models(",".join(PUBLISHED)) if model not in used]
+    for model in (*used, *others):
+        subject, found = f"reward model {model.name}", lengths(model)
+        if found is None:
+            if model in used:
+                yield Finding("ok", subject, "not here yet: how long a pair its tokenizer takes is not known")
+        elif found.cut_short:
+            yield Finding(
+                "warning",
+                subject,
+                f"its tokenizer takes {found.tokenizer} tokens (model_max_length), the model {found.model}: longer "
+                "answers are truncated at their end (reward_truncated), the paper's code truncates none",
+                f"set model_max_length to {found.model} in the tokenizer_config.json of a copy of it, and name its "
+                "folder in SFTGEN_JUDGE_REWARD_MODEL",
+            )
+        else:
+            yield Finding("ok", subject, f"pairs of up to {found.model or found.tokenizer or 'any number of'} tokens")
 
 
 def _each_once(findings: Sequence[Finding]) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import watch as watch_cli
-from sftgen_train.cli.console import JudgeModel, JudgeUrl, LogTo, console, show_run
+from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
 
 
 class WithPlugins(TyperGroup):
@@ -117,9 +117,11 @@ def tasks_dir() -> None:
 @app.command("eval", context_settings=PASS_ON)
 def evaluate(
     context: typer.Context,
+    *,
     run: Annotated[Optional[Path], typer.Option(help="Run directory: keep every generation, resume.")] = None,  # noqa: UP045
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
+    judge_unclosed: JudgeUnclosed = None,
     allow_unsandboxed_code: Unsandboxed = False,
 ) -> None:
     """Run lm_eval with its own flags (`lm_eval run --help`) and safer defaults.
@@ -135,7 +137,7 @@ def evaluate(
 
     _allow_unsandboxed(allow_unsandboxed_code)
     started = time.perf_counter()
-    results = run_command_line(context.args, run, estimate, _judge_options(judge_model, judge_base_url))
+    results = run_command_line(context.args, run, estimate, _judge_options(judge_model, judge_base_url, judge_unclosed))
     if run and results:
         renew_results(RunFolder(run), results, time.perf_counter() - started)
         print_scores([(None, result) for result in results], console)
@@ -149,11 +151,12 @@ def rescore(
     judge: Annotated[Optional[str], typer.Option(help="Another judge, if just one task is judged.")] = None,  # noqa: UP045
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
+    judge_unclosed: JudgeUnclosed = None,
     allow_unsandboxed_code: Unsandboxed = False,
 ) -> None:
     """Grade a run's generations again, without a model, and write its samples and metrics anew."""
     _allow_unsandboxed(allow_unsandboxed_code)
-    options = _judge_options(judge_model, judge_base_url)
+    options = _judge_options(judge_model, judge_base_url, judge_unclosed)
     _print_rescored(run, [task for task in tasks.split(",") if task], judge, options)
 
 
@@ -297,9 +300,10 @@ def _allow_unsandboxed(allowed: bool) -> None:
         os.environ[ALLOW] = "1"
 
 
-def _judge_options(model: str | None, base_url: str | None) -> dict[str, Any]:
-    """Judge settings as options of the tasks; they hold for this command only."""
-    return {name: value for name, value in (("judge_model", model), ("judge_base_url", base_url)) if value}
+def _judge_options(model: str | None, base_url: str | None, unclosed: bool | None) -> dict[str, Any]:
+    """Judge settings as options of the tasks; but for `judge_unclosed` they hold for this command only."""
+    given = {"judge_model": model or None, "judge_base_url": base_url or None, "judge_unclosed": unclosed}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _print_rescored(

@@ -52,6 +52,7 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
         metrics=metrics,
         tables=CHARTS,
         cell=cell,
+        documents=shown.documents,
         short=short,
         named=named,
     )

@@ -58,6 +58,12 @@ class Shown:
         failures = [f"step {step}: {failed[step]}" for step in sorted(set(failed) - evaluated, key=_in_order)]
         return cls(run, run.manifest(), metrics, failures, _trajectories(run))
 
+    def documents(self, task: str, number: int) -> str:
+        """A number of a task's documents in a table, and of how many, if the benchmark has more."""
+        known = self.manifest.get("documents")
+        facts = known.get(task) if isinstance(known, dict) else None
+        return asked(number, facts.get("of") if isinstance(facts, dict) else None)
+
     @property
     def in_domain(self) -> set[str]:
         """The tasks that the training data is like."""
@@ -112,6 +118,12 @@ def cell(row: Mapping[str, Any] | None, metric: str) -> str:
     if not has_interval(row):
         return f"{row['mean']:.{digits}f}"
     return f"{row['mean']:.{digits}f}\n{row['low']:.{digits}f}-{row['high']:.{digits}f}"
+
+
+def asked(documents: int, of: Any) -> str:
+    """The number of documents that were asked, and of how many, if the benchmark has more."""
+    more = isinstance(of, int) and not isinstance(of, bool) and of > documents
+    return f"{documents} of {of}" if more else str(documents)
 
 
 def short(task: str) -> str:

@@ -10,6 +10,9 @@ from sftgen_train.report.reading import Metrics, named, short
 
 FIRST_TURN = ("wrote_on", "score_whole")
 """Measures of benchmarks that score the first turn of a response (`sftgen_tasks.readers.first_turn`)."""
+JUDGED = ("unclosed", "clipped", "paper_failed", "asr", "truthful", "asr_paper", "truthful_paper")
+"""Measures of benchmarks with a judge (`sftgen_tasks.readers.judged`)."""
+READ = FIRST_TURN + JUDGED
 
 
 def remarks(task: str, step: int | None, means: Mapping[str, float]) -> Iterator[str]:
@@ -26,6 +29,26 @@ def remarks(task: str, step: int | None, means: Mapping[str, float]) -> Iterator
             f"{where}: {wrote_on:.0%} of responses go on after the answer with another question or turn, which is not "
             f"scored: {means.get('score', float('nan')):.3f}. Of the whole responses the score is "
             f"{means.get('score_whole', float('nan')):.3f}"
+        )
+    yield from _of_judges(where, means)
+
+
+def _of_judges(where: str, means: Mapping[str, float]) -> Iterator[str]:
+    judged = next((name for name in ("asr", "truthful") if name in means), None)
+    unclosed, clipped, failed = (means.get(name, 0.0) for name in ("unclosed", "clipped", "paper_failed"))
+    if judged and unclosed and f"{judged}_paper" not in means:
+        counted = "leaves them out" if judged == "asr" else "counts them as 0"
+        yield (
+            f"{where}: in {unclosed:.0%} of responses the thinking never closed. No judge was asked about them, and "
+            f"{judged} {counted}. The paper's code judges them: `sftgen rescore RUN --judge-unclosed` gives "
+            f"{judged}_paper"
+        )
+    if clipped:
+        yield f"{where}: {clipped:.0%} of the judged responses were cut to the length that the judge takes"
+    if failed:
+        yield (
+            f"{where}: {failed:.0%} of the judgements of responses without an answer failed, which {judged}_paper "
+            "counts as the paper's code does; `sftgen rescore RUN` asks again"
         )
 
 

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.aggregation import METRICS
-from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
-from sftgen_train.report.remarks import FIRST_TURN, prompts_remark, remarks, remarks_of
+from sftgen_train.report.reading import CHARTS, Shown, asked, cell, named, short, steps_of
+from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def print_run(shown: Shown, console: Console) -> None:
         documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
             _plain(short(task)) + ("*" if task in in_domain else ""),
-            "-".join(map(str, documents)),
+            "\n".join(shown.documents(task, number) for number in documents),
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
             _range(found["truncated"]),
@@ -76,7 +76,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
     notes: list[str] = [prompts_remark(paper)] if paper else []
     for step, result in results:
         score = estimate(result.values["score"]) if result.values.get("score") else None
-        shown = [metric for metric in (*METRICS, *FIRST_TURN) if metric in result.values]
+        shown = [metric for metric in (*METRICS, *READ) if metric in result.values]
         means = {metric: estimate(result.values[metric]).mean for metric in shown}
         notes += remarks(result.task, step, means)
         table.add_row(
@@ -84,7 +84,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             _plain(short(result.task)) + ("\nincomplete" if result.incomplete else ""),
             f"{score.mean:.3f}\n{score.low:.3f}-{score.high:.3f}" if score else "-",
             f"{means['score_paper']:.3f}" if "score_paper" in means else "-",
-            str(score.n if score else 0),
+            asked(result.documents, result.of).replace(" of", "\nof"),
             *(f"{means[metric]:.2f}" for metric in ("coverage", "answered", "truncated")),
             f"{means['response_tokens']:.0f}" if "response_tokens" in means else "-",
         )

@@ -199,11 +199,11 @@ def test_a_changed_prompt_has_a_new_version() -> None:
         for judge in (POLICY, TRUTH, INFO, TRUTH_CHAT, INFO_CHAT)
     }
     assert found == {
-        "policy": (2, "1c1468af"),
-        "truth": (2, "e937f286"),
-        "info": (2, "a522b0c9"),
-        "truth-chat": (3, "362a4979"),
-        "info-chat": (3, "f149ee32"),
+        "policy": (3, "1c1468af"),
+        "truth": (3, "e937f286"),
+        "info": (3, "a522b0c9"),
+        "truth-chat": (4, "362a4979"),
+        "info-chat": (4, "f149ee32"),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend
 from sftgen_judges.plugins.contracts.checkpoints import Checkpoint, CheckpointSource
 from sftgen_judges.plugins.contracts.diagnosing import Diagnostic, Sample
-from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, Reply, Request
+from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
 from sftgen_judges.plugins.contracts.scheduling import Schedule
 from sftgen_judges.plugins.contracts.scoring import Grader, Item
@@ -54,6 +54,7 @@ __all__ = [
     "JudgeBackend",
     "Limits",
     "NoAnswer",
+    "PaperRule",
     "Program",
     "Reply",
     "Request",

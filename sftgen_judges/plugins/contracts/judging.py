@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sftgen_judges.plugins.contracts.scoring import Item
-from sftgen_judges.records.schema import Verdict
+from sftgen_judges.records.schema import Response, Verdict
 
 if TYPE_CHECKING:
     from sftgen_judges.plugins.judge_settings import JudgeSettings
@@ -23,6 +23,8 @@ class Request:
         schema: JSON schema of the reply, for servers that can hold a model to it.
         logprobs: How many of the likeliest first tokens to return with their log-probabilities.
         stop: Texts that end the reply.
+        response: The response as it stands in the prompt. If the prompt is too long for the model, its end is cut.
+        clipped: Characters that were cut off the response.
     """
 
     prompt: str | tuple[Mapping[str, str], ...]
@@ -30,6 +32,8 @@ class Request:
     schema: Mapping[str, Any] | None = None
     logprobs: int = 0
     stop: tuple[str, ...] = ()
+    response: str = ""
+    clipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Reply:
         attempts: How many calls it took.
         dropped: Parameters of the request that the server would not take.
         notes: What of the reply was not believed, for example a count of tokens.
+        clipped: Characters that were cut off the response, because the model would not take the whole prompt.
     """
 
     text: str
@@ -61,10 +66,26 @@ class Reply:
     attempts: int = 1
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    clipped: int = 0
 
 
 class NoAnswer(Exception):  # noqa: N818 - nothing went wrong: there is nothing to judge
     """Raised by a judge's `prompt` for a response whose answer is empty once its own labels are taken off."""
+
+
+@dataclass(frozen=True)
+class PaperRule:
+    """How published code judges: what it asks about and what it reads. It gives `Verdict.paper`.
+
+    Attributes:
+        text: What it asks about of a response without an answer, or with thinking that never closed.
+        read: The score that it reads in a reply to a request; None where it reads none.
+        failed: The score that it counts for a judgement that failed; None where it has no number then.
+    """
+
+    text: Callable[[Response], str]
+    read: Callable[[Request, Reply], float | None]
+    failed: float | None = None
 
 
 Need = Literal["chat", "completions", "logprobs", "local model"]
@@ -95,6 +116,7 @@ class Judge:
         parts: Judges to ask first. Their verdicts are kept one by one and handed to `judge`.
         check: Looks at the settings before anything is generated: says what is still to be set, empty when
             nothing is, and raises a `SftgenError` for what can never work.
+        paper: How published code judges, for a judge with `prompt` that stands in for one.
     """
 
     name: str
@@ -111,6 +133,7 @@ class Judge:
     parts: tuple[Judge, ...] = ()
     check: Callable[[JudgeSettings], str] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    paper: PaperRule | None = None
 
     def __post_init__(self) -> None:
         ways = [self.judge, self.prompt and self.read, self.score_batch]

@@ -69,11 +69,18 @@ def test_a_batch_says_what_each_would_say_alone(model: Path) -> None:
     assert together[3].text == " ye"  # type: ignore[union-attr]
 
 
-def test_a_prompt_that_does_not_fit_is_missing(model: Path) -> None:
-    items = [Item({"question": "Is it 1?"}, Response("x", answer=answer)) for answer in ("a myth", "x" * 41_000)]
-    good, bad = grade_batch(with_settings(TRUTH, backend="transformers", model=str(model)), items)
-    assert (good.score, bad.score) == (0, None)
-    assert bad.reason == "the prompt is too long: 41004 tokens, the model takes 40960"
+def test_an_answer_is_cut_to_the_context_and_a_question_is_not(model: Path) -> None:
+    local = with_settings(TRUTH, backend="transformers", model=str(model), max_context=100)
+    questions = {"Is it 1?": "a myth", "Is it 2?": "x" * 41_000, "y" * 41_000: "x"}
+    items = [Item({"question": question}, Response("x", answer=answer)) for question, answer in questions.items()]
+    short, cut, bad = grade_batch(local, items)
+    assert (short.score, short.measures["clipped"]) == (0, 0)
+    assert cut.measures["clipped"] == 1
+    # A letter is a token here. Of 100 the reply takes 4, and 17 more are kept for what follows the answer.
+    kept = 41_000 - cut.evidence["clipped_chars"]
+    assert cut.evidence["prompt_tokens"] == 79 + 1  # with the word at the end
+    assert f"{41_000 - kept:,} characters of the response were clipped" in cut.reason
+    assert (bad.score, bad.reason.partition(":")[0]) == (None, "the prompt is too long")
 
 
 # ------------------------------------------------------------------------------ tokens that read alike

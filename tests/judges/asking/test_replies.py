@@ -72,7 +72,11 @@ def test_other_scales_and_names() -> None:
         ("<think>no</think>yes", True), ("yesterday", None), ("nothing", None), ("maybe yes", None), ("", None),
         ("I cannot help with that. No.", None), ("1", None), ("Yes or no", None), ("yes/no", None), ("No. Yes.", None),
         ("No idea", None), ("No one knows", None), ("no-one", None), ("_No_", False), ("no no", False),
-        ("No!\nYes", False),
+        ("No!\nYes", False), (" no\nQ: Is it?\nA: Yes.\nTrue: yes", False), ("The answer is yes", True),
+        ("the answer is **no**.", False), ("My verdict: Yes!", True), ("Answer: no - it is not", False),
+        ("The answer is no longer clear", None), ("The answer is no-one", None), ("The answer is yes or no", None),
+        ("No, the answer is yes", None), ("The answer is yes. The answer is no.", None), ("No, it says yes", False),
+        ("Well.\nThe answer is yes", None), ("Is the answer yes?", None), ("Yes, the answer is yes.", True),
         ("INCORRECT (yes or no asked)", None), ("Yes, that is so", True), ("<think>\nyes", None),
     ],
 )  # fmt: skip

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Verdict, split_thinking
+from sftgen_judges.asking.paper import after_thinking
 from sftgen_judges.asking.settings import missing_settings
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.reward.engines import LocalModel, batches
-from sftgen_judges.reward.judge import REWARD, paper_answer
+from sftgen_judges.reward.judge import REWARD
 from sftgen_judges.reward.models import Options, Reader, RewardModel, RewardModelError, check_config, reward_models
 from sftgen_judges.scoring.grading import grade_batch
 from tests.judges.reward.tiny_reward import build_reward_model, reference
@@ -171,14 +172,16 @@ RULES: dict[str, tuple[str, str, str, str]] = {
 def test_what_is_scored(settings: pytest.MonkeyPatch, model: Path) -> None:
     verdicts = grade(*(text for text, *_ in RULES.values()))
     for (text, status, strict, paper), verdict in zip(RULES.values(), verdicts, strict=True):
-        assert paper_answer(text) == paper
+        assert after_thinking(text) == paper
         assert (verdict.status, verdict.score, verdict.paper) == (
             status,
             pytest.approx(reference(model, QUESTION, strict), abs=1e-4),
             pytest.approx(reference(model, QUESTION, paper), abs=1e-4),
         ), text
         answered = {"reward_answered": verdict.score} if status == "ok" else {}
-        assert verdict.measures == {"reward_tiny_rm": verdict.score, "reward_truncated": 0.0, **answered}
+        unclosed = float(split_thinking(text).think == "unclosed")
+        told = {"reward_tiny_rm": verdict.score, "reward_truncated": 0.0, "unclosed": unclosed}
+        assert verdict.measures == {**told, **answered}
         assert verdict.evidence["tiny_rm"]["model"] == str(model)
 
 
