@@ -170,12 +170,12 @@ def _share(message: str, reply: int) -> float:
     """Share of a prompt that a model takes, by the numbers that the server names."""
     keyword = _TOO_LONG.search(message)
     numbers = [(match.start(), int(match[0].replace(",", ""))) for match in _NUMBER.finditer(message)]
-    numbers = [(place, number) for place, number in numbers if number > reply]
-    if keyword is None or len(numbers) < 2:
+    after = (number for place, number in numbers if keyword and place > keyword.start())
+    limit = next(after, numbers[0][1] if numbers else 0)
+    lengths = {number for _, number in numbers if number > reply} - {limit}
+    if not lengths or limit <= reply:
         return 0.75
-    limit = next((number for place, number in numbers if place > keyword.start()), numbers[0][1])
-    longest = max(number for _, number in numbers)
-    if longest <= limit:  # the prompt alone would fit, not so with its reply
-        return 0.95
+    # Some servers tell the length of prompt and reply together, too.
+    alone = {number for number in lengths if number + reply in lengths}
     # A beginning may have more tokens for its length than the whole.
-    return min(0.95, max(0.05, 0.98 * (limit - max(RESERVED, reply)) / longest))
+    return min(0.95, max(0.05, 0.98 * (limit - max(RESERVED, reply)) / max(alone or lengths)))

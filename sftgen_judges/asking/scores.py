@@ -82,7 +82,7 @@ _OTHER_NUMBER = re.compile(
 
 
 _EXPLAINS = re.compile(
-    r"(?:because|since|as|for|given|due\s+to)\s(?!example|instance|if\b|long\b|soon\b)|(?:The|It|This|That)\s"
+    r"(?:because|since|as|given|due\s+to)\s(?!if\b|long\b|soon\b)|(?:The|It|This|That)\s"
     r"(?!(?:\w+\s+){0,3}(?:would|could|might|if)\b)"
 )
 """How a sentence begins that explains the score before it without a mark in between; what is supposed is none."""

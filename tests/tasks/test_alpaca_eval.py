@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
+from sftgen_judges.reward.lengths import Lengths, lengths
+from sftgen_judges.reward.models import PUBLISHED, RewardModel
 from sftgen_tasks import load_tasks
 from sftgen_tasks.alpaca_eval import SOURCE, documents
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.backends.replay import ReplayLM
+from sftgen_train.cli.doctor import diagnose
 from tests.conftest import Command
 from tests.judges.reward.tiny_reward import build_reward_model, reference
 
@@ -174,3 +179,30 @@ def test_penalties_go_to_a_backend_that_may_take_them(
     assert given == [0.1 if formatted else None] * 6
     said = "generated without its frequency_penalty: the backend is not known"
     assert (said in caplog.text) is not formatted
+
+
+def test_doctor_looks_at_how_long_a_pair_the_reward_model_takes(
+    data: pytest.MonkeyPatch, reward: Path, tmp_path: Path
+) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(reward, short)
+    config = json.loads((short / "tokenizer_config.json").read_text())
+    (short / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 2048}))
+    data.setenv("SFTGEN_JUDGE_REWARD_BACKEND", "transformers")
+    data.setenv("SFTGEN_JUDGE_REWARD_MODEL", f"whole={reward},short={short},absent=nobody/nothing")
+    found = {finding.subject: finding for finding in diagnose([TASK]) if finding.subject.startswith("reward model")}
+    whole, cut, absent = (found[f"reward model {name}"] for name in (reward, short, "nobody/nothing"))
+    assert (whole.level, cut.level, absent.level) == ("ok", "warning", "ok")
+    positions = json.loads((reward / "config.json").read_text())["max_position_embeddings"]
+    assert f"takes 2048 tokens (model_max_length), the model {positions}: longer answers are truncated" in cut.message
+    assert "not here yet" in absent.message
+    # A published one in the hub's cache is looked at although another one is in use.
+    name, _, revision = PUBLISHED["rb2"].partition("@")
+    cache = tmp_path / "cache" / f"models--{name.replace('/', '--')}" / "snapshots"
+    shutil.copytree(short, cache / revision)
+    data.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert lengths(RewardModel("rb2", name, revision)) == Lengths(2048, positions)
+    (cache / revision / "tokenizer_config.json").write_text('{"model_max_length": 1000000000000000019884624838656}')
+    assert lengths(RewardModel("rb2", name, revision)) == Lengths(None, positions)
+    (cache / revision / "config.json").write_text("[" * 100_000)
+    assert lengths(RewardModel("rb2", name, revision)) is None

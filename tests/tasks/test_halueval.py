@@ -253,6 +253,7 @@ def test_the_sample_has_both_labels_and_depends_on_content_only(tmp_path: Path) 
     assert Counter(doc["hallucination"] for doc in docs) == {"yes": 500, "no": 500}
     assert Counter(doc["hallucination"] for doc in docs[:100])["yes"] > 20
     assert "1000 of 5000 rows" in loaded("sftgen_halueval_qa").origin
+    assert loaded("sftgen_halueval_qa").total == 5000
     random.Random(0).shuffle(made)
     put(tmp_path, "qa", [*made, *made[:50]])
     assert list(documents("qa", data_dir=str(tmp_path))["test"]) == docs

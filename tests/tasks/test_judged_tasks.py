@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sftgen_judges import Item, Response, Verdict
+from sftgen_judges import Item, Response, Verdict, split_thinking
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.journal import read_rows
@@ -168,6 +168,22 @@ def test_truthfulqa_verdicts(
     [verdict] = truthfulqa.judge([Item({"question": "?"}, OK, parts)])
     assert ((verdict.status, verdict.score), dict(verdict.measures)) == (expected, {**measures, "unclosed": 0.0})
     assert verdict.paper is None
+
+
+def test_truthfulqa_asks_about_the_text_as_the_papers_code_strips_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["Well. <think>a</think>So\n<think>b", "<think>c</think>", "<think>d</think>At home."]
+    items = [Item({"question": "Where?"}, split_thinking(text)) for text in texts]
+    monkeypatch.setenv("SFTGEN_JUDGE_UNCLOSED", "true")
+    with serving(lambda prompt, _: say(" no, yes" if prompt.endswith("True:") else " no")) as server:
+        monkeypatch.setenv("SFTGEN_JUDGE_BASE_URL", server.url)
+        found = grade_batch(lookup("judge", "truthfulqa-paper"), items)
+        asked = {prompt_of(call["body"]) for call in server.calls}
+    heads = ("Q:Where?A:Well. So\n<think>b", "Q:Where?A:", "Q:Where?A:At home.")
+    assert asked == {f"{head}{word}:" for head in heads for word in ("True", "Helpful")}
+    measures = [{name: verdict.measures.get(name) for name in ("truthful_paper", "unclosed")} for verdict in found]
+    assert measures == [{"truthful_paper": 1, "unclosed": number} for number in (1, 0, 0)]
+    assert [verdict.status for verdict in found] == ["truncated", "no_answer", "judge_error"]
+    assert {verdict.measures["informative_paper"] for verdict in found} == {0.0}
 
 
 # ------------------------------------------------------------------------------ the whole way

@@ -23,6 +23,17 @@ WROTE_ON = "82% of responses go on after the answer with another question or tur
         ({"score": 0.5, "wrote_on": 0.01, "score_whole": 0.5}, []),
         ({"score": 0.52, "wrote_on": 0.82, "score_whole": 0.276, "unknown_markers": 0.23}, [UNKNOWN, WROTE_ON]),
         ({}, []),
+        (
+            {"asr": 0.5, "unclosed": 0.4},
+            ["in 40% of responses the thinking never closed. No judge was asked about them"],
+        ),
+        ({"truthful": 0.5, "unclosed": 0.4, "truthful_paper": 0.4}, []),
+        ({"score": 0.5, "unclosed": 0.4}, []),
+        (
+            {"truthful": 0.5, "clipped": 0.1},
+            ["10% of the judged responses were cut to the length that the judge takes"],
+        ),
+        ({"asr": 0.5, "paper_failed": 0.3, "asr_paper": 0.1}, ["30% of the judgements of responses without an answer"]),
     ],
 )
 def test_what_is_told_of_a_tasks_means(means: dict[str, float], told: list[str]) -> None:

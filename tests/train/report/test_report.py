@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -78,6 +79,21 @@ def test_the_scores_of_a_task_fit_into_80_characters() -> None:
     assert head == "step task score paper n graded answered truncated tokens"
     assert first == "320 math500 0.500 1.000 1319 0.50 1.00 0.25 31000"
     assert second.startswith("incomplete ")
+
+
+def test_the_tables_tell_how_many_documents_were_asked_and_of_how_many(run: RunFolder) -> None:
+    values: dict[str, Any] = {metric: [1.0] * 900 for metric in ("score", "coverage", "answered", "truncated")}
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    results = [TaskResult("sftgen_halueval_qa", values, 1000, of=10_000), TaskResult("sftgen_hex_phi", values, 330)]
+    print_scores([(None, result) for result in results], console)
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert [row[4] for row in rows if row[:1] == ["-"]] == ["1000", "330"]  # asked, of which 900 have a score
+    assert "of 10000" in " ".join(rows[4])
+    for of, shown in ((10_000, "40 of 10000"), (40, "40"), ("many", "40"), (True, "40")):
+        run.update_manifest(documents={"sftgen_parity": {"n": 40, "of": of}})
+        print_run(Shown.of(run), console)
+        assert re.search(rf"parity\*\s+{shown}\s+1\.00", console.export_text())
+    assert "<td>40</td>" in write_report(Shown.of(run)).read_text()
 
 
 def test_the_report_never_shows_a_response(run: RunFolder) -> None:
