@@ -66,13 +66,16 @@ def _count(vote: str, items: Sequence[Item]) -> Iterator[Verdict]:
         scored = [verdict for verdict in item.verdicts if verdict.status in SCORED]
         scores = [verdict.score for verdict in scored if verdict.score is not None]
         evidence = {"votes": [verdict.score for verdict in item.verdicts]}
+        clipped = [measure for verdict in item.verdicts if (measure := verdict.measures.get("clipped")) is not None]
+        measures = {"clipped": max(clipped)} if clipped else {}
         score = VOTES[vote](scores, len(item.verdicts)) if scores else None
         if score is None:
             status = "not_graded" if all(verdict.status == "not_graded" for verdict in item.verdicts) else "judge_error"
             first = next((verdict.reason for verdict in item.verdicts if verdict.score is None), "")
             reason = first if not scores else f"no {vote} of {len(item.verdicts)}: {len(scores)} scores"
-            yield Verdict(status, reason=reason, evidence=evidence)  # type: ignore[arg-type]
+            yield Verdict(status, reason=reason, evidence=evidence, measures=measures)  # type: ignore[arg-type]
         else:
             # Without an answer all members give the same status.
             status = scored[0].status
-            yield Verdict(status, score, answer=f"{score:g}" if status == "ok" else None, evidence=evidence)
+            answer = f"{score:g}" if status == "ok" else None
+            yield Verdict(status, score, answer=answer, evidence=evidence, measures=measures)

@@ -142,7 +142,7 @@ def judge(items: Sequence[Item]) -> Iterator[Verdict]:
             failed = {"judge_failed": 1.0} if policy.status == "judge_error" else {}
             yield Verdict(policy.status, reason=policy.reason, measures={**measures, **failed})
         elif policy.status != "ok":
-            failed = {"judge_failed": measures["paper_failed"]} if "paper_failed" in measures else {}
+            failed = {"judge_failed": measures["paper_failed"]} if policy.paper is not None else {}
             yield Verdict(policy.status, 0.0, reason=policy.reason, measures={**measures, **failed})
         else:
             yield _judged(item, policy.score, refusal, {**measures, "judge_failed": 0.0}, policy.reason)

@@ -272,7 +272,8 @@ def _pairs(options: Sequence[str] | None, flag: str) -> dict[str, str]:
 
 
 def _columns(name: str, verdict: Verdict) -> dict[str, Any]:
-    facts = {"status": verdict.status, "reason": verdict.reason, **dict(verdict.measures)}
+    paper = {"paper": verdict.paper} if verdict.paper is not None else {}
+    facts = {"status": verdict.status, "reason": verdict.reason, **paper, **dict(verdict.measures)}
     return {
         name: verdict.score,
         **{f"{name}_{fact}": value for fact, value in facts.items()},

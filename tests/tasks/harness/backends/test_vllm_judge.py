@@ -103,8 +103,14 @@ def test_judging_with_a_served_model(server: str, command: Command, tmp_path: Pa
     [free] = grade_batch(with_settings(judge, structured=False, **at), item)
     assert free.status == "judge_error"
 
-    # What the server refuses is missing, with the server's own words; a wrong model stops the batch.
+    # An answer that the server finds too long is cut.
     [long] = grade_batch(with_settings(TRUTH_LOGPROB, **at), [Item({"question": "?"}, Response("x", answer="x" * 999))])
-    assert long.reason.startswith("HTTP 400: ")
+    assert long.measures["clipped"] == 1
+    assert 150 < 999 - long.evidence["clipped_chars"] < 256
+    # What else the server refuses is missing, with the server's own words; a wrong model stops the batch.
+    [asked] = grade_batch(
+        with_settings(TRUTH_LOGPROB, **at), [Item({"question": "?" * 999}, Response("x", answer="x"))]
+    )
+    assert asked.reason.startswith("HTTP 400: ")
     [other] = grade_batch(with_settings(judge, base_url=server, model="gone"), item)
     assert other.reason.startswith("HTTP 404: ")
