@@ -53,12 +53,10 @@ def identity(judge: Judge, item: Item) -> dict[str, Any]:
         settings = settings_for(judge)
         if not judge.prompt:
             return {**settings.identity, "request": settings.max_response_chars}
-        request, known = _request(judge, item, settings)
+        request, _ = _request(judge, item, settings)
     except Exception:  # asking fails in the same way, and reports it
         return {}
-    # The text of a response without an answer is another input than an answer of the same words.
-    text = {"judged": "text"} if request and known else {}
-    return {**settings.identity, "request": prompt_hash(request) if request else None, **text}
+    return {**settings.identity, "request": prompt_hash(request) if request else None}
 
 
 def judges_all(judge: Judge) -> bool:

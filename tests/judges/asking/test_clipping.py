@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges import Item, Judge, Request, Response, Verdict
-from sftgen_judges.asking.clipping import MOST_CUTS, shortened, too_long
+from sftgen_judges.asking.clipping import shortened, too_long
 from sftgen_judges.asking.settings import missing_settings, with_settings
 from sftgen_judges.plugins.judge_settings import SettingsError
 from sftgen_judges.policy import POLICY
@@ -86,11 +86,12 @@ def test_an_answer_that_a_server_finds_too_long_is_cut_and_asked_about_again(sai
 
 
 def test_a_server_that_never_takes_it_is_left_alone() -> None:
-    with serving(fail(400, SAID["openai"](4096, 10**9))) as server:
-        verdict = judged(server)
-        assert len(server.calls) <= MOST_CUTS + 1
-    assert (verdict.status, verdict.score) == ("judge_error", None)
-    assert "maximum context length" in verdict.reason
+    for said in (SAID["no numbers"](0, 0), SAID["openai"](4096, 10**9), SAID["openai"](10**9, 4096)):
+        with serving(fail(400, said)) as server:
+            verdict = judged(server)
+            assert len(server.calls) <= 7
+        assert (verdict.status, verdict.score) == ("judge_error", None)
+        assert "maximum context length" in verdict.reason
 
 
 def test_a_question_is_never_cut_and_another_refusal_is_none_of_length() -> None:
