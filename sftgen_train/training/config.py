@@ -31,6 +31,9 @@ class HarnessConfig:
     paper_gradients: bool = field(
         default=False, metadata={"help": "Sum the micro-batches' token means, as the paper's trainer did."}
     )
+    paper_training: bool = field(
+        default=False, metadata={"help": "Make whole steps as the paper's trainer did (docs/training.md)."}
+    )
     harness_tasks: list[str] = field(default_factory=list, metadata={"help": "Tasks to evaluate on."})
     harness_in_domain: list[str] = field(default_factory=list, metadata={"help": "Tasks that training is about."})
     harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})

@@ -198,23 +198,55 @@ class Preset:
             "output_dir": f"runs/{self.name.replace('/', '-')}",
         }
 
-    def differences(self) -> list[str]:
-        """What differs from the publication."""
+    def differences(self, settings: Mapping[str, Any] = {}) -> list[str]:
+        """What differs from the publication.
+
+        Args:
+            settings: Fields that replace the preset's.
+        """
+        fields = {**self.fields(), **settings}
         notes = [] if self.name in published() else ["no such run was published; its parts were"]
+        attention = fields["attn_implementation"]
         return [
             *notes,
             *self.data.notes,
-            "gradients are means over a step's tokens; published: token means of micro-batches, summed and not "
-            "averaged, so larger before the clip (paper_gradients: true)",
+            *_steps_differ(fields),
             "rows are padded to the longest of a micro-batch, not to max_length: the same loss in less memory",
-            "a step's rows are the published ones; how they are dealt to micro-batches is not",
+            "a step's rows are the published ones; how they are dealt to processes and micro-batches is not",
+            "log-probabilities come from TRL's output layer in chunks; published: from whole logits",
             "whole checkpoints every 40 steps, the last one kept and resumed from; published: weights alone, every 10 "
             "steps, never resumed. Evaluated steps are leased to the workers whatever is kept",
-            "attention through PyTorch (attn_implementation: sdpa); published: flash-attention 2",
+            *([f"attention: {attention}; published: flash_attention_2"] if attention != "flash_attention_2" else []),
             "one seed, 42; published: unused",
+            "libraries are newer; published: torch 2.6.0, transformers 4.52.4, flash-attn 2.7.4",
             *_QWEN25_NOTES.get(self.model_name.partition("-")[0], []),
             *(["its code comes from the hub (trust_remote_code)"] if "trust_remote_code" in self.model.fields else []),
         ]
+
+
+def _steps_differ(fields: Mapping[str, Any]) -> list[str]:
+    """How the steps themselves differ from the published ones, and which field makes them the same."""
+    if fields.get("paper_training"):
+        micro = fields["per_device_train_batch_size"]
+        return [
+            "gradients are summed over micro-batches: their size before the clip is the published one with 8 processes "
+            f"of {micro} rows a micro-batch only"
+        ]
+    summed = fields.get("paper_gradients")
+    gradients = (
+        "gradients are means over a step's tokens; published: token means of micro-batches, summed and not "
+        "averaged, so larger before the clip (paper_gradients: true)"
+    )
+    logged = "sum over its micro-batches" if summed else "mean over its tokens"
+    return [
+        *([] if summed else [gradients]),
+        "weight decay leaves out norms and biases; published: every parameter",
+        "no autocast, and gradients are reduced in bfloat16; published: autocast to bfloat16, reduced in float32",
+        "AdamW is fused, which rounds bfloat16 less often; published: not fused",
+        "a step whose gradient norm is not finite is taken; published: skipped",
+        f"the logged loss of a step is the {logged}; published: the mean over micro-batches and GPUs",
+        "paper_training: true makes the steps as published, in all of these",
+    ]
 
 
 _SHORTER = ("internlm2.5-20b", "numinamath-20k")
@@ -291,7 +323,7 @@ def describe(preset: Preset, settings: Mapping[str, Any]) -> str:
         "begins",
         *memory(preset.model, fields),
         "differs from the publication:",
-        *(f"  * {note}" for note in preset.differences()),
+        *(f"  * {note}" for note in preset.differences(settings)),
         *([f"  * set here: {', '.join(settings)}"] if settings else []),
     ]
     return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(fields, sort_keys=False)

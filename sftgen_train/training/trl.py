@@ -36,26 +36,18 @@ from sftgen_train.training.encoding import (
     told,
 )
 from sftgen_train.training.ending import ended_step, fingerprint, train_to_end, write_ended
+from sftgen_train.training.paper import PaperGradients, PaperSteps, require_own_steps
 from sftgen_train.training.rows import read_rows
 
 logger = logging.getLogger(__name__)
 
 
-class PaperGradientsTrainer(SFTTrainer):
-    """Gradients as the paper's trainer made them: micro-batches' token means, summed and not averaged."""
+class _PaperGradientsTrainer(PaperGradients, SFTTrainer):
+    """TRL's trainer with the paper's gradients."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        # The Trainer then leaves out its division by the accumulation steps.
-        self.loss_is_scaled_for_ga = True  # type: ignore[assignment]  # its declared type is that of its first value
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The mean over this micro-batch's tokens, without regard to the rest of the batch."""
-        return super().compute_loss(  # type: ignore[no-untyped-call]
-            model, inputs, return_outputs, num_items_in_batch=None
-        )
+class _PaperTrainer(PaperSteps, SFTTrainer):
+    """TRL's trainer with the paper's steps."""
 
 
 class _Parser(TrlParser):
@@ -86,6 +78,8 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
         raise TrainingConfigError("model_name_or_path is missing: name a local folder or a hub id")
     check_local_model(model.model_name_or_path, chat_template=config.chat_template_path is None)
     _check_installed(config, model)
+    if harness.paper_training:
+        require_own_steps(config)
     callback = _callback(harness)
     run = RunFolder(Path(config.output_dir or "trainer_output"))
     run.require_writable()
@@ -157,7 +151,7 @@ def build_trainer(
     data = _prepare(harness.train_data, harness.train_split, harness.train_rows, encoding, config)
     evaluated = _prepare(harness.eval_data, harness.eval_split, None, encoding, config) if harness.eval_data else None
     try:
-        trainer = (PaperGradientsTrainer if harness.paper_gradients else SFTTrainer)(
+        trainer = _kind(harness)(
             model=str(model.model_name_or_path),
             args=config,
             train_dataset=data,
@@ -175,6 +169,12 @@ def build_trainer(
     if trainer.is_world_process_zero():
         print_example(Console(), trainer.train_dataset, encoding)
     return trainer
+
+
+def _kind(harness: HarnessConfig) -> type[SFTTrainer]:
+    if harness.paper_training:
+        return _PaperTrainer
+    return _PaperGradientsTrainer if harness.paper_gradients else SFTTrainer
 
 
 def _encoding(tokenizer: Any, harness: HarnessConfig, config: SFTConfig) -> Encoding:

@@ -96,7 +96,7 @@ def test_what_is_shown_is_a_file_for_config(command: Command, tmp_path: Path) ->
     assert "# steps: 80 (80 an epoch of 20,480 rows, 256 a step)" in shown.stdout
     assert "# tokens: at most 409,600,000" in shown.stdout
     assert "14.77e9 x 8 bytes = 110 GiB" in shown.stdout
-    assert "paper_gradients: true" in shown.stdout
+    assert "paper_training: true makes the steps as published" in shown.stdout
     assert "set here: learning_rate, num_train_epochs, harness_tasks" in shown.stdout
     path = tmp_path / "preset.yaml"
     path.write_text(shown.stdout)
@@ -104,6 +104,27 @@ def test_what_is_shown_is_a_file_for_config(command: Command, tmp_path: Path) ->
     assert (config.learning_rate, config.num_train_epochs) == (1e-5, 1)
     assert harness.harness_tasks == ["sftgen_math500", "sftgen_gpqa_diamond"]
     assert harness.end_token == "<|endoftext|>"
+
+
+def test_what_still_differs_depends_on_what_is_set() -> None:
+    preset = presets.find("qwen3-4b/math-cot-20k")
+    off, gradients, on = (
+        " ".join(preset.differences(settings)) for settings in ({}, {"paper_gradients": True}, {"paper_training": True})
+    )
+    for said in ("weight decay leaves out", "no autocast", "not finite is taken", "AdamW is fused", "the logged loss"):
+        assert said in off
+        assert said in gradients
+        assert said not in on
+    assert "means over a step's tokens" in off
+    assert "means over a step's tokens" not in gradients + on
+    for said in ("padded to the longest", "dealt to processes", "attention: sdpa"):
+        assert said in on
+    flash = {"paper_training": True, "attn_implementation": "flash_attention_2"}
+    assert "attention:" not in " ".join(preset.differences(flash))
+    assert "8 processes of 4 rows" in on
+    assert "8 processes of 2 rows" in " ".join(
+        presets.find("internlm2.5-20b/math-cot-20k").differences({"paper_training": True})
+    )
 
 
 @pytest.mark.parametrize(
