@@ -45,4 +45,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return math_grading.grade(doc["answer"], doc["answer"], response)
 
 
-GRADER = Grader("aime24", version=3, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)
+GRADER = Grader(
+    "aime24", version=3, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK,
+    canonical=math_grading.canonical,
+)  # fmt: skip

@@ -43,4 +43,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return math_grading.grade(doc["answer"], doc["solution"], response)
 
 
-GRADER = Grader("math500", version=4, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK)
+GRADER = Grader(
+    "math500", version=4, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK,
+    canonical=math_grading.canonical,
+)  # fmt: skip

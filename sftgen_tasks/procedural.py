@@ -73,13 +73,13 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, answer, answer is not None and _plain(answer) == _plain(doc["answer"]))
 
 
-GRADER = Grader("exact", version=2, grade=grade)
-
-
 def _plain(text: str) -> str:
     text = "".join(plain_text(text).split()).strip(".\"'").lower()
     # A thousands separator. Single digits with commas between them are a list.
     return re.sub(r"(?<=\d),(?=\d{3}(?!\d))|(?<=\d),(?=\d(?!\d))", "", text)
+
+
+GRADER = Grader("exact", version=2, grade=grade, canonical=_plain)
 
 
 def _listed(numbers: list[int]) -> str:

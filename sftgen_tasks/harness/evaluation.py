@@ -25,6 +25,7 @@ from sftgen_tasks.harness.patches import quiet, replaced
 from sftgen_tasks.harness.registry import identity_of_model
 from sftgen_tasks.harness.shards import Shard
 from sftgen_tasks.harness.task import FILTER, Task
+from sftgen_tasks.harness.votes import vote_measures
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def _slim(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def task_result(task: Task, values: dict[str, list[Measure]], documents: int, samples: list[Sample]) -> TaskResult:
-    """The outcome of a task, with what the task itself knows of its metrics.
+    """The outcome of a task, with what the task itself knows of its metrics, and the votes of several samples.
 
     Unknown markers of thinking are told only where many responses begin with one.
     """
@@ -208,6 +209,7 @@ def task_result(task: Task, values: dict[str, list[Measure]], documents: int, sa
     if marked and fmean(marked) < MANY:
         values = {metric: found for metric, found in values.items() if metric != "unknown_markers"}
     scorer, verdicts = task.grading.scorer(), [sample.verdict for sample in samples]
+    values = {**vote_measures(samples, getattr(scorer, "canonical", None)), **values}
     incomplete = too_many_missing(scorer, verdicts)
     return TaskResult(
         task.config.task, values, documents, samples, aggregations(task), incomplete,

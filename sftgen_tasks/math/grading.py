@@ -97,6 +97,17 @@ def equivalent(gold: str, answer: str) -> bool | None:
     return same(gold, answer) or (False if readable(answer) else None)
 
 
+def canonical(answer: str) -> str:
+    r"""An answer in plain LaTeX, a plain number as a fraction: what a vote tells apart, without SymPy.
+
+    >>> canonical(r"\dfrac{1}{2}"), canonical("0.5"), canonical("1{,}000"), canonical("$x$ + 1") == canonical("x+1")
+    ('1/2', '1/2', '1000', True)
+    """
+    text = plain_latex(answer)
+    number = as_number(text)
+    return text if number is None else str(number)
+
+
 def _together(gold: str, found: list[str]) -> str | None:
     """As many last boxes as the gold answer has values, as one list; None if it has one."""
     values = values_of(gold)

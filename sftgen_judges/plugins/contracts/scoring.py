@@ -38,6 +38,8 @@ class Grader:
             response over. If one fails, the others are still graded.
         grade_all: The same rule for many responses at once, for a grader that spreads them over the cores
             itself; `grade` and its limit are then not used in a batch. Yields as `Judge.judge` does.
+        canonical: One way to write answers that are the same, for the vote `maj@k` of several samples. Without it
+            there is no such vote, for example over programs.
     """
 
     name: str
@@ -46,3 +48,4 @@ class Grader:
     time_limit: float | None = None
     chunk: int = 1
     grade_all: Callable[[Sequence[Item]], Iterable[Verdict | tuple[int, Verdict]]] | None = None
+    canonical: Callable[[str], str] | None = None
