@@ -79,7 +79,7 @@ def test_documents_without_a_graded_sample_of_every_repeat_are_left_out_and_coun
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     right: Given = ("ok", "0.5")
-    groups: dict[str, list[Any]] = {
+    groups: dict[str, list[Given]] = {
         "whole": [right, right],
         "missing": [right],
         "failed": [right, ("not_graded", None)],
