@@ -152,12 +152,29 @@ def rescore(
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
     judge_unclosed: JudgeUnclosed = None,
+    budgets: Annotated[str, typer.Option(help="Score responses truncated after so many tokens, e.g. 500,1000.")] = "",
+    tokenizer: Annotated[Optional[str], typer.Option(help="For --budgets: folder of the model's tokenizer.")] = None,  # noqa: UP045
     allow_unsandboxed_code: Unsandboxed = False,
 ) -> None:
-    """Grade a run's generations again, without a model, and write its samples and metrics anew."""
+    """Grade a run's generations again, without a model, and write its samples and metrics anew.
+
+    With --budgets the samples stay, and metrics `budget=N/score`, `budget=N/truncated` and so on are added.
+    """
     _allow_unsandboxed(allow_unsandboxed_code)
     options = _judge_options(judge_model, judge_base_url, judge_unclosed)
-    _print_rescored(run, [task for task in tasks.split(",") if task], judge, options)
+    named = [task for task in tasks.split(",") if task]
+    if budgets:
+        from sftgen_judges.records.store import RunFolder
+        from sftgen_train.report.terminal import print_budgets
+        from sftgen_train.results.budgets import parse_budgets, rescore_at_budgets
+
+        asked = parse_budgets(budgets)
+        rescore_at_budgets(run, asked, named, tokenizer=tokenizer, judge=judge, judge_options=options)
+        print_budgets([row for row in RunFolder(run).metric_rows() if row.get("mean") is not None], console)
+        return
+    if tokenizer:
+        raise SftgenError(f"--tokenizer {tokenizer}: it truncates responses at --budgets, and none are named")
+    _print_rescored(run, named, judge, options)
 
 
 @app.command()

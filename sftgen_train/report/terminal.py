@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -12,8 +13,9 @@ from rich.table import Table
 
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.aggregation import METRICS
-from sftgen_train.report.reading import CHARTS, Shown, asked, cell, named, short, steps_of
+from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
+from sftgen_train.results.run import budget_of
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def print_run(shown: Shown, console: Console) -> None:
     console.print(table)
     if in_domain:
         console.print("* in-domain")
+    print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
     for line in remarks_of(metrics, shown.manifest):
         console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
     for line in shown.failures:
@@ -101,6 +104,42 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             measures.add_row(named(step), _plain(short(result.task)), _plain(metric), value, str(found.n))
     if measures.row_count:
         console.print(measures)
+
+
+def print_budgets(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the scores of responses that were truncated at budgets, if there are any.
+
+    Args:
+        rows: Metric rows; those of whole responses are shown beside the budgets of their task and step.
+        console: Where to.
+    """
+    found: dict[tuple[str, int | None], dict[float, dict[str, Mapping[str, Any]]]] = {}
+    for row in rows:
+        budget, metric = budget_of(row) or (inf, str(row.get("metric")))
+        place = (str(row["task"]), row.get("step"))
+        found.setdefault(place, {}).setdefault(budget, {})[metric] = row
+    table = Table(
+        title="Scores of responses truncated after so many tokens, with 95 % intervals", title_justify="left",
+        box=box.SIMPLE_HEAD, pad_edge=False,
+    )  # fmt: skip
+    for column in ("task", "step", "budget", "score", "paper", "truncated", "n"):
+        table.add_column(column, justify="left" if column == "task" else "right", overflow="fold")
+    for (task, step), budgets in sorted(
+        found.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1])
+    ):
+        if set(budgets) == {inf}:
+            continue
+        for budget, metrics in sorted(budgets.items()):
+            score = metrics.get("score")
+            interval = f" ({score['low']:.2f}-{score['high']:.2f})" if score and has_interval(score) else ""
+            table.add_row(
+                _plain(short(task)), named(step), "whole" if budget == inf else f"{budget:,}",
+                f"{score['mean']:.3f}{interval}" if score else "-",
+                *(f"{metrics[name]['mean']:.3f}" if name in metrics else "-" for name in ("score_paper", "truncated")),
+                str(score.get("n", "-")) if score else "-",
+            )  # fmt: skip
+    if table.row_count:
+        console.print(table)
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.harness.evaluation import task_result
 from sftgen_tasks.harness.graded import as_samples, process_results
 from sftgen_train.results.run import Scored, replace_results
-from sftgen_train.results.stored import Answers, Place, WholeSamples, chunks, find_answers
+from sftgen_train.results.stored import Answers, Chunk, Place, WholeSamples, chunks, find_answers
 
 logger = logging.getLogger(__name__)
 
@@ -53,30 +53,13 @@ def rescore(
         DataError: A task's documents cannot be read, or differ from those of the run.
     """
     run = RunFolder(folder)
-    known = run.read_manifest().get("documents") or {}
-    documents = {task: facts for task, facts in known.items() if isinstance(facts, dict)}
-    unknown = set(tasks) - set(documents)
-    if unknown or not documents:
-        stock = sorted(path.stem for path in (folder / "generations").glob("*.jsonl") if path.stem not in documents)
-        raise RecordError(
-            f"{str(folder)!r} holds no generations of {', '.join(sorted(unknown)) or 'any task of sftgen'}"
-            + (
-                f"; {', '.join(stock)}: lm_eval scores its own tasks, `sftgen eval` with the same arguments"
-                * bool(stock)
-            )
-        )
-    given = judge_options or {}
-    chosen = {
-        task: {**facts, "options": {**(facts.get("options") or {}), **given}}
-        for task, facts in documents.items()
-        if not tasks or task in tasks
-    }
+    chosen = documents_of(run, tasks, judge_options)
     run.require_writable()
     run.compact()
     results: list[tuple[int | None, TaskResult]] = []
     with one_load():
         if judge:
-            _choose_judge(chosen, judge)
+            choose_judge(chosen, judge)
         for task, facts in chosen.items():
             scored = _rescore_task(run, task, facts)
             replace_results(run, scored)
@@ -86,8 +69,46 @@ def rescore(
     return results
 
 
-def _choose_judge(documents: dict[str, Any], judge: str) -> None:
-    judged = [task for task in documents if isinstance(_load(task, documents[task]).grading.scorer(), Judge)]
+def documents_of(
+    run: RunFolder, tasks: Sequence[str], judge_options: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """What the manifest says of the documents of tasks, with options of this command over it.
+
+    Args:
+        run: The run.
+        tasks: Which of its tasks, all if none is named.
+        judge_options: Settings of the judges, named `judge_<field>`.
+
+    Raises:
+        RecordError: Not a run directory, or a task that is not in it.
+    """
+    known = run.read_manifest().get("documents") or {}
+    documents = {task: facts for task, facts in known.items() if isinstance(facts, dict)}
+    unknown = set(tasks) - set(documents)
+    if unknown or not documents:
+        stock = sorted(path.stem for path in (run.path / "generations").glob("*.jsonl") if path.stem not in documents)
+        raise RecordError(
+            f"{str(run.path)!r} holds no generations of {', '.join(sorted(unknown)) or 'any task of sftgen'}"
+            + (
+                f"; {', '.join(stock)}: lm_eval scores its own tasks, `sftgen eval` with the same arguments"
+                * bool(stock)
+            )
+        )
+    given = judge_options or {}
+    return {
+        task: {**facts, "options": {**(facts.get("options") or {}), **given}}
+        for task, facts in documents.items()
+        if not tasks or task in tasks
+    }
+
+
+def choose_judge(documents: dict[str, Any], judge: str) -> None:
+    """Give the one judged task another judge.
+
+    Raises:
+        RecordError: None of the tasks is judged, or several are.
+    """
+    judged = [task for task in documents if isinstance(load_task(task, documents[task]).grading.scorer(), Judge)]
     if len(judged) != 1:
         raise RecordError(
             f"judge {judge!r}: expected one judged task, found {', '.join(judged) or 'none'}; name it with --tasks"
@@ -97,7 +118,8 @@ def _choose_judge(documents: dict[str, Any], judge: str) -> None:
     documents[task] = {**documents[task], "options": {**options, "judge": {task: judge}}}
 
 
-def _load(task: str, facts: Mapping[str, Any]) -> Task:
+def load_task(task: str, facts: Mapping[str, Any]) -> Task:
+    """A task with the documents that the manifest tells of."""
     options = facts.get("options") or {}
     # A manifest holds `~` in place of the home directory.
     files = {name: str(Path(options[name]).expanduser()) for name in FILES if name in options}
@@ -105,21 +127,18 @@ def _load(task: str, facts: Mapping[str, Any]) -> Task:
 
 
 def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> list[Scored]:
-    task = _load(task_name, facts)
+    task = load_task(task_name, facts)
     docs = {doc_hash(doc): doc for doc in task.test_docs()}
     answers = find_answers(run, task_name, list(docs), facts.get("template_sha256"))
     if not answers:
         logger.warning("%s: %s holds no responses of it; what was scored before stays", task_name, run.path)
     answers = [found for found in answers if _can_be_scored(run, task_name, found)]
-    _warn_of_several(task_name, answers)
-    _require_documents(task_name, facts, answers, docs)
-    found = {each.origin: _Found(each) for each in answers}
+    warn_of_several(task_name, answers)
+    require_documents(task_name, facts, answers, docs)
+    found = {each.origin: Found(each) for each in answers}
     for chunk in chunks(run, task_name, answers):
         for origin, by_doc in chunk.items():
-            chosen = list(by_doc)
-            with recording(Recording(run, origin.step, origin.model, part=True)):
-                verdicts = task.grading.apply([by_doc[name] for name in chosen], [docs[name] for name in chosen])
-            for name, judged in zip(chosen, verdicts, strict=True):
+            for name, judged in graded(run, task, origin, by_doc, docs):
                 found[origin].add(name, judged, process_results(docs[name], judged))
     if any(each.lengths_lost for each in found.values()):
         logger.warning(
@@ -129,8 +148,29 @@ def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> l
     return [each.scored(run, task, docs) for each in found.values()]
 
 
+def graded(
+    run: RunFolder, task: Task, origin: Origin, by_doc: Chunk, docs: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Any]]:
+    """Documents with their graded answers.
+
+    Args:
+        run: Where verdicts are kept.
+        task: The task.
+        origin: What generated the answers.
+        by_doc: The answers.
+        docs: The task's documents by their hashes.
+    """
+    alike: dict[int, list[str]] = defaultdict(list)
+    for name, records in by_doc.items():  # lm_eval has as many answers to each document: to fewer, some are lost
+        alike[len(records)].append(name)
+    for chosen in alike.values():
+        with recording(Recording(run, origin.step, origin.model, part=True)):
+            verdicts = task.grading.apply([by_doc[name] for name in chosen], [docs[name] for name in chosen])
+        yield from zip(chosen, verdicts, strict=True)
+
+
 @dataclass
-class _Found:
+class Found:
     """What was found of some answers, without their texts.
 
     Attributes:
@@ -157,17 +197,19 @@ class _Found:
             read = replace(sample.response, text="", thinking="", answer="")
             self.samples[place] = replace(sample, response=read, thinking_tokens=thinking, answer_tokens=answer)
 
-    def scored(self, run: RunFolder, task: Task, docs: Iterable[str]) -> Scored:
-        """What takes the place of the earlier result."""
+    def result(self, task: Task, docs: Iterable[str]) -> TaskResult:
+        """The outcome, its samples without texts."""
         values: dict[str, list[Measure]] = defaultdict(list)
         for document in docs:
             for metric, value in self.values.get(document, {}).items():
                 values[metric].append(value)
         result = task_result(task, dict(values), len(self.values), list(self.samples.values()))
-        if self.answers.lost:
-            result = replace(result, incomplete=True)
+        return replace(result, incomplete=True) if self.answers.lost else result
+
+    def scored(self, run: RunFolder, task: Task, docs: Iterable[str]) -> Scored:
+        """What takes the place of the earlier result."""
         whole = WholeSamples(run, task, self.answers, self.samples)
-        return Scored(self.answers.origin.step, result, self.answers.at, whole)
+        return Scored(self.answers.origin.step, self.result(task, docs), self.answers.at, whole)
 
 
 def _can_be_scored(run: RunFolder, task: str, answers: Answers) -> bool:
@@ -189,9 +231,12 @@ def _can_be_scored(run: RunFolder, task: str, answers: Answers) -> bool:
     return True
 
 
-def _require_documents(
-    task: str, facts: Mapping[str, Any], answers: Sequence[Answers], docs: Mapping[str, Any]
-) -> None:
+def require_documents(task: str, facts: Mapping[str, Any], answers: Sequence[Answers], docs: Mapping[str, Any]) -> None:
+    """Check that the documents of a run are those of the task as it is now.
+
+    Raises:
+        RecordError: Some are not.
+    """
     for found in answers:
         foreign = found.documents - docs.keys()
         if foreign:
@@ -201,7 +246,7 @@ def _require_documents(
             )
 
 
-def _warn_of_several(task: str, answers: Sequence[Answers]) -> None:
+def warn_of_several(task: str, answers: Sequence[Answers]) -> None:
     """Warn about a step that holds answers of several models or settings: they are scored apart."""
     by_step: dict[int | None, list[Answers]] = defaultdict(list)
     for found in answers:

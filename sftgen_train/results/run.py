@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -119,18 +120,38 @@ def replace_results(run: RunFolder, results: Sequence[Scored]) -> None:
     begun = run.run_id()
     samples: list[Row] = []
     metrics: list[Row] = []
-    renewed = set()
+    renewed: dict[tuple[Any, ...], Any] = {}
     for scored in results:
         step, result = scored.step, scored.result
         about = {"run": begun, "evaluated_at": scored.at}
         samples += [sample_row(sample, about) for sample in result.samples]
         metrics += metric_rows(step, result, about, scored.whole)
-        renewed |= {(step, result.task, *_origin(result)), (step, result.task, None, None)}
+        version = result.samples[0].evaluation_version if result.samples else None
+        for origin in (_origin(result), (None, None)):
+            of = (step, result.task, *origin)
+            renewed[of] = (scored.at, version)
 
     def replaced(row: Mapping[str, Any]) -> bool:
-        return tuple(row.get(name) for name in ("step", "task", "model", "sampling_id")) in renewed
+        of = tuple(row.get(name) for name in ("step", "task", "model", "sampling_id"))
+        # Scores at a budget stand as long as they are of the same answers, by the same rule.
+        same = (row.get("evaluated_at"), row.get("evaluation_version")) == renewed.get(of)
+        return of in renewed and not (same and budget_of(row) is not None)
 
     run.replace_results(samples, replaced, metrics)
+
+
+_BUDGET = re.compile(r"budget=(\d{1,12})/(.+)")
+
+
+def at_budget(budget: int) -> str:
+    """What stands before the names of metrics of responses that were truncated after so many tokens."""
+    return f"budget={budget}/"
+
+
+def budget_of(row: Mapping[str, Any]) -> tuple[int, str] | None:
+    """The budget and the metric that a metric row is of; None for a metric of whole responses."""
+    found = _BUDGET.fullmatch(str(row.get("metric") or ""))
+    return (int(found[1]), found[2]) if found else None
 
 
 def _origin(result: TaskResult) -> tuple[str | None, str | None]:
@@ -150,6 +171,34 @@ def metric_rows(
         about: The columns `run` and `evaluated_at`.
         whole: As for `Scored`.
     """
+    shared, last = _columns(step, result, about)
+    diagnosed = _diagnosed(result.samples, whole).items()
+    return [
+        *estimate_rows(step, result, about),
+        *({**shared, "metric": name, "mean": _finite(value), **last} for name, value in diagnosed),
+    ]
+
+
+def estimate_rows(step: int | None, result: TaskResult, about: Mapping[str, Any], prefix: str = "") -> list[Row]:
+    """The metrics of one task with their intervals.
+
+    Args:
+        step: Training step, None outside training.
+        result: What was evaluated.
+        about: The columns `run` and `evaluated_at`.
+        prefix: Stands before the name of each metric.
+    """
+    shared, last = _columns(step, result, about)
+    rows = []
+    for metric, values in result.values.items():
+        found = estimate(values, aggregation=result.aggregations.get(metric))
+        numbers = {name: _finite(getattr(found, name)) for name in ("mean", "low", "high")}
+        rows.append({**shared, "metric": f"{prefix}{metric}", **numbers, "n": found.n, **last})
+    return rows
+
+
+def _columns(step: int | None, result: TaskResult, about: Mapping[str, Any]) -> tuple[Row, Row]:
+    """The columns before and after a metric's own."""
     model, sampling = _origin(result)
     version = result.samples[0].evaluation_version if result.samples else None
     shared = {
@@ -160,13 +209,7 @@ def metric_rows(
         "docs": result.documents, "evaluation_version": version,
         "evaluated_at": about["evaluated_at"], **({"incomplete": True} if result.incomplete else {}),
     }  # fmt: skip
-    rows = []
-    for metric, values in result.values.items():
-        found = estimate(values, aggregation=result.aggregations.get(metric))
-        numbers = {name: _finite(getattr(found, name)) for name in ("mean", "low", "high")}
-        rows.append({**shared, "metric": metric, **numbers, "n": found.n, **last})
-    diagnosed = _diagnosed(result.samples, whole).items()
-    return rows + [{**shared, "metric": name, "mean": _finite(value), **last} for name, value in diagnosed]
+    return shared, last
 
 
 def sample_row(sample: Sample, about: Mapping[str, Any]) -> Row:

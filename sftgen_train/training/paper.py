@@ -132,9 +132,8 @@ def require_own_steps(args: TrainingArguments) -> None:
 
 def _mean_in_float32(_: object, bucket: Any) -> Any:
     """DDP's hook that averages gradients over the processes in float32, whatever their own type."""
-    summed = bucket.buffer().to(torch.float32) / dist.get_world_size()
-    done = dist.all_reduce(summed, async_op=True).get_future()
-    return done.then(lambda reduced: bucket.buffer().copy_(reduced.value()[0]))
+    done = dist.all_reduce(bucket.buffer().float(), async_op=True).get_future()
+    return done.then(lambda summed: bucket.buffer().copy_(summed.value()[0] / dist.get_world_size()))
 
 
 # DDP compares annotations with its own types, which a type checker does not know.

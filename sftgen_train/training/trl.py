@@ -110,8 +110,17 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
 
 def _train(trainer: SFTTrainer, config: SFTConfig, command: str, beside: subprocess.Popen[bytes] | None) -> None:
     """Train, or go on, and save the model; a worker beside it is waited for."""
+    checkpoint = _resume_from(config)
     try:
-        train_to_end(trainer, _resume_from(config))
+        try:
+            train_to_end(trainer, checkpoint)
+        except ValueError as error:
+            if not checkpoint or "parameter group" not in str(error):
+                raise
+            raise TrainingConfigError(
+                f"checkpoint {checkpoint}: its optimizer has other groups of parameters; set paper_training as it was "
+                "then, or train into another output_dir"
+            ) from error
         trainer.save_model(config.output_dir)
         if trainer.is_world_process_zero():
             write_ended(RunFolder(Path(config.output_dir or "trainer_output")), trainer.state.global_step, command)
