@@ -3,9 +3,9 @@ r"""LiveCodeBench v2: 511 contest problems of May 2023 to May 2024, a Python pro
 Protocol (arXiv 2604.06628): one user turn; temperature 0.6, top_p 0.95, three samples; 32,768 new tokens. The prompt is
 ours: the problem, the starter code if it has any, and what the program reads and writes. Both rules read the same
 responses. The paper's prompt (`--metadata prompts=paper`) leaves the starter code out and puts preface, problem and
-ending together without a blank. So a model cannot know which name is called, and both rules call the name that the
-problem gives: on problems with starter code, nearly half of all, the paper's prompt may lower the scores of every model
-much.
+ending together without a blank. So a model cannot know which name `strict` calls, and answers with a plain function,
+which `paper` finds: on problems with starter code, nearly half of all, our prompt may raise `score` much and lower
+`score_paper` much, of every model. Compare `score_paper` with the paper's numbers under its prompt only.
 
 * `strict`: `programs.last_program` of the answer part (outside the thinking) has to pass every public and private test,
   as LiveCodeBench's own checker decides: output line by line with exact decimals, a function's result as JSON. The
