@@ -71,7 +71,7 @@ def rescore_at_budgets(
         folder: Run directory.
         budgets: Numbers of tokens.
         tasks: Which of its tasks; by default those that no judge's model scores.
-        tokenizer: Folder or hub id; by default that of the model that the manifest names.
+        tokenizer: Folder or hub id of the responses' model.
         judge: Another judge than the task's own; exactly one of the tasks must be judged.
         judge_options: Settings of the judges, named `judge_<field>`.
 
@@ -193,15 +193,20 @@ class ModelTokenizer:
 
     @classmethod
     def of(cls, name: str | None, run: RunFolder) -> ModelTokenizer:
-        """The tokenizer of a name, or of the model that a run's manifest names.
+        """The tokenizer of a folder or hub id.
+
+        What a run's manifest names is told and not followed: a run may be a stranger's.
 
         Raises:
-            RecordError: It cannot be loaded. No code that comes with it is run.
+            RecordError: None is named, or it cannot be loaded. No code that comes with it is run.
         """
-        told = name or str(run.read_manifest().get("model") or "")
-        path = str(Path(told).expanduser()) if told.startswith("~") else told
-        if not path:
-            raise RecordError(f"{str(run.path)!r} names no model: name its tokenizer, --tokenizer PATH")
+        if not name:
+            named = str(run.read_manifest().get("model") or "")
+            raise RecordError(
+                "--budgets truncates responses with the tokenizer of their model: name its folder or hub id, "
+                f"--tokenizer {repr(named) if named else 'PATH'}" + (", as the run's manifest does" if named else "")
+            )
+        path = str(Path(name).expanduser()) if name.startswith("~") else name
         from transformers import AutoTokenizer
 
         try:
@@ -212,13 +217,11 @@ class ModelTokenizer:
         except Exception as error:  # no such folder, no network, code of its own, no fast tokenizer
             why = str(error).partition("\n")[0][:200]
         if why:
-            whose = "--tokenizer" if name else f"the model of {str(run.path)!r}"
             raise RecordError(
-                f"{whose} {told!r}: its tokenizer cannot be loaded ({why}); responses are truncated with the "
-                "tokenizer of their model: name its folder or hub id, --tokenizer PATH"
+                f"--tokenizer {name!r}: it cannot be loaded ({why}); name the folder or hub id of the responses' model"
             )
-        logger.info("responses are truncated with the tokenizer of %s", told)
-        return cls(told, lambda text: backend.encode(text, add_special_tokens=False))
+        logger.info("responses are truncated with the tokenizer of %s", name)
+        return cls(name, lambda text: backend.encode(text, add_special_tokens=False))
 
     def places(self, record: GenerationRecord, smallest: int) -> tuple[list[int], list[int]]:
         """Where the tokens of a generation's `reasoning` and `text` begin.

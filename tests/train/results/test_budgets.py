@@ -180,7 +180,8 @@ def test_a_document_that_lost_a_sample_has_no_vote(command: Command, run: Path, 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--budgets", "5"), "its tokenizer cannot be loaded"),
+        (("--budgets", "5"), "--tokenizer"),
+        (("--budgets", "5", "--tokenizer", "/no/such"), "it cannot be loaded"),
         (("--budgets", "5,many"), "expected whole numbers of tokens"),
         (("--tokenizer", "x"), "it truncates responses at --budgets"),
     ],
@@ -220,10 +221,14 @@ def test_where_a_response_is_truncated() -> None:
     assert (after.reasoning, after.text, read_record(after).think) == ("x y", "a", "closed")
 
 
-def test_the_manifests_model_has_the_tokenizer(command: Command, whole: Path, tmp_path: Path) -> None:
-    """Also in a task that is scored by patterns: they ask no model."""
+def test_the_manifests_model_is_told_and_not_loaded(command: Command, whole: Path, tmp_path: Path) -> None:
+    """And a task that is scored by patterns is truncated too: they ask no model."""
     shutil.copytree(whole, tmp_path / "run")
-    done = command("sftgen", "rescore", tmp_path / "run", "--budgets", "4")
+    model = RunFolder(whole).read_manifest()["model"]
+    told = command("sftgen", "rescore", tmp_path / "run", "--budgets", "4")
+    assert told.returncode == 2
+    assert f"--tokenizer {str(model)!r}" in told.stderr.replace("\n", " ")
+    done = command("sftgen", "rescore", tmp_path / "run", "--budgets", "4", "--tokenizer", model)
     assert done.returncode == 0, done.stderr
     rows = RunFolder(tmp_path / "run").metric_rows()
     tokens = {row["task"]: row["mean"] for row in rows if row["metric"] == "budget=4/response_tokens"}
