@@ -124,7 +124,7 @@ def doc_hash(doc: Mapping[str, Any]) -> str:
 
 
 SCHEMA = 2
-"""Version of `GenerationRecord`. 2 has `reasoning` and `template_hash` more than 1; `markers` came later."""
+"""Version of `GenerationRecord`. 2 has `reasoning` and `template_hash` more than 1; `markers`, `budget` came later."""
 READABLE = (1, 2)
 """Versions that are read; a field that an older one lacks is None."""
 
@@ -145,6 +145,8 @@ class GenerationRecord:
         finish_reason: `stop`, `length`, another word of a server's, or None where the backend does not tell.
         tokens: Length of the generation in tokens, thinking included.
         prompt_tokens: Length of the prompt in tokens.
+        budget: The tokens that the response could have: the limit that was asked for, or what the prompt left of
+            the model's context. No part of the key. None where nobody knows, and in older records.
         prefilled: Whether the prompt ended inside thinking.
         exact: Whether counts and finish reason come from the backend; otherwise they were worked out
             from the text.
@@ -169,6 +171,7 @@ class GenerationRecord:
     finish_reason: str | None = None
     tokens: int | None = None
     prompt_tokens: int | None = None
+    budget: int | None = None
     prefilled: bool = False
     exact: bool = False
     seed: int | None = None

@@ -41,6 +41,8 @@ class GeneratedText(str):
     """The text itself: it is kept once, and a copy of this object would be another one."""
     tokens: int | None
     prompt_tokens: int | None
+    budget: int | None
+    """The tokens that it could have."""
     finish_reason: str | None
     seed: int | None
     reasoning: str | None
@@ -54,6 +56,7 @@ class GeneratedText(str):
         *,
         tokens: int | None = None,
         prompt_tokens: int | None = None,
+        budget: int | None = None,
         finish_reason: str | None = None,
         seed: int | None = None,
         reasoning: str | None = None,
@@ -63,7 +66,7 @@ class GeneratedText(str):
         made = super().__new__(cls, text)
         made.plain = _plain(text)
         made.tokens, made.prompt_tokens, made.finish_reason = tokens, prompt_tokens, finish_reason
-        made.seed, made.reasoning, made.record = seed, reasoning, record
+        made.budget, made.seed, made.reasoning, made.record = budget, seed, reasoning, record
         return made
 
     @classmethod
@@ -73,6 +76,7 @@ class GeneratedText(str):
             record.text,
             tokens=record.tokens,
             prompt_tokens=record.prompt_tokens,
+            budget=record.budget,
             finish_reason=record.finish_reason,
             seed=record.seed,
             reasoning=record.reasoning,
@@ -172,6 +176,7 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
             text=text.plain,
             tokens=text.tokens,
             prompt_tokens=text.prompt_tokens,
+            budget=text.budget,
             finish_reason=text.finish_reason,
             seed=text.seed,
             reasoning=None if text.reasoning is None else _plain(text.reasoning),
@@ -183,7 +188,7 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
     text = _plain(text)
     if count is None:
         return replace(record, text=text)
-    limit = int(record.sampling.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
+    limit = record.budget or int(record.sampling.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
     tokens = count(text)
     reason = "length" if tokens >= limit - max(1, limit // 100) else "stop"
     return replace(record, text=text, tokens=tokens, prompt_tokens=count(prompt), finish_reason=reason)

@@ -24,6 +24,7 @@ from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of
 from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.budgets import PromptTooLongError
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
@@ -46,10 +47,6 @@ logger = logging.getLogger(__name__)
 
 class TaskError(SftgenError, ValueError):
     """A task definition that cannot work."""
-
-
-class PromptTooLongError(SftgenError, ValueError):
-    """A prompt that leaves no room for its response."""
 
 
 class Task(ConfigurableTask):  # type: ignore[misc]

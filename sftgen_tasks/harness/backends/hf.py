@@ -16,6 +16,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
 from sftgen_tasks.harness.backends.hf_sampling import processors, without_unasked
+from sftgen_tasks.harness.budgets import PromptTooLongError
 from sftgen_tasks.harness.generation import (
     GeneratedText,
     batches,
@@ -26,7 +27,6 @@ from sftgen_tasks.harness.generation import (
 from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.special_tokens import dropped_marker
-from sftgen_tasks.harness.task import PromptTooLongError
 
 logger = logging.getLogger(__name__)
 

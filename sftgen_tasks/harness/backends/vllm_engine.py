@@ -10,6 +10,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import LLM, SamplingParams
 
+from sftgen_tasks.harness.budgets import PromptTooLongError
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GENERIC_CHUNK,
@@ -19,7 +20,6 @@ from sftgen_tasks.harness.generation import (
     stream_generations,
 )
 from sftgen_tasks.harness.sampling import in_force
-from sftgen_tasks.harness.task import PromptTooLongError
 
 
 class StreamingVLLM(VLLM):  # type: ignore[misc]

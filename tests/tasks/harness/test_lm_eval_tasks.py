@@ -22,9 +22,10 @@ from sftgen_tasks import Task, evaluate, load_tasks
 from sftgen_tasks.data.task_files import task_configs
 from sftgen_tasks.gpqa_diamond import ANSWERS
 from sftgen_tasks.harness.aggregation import balanced, ratio
+from sftgen_tasks.harness.budgets import PromptTooLongError
 from sftgen_tasks.harness.evaluation import aggregations
 from sftgen_tasks.harness.generation import GeneratedText
-from sftgen_tasks.harness.task import GradeFilter, PromptTooLongError, process_results
+from sftgen_tasks.harness.task import GradeFilter, process_results
 from sftgen_tasks.mmlu_pro import SUBJECTS, write_subset
 
 CONFIGS = sorted(task_configs().rglob("*.yaml"))
