@@ -106,7 +106,9 @@ def _key(scorer: Grader | Judge, item: Item) -> str:
     response = item.response
     kind = type(scorer).__name__
     # The answer too: with other thinking markers the same text has another answer.
-    read = (response.text, response.answer, response.think, response.finish_reason)
+    read: tuple[Any, ...] = (response.text, response.answer, response.think, response.finish_reason)
+    if response.turn_end is not None:
+        read = (*read, {"turn_end": response.turn_end})
     if isinstance(scorer, Judge) and scorer.needs and (asked := identity(scorer, item)):
         # A request contains everything that the judge reads of the document.
         return content_hash(kind, scorer.name, scorer.version, {} if scorer.prompt else dict(item.doc), *read, asked)

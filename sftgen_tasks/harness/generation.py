@@ -47,6 +47,8 @@ class GeneratedText(str):
     seed: int | None
     reasoning: str | None
     """Thinking that a server sent apart from the text."""
+    turn_end: int | None
+    """Where in the text the model ended its turn with a special token and wrote on."""
     record: GenerationRecord | None
     """Set where it was written down before."""
 
@@ -60,13 +62,15 @@ class GeneratedText(str):
         finish_reason: str | None = None,
         seed: int | None = None,
         reasoning: str | None = None,
+        turn_end: int | None = None,
         record: GenerationRecord | None = None,
     ) -> GeneratedText:
         """Make the text; what the backend did not count stays None."""
         made = super().__new__(cls, text)
         made.plain = _plain(text)
         made.tokens, made.prompt_tokens, made.finish_reason = tokens, prompt_tokens, finish_reason
-        made.budget, made.seed, made.reasoning, made.record = budget, seed, reasoning, record
+        made.budget, made.seed, made.reasoning = budget, seed, reasoning
+        made.turn_end, made.record = turn_end, record
         return made
 
     @classmethod
@@ -80,6 +84,7 @@ class GeneratedText(str):
             finish_reason=record.finish_reason,
             seed=record.seed,
             reasoning=record.reasoning,
+            turn_end=record.turn_end,
             record=record,
         )
 
@@ -130,6 +135,15 @@ def note_template(instances: Sequence[Instance], formatter: Any) -> None:
         instance.template_hash, instance.markers = (hashed, markers) if known else (None, None)
 
 
+def asked(instance: Instance) -> dict[str, Any]:
+    """The settings that the task asks for, also where the request asks for fewer tokens, which its prompt leaves."""
+    settings: dict[str, Any] = instance.args[1]
+    if not hasattr(instance, "limit"):
+        return settings
+    given = {"max_gen_toks": instance.limit} if instance.limit is not None else {}
+    return {name: value for name, value in settings.items() if name != "max_gen_toks"} | given
+
+
 def chat_template(lm: Any) -> str | None:
     """A model's chat template; None where the model has no template or a server applies its own."""
     # vLLM resolves the template itself and keeps it under the first name.
@@ -143,7 +157,7 @@ def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> G
     Raises:
         SettingError: `by`, the name of one of our models, does not apply a setting of the request.
     """
-    prompt, settings = prompt_text(instance), in_force(by, instance.args[1])
+    prompt, settings = prompt_text(instance), in_force(by, asked(instance))
     if run.seed is not None:
         settings["seed"] = run.seed
     opened = prompt_markers(prompt)
@@ -156,6 +170,7 @@ def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> G
         prompt_hash=text_hash(prompt),
         sampling=settings,
         text="",
+        budget=getattr(instance, "budget", None),
         prefilled=opened is not None,
         template_hash=getattr(instance, "template_hash", None),
         # A template may name `<think>` and open thinking with it, although its family writes more than that.
@@ -179,6 +194,7 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
             budget=text.budget,
             finish_reason=text.finish_reason,
             seed=text.seed,
+            turn_end=text.turn_end,
             reasoning=None if text.reasoning is None else _plain(text.reasoning),
             template_hash=stored.template_hash if stored else record.template_hash,
             prefilled=stored.prefilled if stored else record.prefilled,
@@ -292,7 +308,7 @@ def batches(requests: Sequence[Instance], size: int) -> Iterator[list[int]]:
     """Batches of one task and one set of generation settings, long prompts first."""
 
     def group(index: int) -> tuple[str, str]:
-        return requests[index].task_name or "", repr(sorted(requests[index].args[1].items()))
+        return requests[index].task_name or "", repr(sorted(asked(requests[index]).items()))
 
     first = {group(index): index for index in reversed(range(len(requests)))}
     order = sorted(range(len(requests)), key=lambda i: (first[group(i)], -len(prompt_text(requests[i]))))

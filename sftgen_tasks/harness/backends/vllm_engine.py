@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -10,7 +11,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import LLM, SamplingParams
 
-from sftgen_tasks.harness.budgets import PromptTooLongError
+from sftgen_tasks.harness.budgets import response_budget
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     GENERIC_CHUNK,
@@ -20,6 +21,7 @@ from sftgen_tasks.harness.generation import (
     stream_generations,
 )
 from sftgen_tasks.harness.sampling import in_force
+from sftgen_tasks.harness.special_tokens import ReadTokens, dropped_marker, read_tokens
 
 
 class StreamingVLLM(VLLM):  # type: ignore[misc]
@@ -55,26 +57,48 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
             settings, until, limit = self.modify_gen_kwargs(
                 in_force(self.sftgen_name, request.args[1]), eos=eos, default_max_gen_toks=self.max_gen_toks
             )
-            if len(tokens) + limit > self.max_length:
-                raise PromptTooLongError(
-                    f"{request.task_name}: a prompt of {len(tokens)} tokens and max_gen_toks {limit} exceed "
-                    f"max_model_len {self.max_length}; lower max_gen_toks, or the prompt would be cut"
-                )
+            budget = response_budget(limit, self.max_length, len(tokens), task=request.task_name or self.sftgen_name)
             if settings.get("temperature", 0) > 0:
                 settings["seed"] = sample_seed(self.seed, request.args[0], repeat)
             settings["stop_token_ids"] = [*settings.get("stop_token_ids", ()), *self.end_tokens]
-            sampling.append(SamplingParams(max_tokens=limit, stop=until, **settings))
+            sampling.append(SamplingParams(max_tokens=budget, stop=until, **settings))
         outputs = self._model_generate(requests=encoded, generate=True, sampling_params=sampling)
         return [
-            GeneratedText(
-                output.outputs[0].text,
-                tokens=len(output.outputs[0].token_ids),
-                prompt_tokens=len(tokens),
-                finish_reason="length" if output.outputs[0].finish_reason == "length" else "stop",
-                seed=parameters.seed,
-            )
-            for output, tokens, parameters in zip(outputs, encoded, sampling, strict=True)
+            self._text(output.outputs[0], len(tokens), request, parameters)
+            for output, tokens, request, parameters in zip(outputs, encoded, requests, sampling, strict=True)
         ]
+
+    def _text(
+        self, completion: Any, prompt_tokens: int, request: Instance, parameters: SamplingParams
+    ) -> GeneratedText:
+        """What the engine made of a prompt; the text is that of its tokens, as `sftgen-hf` reads them."""
+        tokens = list(completion.token_ids)
+        if request.args[1].keys() & {
+            "skip_special_tokens",
+            "spaces_between_special_tokens",
+            "include_stop_str_in_output",
+        }:
+            read = ReadTokens(completion.text)
+        else:
+            eos = self.tokenizer.decode(self.eot_token_id)  # a stop string too, by lm_eval
+            why = completion.stop_reason
+            ended = completion.finish_reason == "stop" and (not isinstance(why, str) or why == eos)
+            until = [stop for stop in parameters.stop or () if stop != eos]
+            written = tokens[:-1] if ended else tokens
+            read = read_tokens(self.tokenizer, written, until, keep=self._marked_by_special_tokens)
+        return GeneratedText(
+            read.text,
+            tokens=len(tokens),
+            prompt_tokens=prompt_tokens,
+            budget=parameters.max_tokens,
+            finish_reason="length" if completion.finish_reason == "length" else "stop",
+            seed=parameters.seed,
+            turn_end=read.turn_end,
+        )
+
+    @cached_property
+    def _marked_by_special_tokens(self) -> bool:
+        return dropped_marker(self.tokenizer) is not None
 
 
 class EngineVLLM(StreamingVLLM):
