@@ -35,6 +35,7 @@ def grade_batch(
     journal: Path | None = None,
     writing: Callable[[], AbstractContextManager[None]] = nullcontext,
     label: str = "",
+    final: bool = True,
 ) -> list[Verdict]:
     """Grade every item.
 
@@ -45,13 +46,14 @@ def grade_batch(
             prompt are reused, except failures; new ones are appended as they come.
         writing: Held while a verdict is appended, where several processes share the journal.
         label: Title of the progress bar.
+        final: Whether failures count. Otherwise the same items are graded again later, which tells of those that stay.
 
     Returns:
         One verdict an item, in order.
     """
     if isinstance(scorer, Judge) and scorer.parts:
         parts = [
-            grade_batch(part, items, journal=journal, writing=writing, label=f"{label} {part.name}")
+            grade_batch(part, items, journal=journal, writing=writing, label=f"{label} {part.name}", final=final)
             for part in scorer.parts
         ]
         items = [replace(item, verdicts=said) for item, said in zip(items, zip(*parts, strict=True), strict=True)]
@@ -73,7 +75,7 @@ def grade_batch(
             progress.update()
     verdicts = [known[key] for key in keys]
     failed = [verdict for verdict in verdicts if verdict.score is None]
-    if failed:
+    if failed and final:
         # Only the kind of failure is logged: a message may quote the response, and responses stay in the records.
         kind = failed[0].reason.partition(":")[0]
         logger.warning("%s: %d of %d responses not graded. First: %s", label, len(failed), len(verdicts), kind)

@@ -1,32 +1,28 @@
-"""Generations on their way from a model to the records: kept as they come, never made twice."""
+"""Generations as records: what is known of a response before it is made, and once it is."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from tqdm import tqdm
 
-from sftgen_judges.records.current import Recording, current, managed
+from sftgen_judges.records.current import Recording
 from sftgen_judges.records.markers import prompt_markers, template_markers
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash, well_formed
-from sftgen_tasks.harness.model import GenerateUntil, Model, OwnModel, StreamingModel
-from sftgen_tasks.harness.registry import identity_of
+from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.special_tokens import warn_of_dropped_markers
 
 logger = logging.getLogger(__name__)
 
 Count = Callable[[str], int]
-GENERIC_CHUNK = 256
 UNKNOWN = "unknown"
 DEFAULT_MAX_GEN_TOKS = 256  # lm_eval's, for a task that names none
 
@@ -210,84 +206,6 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
     return replace(record, text=text, tokens=tokens, prompt_tokens=count(prompt), finish_reason=reason)
 
 
-def journal_generations(lm: Model, run: Recording, count: Count | None, *, resume: bool) -> None:
-    """Make a model write down every generation and, when resuming, take from the records what is there.
-
-    Requests are generated task by task in batches; each is on disk before the next begins, so a killed
-    run loses one batch. Batches do not depend on what is missing, so a resumed run makes the same ones.
-    A model that hands out responses one by one loses only those under way.
-
-    Args:
-        lm: Any lm_eval model; its `generate_until` is replaced. One with a `generate_each` (a `Produce`)
-            is asked through that.
-        run: Where to write.
-        count: Counts tokens, for models that do not.
-        resume: Whether generations that stand in the run are used again.
-    """
-    produce = lm.generate_each if isinstance(lm, StreamingModel) else partial(_at_once, lm, lm.generate_until)
-
-    def generate_until(requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
-        by = getattr(lm, "sftgen_name", "")
-        planned = [
-            describe(run, request, repeat, by)
-            for request, repeat in zip(requests, repeat_numbers(requests), strict=True)
-        ]
-        known = _known(run, planned) if resume else dict[int, GenerationRecord]()
-        with tqdm(
-            total=len(planned) - len(known), desc="generating", disable=disable_tqdm or None, delay=2
-        ) as progress:
-            for batch in batches(requests, _chunk(lm)):
-                wanted = [index for index in batch if index not in known]
-                if not wanted:
-                    continue
-                repeats = [planned[index].repeat for index in wanted]
-                for done in produce([requests[index] for index in wanted], repeats):
-                    texts = {wanted[place]: text for place, text in done}
-                    made = {
-                        index: complete(planned[index], prompt_text(requests[index]), text, count)
-                        for index, text in texts.items()
-                    }
-                    run.folder.add_generations(list(made.values()))
-                    known.update(made)
-                    progress.update(len(made))
-        for index, request in enumerate(requests):
-            note_record(request, known[index])
-        return [known[index].text for index in range(len(planned))]
-
-    lm.generate_until = generate_until
-
-
-def _at_once(
-    lm: Model, generate: GenerateUntil, requests: Sequence[Instance], repeats: Sequence[int]
-) -> Iterator[Sequence[tuple[int, str]]]:
-    numbers = {"repeats": repeats} if getattr(lm, "takes_repeats", False) else {}
-    texts = generate(requests, disable_tqdm=True, **numbers)
-    yield list(zip(range(len(requests)), texts, strict=True))
-
-
-def _known(run: Recording, planned: Sequence[GenerationRecord]) -> dict[int, GenerationRecord]:
-    tasks = dict.fromkeys(record.task for record in planned)
-    model = run.model or UNKNOWN
-    stored = {record.key: record for task in tasks for record in run.folder.read_generations(task, model)}
-    if not stored:  # keys are hashes, and there may be ten thousand
-        return {}
-    keys = [record.key for record in planned]
-    return {index: stored[key] for index, key in enumerate(keys) if key in stored}
-
-
-def stream_generations(lm: OwnModel, arguments: Mapping[str, Any], seed: int) -> None:
-    """Make one of our models that was loaded by name record its generations, unless a caller records them.
-
-    Args:
-        lm: The model.
-        arguments: What it was loaded with.
-        seed: Base seed of its samples.
-    """
-    if not managed():
-        run = replace(current(), model=identity_of(lm.sftgen_name, arguments).id, seed=seed)
-        journal_generations(lm, run, None, resume=False)
-
-
 def repeat_numbers(requests: Sequence[Instance]) -> list[int]:
     """Which repeat each request is: lm_eval asks for several samples by listing a request several times."""
     seen: Counter[int] = Counter()
@@ -302,34 +220,6 @@ def sample_seed(base: int, prompt: str, repeat: int) -> int:
     """The seed of one sample: it does not depend on the rest of the batch."""
     digest = hashlib.sha256(f"{base} {repeat} {prompt}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def batches(requests: Sequence[Instance], size: int) -> Iterator[list[int]]:
-    """Batches of one task and one set of generation settings, long prompts first."""
-
-    def group(index: int) -> tuple[str, str]:
-        return requests[index].task_name or "", repr(sorted(asked(requests[index]).items()))
-
-    first = {group(index): index for index in reversed(range(len(requests)))}
-    order = sorted(range(len(requests)), key=lambda i: (first[group(i)], -len(prompt_text(requests[i]))))
-    batch: list[int] = []
-    for index in order:
-        if batch and (len(batch) == size or group(index) != group(batch[0])):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def _chunk(lm: Model) -> int:
-    """Requests handed over at once: the model's own batch, or enough to keep a server or vLLM busy."""
-    if isinstance(lm, StreamingModel):
-        return sys.maxsize
-    if rows := getattr(lm, "rows", None):
-        return int(rows)
-    size = str(getattr(lm, "batch_size", ""))
-    return int(size) if size.isdigit() and int(size) > 1 else GENERIC_CHUNK
 
 
 @cache

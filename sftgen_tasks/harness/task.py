@@ -23,6 +23,7 @@ from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of
 from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.ahead import ALONE, Answers, may_run_beside, note_grading
 from sftgen_tasks.harness.budgets import fit_responses
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
@@ -109,6 +110,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             prompt, settings = instance.arguments
             instance.arguments = (prompt, for_stock_model(settings, lm))
         note_template(self._instances, options.get("chat_template"))
+        note_grading(self._instances, self.grading.grade_ahead if may_run_beside(self.grading.scorer()) else None)
         fit_responses(self.config.task, self._instances, self.max_gen_toks, lm, self.config.metadata or {})
 
     @staticmethod
@@ -226,19 +228,28 @@ class GradeFilter(Filter):  # type: ignore[misc]
         if not run.part:
             made = [record for of_doc in records for record in of_doc if record]
             record_documents(run, loaded(self.task), made, markers, others=several_ranks())
-        verdicts = iter(
-            grade_batch(
-                scorer,
-                flat,
-                journal=run.folder.verdicts(self.task),
-                writing=run.folder.writing,
-                label=self.task,
-            )
-        )
+        with ALONE:
+            verdicts = iter(self._verdicts(run, scorer, flat))
         return [
             self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept, told=bool(markers) or run.part)
             for of_doc, kept in zip(items, records, strict=True)
         ]
+
+    def grade_ahead(self, run: Recording, answers: Answers) -> None:
+        """Grade responses while others are generated, so that `apply` finds their verdicts.
+
+        Args:
+            run: Where verdicts are written.
+            answers: Documents with what was written down of a response to each.
+        """
+        items = [Item(doc, self._read(record)) for doc, record in answers]
+        self._verdicts(run, self.scorer(), items, final=False)
+
+    def _verdicts(
+        self, run: Recording, scorer: Grader | Judge, items: Sequence[Item], *, final: bool = True
+    ) -> list[Verdict]:
+        journal = run.folder.verdicts(self.task)
+        return grade_batch(scorer, items, journal=journal, writing=run.folder.writing, label=self.task, final=final)
 
     def _graded(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from multiprocessing.pool import ThreadPool
@@ -19,9 +19,10 @@ from sftgen_judges.asking.retrying import CallError, Patience, retrying, status_
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.backends.server_limits import OVERRIDABLE, Refusal, Served, served
 from sftgen_tasks.harness.budgets import response_budget
-from sftgen_tasks.harness.generation import GeneratedText, prompt_text, repeat_numbers, sample_seed, stream_generations
+from sftgen_tasks.harness.generation import GeneratedText, prompt_text, sample_seed
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.harness.sampling import in_force
+from sftgen_tasks.harness.streaming import all_at_once, stream_generations
 
 OPENAI = "api.openai.com"
 TRIES = 4
@@ -75,13 +76,11 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
         self, requests: Sequence[Instance], disable_tqdm: bool = False, repeats: Sequence[int] | None = None
     ) -> list[str]:
         """Generate for every request; the arguments are those of `sftgen-hf`."""
-        numbers = repeat_numbers(requests) if repeats is None else repeats
-        found = dict(pair for pairs in self.generate_each(requests, numbers) for pair in pairs)
-        return [found[index] for index in range(len(requests))]
+        return all_at_once(self, requests, repeats)
 
     def generate_each(
         self, requests: Sequence[Instance], repeats: Sequence[int]
-    ) -> Iterator[Sequence[tuple[int, GeneratedText]]]:
+    ) -> Generator[Sequence[tuple[int, GeneratedText]], None, None]:
         """Hand out responses as they come, each with its place among the requests.
 
         Raises:

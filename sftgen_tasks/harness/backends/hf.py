@@ -17,16 +17,11 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
 from sftgen_tasks.harness.backends.hf_sampling import end_at, processors, without_unasked
 from sftgen_tasks.harness.budgets import response_budget
-from sftgen_tasks.harness.generation import (
-    GeneratedText,
-    batches,
-    repeat_numbers,
-    sample_seed,
-    stream_generations,
-)
+from sftgen_tasks.harness.generation import GeneratedText, repeat_numbers, sample_seed
 from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.special_tokens import dropped_marker, read_tokens
+from sftgen_tasks.harness.streaming import batches, stream_generations
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
 from sftgen_judges.records.thinking import THINK_MARKERS, read_record
-from sftgen_tasks.harness.generation import journal_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
+from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.procedural import make_docs, parity
 from tests.conftest import Command
 from tests.judges.server import say, serving
