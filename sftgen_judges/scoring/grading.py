@@ -75,7 +75,9 @@ def grade_batch(
             progress.update()
     verdicts = [known[key] for key in keys]
     failed = [verdict for verdict in verdicts if verdict.score is None]
-    if failed and final:
+    if not final:
+        return verdicts
+    if failed:
         # Only the kind of failure is logged: a message may quote the response, and responses stay in the records.
         kind = failed[0].reason.partition(":")[0]
         logger.warning("%s: %d of %d responses not graded. First: %s", label, len(failed), len(verdicts), kind)
