@@ -33,8 +33,9 @@ from lm_eval.loggers import EvaluationTracker
 
 from sftgen_judges.records.current import Recording
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.harness.generation import GeneratedText, journal_generations
+from sftgen_tasks.harness.generation import GeneratedText
 from sftgen_tasks.harness.patches import quiet
+from sftgen_tasks.harness.streaming import journal_generations
 
 ROUNDS = 9
 WORDS = ("Let", "x", "be", "the", "sum", "$\\frac{1}{2}$", "so", "that", "wait,", "é", "3.14", "\n")

@@ -85,8 +85,8 @@ TEXTS = Table(
     {
         "model": TEXT, "sampling_id": TEXT, "task": TEXT, "step": WHOLE, "doc_hash": TEXT, "repeat": WHOLE,
         "prompt_hash": TEXT, "sampling": OBJECT, "text": TEXT, "reasoning": TEXT, "finish_reason": TEXT,
-        "tokens": WHOLE, "prompt_tokens": WHOLE, "prefilled": TRUTH, "exact": TRUTH, "seed": WHOLE,
-        "template_hash": TEXT, "markers": TEXT, "schema": WHOLE,
+        "tokens": WHOLE, "prompt_tokens": WHOLE, "budget": WHOLE, "prefilled": TRUTH, "exact": TRUTH, "seed": WHOLE,
+        "template_hash": TEXT, "markers": TEXT, "turn_end": WHOLE, "schema": WHOLE,
     },
     needed=("task", "model", "doc_hash", "repeat", "prompt_hash", "sampling", "text", "schema"),
     key=("step", "model", "doc_hash", "repeat", "prompt_hash", "sampling"),

@@ -34,6 +34,8 @@ class Response:
         answer: The text outside the thinking, empty while thinking is unclosed.
         tokens: Length of the generation in tokens, or None where nobody counted.
         finish_reason: `stop`, `length`, or None where the backend does not tell.
+        turn_end: Character of the answer at which the model ended its turn with a special token and wrote on; None
+            where it did not, and where nobody knows.
     """
 
     text: str
@@ -42,6 +44,7 @@ class Response:
     answer: str = ""
     tokens: int | None = None
     finish_reason: str | None = None
+    turn_end: int | None = None
 
     @property
     def truncated(self) -> bool:
@@ -124,7 +127,7 @@ def doc_hash(doc: Mapping[str, Any]) -> str:
 
 
 SCHEMA = 2
-"""Version of `GenerationRecord`. 2 has `reasoning` and `template_hash` more than 1; `markers` came later."""
+"""Version of `GenerationRecord`. 2 has `reasoning` and `template_hash` more than 1; later fields may be absent."""
 READABLE = (1, 2)
 """Versions that are read; a field that an older one lacks is None."""
 
@@ -145,6 +148,8 @@ class GenerationRecord:
         finish_reason: `stop`, `length`, another word of a server's, or None where the backend does not tell.
         tokens: Length of the generation in tokens, thinking included.
         prompt_tokens: Length of the prompt in tokens.
+        budget: The tokens that the response could have: the limit that was asked for, or what the prompt left of
+            the model's context. No part of the key. None where nobody knows, and in older records.
         prefilled: Whether the prompt ended inside thinking.
         exact: Whether counts and finish reason come from the backend; otherwise they were worked out
             from the text.
@@ -155,6 +160,9 @@ class GenerationRecord:
             where a server applies its own.
         markers: What the chat template or the prompt told of the markers of thinking, as a setting of `think_markers`
             (`sftgen_judges.records.markers`); None where they told nothing.
+        turn_end: Character of the text at which the model ended its turn with a special token and wrote on. Special
+            tokens are no part of the text, those that mark thinking excepted. None where it did not, where nobody
+            knows, and in older records.
         schema: `SCHEMA` when it was written.
     """
 
@@ -169,12 +177,14 @@ class GenerationRecord:
     finish_reason: str | None = None
     tokens: int | None = None
     prompt_tokens: int | None = None
+    budget: int | None = None
     prefilled: bool = False
     exact: bool = False
     seed: int | None = None
     reasoning: str | None = None
     template_hash: str | None = None
     markers: str | None = None
+    turn_end: int | None = None
     schema: int = SCHEMA
 
     @property

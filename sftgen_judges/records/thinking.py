@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 from sftgen_judges.records.markers import (
     THINK_MARKERS,
@@ -208,14 +209,16 @@ def read_record(
             tokens=record.tokens,
             finish_reason=record.finish_reason,
         )
-    return split_thinking(
-        record.text,
-        markers=markers,
-        known=record.markers,
-        prefilled=record.prefilled if prefilled is None else prefilled,
-        tokens=record.tokens,
-        finish_reason=record.finish_reason,
-    )
+    how: dict[str, Any] = {
+        "markers": markers,
+        "known": record.markers,
+        "prefilled": record.prefilled if prefilled is None else prefilled,
+    }
+    read = split_thinking(record.text, **how, tokens=record.tokens, finish_reason=record.finish_reason)
+    if record.turn_end is None:
+        return read
+    turn = split_thinking(record.text[: max(record.turn_end, 0)], **how).answer
+    return replace(read, turn_end=len(turn)) if turn and read.answer.startswith(turn) else read
 
 
 def opens_thinking(prompt: str) -> bool:

@@ -32,6 +32,15 @@ _INSTRUCTION = 40
 """Characters of a prompt's last line that nobody writes by chance."""
 
 
+def begins_turn(text: str) -> bool:
+    """Whether a text begins with a special token that ends a turn or a document, or begins somebody else's turn.
+
+    >>> begins_turn("<|im_start|>user"), begins_turn("<|im_start|>assistant")
+    (True, False)
+    """
+    return _TOKENS.match(text) is not None
+
+
 def turn_forms(prompt: str) -> tuple[str, ...]:
     r"""How a prompt writes a question: the header that it begins with, and the instruction that it ends with.
 

@@ -35,6 +35,7 @@ def grade_batch(
     journal: Path | None = None,
     writing: Callable[[], AbstractContextManager[None]] = nullcontext,
     label: str = "",
+    final: bool = True,
 ) -> list[Verdict]:
     """Grade every item.
 
@@ -45,13 +46,14 @@ def grade_batch(
             prompt are reused, except failures; new ones are appended as they come.
         writing: Held while a verdict is appended, where several processes share the journal.
         label: Title of the progress bar.
+        final: Whether failures count. Otherwise the same items are graded again later, which tells of those that stay.
 
     Returns:
         One verdict an item, in order.
     """
     if isinstance(scorer, Judge) and scorer.parts:
         parts = [
-            grade_batch(part, items, journal=journal, writing=writing, label=f"{label} {part.name}")
+            grade_batch(part, items, journal=journal, writing=writing, label=f"{label} {part.name}", final=final)
             for part in scorer.parts
         ]
         items = [replace(item, verdicts=said) for item, said in zip(items, zip(*parts, strict=True), strict=True)]
@@ -75,6 +77,8 @@ def grade_batch(
         # Of some responses only; their mean would not be that of the paper's rule.
         verdicts = [replace(verdict, paper=None) for verdict in verdicts]
     failed = [verdict for verdict in verdicts if verdict.score is None]
+    if not final:
+        return verdicts
     if failed:
         # Only the kind of failure is logged: a message may quote the response, and responses stay in the records.
         kind = failed[0].reason.partition(":")[0]
@@ -132,7 +136,9 @@ def _key(scorer: Grader | Judge, item: Item) -> str:
     response = item.response
     kind = type(scorer).__name__
     # The answer too: with other thinking markers the same text has another answer.
-    read = (response.text, response.answer, response.think, response.finish_reason)
+    read: tuple[Any, ...] = (response.text, response.answer, response.think, response.finish_reason)
+    if response.turn_end is not None:
+        read = (*read, {"turn_end": response.turn_end})
     if isinstance(scorer, Judge) and scorer.needs and (asked := identity(scorer, item)):
         # A request contains everything that the judge reads of the document.
         return content_hash(kind, scorer.name, scorer.version, {} if scorer.prompt else dict(item.doc), *read, asked)

@@ -25,6 +25,7 @@ from sftgen_tasks.harness.availability import usable_tasks
 from sftgen_tasks.harness.evaluation import TaskResult
 from sftgen_tasks.harness.generation import counter_of
 from sftgen_tasks.harness.guards import refuse_caches
+from sftgen_tasks.harness.limits import LimitError, limits_of, tasks_of
 from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.patches import compiled_once, replaced
 from sftgen_tasks.harness.preflight import check_local_model, check_no_secrets
@@ -51,7 +52,8 @@ def run_command_line(
         arguments: lm_eval's flags, and `--no_chat_template`.
         run: Run directory: every generation is kept there as it comes, and is made once.
         estimate: Makes the intervals in the results.
-        options: Settings of judges, named `judge_<field>`; those of `--metadata` go before them.
+        options: More metadata of the tasks: settings of judges, named `judge_<field>`, and `max_gen_toks` by task.
+            What `--metadata` names goes before it.
 
     Returns:
         What was found of each of our tasks; nothing in a process that only helps another one.
@@ -69,6 +71,8 @@ def run_command_line(
     names = _names(config.tasks)
     manager = OwnTaskManager(config.metadata)
     ours = [bool(manager.match_tasks([name])) for name in names]
+    if all(ours):
+        _require_limits_of(resolve_tasks(names, manager), limits_of(config.metadata))
     if any(ours) or run:
         requests = config.cache_requests
         asked = any(requests.get(f"{what}_requests{end}") for what, end in (("cache", ""), ("rewrite", "_cache")))
@@ -174,6 +178,14 @@ def _names(tasks: Any) -> list[str]:
     """The names among the tasks that are asked for, which may be a text, a list, or whole tasks of a file."""
     listed = [tasks] if isinstance(tasks, str) else list(tasks or [])
     return [name for entry in listed for name in str(entry).split(",")]
+
+
+def _require_limits_of(names: Sequence[str], limits: Mapping[str, int]) -> None:
+    """Check that token limits of single tasks are of tasks that are evaluated."""
+    evaluated = frozenset[str]().union(*map(tasks_of, names))
+    for name in limits:
+        if not evaluated & tasks_of(name):
+            raise LimitError(f"--max_gen_toks {name}={limits[name]}: --tasks names no task of it")
 
 
 @contextmanager

@@ -16,14 +16,15 @@ from sftgen_judges.records.schema import GenerationRecord, Measure
 from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.documents import record_documents
-from sftgen_tasks.harness.generation import counter_of, counter_of_model, journal_generations
+from sftgen_tasks.harness.generation import counter_of, counter_of_model
 from sftgen_tasks.harness.graded import MANY, as_samples, process_results, records_of, unknown_markers
 from sftgen_tasks.harness.guards import guarded
 from sftgen_tasks.harness.loading import LoadedTasks
 from sftgen_tasks.harness.model import Model
-from sftgen_tasks.harness.patches import quiet, replaced
+from sftgen_tasks.harness.patches import compiled_once, quiet, replaced
 from sftgen_tasks.harness.registry import identity_of_model
 from sftgen_tasks.harness.shards import Shard
+from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.harness.task import FILTER, Task
 from sftgen_tasks.harness.votes import vote_measures
 
@@ -153,7 +154,7 @@ def _evaluate(
     [metadata, *_] = [task.config.metadata or {} for task in tasks.tasks.values()]
     run = replace(run, count=run.count or counter_of(metadata) or counter_of_model(lm))
     run = replace(run, model=run.model or identity_of_model(lm, metadata).id)
-    with recording(run), quiet(), replaced(lm, "generate_until", lm.generate_until):
+    with recording(run), quiet(), compiled_once(), replaced(lm, "generate_until", lm.generate_until):
         journal_generations(lm, run, counter_of(metadata), resume=resume)
         outcome = guarded(evaluator.evaluate, Task)(
             lm,

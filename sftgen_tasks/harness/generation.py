@@ -1,32 +1,28 @@
-"""Generations on their way from a model to the records: kept as they come, never made twice."""
+"""Generations as records: what is known of a response before it is made, and once it is."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from tqdm import tqdm
 
-from sftgen_judges.records.current import Recording, current, managed
+from sftgen_judges.records.current import Recording
 from sftgen_judges.records.markers import prompt_markers, template_markers
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash, well_formed
-from sftgen_tasks.harness.model import GenerateUntil, Model, OwnModel, StreamingModel
-from sftgen_tasks.harness.registry import identity_of
+from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.special_tokens import warn_of_dropped_markers
 
 logger = logging.getLogger(__name__)
 
 Count = Callable[[str], int]
-GENERIC_CHUNK = 256
 UNKNOWN = "unknown"
 DEFAULT_MAX_GEN_TOKS = 256  # lm_eval's, for a task that names none
 
@@ -41,10 +37,14 @@ class GeneratedText(str):
     """The text itself: it is kept once, and a copy of this object would be another one."""
     tokens: int | None
     prompt_tokens: int | None
+    budget: int | None
+    """The tokens that it could have."""
     finish_reason: str | None
     seed: int | None
     reasoning: str | None
     """Thinking that a server sent apart from the text."""
+    turn_end: int | None
+    """Where in the text the model ended its turn with a special token and wrote on."""
     record: GenerationRecord | None
     """Set where it was written down before."""
 
@@ -54,16 +54,19 @@ class GeneratedText(str):
         *,
         tokens: int | None = None,
         prompt_tokens: int | None = None,
+        budget: int | None = None,
         finish_reason: str | None = None,
         seed: int | None = None,
         reasoning: str | None = None,
+        turn_end: int | None = None,
         record: GenerationRecord | None = None,
     ) -> GeneratedText:
         """Make the text; what the backend did not count stays None."""
         made = super().__new__(cls, text)
         made.plain = _plain(text)
         made.tokens, made.prompt_tokens, made.finish_reason = tokens, prompt_tokens, finish_reason
-        made.seed, made.reasoning, made.record = seed, reasoning, record
+        made.budget, made.seed, made.reasoning = budget, seed, reasoning
+        made.turn_end, made.record = turn_end, record
         return made
 
     @classmethod
@@ -73,9 +76,11 @@ class GeneratedText(str):
             record.text,
             tokens=record.tokens,
             prompt_tokens=record.prompt_tokens,
+            budget=record.budget,
             finish_reason=record.finish_reason,
             seed=record.seed,
             reasoning=record.reasoning,
+            turn_end=record.turn_end,
             record=record,
         )
 
@@ -126,6 +131,15 @@ def note_template(instances: Sequence[Instance], formatter: Any) -> None:
         instance.template_hash, instance.markers = (hashed, markers) if known else (None, None)
 
 
+def asked(instance: Instance) -> dict[str, Any]:
+    """The settings that the task asks for, also where the request asks for fewer tokens, which its prompt leaves."""
+    settings: dict[str, Any] = instance.args[1]
+    if not hasattr(instance, "limit"):
+        return settings
+    given = {"max_gen_toks": instance.limit} if instance.limit is not None else {}
+    return {name: value for name, value in settings.items() if name != "max_gen_toks"} | given
+
+
 def chat_template(lm: Any) -> str | None:
     """A model's chat template; None where the model has no template or a server applies its own."""
     # vLLM resolves the template itself and keeps it under the first name.
@@ -139,7 +153,7 @@ def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> G
     Raises:
         SettingError: `by`, the name of one of our models, does not apply a setting of the request.
     """
-    prompt, settings = prompt_text(instance), in_force(by, instance.args[1])
+    prompt, settings = prompt_text(instance), in_force(by, asked(instance))
     if run.seed is not None:
         settings["seed"] = run.seed
     opened = prompt_markers(prompt)
@@ -152,6 +166,7 @@ def describe(run: Recording, instance: Instance, repeat: int, by: str = "") -> G
         prompt_hash=text_hash(prompt),
         sampling=settings,
         text="",
+        budget=getattr(instance, "budget", None),
         prefilled=opened is not None,
         template_hash=getattr(instance, "template_hash", None),
         # A template may name `<think>` and open thinking with it, although its family writes more than that.
@@ -172,8 +187,10 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
             text=text.plain,
             tokens=text.tokens,
             prompt_tokens=text.prompt_tokens,
+            budget=text.budget,
             finish_reason=text.finish_reason,
             seed=text.seed,
+            turn_end=text.turn_end,
             reasoning=None if text.reasoning is None else _plain(text.reasoning),
             template_hash=stored.template_hash if stored else record.template_hash,
             prefilled=stored.prefilled if stored else record.prefilled,
@@ -183,88 +200,10 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
     text = _plain(text)
     if count is None:
         return replace(record, text=text)
-    limit = int(record.sampling.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
+    limit = record.budget or int(record.sampling.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
     tokens = count(text)
     reason = "length" if tokens >= limit - max(1, limit // 100) else "stop"
     return replace(record, text=text, tokens=tokens, prompt_tokens=count(prompt), finish_reason=reason)
-
-
-def journal_generations(lm: Model, run: Recording, count: Count | None, *, resume: bool) -> None:
-    """Make a model write down every generation and, when resuming, take from the records what is there.
-
-    Requests are generated task by task in batches; each is on disk before the next begins, so a killed
-    run loses one batch. Batches do not depend on what is missing, so a resumed run makes the same ones.
-    A model that hands out responses one by one loses only those under way.
-
-    Args:
-        lm: Any lm_eval model; its `generate_until` is replaced. One with a `generate_each` (a `Produce`)
-            is asked through that.
-        run: Where to write.
-        count: Counts tokens, for models that do not.
-        resume: Whether generations that stand in the run are used again.
-    """
-    produce = lm.generate_each if isinstance(lm, StreamingModel) else partial(_at_once, lm, lm.generate_until)
-
-    def generate_until(requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
-        by = getattr(lm, "sftgen_name", "")
-        planned = [
-            describe(run, request, repeat, by)
-            for request, repeat in zip(requests, repeat_numbers(requests), strict=True)
-        ]
-        known = _known(run, planned) if resume else dict[int, GenerationRecord]()
-        with tqdm(
-            total=len(planned) - len(known), desc="generating", disable=disable_tqdm or None, delay=2
-        ) as progress:
-            for batch in batches(requests, _chunk(lm)):
-                wanted = [index for index in batch if index not in known]
-                if not wanted:
-                    continue
-                repeats = [planned[index].repeat for index in wanted]
-                for done in produce([requests[index] for index in wanted], repeats):
-                    texts = {wanted[place]: text for place, text in done}
-                    made = {
-                        index: complete(planned[index], prompt_text(requests[index]), text, count)
-                        for index, text in texts.items()
-                    }
-                    run.folder.add_generations(list(made.values()))
-                    known.update(made)
-                    progress.update(len(made))
-        for index, request in enumerate(requests):
-            note_record(request, known[index])
-        return [known[index].text for index in range(len(planned))]
-
-    lm.generate_until = generate_until
-
-
-def _at_once(
-    lm: Model, generate: GenerateUntil, requests: Sequence[Instance], repeats: Sequence[int]
-) -> Iterator[Sequence[tuple[int, str]]]:
-    numbers = {"repeats": repeats} if getattr(lm, "takes_repeats", False) else {}
-    texts = generate(requests, disable_tqdm=True, **numbers)
-    yield list(zip(range(len(requests)), texts, strict=True))
-
-
-def _known(run: Recording, planned: Sequence[GenerationRecord]) -> dict[int, GenerationRecord]:
-    tasks = dict.fromkeys(record.task for record in planned)
-    model = run.model or UNKNOWN
-    stored = {record.key: record for task in tasks for record in run.folder.read_generations(task, model)}
-    if not stored:  # keys are hashes, and there may be ten thousand
-        return {}
-    keys = [record.key for record in planned]
-    return {index: stored[key] for index, key in enumerate(keys) if key in stored}
-
-
-def stream_generations(lm: OwnModel, arguments: Mapping[str, Any], seed: int) -> None:
-    """Make one of our models that was loaded by name record its generations, unless a caller records them.
-
-    Args:
-        lm: The model.
-        arguments: What it was loaded with.
-        seed: Base seed of its samples.
-    """
-    if not managed():
-        run = replace(current(), model=identity_of(lm.sftgen_name, arguments).id, seed=seed)
-        journal_generations(lm, run, None, resume=False)
 
 
 def repeat_numbers(requests: Sequence[Instance]) -> list[int]:
@@ -281,34 +220,6 @@ def sample_seed(base: int, prompt: str, repeat: int) -> int:
     """The seed of one sample: it does not depend on the rest of the batch."""
     digest = hashlib.sha256(f"{base} {repeat} {prompt}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def batches(requests: Sequence[Instance], size: int) -> Iterator[list[int]]:
-    """Batches of one task and one set of generation settings, long prompts first."""
-
-    def group(index: int) -> tuple[str, str]:
-        return requests[index].task_name or "", repr(sorted(requests[index].args[1].items()))
-
-    first = {group(index): index for index in reversed(range(len(requests)))}
-    order = sorted(range(len(requests)), key=lambda i: (first[group(i)], -len(prompt_text(requests[i]))))
-    batch: list[int] = []
-    for index in order:
-        if batch and (len(batch) == size or group(index) != group(batch[0])):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def _chunk(lm: Model) -> int:
-    """Requests handed over at once: the model's own batch, or enough to keep a server or vLLM busy."""
-    if isinstance(lm, StreamingModel):
-        return sys.maxsize
-    if rows := getattr(lm, "rows", None):
-        return int(rows)
-    size = str(getattr(lm, "batch_size", ""))
-    return int(size) if size.isdigit() and int(size) > 1 else GENERIC_CHUNK
 
 
 @cache

@@ -14,6 +14,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_tasks.data.generated import Generated
 from sftgen_tasks.data.loading import one_load
+from sftgen_tasks.harness.limits import limits_of
 from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.task import Task
 
@@ -74,7 +75,11 @@ class OwnTaskManager(TaskManager):  # type: ignore[misc]
 
         Args:
             metadata: Handed to every task, as `lm_eval --metadata` does.
+
+        Raises:
+            LimitError: It limits the tokens of an unknown task, or to no number.
         """
+        limits_of(metadata or {})
         folders = [str(path) for path in task_directories()]
         super().__init__(include_path=folders, include_defaults=False, metadata=dict(metadata or {}))
         self._factory = OnceFactory(meta=self.metadata)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from lm_eval.api.instance import Instance
 
 GenerateUntil: TypeAlias = Callable[..., list[str]]
 """From requests (and whether to hide a progress bar) to their responses, in the same order."""
-Produce: TypeAlias = Callable[[Sequence[Instance], Sequence[int]], Iterable[Sequence[tuple[int, str]]]]
-"""From requests and their repeats to finished responses, each with its place, as they come."""
+Produced: TypeAlias = Generator[Sequence[tuple[int, str]], None, None]
+"""Finished responses as they come, each with the place of its request. Closing it stops whatever is under way."""
+Produce: TypeAlias = Callable[[Sequence[Instance], Sequence[int]], Produced]
+"""From requests and their repeats to finished responses; the first requests are begun first."""
 
 
 class Model(Protocol):
@@ -22,7 +24,7 @@ class Model(Protocol):
     """
 
     generate_until: GenerateUntil
-    """Replaced by one that writes responses down, see `sftgen_tasks.harness.generation`."""
+    """Replaced by one that writes responses down, see `sftgen_tasks.harness.streaming`."""
 
     @property
     def rank(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sftgen_tasks.harness.guards import evaluated_model
 from sftgen_tasks.harness.task import Task
 
 logger = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ class PenalisedTask(Task):
     def build_all_requests(self, **options: Any) -> None:
         """Build the prompts, with settings that the backend takes."""
         super().build_all_requests(**options)
-        owner = evaluated_model() or getattr(options.get("chat_template"), "__self__", None)
+        owner = self.model_of(options)
         modules = {kind.__module__ for kind in type(owner).__mro__}
         applied = hasattr(owner, "sftgen_name") or "lm_eval.models.huggingface" not in modules
         if owner is not None and applied:

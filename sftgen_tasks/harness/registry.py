@@ -10,6 +10,7 @@ from typing import Any
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.model_id import Identity, identity, identity_in_memory
 from sftgen_tasks.harness.documents import OPTIONS
+from sftgen_tasks.harness.limits import OPTION
 from sftgen_tasks.harness.model import Model
 
 MODELS = {
@@ -92,7 +93,7 @@ def identity_of_model(lm: Any, metadata: Mapping[str, Any]) -> Identity:
         metadata: A task's metadata: lm_eval puts the arguments of a model that it made itself among them.
     """
     name = getattr(lm, "sftgen_name", None) or _STOCK.get(type(lm).__name__, type(lm).__name__ if lm else "")
-    arguments = {key: value for key, value in metadata.items() if not _of_task(key)}
+    arguments = {key: value for key, value in metadata.items() if not _of_task(key, value)}
     if (
         not arguments.get("pretrained")
         and not arguments.get("model")
@@ -110,5 +111,7 @@ _STOCK = {
 """Names of lm_eval's own models by their class."""
 
 
-def _of_task(key: str) -> bool:
+def _of_task(key: str, value: Any) -> bool:
+    if key == OPTION:  # limits by task, or an argument of the model
+        return not isinstance(value, int)
     return key in OPTIONS or key in {"version", "config_source"} or key.startswith(("judge", "sftgen_"))

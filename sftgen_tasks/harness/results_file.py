@@ -17,10 +17,11 @@ from sftgen_judges.records.manifest import now
 from sftgen_judges.records.model_id import Identity
 from sftgen_judges.records.provenance import hardware, scrub, tallied
 from sftgen_tasks.harness.evaluation import TaskResult, results_of
-from sftgen_tasks.harness.generation import counter_of, journal_generations
+from sftgen_tasks.harness.generation import counter_of
 from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import replaced
 from sftgen_tasks.harness.registry import SEEDS, identity_of
+from sftgen_tasks.harness.streaming import journal_generations
 
 KEY = "sftgen"
 Estimate = Callable[..., Any]

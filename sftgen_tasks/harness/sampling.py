@@ -148,6 +148,32 @@ def in_force(model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**used, "do_sample": True, "temperature": temperature}
 
 
+def for_stock_model(settings: Mapping[str, Any], lm: Any) -> dict[str, Any]:
+    """Settings as an lm_eval model has to be given them so that it cuts only what the task cuts.
+
+    Tasks say `top_k: 0` for no cut. transformers would take 50, or what the model's folder asks for; other engines have
+    no cut by default, and some servers refuse the field.
+
+    Args:
+        settings: What the task asks for.
+        lm: The lm_eval model, None where it is not known.
+    """
+    if "lm_eval.models.huggingface" not in {kind.__module__ for kind in type(lm).__mro__}:
+        return {name: value for name, value in settings.items() if name != "top_k" or value != 0}
+    if hasattr(lm, "sftgen_name"):
+        return dict(settings)
+    own = getattr(getattr(lm, "model", None), "generation_config", None)
+    names = tuple(_OF_THE_FOLDER) if settings.get("do_sample") else ("repetition_penalty",)
+    undone = {
+        name: _OF_THE_FOLDER[name] for name in names if getattr(own, name, None) not in (None, _OF_THE_FOLDER[name])
+    }
+    return {**undone, **settings}
+
+
+_OF_THE_FOLDER: Mapping[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+"""What a model's generation_config.json may ask for, with what takes it back."""
+
+
 def _check_value(name: str, value: Any) -> None:
     if name == "do_sample" and not isinstance(value, bool):
         raise SettingError(f"--gen_kwargs do_sample={value!r}: expected True or False")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.documents import loaded, name_of, note_prompts
 from sftgen_tasks.data.paper_prompts import asked_prompts
 from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.ahead import ALONE, Answers, may_run_beside, note_grading
+from sftgen_tasks.harness.budgets import fit_responses
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
     complete,
     counter_of,
-    counter_of_model,
     describe,
     note_template,
     noted_record,
@@ -38,9 +39,10 @@ from sftgen_tasks.harness.generation import (
 )
 from sftgen_tasks.harness.graded import GradedText, lengths, process_results, unknown_markers
 from sftgen_tasks.harness.guards import evaluated_model, guard_evaluations, refuse_caches
-from sftgen_tasks.harness.preflight import max_model_len
+from sftgen_tasks.harness.limits import limit_of, limits_of
 from sftgen_tasks.harness.prompts import PAPER_VERSION, with_prompts, with_template
 from sftgen_tasks.harness.registry import identity_of_model
+from sftgen_tasks.harness.sampling import for_stock_model
 
 FILTER = "sftgen"
 logger = logging.getLogger(__name__)
@@ -48,10 +50,6 @@ logger = logging.getLogger(__name__)
 
 class TaskError(SftgenError, ValueError):
     """A task definition that cannot work."""
-
-
-class PromptTooLongError(SftgenError, ValueError):
-    """A prompt that leaves no room for its response."""
 
 
 class Task(ConfigurableTask):  # type: ignore[misc]
@@ -94,6 +92,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             logger.warning(
                 "%s: no judge, responses are kept and not graded: %s; then `sftgen rescore`", given["task"], missing
             )
+        self.limit = limit_of(given["task"], limits_of(metadata))
         defaults = {
             "test_split": "test",
             "output_type": "generate_until",
@@ -110,35 +109,28 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             note_prompts(given["task"], asked.facts)
 
     def build_all_requests(self, **options: Any) -> None:
-        """Build the prompts and check that each leaves room for its response.
+        """Build the prompts, and see to it that each leaves room for its response.
 
         Raises:
-            PromptTooLongError: Backends would cut the prompt in silence.
+            PromptTooLongError: A prompt leaves none.
             CacheError: Requests of another command would be served.
         """
         refuse_caches(None, options.get("cache_requests") or options.get("rewrite_requests_cache"))
+        if self.limit is not None:  # over --gen_kwargs, which is for every task
+            self.set_config(key="generation_kwargs", value={"max_gen_toks": self.limit}, update=True)
         super().build_all_requests(**options)
+        lm = self.model_of(options)
+        for instance in self._instances:
+            prompt, settings = instance.arguments
+            instance.arguments = (prompt, for_stock_model(settings, lm))
         note_template(self._instances, options.get("chat_template"))
-        metadata, lm = self.config.metadata or {}, evaluated_model()
-        local = str(metadata.get("pretrained") or "")
-        named = metadata.get("max_model_len") or metadata.get("max_length")
-        room = (
-            int(named) if named else max_model_len(Path(local)) or (getattr(lm, "max_length", None) if local else None)
-        )
-        count = counter_of(metadata) or (counter_of_model(lm) if local else None)
-        if room is None or count is None:
-            if local:
-                why = "its tokenizer cannot be loaded" if count is None else "its longest input is not known"
-                _say_once(f"{local}: whether prompts leave room for their responses is not checked, since {why}")
-            return
-        limit = self.max_gen_toks
-        longest = max((count(prompt_text(instance)) for instance in self._instances), default=0)
-        if longest + limit > room:
-            raise PromptTooLongError(
-                f"{self.config.task}: the longest prompt has {longest} tokens and max_gen_toks is {limit}, "
-                f"but the model takes {room}: prompts would be cut in silence. "
-                f"Pass --gen_kwargs max_gen_toks={max(room - longest, 1)} or a longer max_model_len"
-            )
+        note_grading(self._instances, self.grading.grade_ahead if may_run_beside(self.grading.scorer()) else None)
+        fit_responses(self.config.task, self._instances, self.max_gen_toks, lm, self.config.metadata or {})
+
+    @staticmethod
+    def model_of(options: Mapping[str, Any]) -> Any:
+        """The model that requests are built for by `build_all_requests(**options)`; None where nobody tells."""
+        return evaluated_model() or getattr(options.get("chat_template"), "__self__", None)
 
     def apply_filters(self) -> Any:
         """Write down what was not written yet, then read and grade everything."""
@@ -167,12 +159,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
     @property
     def max_gen_toks(self) -> int:
         """How many tokens a response may have."""
-        return int((self.config.generation_kwargs or {}).get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
-
-
-@cache
-def _say_once(message: str) -> None:
-    logger.warning(message)
+        return self.limit or int((self.config.generation_kwargs or {}).get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
 
 
 def _chosen_judge(task: str, metadata: Mapping[str, Any], own: str) -> str:
@@ -264,19 +251,28 @@ class GradeFilter(Filter):  # type: ignore[misc]
         if not run.part:
             made = [record for of_doc in records for record in of_doc if record]
             record_documents(run, loaded(self.task), made, markers, others=several_ranks())
-        verdicts = iter(
-            grade_batch(
-                scorer,
-                flat,
-                journal=run.folder.verdicts(self.task),
-                writing=run.folder.writing,
-                label=self.task,
-            )
-        )
+        with ALONE:
+            verdicts = iter(self._verdicts(run, scorer, flat))
         return [
             self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept, told=bool(markers) or run.part)
             for of_doc, kept in zip(items, records, strict=True)
         ]
+
+    def grade_ahead(self, run: Recording, answers: Answers) -> None:
+        """Grade responses while others are generated, so that `apply` finds their verdicts.
+
+        Args:
+            run: Where verdicts are written.
+            answers: Documents with what was written down of a response to each.
+        """
+        items = [Item(doc, self._read(record)) for doc, record in answers]
+        self._verdicts(run, self.scorer(), items, final=False)
+
+    def _verdicts(
+        self, run: Recording, scorer: Grader | Judge, items: Sequence[Item], *, final: bool = True
+    ) -> list[Verdict]:
+        journal = run.folder.verdicts(self.task)
+        return grade_batch(scorer, items, journal=journal, writing=run.folder.writing, label=self.task, final=final)
 
     def _graded(
         self,

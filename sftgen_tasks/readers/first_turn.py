@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
+from heapq import merge
 from itertools import islice
 from typing import Any
 
@@ -46,7 +47,7 @@ def scores_first_turn(prompt: Prompt) -> Callable[[Grade], Grade]:
         @wraps(grade)
         def graded(doc: Mapping[str, Any], response: Response) -> Verdict:
             whole = grade(doc, response)
-            for end in islice(_ends(prompt, doc, response.answer), TRIES):
+            for end in islice(_ends(prompt, doc, response), TRIES):
                 first = grade(doc, replace(response, answer=response.answer[:end].rstrip()))
                 if first.status in ANSWERED:
                     return _measured(first, whole, wrote_on=True)
@@ -57,15 +58,17 @@ def scores_first_turn(prompt: Prompt) -> Callable[[Grade], Grade]:
     return decorated
 
 
-def _ends(prompt: Prompt, doc: Mapping[str, Any], answer: str) -> Iterator[int]:
+def _ends(prompt: Prompt, doc: Mapping[str, Any], response: Response) -> Iterator[int]:
     """The places in an answer where another turn may begin, behind what looks like an answer."""
+    answer = response.answer
     found = _ANSWER.search(answer)
     if found is None:
         return iter(())
     asked = ""
     with suppress(LookupError):  # a rule is also asked about an answer alone, without its question
         asked = prompt(doc)
-    return turns(answer, turn_forms(asked), question=asked, after=found.start())
+    ended = [response.turn_end] if response.turn_end is not None and response.turn_end > found.start() else []
+    return merge(ended, turns(answer, turn_forms(asked), question=asked, after=found.start()))
 
 
 def _measured(verdict: Verdict, whole: Verdict, *, wrote_on: bool) -> Verdict:

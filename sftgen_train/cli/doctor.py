@@ -217,13 +217,12 @@ def _benchmark(
         return
     longest = max(len(_encode(tokenizer, prompt)) for facts in whole for prompt in facts.prompts())
     limit = max(facts.max_gen_toks for facts in whole)
-    if longest + limit > room:
-        yield Finding(
-            "error",
-            name,
-            f"longest prompt {longest} tokens + max_gen_toks {limit} > {room} that the model takes",
-            f"pass --gen_kwargs max_gen_toks={max(room - longest, 1)}",
-        )
+    if longest >= room:
+        told = f"its longest prompt has {longest} tokens, and the model takes {room} with the response"
+        yield Finding("error", name, told, "evaluate a model with a longer context, or leave the task out")
+    elif longest + limit > room:
+        told = f"responses may have at least {room - longest} of the task's {limit} tokens: the model takes {room}"
+        yield Finding("ok", name, told)
 
 
 def _reward_models(judge: Judge) -> Iterator[Finding]:

@@ -122,6 +122,9 @@ def evaluate(
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
     judge_unclosed: JudgeUnclosed = None,
+    max_gen_toks: Annotated[
+        str, typer.Option("--max_gen_toks", help="Token limits of single tasks or groups, over their own: TASK=N,...")
+    ] = "",
     allow_unsandboxed_code: Unsandboxed = False,
 ) -> None:
     """Run lm_eval with its own flags (`lm_eval run --help`) and safer defaults.
@@ -131,13 +134,17 @@ def evaluate(
     """
     from sftgen_judges.records.store import RunFolder
     from sftgen_tasks.harness.command_line import run_command_line
+    from sftgen_tasks.harness.limits import parse_limits
     from sftgen_train.report.terminal import print_scores
     from sftgen_train.results.run import renew_results
     from sftgen_train.trajectory.statistics import estimate
 
     _allow_unsandboxed(allow_unsandboxed_code)
     started = time.perf_counter()
-    results = run_command_line(context.args, run, estimate, _judge_options(judge_model, judge_base_url, judge_unclosed))
+    options = _judge_options(judge_model, judge_base_url, judge_unclosed)
+    if max_gen_toks:
+        options = {**options, "max_gen_toks": parse_limits(max_gen_toks)}
+    results = run_command_line(context.args, run, estimate, options)
     if run and results:
         renew_results(RunFolder(run), results, time.perf_counter() - started)
         print_scores([(None, result) for result in results], console)

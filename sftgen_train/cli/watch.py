@@ -22,6 +22,7 @@ def watch_folder(
     limit: Annotated[Optional[int], typer.Option(min=1, help="Documents a task.")] = None,  # noqa: UP045
     metadata: Annotated[str, typer.Option(help="JSON handed to the tasks.")] = "{}",
     gen_kwargs: Annotated[str, typer.Option(help="JSON over the tasks' generation settings.")] = "{}",
+    max_gen_toks: Annotated[str, typer.Option(help="Token limits of single tasks or groups: TASK=N,...")] = "",
     chat_template: Annotated[bool, typer.Option(help="Prompts go through the tokenizer's chat template.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts generated together.")] = 16,
     once: Annotated[bool, typer.Option(help="Evaluate the present checkpoints and end.")] = False,
@@ -34,6 +35,7 @@ def watch_folder(
     log_to: LogTo = "",
 ) -> None:
     """Evaluate the checkpoints of any trainer as they appear, each after it is completely written."""
+    from sftgen_tasks.harness.limits import parse_limits
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.evaluation.schedule import Suite, Tier, parse_mapping
     from sftgen_train.queue.progress import shown
@@ -46,6 +48,8 @@ def watch_folder(
         raise SftgenError(f"{str(folder)!r} is not a folder here; for a hub repository name a run directory: --run DIR")
     into, trackers = run or folder / "sftgen", parse_trackers(log_to)
     settings = parse_mapping("--metadata", metadata), parse_mapping("--gen-kwargs", gen_kwargs)
+    if max_gen_toks:
+        settings[0]["max_gen_toks"] = parse_limits(max_gen_toks)
     every = None if schedule else 1
     suite = Suite(
         [Tier(tasks.split(","), every=every, limit=limit, schedule=schedule)], *settings, chat_template, batch_size

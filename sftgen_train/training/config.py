@@ -50,6 +50,9 @@ class HarnessConfig:
     harness_batch_size: int = field(default=16, metadata={"help": "Prompts generated together."})
     harness_metadata: str | None = field(default=None, metadata={"help": "JSON handed to the tasks."})
     harness_gen_kwargs: str | None = field(default=None, metadata={"help": "JSON over the tasks' generation settings."})
+    harness_max_gen_toks: str | None = field(
+        default=None, metadata={"help": "Token limits of single tasks or groups: TASK=N,..."}
+    )
 
     def __post_init__(self) -> None:
         if self.harness_worker not in WORKERS:

@@ -20,6 +20,7 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, 
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.store import RunFolder
+from sftgen_tasks.harness.limits import parse_limits
 from sftgen_tasks.harness.preflight import check_local_model
 from sftgen_train.queue.worker import work
 from sftgen_train.training.callback import HarnessCallback
@@ -259,10 +260,14 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         limit=harness.harness_limit,
         form=harness.harness_form,  # type: ignore[arg-type]  # the callback checks it
         batch_size=harness.harness_batch_size,
-        metadata=mapping("harness_metadata", harness.harness_metadata),
+        metadata=mapping("harness_metadata", harness.harness_metadata) | _limits(harness.harness_max_gen_toks),
         gen_kwargs=mapping("harness_gen_kwargs", harness.harness_gen_kwargs),
         engine=mapping("harness_engine", harness.harness_engine),
     )
+
+
+def _limits(text: str | None) -> dict[str, Any]:
+    return {"max_gen_toks": parse_limits(text)} if text else {}
 
 
 def parse(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from threading import Event
 from typing import Any
@@ -16,11 +17,16 @@ from requests import HTTPError, RequestException
 
 from sftgen_judges.asking.retrying import CallError, Patience, retrying, status_error
 from sftgen_judges.errors import SftgenError
-from sftgen_tasks.harness.generation import GeneratedText, prompt_text, repeat_numbers, sample_seed, stream_generations
+from sftgen_tasks.harness.backends.server_limits import OVERRIDABLE, Refusal, Served, served
+from sftgen_tasks.harness.budgets import response_budget
+from sftgen_tasks.harness.generation import GeneratedText, prompt_text, sample_seed
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.harness.sampling import in_force
+from sftgen_tasks.harness.streaming import all_at_once, stream_generations
 
 OPENAI = "api.openai.com"
+TRIES = 4
+"""Requests for one response, each for fewer tokens than the one before, where the server refuses so many."""
 
 
 class ApiError(SftgenError):
@@ -57,6 +63,7 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
         # A chat request holds one prompt; `num_concurrent` says how many are under way.
         super().__init__(model=name, base_url=base_url, seed=seed, **{**options, "batch_size": 1})
         self.seed = int(seed)
+        self._served: Served | None = None
         stream_generations(self, {"model": name, "base_url": base_url, **options}, self.seed)
 
     @property
@@ -69,13 +76,11 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
         self, requests: Sequence[Instance], disable_tqdm: bool = False, repeats: Sequence[int] | None = None
     ) -> list[str]:
         """Generate for every request; the arguments are those of `sftgen-hf`."""
-        numbers = repeat_numbers(requests) if repeats is None else repeats
-        found = dict(pair for pairs in self.generate_each(requests, numbers) for pair in pairs)
-        return [found[index] for index in range(len(requests))]
+        return all_at_once(self, requests, repeats)
 
     def generate_each(
         self, requests: Sequence[Instance], repeats: Sequence[int]
-    ) -> Iterator[Sequence[tuple[int, GeneratedText]]]:
+    ) -> Generator[Sequence[tuple[int, GeneratedText]], None, None]:
         """Hand out responses as they come, each with its place among the requests.
 
         Raises:
@@ -84,6 +89,8 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
         if requests and isinstance(requests[0].args[0], str):
             raise ApiError("sftgen-chat sends messages, not plain prompts: pass --apply_chat_template")
         failed = Event()
+        if requests and self._served is None:
+            self._served = self._ask_for_its_model()
 
         def ask(place: int) -> tuple[int, GeneratedText | Exception | None]:
             if failed.is_set():
@@ -107,13 +114,40 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
                 "with `sftgen eval --run DIR` the same command asks for the others"
             ) from errors[0]
 
+    def _ask_for_its_model(self) -> Served:
+        if urlsplit(self.base_url).hostname == OPENAI:  # its list names no lengths
+            return Served()
+        return served(
+            self.base_url, self.model, header=self.header, verify=self.verify_certificate, timeout=self.timeout
+        )
+
     def _ask(self, request: Instance, repeat: int) -> GeneratedText:
         settings = in_force(self.sftgen_name, request.args[1])
         seed = None
         if settings["temperature"] > 0:
             # Some servers take 32 bits.
             seed = settings["seed"] = sample_seed(self.seed, prompt_text(request), repeat) % 2**31
+        limit = settings["max_gen_toks"] = int(settings.get("max_gen_toks") or self._max_gen_toks)
+        known = self._served or Served()
+        if known.overridable:  # such a server applies what the model's folder asks for, unless a request says otherwise
+            unasked = OVERRIDABLE if seed is not None else {"repetition_penalty": 1.0}
+            settings = {**unasked, **settings}
+        if known.context is not None:
+            settings["max_gen_toks"] = min(limit, known.context)
+        for _ in range(TRIES):
+            try:
+                text = self._answer(request, settings, seed)
+            except CallError as error:
+                less = self._fewer(error, settings["max_gen_toks"], request)
+                if less is None:
+                    raise
+                settings["max_gen_toks"] = less
+            else:
+                text.budget = self._budget(settings["max_gen_toks"], text.prompt_tokens)
+                return text
+        raise ApiError(f"the server refused {TRIES} requests for ever fewer tokens, at last {less}")
 
+    def _answer(self, request: Instance, settings: dict[str, Any], seed: int | None) -> GeneratedText:
         def call() -> GeneratedText:
             try:
                 return _read(self.model_call([request.args[0]], generate=True, gen_kwargs=settings), seed)
@@ -122,6 +156,39 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
 
         patience = Patience(attempts=self.max_retries)
         return retrying(patience)(call)
+
+    def _fewer(self, error: CallError, sent: int, request: Instance) -> int | None:
+        """How many tokens to ask for after a refusal; None where that is not what was wrong.
+
+        Raises:
+            PromptTooLongError: Not one token is left.
+            ApiError: It is what was wrong, but the server does not tell the lengths.
+        """
+        response = getattr(error.__cause__, "response", None)
+        if error.status not in {400, 413, 422} or response is None:
+            return None
+        told = Refusal.read(response.text)
+        context = told.context or (self._served.context if self._served else None)
+        task = f"{request.task_name}, document {request.doc_id}"
+        less = sent if told.most is None else min(sent, told.most)
+        if told.prompt is not None and context is not None:
+            less = response_budget(less, context, told.prompt, task=task)
+        elif told.context is not None:
+            less = min(less, told.context)
+        if told.context is not None:
+            self._served = replace(self._served or Served(), context=told.context)
+        if less < sent:
+            return less
+        if told.context is not None or told.most is not None:
+            raise ApiError(
+                f"{error} ({task}: {sent} tokens were asked for). Ask for fewer: --max_gen_toks {request.task_name}=N"
+            )
+        return None
+
+    def _budget(self, sent: int, prompt_tokens: int | None) -> int:
+        """What a response could have: a server may stop at its context by itself."""
+        context = self._served.context if self._served else None
+        return sent if context is None or prompt_tokens is None else max(1, min(sent, context - prompt_tokens))
 
     def model_call(self, messages: Any, *, generate: bool = True, gen_kwargs: Any = None, **options: Any) -> Any:
         """As lm_eval's, but no redirect is followed: prompts and key would go where nobody sent them.

@@ -15,18 +15,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
-from sftgen_tasks.harness.backends.hf_sampling import processors, without_unasked
-from sftgen_tasks.harness.generation import (
-    GeneratedText,
-    batches,
-    repeat_numbers,
-    sample_seed,
-    stream_generations,
-)
+from sftgen_tasks.harness.backends.hf_sampling import end_at, processors, without_unasked
+from sftgen_tasks.harness.budgets import response_budget
+from sftgen_tasks.harness.generation import GeneratedText, repeat_numbers, sample_seed
 from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.sampling import in_force
-from sftgen_tasks.harness.special_tokens import dropped_marker
-from sftgen_tasks.harness.task import PromptTooLongError
+from sftgen_tasks.harness.special_tokens import dropped_marker, read_tokens
+from sftgen_tasks.harness.streaming import batches, stream_generations
 
 logger = logging.getLogger(__name__)
 
@@ -83,20 +78,34 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         for batch in batches(requests, self.rows):
             prompts = [requests[index].args[0] for index in batch]
             seeds = [sample_seed(self.seed, requests[index].args[0], numbers[index]) for index in batch]
-            texts = self._fitting(prompts, dict(requests[batch[0]].args[1]), seeds)
+            budgets = self._budgets(requests[batch[0]], prompts)
+            texts = self._fitting(prompts, dict(requests[batch[0]].args[1]), seeds, budgets)
             results |= dict(zip(batch, texts, strict=True))
         return [results[index] for index in range(len(requests))]
 
     def _on_cpu(self) -> bool:
         return torch.device(self.device).type == "cpu"
 
-    def _fitting(self, prompts: Sequence[str], settings: dict[str, Any], seeds: Sequence[int]) -> list[GeneratedText]:
+    def _budgets(self, request: Instance, prompts: Sequence[str]) -> list[tuple[int, int]]:
+        """The length of each prompt in tokens, and the tokens that its response may have."""
+        limit = int(request.args[1].get("max_gen_toks", self.max_gen_toks))
+        lengths = [len(self.tok_encode(prompt)) for prompt in prompts]
+        task = request.task_name or self.sftgen_name
+        return [(length, response_budget(limit, self.max_length, length, task=task)) for length in lengths]
+
+    def _fitting(
+        self,
+        prompts: Sequence[str],
+        settings: dict[str, Any],
+        seeds: Sequence[int],
+        budgets: Sequence[tuple[int, int]],
+    ) -> list[GeneratedText]:
         """Generate in as many rows as memory holds, where the batch size is searched for."""
         texts: list[GeneratedText] = []
         while len(texts) < len(prompts):
             part = slice(len(texts), len(texts) + self.rows)
             try:
-                texts += self._generate(prompts[part], settings, seeds[part])
+                texts += self._generate(prompts[part], settings, seeds[part], budgets[part])
                 continue
             except Exception as error:
                 if not self.searching or self.rows == 1 or not should_reduce_batch_size(error):
@@ -109,54 +118,86 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
                 torch.cuda.empty_cache()
         return texts
 
-    def _generate(self, prompts: Sequence[str], settings: dict[str, Any], seeds: Sequence[int]) -> list[GeneratedText]:
+    def _generate(
+        self,
+        prompts: Sequence[str],
+        settings: dict[str, Any],
+        seeds: Sequence[int],
+        budgets: Sequence[tuple[int, int]],
+    ) -> list[GeneratedText]:
+        lengths, allowed = [length for length, _ in budgets], [budget for _, budget in budgets]
+        if max(lengths) + max(allowed) > self.max_length and len(set(allowed)) > 1 and not self._runs_past_its_context:
+            return self._one_budget_at_a_time(prompts, settings, seeds, budgets)
         kwargs = normalize_gen_kwargs(in_force(self.sftgen_name, settings), self.max_gen_toks)
         eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
         until = [stop for stop in handle_stop_sequences(kwargs.pop("until", None), eos=eos) if stop != eos]
-        limit = kwargs.pop("max_gen_toks")
-        lengths = [len(self.tok_encode(prompt)) for prompt in prompts]
-        if max(lengths) + limit > self.max_length:
-            raise PromptTooLongError(
-                f"a prompt of {max(lengths)} tokens and max_gen_toks {limit} exceed the model's {self.max_length} "
-                "tokens; lower max_gen_toks, or the prompt would be cut"
-            )
+        del kwargs["max_gen_toks"]
         context, mask = self.tok_batch_encode(list(prompts))
         start = context.shape[1]
         context, mask = context.to(self.device), mask.to(self.device)
         sampled = bool(kwargs.get("do_sample"))
         changes = processors(kwargs, seeds, context, mask)
+        changes += end_at([start + budget for budget in allowed], self.model.generation_config.eos_token_id)
         generated = self._model_generate(
             context=context,
             attention_mask=mask,
-            max_length=start + limit,
+            max_length=start + max(allowed),
             stop=until,
             do_sample=False,
             **without_unasked(self.model.generation_config) | kwargs,
             **({"logits_processor": changes} if changes else {}),
         )
         return [
-            self._read(row[start:], until, limit, length, seed if sampled else None)
-            for row, length, seed in zip(generated.tolist(), lengths, seeds, strict=True)
+            self._read(row[start : start + budget], until, budget, length, seed if sampled else None)
+            for row, length, budget, seed in zip(generated.tolist(), lengths, allowed, seeds, strict=True)
         ]
 
+    def _one_budget_at_a_time(
+        self,
+        prompts: Sequence[str],
+        settings: dict[str, Any],
+        seeds: Sequence[int],
+        budgets: Sequence[tuple[int, int]],
+    ) -> list[GeneratedText]:
+        texts: dict[int, GeneratedText] = {}
+        for budget in dict.fromkeys(budgets):
+            rows = [row for row, other in enumerate(budgets) if other == budget]
+            texts |= zip(
+                rows,
+                self._generate(
+                    [prompts[row] for row in rows], settings, [seeds[row] for row in rows], [budget] * len(rows)
+                ),
+                strict=True,
+            )
+        return [texts[row] for row in range(len(prompts))]
+
+    @cached_property
+    def _runs_past_its_context(self) -> bool:
+        """Whether a row that has ended may stand in a batch beyond the context without changing or stopping others.
+
+        With learned positions there is none for it, and some forms of rotary ones depend on the longest of the batch.
+        """
+        config = self.model.config.get_text_config()
+        rope = getattr(config, "rope_parameters", None) or {}
+        kinds = {rope.get("rope_type"), *(part.get("rope_type") for part in rope.values() if isinstance(part, dict))}
+        return bool(kinds - {None}) and kinds <= {None, "default", "linear", "llama3", "yarn", "proportional"}
+
     def _read(
-        self, tokens: list[int], until: Sequence[str], limit: int, prompt_tokens: int, seed: int | None
+        self, tokens: list[int], until: Sequence[str], budget: int, prompt_tokens: int, seed: int | None
     ) -> GeneratedText:
         ends = self._end_tokens()
         stop = next((place for place, token in enumerate(tokens) if token in ends), None)
         length = len(tokens) if stop is None else stop + 1
-        if self._marked_by_special_tokens:
-            text = self.tok_decode(tokens[:stop], skip_special_tokens=False)
-        else:
-            text = self.tok_decode(tokens[:length])
-        cut = min((place for stop_text in until if (place := text.find(stop_text)) >= 0), default=None)
-        finished = stop is not None or cut is not None or length < limit
+        read = read_tokens(self.tokenizer, tokens[:stop], until, keep=self._marked_by_special_tokens)
+        finished = stop is not None or read.stopped or length < budget
         return GeneratedText(
-            text[:cut],
+            read.text,
             tokens=length,
             prompt_tokens=prompt_tokens,
+            budget=budget,
             finish_reason="stop" if finished else "length",
             seed=seed,
+            turn_end=read.turn_end,
         )
 
     @cached_property

@@ -70,6 +70,30 @@ def processors(
     return LogitsProcessorList(found)
 
 
+def end_at(lengths: Sequence[int], ends: int | Sequence[int] | None) -> LogitsProcessorList:
+    """What ends each row of a batch at a length of its own, if they differ and the model has an end token.
+
+    Args:
+        lengths: Tokens of each row, padding and prompt among them.
+        ends: The model's end tokens.
+    """
+    if len(set(lengths)) == 1 or ends is None:
+        return LogitsProcessorList()
+    return LogitsProcessorList([_EndAt(lengths, ends if isinstance(ends, int) else ends[0])])
+
+
+class _EndAt(LogitsProcessor):
+    def __init__(self, lengths: Sequence[int], end: int) -> None:
+        self.lengths, self.end = torch.tensor(list(lengths)), end
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        over = self.lengths <= input_ids.shape[1]
+        if over.any():
+            scores[over.to(scores.device)] = -torch.inf
+            scores[over.to(scores.device), self.end] = 0.0
+        return scores
+
+
 PENALTIES = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 

@@ -381,10 +381,10 @@ def test_beside_stock_tasks_the_thinking_may_not_be_taken_off(tiny_model: Path) 
 def test_a_check_that_cannot_be_made_is_said(
     tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from sftgen_tasks.harness import generation, task
+    from sftgen_tasks.harness import budgets, generation
 
     generation.token_counter.cache_clear()
-    task._say_once.cache_clear()
+    budgets._say_once.cache_clear()
     bare = Path(shutil.copytree(tiny_model, tmp_path / "bare", ignore=shutil.ignore_patterns("tokenizer*")))
     [built] = load_tasks([TASK], {"pretrained": str(bare), "docs_size": 4}).tasks.values()
     with caplog.at_level(logging.WARNING):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sftgen_tasks.harness.sampling import APPLIED, SettingError, check_settings, in_force
+from sftgen_tasks.harness.sampling import APPLIED, SettingError, check_settings, for_stock_model, in_force
 
 GREEDY = {"do_sample": False, "temperature": 0.0}
 
@@ -47,6 +48,24 @@ def test_what_only_one_model_does() -> None:
     assert in_force("sftgen-vllm", {"temperature": 0.004})["temperature"] == 0.01
     assert in_force("sftgen-hf", {"temperature": 0.004})["temperature"] == 0.004
     assert in_force("vllm", {"temperature": 0, "whatever": 1}) == {"temperature": 0, "whatever": 1}
+
+
+def test_no_top_k_reaches_the_keys_of_stored_answers_and_stock_transformers_only_is_given_it(tiny_model: Path) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    asked = {"do_sample": True, "temperature": 0.6, "top_k": 0}
+    without = {"do_sample": True, "temperature": 0.6}
+    for model in APPLIED:  # the task leaves it out for a server
+        assert in_force(model, for_stock_model(asked, None) if model == "sftgen-chat" else asked) == without
+    for other in (None, object()):
+        assert for_stock_model(asked, other) == without
+    lm = HFLM(pretrained=str(tiny_model), device="cpu")
+    assert for_stock_model(asked, lm) == asked
+    assert for_stock_model({**asked, "top_k": 50}, None)["top_k"] == 50
+    # What the model's folder asks for is taken back, unless the task asks for it.
+    lm.model.generation_config.update(top_p=0.5, repetition_penalty=2.0)
+    assert for_stock_model({**asked, "top_p": 0.95}, lm) == {**asked, "top_p": 0.95, "repetition_penalty": 1.0}
+    assert for_stock_model({"do_sample": False}, lm) == {"do_sample": False, "repetition_penalty": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -209,10 +209,14 @@ def test_doctor_names_every_problem_with_its_next_step(
     small = tmp_path / "small"
     shutil.copytree(tiny_model, small)
     config = json.loads((small / "config.json").read_text())
-    (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
+    (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16}))
     result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", small, **wide)
     assert result.returncode == 1
-    assert "max_gen_toks 4096 > 64" in result.stdout
+    assert "the model takes 16 with the response" in result.stdout
+    (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
+    result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", small, **wide)
+    assert result.returncode == 0
+    assert "of the task's 4096 tokens: the model takes 4096" in result.stdout
 
 
 def test_doctor_says_one_problem_of_many_tasks_once(command: Command, tmp_path: Path) -> None:

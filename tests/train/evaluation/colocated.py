@@ -17,6 +17,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from trl import SFTConfig, SFTTrainer
 
+from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
 from sftgen_train.demo.tiny import BOX, build_tokenizer
 from sftgen_train.evaluation import colocated
 from sftgen_train.evaluation.colocated import EngineError
@@ -91,8 +92,9 @@ def train(model: Path, output: Path, form: str | None) -> str:
 def main(folder: Path) -> None:
     model = save_model(folder / "model", tied=False)
     weights = {"plain": train(model, folder / "plain", None)}
-    for form in ("in_process", "colocated"):
-        weights[form] = train(model, folder / form, form)
+    weights["in_process"] = train(model, folder / "in_process", "in_process")
+    with patch.object(EngineVLLM, "generate_each", interrupted_before(EngineVLLM.generate_each)):
+        weights["colocated"] = train(model, folder / "colocated", "colocated")
     with patch.object(colocated, "push_weights", only_twice(colocated.push_weights)):
         weights["stale"] = train(model, folder / "stale", "colocated")
     tied, out = save_model(folder / "tied_model", tied=True), folder / "refused"
@@ -117,6 +119,19 @@ def refusal(trainer: SFTTrainer) -> str:
     except EngineError as error:
         return str(error)
     return f"trained {trainer.state.global_step} steps"
+
+
+def interrupted_before(generate_each: Any) -> Any:
+    """The same, after a caller that took the first responses and stopped: nothing of that may be left in the engine."""
+
+    def again(self: EngineVLLM, requests: Any, repeats: Any) -> Any:
+        begun = generate_each(self, requests, repeats)
+        next(begun)
+        begun.close()
+        assert not self.model.llm_engine.has_unfinished_requests()
+        yield from generate_each(self, requests, repeats)
+
+    return again
 
 
 def only_twice(push: Any) -> Any:

@@ -20,7 +20,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.model_id import model_id
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.harness.generation import journal_generations
+from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.sandbox.inside.system import drop_capabilities
 from tests import PATIENCE, ROOT
 from tests.conftest import Command

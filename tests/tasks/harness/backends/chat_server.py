@@ -25,11 +25,19 @@ def completion(content: str | None, reason: str | None = "stop", tokens: int = 9
     }
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A status with what the server says about it."""
+
+    status: int
+    body: Any
+
+
 @dataclass
 class ChatServer:
     """What was asked of it, and where it is.
 
-    `answer(question, body)` gives a response, an HTTP status for a failure, raw bytes, seconds to be silent
+    `answer(question, body)` gives a response, an HTTP status for a failure, `Refused`, raw bytes, seconds to be silent
     for, or None to hang up.
     """
 
@@ -42,8 +50,8 @@ class ChatServer:
 
 
 @contextmanager
-def chat_server(answer: Answer) -> Iterator[ChatServer]:
-    """Serve while the block runs."""
+def chat_server(answer: Answer, models: Any = None) -> Iterator[ChatServer]:
+    """Serve while the block runs; `models` is what the server lists, None if it has no list."""
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,11 +68,20 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
             if isinstance(reply, float):
                 time.sleep(reply)
                 return
-            status = reply if isinstance(reply, int) else 200
-            sent = {"error": {"message": f"refused with {status}"}} if isinstance(reply, int) else reply
+            if isinstance(reply, int):
+                reply = Refused(reply, {"error": {"message": f"refused with {reply}"}})
+            status, sent = (reply.status, reply.body) if isinstance(reply, Refused) else (200, reply)
             data = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            found = models is not None and self.path == "/v1/models"
+            data = json.dumps({"object": "list", "data": models}).encode() if found else b"{}"
+            self.send_response(200 if found else 404)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -15,12 +15,12 @@ from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
 from sftgen_judges.records.thinking import THINK_MARKERS, read_record
-from sftgen_tasks.harness.generation import journal_generations
 from sftgen_tasks.harness.preflight import check_no_secrets
+from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.procedural import make_docs, parity
 from tests.conftest import Command
 from tests.judges.server import say, serving
-from tests.tasks.harness.backends.chat_server import ChatServer, chat_server, completion
+from tests.tasks.harness.backends.chat_server import ChatServer, Refused, chat_server, completion
 
 DOCS = make_docs(parity)
 ANSWERS = {doc["question"]: f"\\boxed{{{doc['answer']}}}" for doc in DOCS}
@@ -79,7 +79,16 @@ READ = {
 }
 
 
-def ask(reply: Any, folder: Path, *, prompts: int = 1, **options: Any) -> list[GenerationRecord]:
+def ask(
+    reply: Any,
+    folder: Path,
+    *,
+    prompts: int = 1,
+    models: Any = None,
+    max_gen_toks: int = 8,
+    temperature: float = 0.0,
+    **options: Any,
+) -> list[GenerationRecord]:
     """Records of questions to a server that always replies the same."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.api_models import JsonChatStr
@@ -88,7 +97,8 @@ def ask(reply: Any, folder: Path, *, prompts: int = 1, **options: Any) -> list[G
 
     run = Recording(RunFolder(folder), model="m")
     answer = reply if callable(reply) else lambda *_: reply
-    with chat_server(answer) as server, recording(run):
+    settings = {"max_gen_toks": max_gen_toks, "temperature": temperature}
+    with chat_server(answer, models) as server, recording(run):
         lm = StreamingChat(model="tiny", base_url=server.url, **{"max_retries": 1, **options})
         journal_generations(lm, run, None, resume=True)
         lm.generate_until(
@@ -96,7 +106,7 @@ def ask(reply: Any, folder: Path, *, prompts: int = 1, **options: Any) -> list[G
                 Instance(
                     "generate_until",
                     {"q": str(number)},
-                    (JsonChatStr(json.dumps([{"role": "user", "content": str(number)}])), {"max_gen_toks": 8}),
+                    (JsonChatStr(json.dumps([{"role": "user", "content": str(number)}])), settings),
                     number,
                     metadata=("task", number, 1),
                 )
@@ -184,7 +194,117 @@ def test_a_redirect_is_refused_and_nothing_goes_to_another_host(status: int) -> 
             lm = StreamingChat(model="tiny", base_url=f"{server.url}/chat/completions", max_retries=3)
             with pytest.raises(SftgenError, match=f"HTTP {status}: the server redirects to {other.url}"):
                 lm.generate_until([Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0)])
-            assert (len(server.calls), other.calls) == (1, [])
+            # The list of models, which is done without, and the question.
+            assert [call["path"] for call in server.calls] == ["/v1/models", "/v1/chat/completions"]
+            assert other.calls == []
+
+
+# ------------------------------------------------------------------------------ the budget of a response
+
+OLD_VLLM = (
+    "This model's maximum context length is {context} tokens. However, you requested {all} tokens ({prompt} in the "
+    "messages, {sent} in the completion). Please reduce the length of the messages or completion."
+)
+REFUSALS = {
+    "vLLM and OpenAI": OLD_VLLM,
+    "vLLM, later": (
+        "'max_tokens' or 'max_completion_tokens' is too large: {sent}. This model's maximum context length is {context}"
+        " tokens and your request has {prompt} input tokens ({sent} > {context} - {prompt})."
+    ),
+    "SGLang": (
+        "Requested token count exceeds the model's maximum context length of {context} tokens. You requested a total of"
+        " {all} tokens: {prompt} tokens from the input messages and {sent} tokens for the completion."
+    ),
+    "TGI": "`inputs` tokens + `max_new_tokens` must be <= {context}. Given: {prompt} `inputs` tokens and {sent} more",
+}
+
+
+def refusing(message: str, context: int, prompt: int = 21) -> Any:
+    """A server that refuses what does not fit into its context."""
+
+    def answer(_: str, body: dict[str, Any]) -> Any:
+        sent = body["max_tokens"]
+        if prompt + sent > context:
+            told = {"context": context, "prompt": prompt, "sent": sent, "all": prompt + sent}
+            return Refused(400, {"error": {"message": message.format(**told)}})
+        return completion("x" * sent, "length", tokens=sent)
+
+    return answer
+
+
+@pytest.mark.parametrize("message", REFUSALS.values(), ids=REFUSALS)
+def test_a_refused_length_is_asked_for_again_with_what_the_prompt_leaves(message: str, tmp_path: Path) -> None:
+    [record] = ask(refusing(message, 26), tmp_path)
+    assert (record.budget, record.tokens, record.finish_reason) == (5, 5, "length")
+    assert record.sampling["max_gen_toks"] == 8  # what the task asks for
+    assert read_record(record).truncated
+    [wide] = ask(refusing(message, 29), tmp_path / "wide")
+    assert (wide.budget, wide.tokens) == (8, 8)
+
+
+def test_a_server_that_tells_its_context_is_asked_for_no_more(tmp_path: Path) -> None:
+    asked = []
+
+    def answer(_: str, body: dict[str, Any]) -> Any:  # as vLLM does today: it stops at its context by itself
+        asked.append(body["max_tokens"])
+        if body["max_tokens"] > 26:
+            return Refused(400, {"error": {"message": "max_tokens=30 cannot be greater than max_model_len=26."}})
+        return completion("12345", "length", tokens=5)
+
+    card = {"id": "tiny", "owned_by": "vllm", "max_model_len": 26}
+    [record] = ask(answer, tmp_path, models=[{"id": "other", "max_model_len": 3}, card], max_gen_toks=30)
+    assert (asked, record.budget) == ([26], 5)
+    # Without a list the refusal tells it, once for all requests.
+    asked.clear()
+    first, second = ask(answer, tmp_path / "unlisted", prompts=2, max_gen_toks=30)
+    assert (asked, first.budget, second.budget) == ([30, 26, 26], 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("models", "sent"),
+    [
+        (None, set()),
+        ([{"id": "tiny", "owned_by": "openai"}], set()),
+        ([{"id": "tiny", "owned_by": "vllm"}], {"top_k", "top_p", "min_p", "repetition_penalty"}),
+        ([{"id": "tiny", "owned_by": "llamacpp"}], {"top_k", "top_p", "min_p", "repetition_penalty"}),
+        ("no list", set()),
+        ([{"id": "tiny", "max_model_len": "long"}, 5], set()),
+    ],
+    ids=str,
+)
+def test_settings_that_a_server_may_refuse_go_only_to_those_that_take_them(
+    models: Any, sent: set[str], tmp_path: Path
+) -> None:
+    bodies: list[dict[str, Any]] = []
+    answer = lambda _, body: bodies.append(body) or completion("7")  # noqa: E731
+    ask(answer, tmp_path, models=models, temperature=0.6)
+    [body] = bodies
+    assert body.keys() & {"top_k", "top_p", "min_p", "repetition_penalty"} == sent
+    assert body.get("top_k", -1) == -1
+
+
+UNFITTING = {
+    "a prompt over the context": (
+        refusing(OLD_VLLM, 20),
+        "task, document 10: a prompt of 21 tokens leaves no token for its response: the model takes 20",
+    ),
+    "lengths that are not told": (
+        lambda *_: Refused(400, {"error": {"message": "maximum context length is 26 tokens"}}),
+        "Ask for fewer: --max_gen_toks task=N",
+    ),
+    "something else": (lambda *_: Refused(400, {"error": {"message": "no such field"}}), "HTTP 400"),
+    "ever less": (
+        lambda _, body: Refused(400, {"error": {"message": f"at most {body['max_tokens'] - 1} completion tokens"}}),
+        "refused 4 requests for ever fewer tokens",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "told"), UNFITTING.values(), ids=UNFITTING)
+def test_what_cannot_be_asked_for_is_said(answer: Any, told: str, tmp_path: Path) -> None:
+    with pytest.raises(SftgenError, match=told):
+        ask(answer, tmp_path)
+    assert RunFolder(tmp_path).read_generations("task") == []
 
 
 # ------------------------------------------------------------------------------ through the commands

@@ -11,7 +11,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from sftgen_tasks.harness.backends.hf import ON_CPU, RecordingHFLM
-from sftgen_tasks.harness.backends.hf_sampling import processors
+from sftgen_tasks.harness.backends.hf_sampling import end_at, processors
 from sftgen_tasks.harness.sampling import SettingError
 
 PROMPTS = ["a", "What is 7 + 5? Think, then answer.", "Count: one, two, three, one, two", "z"]
@@ -96,6 +96,14 @@ def test_min_p_comes_before_top_p_as_in_vllm() -> None:
     [noise] = processors(settings, [1], torch.tensor([[0]]), torch.tensor([[1]]))
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
     assert torch.isfinite(noise.warpers(torch.tensor([[0]]), logits)).tolist() == [[True, False, False]]
+
+
+def test_a_row_ends_at_a_length_of_its_own() -> None:
+    [ends] = end_at([3, 5], [2, 1])
+    scores = ends(torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 4))
+    assert scores.tolist() == [[-torch.inf, -torch.inf, 0, -torch.inf], [1, 1, 1, 1]]
+    assert not end_at([3, 3], 2)  # the batch ends there
+    assert not end_at([3, 5], None)
 
 
 @pytest.mark.parametrize(
