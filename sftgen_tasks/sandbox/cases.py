@@ -43,8 +43,8 @@ class Outcome:
         reason: Why the first failing test failed; empty for a program that passed.
         failed_case: Which test that was, from 0; None if the reason is not a test's.
         detail: A short text for a person; never the whole output of the program.
-        only_as_process: The program passed, but would fail in a checker that runs it inside its own process, see
-            `Execution.seen`.
+        only_as_process: The program passed, but not in the way of a checker that runs programs inside its own process,
+            see `Program.streams_only`.
     """
 
     passed: bool

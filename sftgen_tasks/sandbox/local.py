@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import astuple
+from itertools import accumulate
 
 from sftgen_judges.plugins.contracts import Execution, Limits, Program, Sandbox
 from sftgen_tasks.sandbox.inside.system import open_memory
@@ -16,68 +17,46 @@ from sftgen_tasks.sandbox.workers import WorkerError, borrowed
 
 def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator[Execution]:
     """Run a program on each input, until one run fails."""
+    given = [text.encode("utf-8", "surrogatepass") for text in inputs]
     about = {
-        "do": "run", "tests": len(inputs), "largest": 4 * max(map(len, inputs), default=0), "limits": astuple(limits),
-        "prints": not program.function, "numpy": "numpy" in program.source,
+        "do": "run", "ends": list(accumulate(map(len, given))), "limits": astuple(limits),
+        "prints": not program.function, "streams": program.streams_only, "numpy": "numpy" in program.source,
     }  # fmt: skip
-    job = {"source": program.source, "function": program.function, "inputs": list(inputs)}
-    with borrowed(require_local().name, program.setting) as worker, closing(_Files()) as files:
-        # The worker never reads the job: what it held once, a later program could find in its memory.
+    job = {"source": program.source, "function": program.function, "streams": program.streams_only}
+    with borrowed(require_local().name, program.setting) as worker, ExitStack() as open_files:
+        # The worker reads none of them: what it held once, a later program could find in its memory.
+        files = [_file(open_files, data) for data in ([json.dumps(job).encode()], given, [])]
         worker.send(about)
-        worker.send_file(files.holding(json.dumps(job).encode()))
+        worker.send_files(*files)
         ended = False
         try:
             while not ended:
                 header, _ = worker.receive()
-                if "output" in header:
-                    output = files.keep(worker.receive_file())
                 for reason, detail, begin, end, fresh in header.get("results", ()):
                     if reason == "sandbox error":
                         raise WorkerError(detail)
-                    # A program may have shortened the file.
-                    data = os.pread(output, end - begin, begin).ljust(end - begin, b"\0") if end > begin else b""
-                    if detail and not reason:  # the run succeeded: `detail` is how many bytes of its output were seen
-                        seen = _text(data[: int(detail)])
-                        yield Execution(_text(data), spent=header["spent"], fresh=fresh, seen=seen)
-                    else:
-                        yield Execution(_text(data), reason, detail, header["spent"], fresh)
+                    output = os.pread(files[-1], end - begin, begin) if end > begin else b""
+                    yield Execution(output.decode("utf-8", "replace"), reason, detail, header["spent"], fresh)
                 ended = "end" in header
         except GeneratorExit:
             if not ended:
                 worker.send({"do": "stop"})
-                while "end" not in (header := worker.receive()[0]):
-                    if "output" in header:
-                        files.keep(worker.receive_file())
+                while "end" not in worker.receive()[0]:
+                    pass
 
 
-class _Files:
-    """Open files of one job, closed together."""
-
-    def __init__(self) -> None:
-        self._open: list[int] = []
-
-    def keep(self, file: int) -> int:
-        self._open.append(file)
-        return file
-
-    def holding(self, data: bytes) -> int:
-        """A file in memory that holds these bytes."""
-        file = self.keep(open_memory("job"))
-        rest = memoryview(data)
+def _file(open_files: ExitStack, parts: Iterable[bytes]) -> int:
+    """A file in memory that holds these bytes."""
+    file = open_memory("job")
+    open_files.callback(os.close, file)
+    for part in parts:
+        rest = memoryview(part)
         while rest:
             rest = rest[os.write(file, rest) :]
-        return file
-
-    def close(self) -> None:
-        for file in self._open:
-            os.close(file)
+    return file
 
 
-def _text(output: bytes) -> str:
-    return output.decode("utf-8", "replace")
-
-
-SANDBOX = Sandbox("local", lambda: level().description, execute)
+SANDBOX = Sandbox("local", lambda: level().description, execute, streams=True)
 
 
 def decode(job: str, data: bytes, limits: Limits = Limits()) -> bytes:

@@ -155,34 +155,41 @@ def _run(program: Program, cases: Sequence[Case], limits: Limits, same: Same, us
 def _in_turn(
     program: Program, cases: Sequence[Case], limits: Limits, same: Same, used: Sandbox
 ) -> tuple[Outcome, float, bool]:
-    """Run the tests one after the other, in few processes.
+    """Run the tests one after the other, in few processes: through streams only, and from a failure on as a process.
 
     Returns:
         The outcome, the seconds used, and whether each test had a process of its own.
     """
-    start, left, only_as_process, alone = 0, limits.total_seconds, False, True
+    start, left, alone = 0, limits.total_seconds, True
+    both_ways = used.streams and program.function is None
+    streams = both_ways
     while True:
         inputs = [case.given for case in cases[start:]]
         allowed = replace(limits, total_seconds=left)
         number, before = start, 0.0
-        with closing(cast(Any, used.execute(program, inputs, allowed))) as executions:
+        run = replace(program, streams_only=streams)
+        with closing(cast(Any, used.execute(run, inputs, allowed))) as executions:
             for number, execution in enumerate(executions, start):
                 reason, detail = _judge(program, cases[number], execution, same)
                 if reason:
                     break
                 before = execution.spent
                 alone &= execution.fresh
-                only_as_process |= execution.seen is not None and not same(cases[number].expected, execution.seen)
             else:
                 if number != len(cases) - 1:
                     raise RuntimeError("the sandbox gave too few results")
                 spent = limits.total_seconds - left + before
-                return Outcome(True, only_as_process=only_as_process), spent, alone
-        # The failing test is run again, so its first run is not charged.
-        left -= execution.spent if execution.fresh else before
-        if execution.fresh or reason in ("time limit", "compile error") or left <= 0:
+                return Outcome(True, only_as_process=both_ways and not streams), spent, alone
+        final = (execution.fresh and not streams) or reason in ("time limit", "compile error")
+        # A test that is run again is charged once.
+        left -= execution.spent if final else before
+        if final or left <= 0:
             return Outcome(False, reason, number, _short(detail)), limits.total_seconds - left, alone
-        start = number
+        if streams and not execution.fresh:  # most fail as a process too, which is how it is decided
+            rest = replace(limits, total_seconds=left)
+            if failure := _fails_alone(program, cases[number : number + 1], rest, same, used):
+                return replace(failure, failed_case=number), limits.total_seconds - left, alone
+        start, streams = number, streams and not execution.fresh
 
 
 def _fails_alone(program: Program, cases: Sequence[Case], limits: Limits, same: Same, used: Sandbox) -> Outcome | None:

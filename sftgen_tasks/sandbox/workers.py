@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.plugins.contracts import Setting
-from sftgen_tasks.sandbox.inside.messages import receive, receive_file, send, send_file
+from sftgen_tasks.sandbox.inside.messages import receive, send, send_files
 from sftgen_tasks.sandbox.inside.namespaces import TEMPORARY_BYTES, WRITABLE
 from sftgen_tasks.sandbox.inside.view import PACKAGES_INSIDE, library_folders, site_folders
 
@@ -83,22 +83,13 @@ class Worker:
         message: tuple[dict[str, Any], bytes] = self._try(receive, self.channel)
         return message
 
-    def send_file(self, file: int) -> None:
-        """Send an open file.
+    def send_files(self, *files: int) -> None:
+        """Send open files.
 
         Raises:
             WorkerError: The worker is gone.
         """
-        self._try(send_file, self.channel, file)
-
-    def receive_file(self) -> int:
-        """The descriptor of a file that the worker sent.
-
-        Raises:
-            WorkerError: The worker is gone, or sent nothing for `PATIENCE` seconds.
-        """
-        file: int = self._try(receive_file, self.channel)
-        return file
+        self._try(send_files, self.channel, *files)
 
     def _try(self, action: Any, *arguments: Any) -> Any:
         self.channel.settimeout(PATIENCE)

@@ -29,11 +29,15 @@ class Program:
         function: None for a program that reads standard input and runs as `__main__`. Else the name of
             the function, or of the method of `class Solution`, that is called.
         setting: What the benchmark promises its programs.
+        streams_only: Run it as a checker does that runs programs inside its own process, as LiveCodeBench's: there is
+            nothing at descriptors 0 and 1, only at `sys.stdin` and `sys.stdout`, and the output is what was printed
+            when the main thread was at its end.
     """
 
     source: str
     function: str | None = None
     setting: Setting = Setting()
+    streams_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,6 @@ class Execution:
         detail: For a person, short.
         spent: Seconds of the limits used so far.
         fresh: Whether this was the first test in its process, or had nothing of an earlier one around.
-        seen: The output that a checker would have seen that runs a program inside its own process, as
-            LiveCodeBench's does; None where that is all of it. It gives and takes only what goes through `sys.stdin`
-            and `sys.stdout`, and looks when the main thread is at its end.
     """
 
     output: str = ""
@@ -73,7 +74,6 @@ class Execution:
     detail: str = ""
     spent: float = 0.0
     fresh: bool = True
-    seen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,10 @@ class Sandbox:
         execute: Runs a program on each input (standard input, or arguments as JSON, one a line) and
             yields one `Execution` an input, in order, up to the first with a reason. Closed early, it
             stops the program. Anything it raises is the sandbox's failure, not the program's.
+        streams: Whether it does as `Program.streams_only` says; else no program is ever `only_as_process`.
     """
 
     name: str
     describe: Callable[[], str]
     execute: Callable[[Program, Sequence[str], Limits], Iterator[Execution]]
+    streams: bool = False

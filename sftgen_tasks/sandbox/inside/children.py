@@ -8,14 +8,17 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sftgen_tasks.sandbox.inside.records import Record, read
+from sftgen_tasks.sandbox.inside import records
 from sftgen_tasks.sandbox.inside.runner import Files
 from sftgen_tasks.sandbox.inside.system import drop_capabilities, open_memory, open_process
 
 OUTPUT_BYTES = 64 << 20
 """The most that one program prints in one test."""
+_FIRST_LOOK, _LOOK = 0.02, 0.05
+"""Seconds between two looks at what it used."""
 WALL_FACTOR = 10
 """Wall time that ends a program, as a multiple of the limit on what it used; waiting for a processor is left out."""
 BUSY_FACTOR = 100
@@ -52,7 +55,8 @@ class Allowance:
     test: float
     total: float
     memory: int
-    largest_input: int
+    file: int = OUTPUT_BYTES
+    """The most bytes that it writes."""
     spent: float = 0.0
     waited: float = 0.0
     """In which its processes waited for a processor."""
@@ -61,7 +65,7 @@ class Allowance:
 
 @dataclass
 class Child:
-    """A forked process and what is known of it.
+    """A forked process and what is known of it; of `files` these are the worker's ends.
 
     Time a program is charged for: CPU time, and time in which all its threads slept. Time in which it
     waited for a processor is the machine's.
@@ -71,9 +75,9 @@ class Child:
     files: Files
     allowance: Allowance
     handle: int
-    confined: int
-    """A pipe that holds a byte once the process is confined. Both of its other ends are closed by then."""
-    records: int = 0
+    channel: int
+    confined: bool = False
+    """Whether it was confined before it did anything else."""
     ended: int | None = None
     killed: str = ""
     _memory: int = 0
@@ -83,22 +87,50 @@ class Child:
     _seen: float = field(default_factory=time.monotonic)
     _test: tuple[float, float, float] = field(default_factory=lambda: (0.0, 0.0, time.monotonic()))
     """What had been used and waited when its test began, and when that was."""
+    _poll: select.poll = field(default_factory=select.poll)
+    _next_look: float = field(default_factory=lambda: time.monotonic() + _FIRST_LOOK)
 
-    def wait(self, seconds: float, also: int) -> bool:
-        """Wait for its end, or for input from `also`; True if there is input."""
-        poll = select.poll()
-        poll.register(self.handle, select.POLLIN)
-        poll.register(also, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
+    def __post_init__(self) -> None:
+        for file in (self.handle, self.channel, self.files.report):
+            self._poll.register(file, select.POLLIN)
+
+    def wait(self) -> bool:
+        """Wait for a record, its end, time to look at it, or a message from sftgen; True if there is a message."""
+        ready = {file for file, _ in self._poll.poll(max(0, 1000 * (self._next_look - time.monotonic())))}
         if self.handle in ready:
             self._reap()
-        return also in ready
+        return self.channel in ready
 
-    def measure(self) -> None:
-        """Charge what it used since the last time, and end it where that is too much."""
+    def record(self) -> records.Record | None:
+        """The next record, None if there is none now."""
+        try:
+            record = records.read(self.files.report)
+        except EOFError:
+            with suppress(KeyError):
+                self._poll.unregister(self.files.report)  # it would be ready for ever
+            return None
+        if record and record.status == records.CONFINED and not self.confined:
+            self.confined = True
+            return self.record()
+        return record
+
+    def looked(self) -> bool:
+        """Look at it if it is time, or it has ended: charge what it used, and end it where that is too much."""
+        if self.ended is None and time.monotonic() < self._next_look:
+            return False
+        self._measure()
+        self._next_look = time.monotonic() + _LOOK
+        return True
+
+    @property
+    def _clock(self) -> int:
+        """The system's clock of its CPU time."""
+        return (~self.pid << 3) | 2
+
+    def _measure(self) -> None:
         if self.ended is not None:
             return
-        cpu = time.clock_gettime((~self.pid << 3) | 2)
+        cpu = time.clock_gettime(self._clock)
         now = time.monotonic()
         passed = now - self._seen
         asleep, wants_processor, threads = _look(self.pid)
@@ -121,15 +153,12 @@ class Child:
         elif _too_late(*of_test, self.allowance.test) or _too_late(*of_sample, self.allowance.total):
             self.kill("time limit", f"not ended after {WALL_FACTOR} times the limit in wall time")
 
-    def new_records(self) -> list[Record]:
-        """The records that it has written since the last call."""
-        found = read(self.files.report, self.records)
-        self.records += len(found)
-        return found
-
     def begin_test(self) -> None:
-        """A test has ended, and another one begun."""
-        self._test = (self._cpu + self._idle, self._waited, time.monotonic())
+        """A test has ended, and the next one begins."""
+        if self.ended is None:
+            self._test = (time.clock_gettime(self._clock) + self._idle, self._waited, time.monotonic())
+            with suppress(BrokenPipeError):
+                os.write(self.files.go, b"g")
 
     def kill(self, reason: str, detail: str = "") -> None:
         """End it now."""
@@ -140,6 +169,8 @@ class Child:
             self._reap()
 
     def _reap(self) -> None:
+        if self.ended is not None:
+            return
         _, self.ended, used = os.wait4(self.pid, 0)
         self._cpu = used.ru_utime + used.ru_stime
         self._memory = used.ru_maxrss << 10
@@ -152,12 +183,8 @@ class Child:
         """Charge all of it, and let go of its files."""
         self.allowance.spent = self.spent()
         self.allowance.waited += self._waited
-        for file in (self.handle, self.confined, self.files.input, self.files.output, self.files.report):
+        for file in (self.handle, self.files.input, self.files.output, self.files.go, self.files.report):
             os.close(file)
-
-    def was_confined(self) -> bool:
-        """Whether it was confined before it ended; asked once, at its end."""
-        return os.read(self.confined, 1) == b"1"
 
     def ending(self) -> tuple[str, str]:
         """Why the process ended, if no record says it; no reason if it exited with status 0."""
@@ -174,31 +201,49 @@ class Child:
         return _SIGNALS.get(number, ("crash", signal.strsignal(number) or f"signal {number}"))
 
 
-def fork(allowance: Allowance, confinement: Confinement, inside: Callable[[Files], None], channel: int) -> Child:
-    """Fork a process that confines itself and calls `inside`."""
+def fork(
+    allowance: Allowance, confinement: Confinement, inside: Callable[[Files], None], channel: int, *kept: int
+) -> Child:
+    """Fork a process that confines itself and calls `inside`.
+
+    Args:
+        allowance: Its limits.
+        confinement: How it confines itself.
+        inside: What it does then, with its ends of the files.
+        channel: The worker waits for messages from here too.
+        kept: Descriptors that `inside` needs; it has no others but these, its files and 0 to 2.
+    """
     leave = os._exit  # a program may replace it
-    files = Files(*(open_memory(name) for name in ("input", "output", "report")))
-    confined, tell = os.pipe()
+    (take, go), (report, tell) = os.pipe(), os.pipe()
+    os.set_blocking(report, False)
+    input_, output = open_memory("input"), open_memory("output")
     pid = os.fork()
     if pid:
+        os.close(take)
         os.close(tell)
-        return Child(pid, files, allowance, open_process(pid), confined)
+        return Child(pid, Files(input_, output, go, report), allowance, open_process(pid), channel)
     try:
-        os.close(channel)
-        os.close(confined)
         _limit(resource.RLIMIT_AS, allowance.memory)
-        _limit(resource.RLIMIT_FSIZE, max(OUTPUT_BYTES, allowance.largest_input + 1))
+        _limit(resource.RLIMIT_FSIZE, allowance.file)
         _limit(resource.RLIMIT_CPU, int(allowance.total - allowance.spent) + 5)
         drop_capabilities()
         confinement.apply()
-        os.write(tell, b"1")
-        os.close(tell)
+        _close_all_but(input_, output, take, tell, *kept)
+        records.write(tell, records.CONFINED)
     except BaseException:
         leave(0)  # the worker sees that nothing was told
     try:
-        inside(files)
+        inside(Files(input_, output, take, tell))
     finally:
         leave(0)
+
+
+def _close_all_but(*kept: int) -> None:
+    last = 2
+    for file in (*sorted(kept), _MOST_FILES):
+        if file > last + 1:  # an empty range would be taken for all
+            os.closerange(last + 1, file)
+        last = file
 
 
 def limit_all() -> None:

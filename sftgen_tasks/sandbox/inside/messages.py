@@ -1,4 +1,4 @@
-"""Messages between sftgen and its worker: a JSON header, then bytes; or an open file."""
+"""Messages between sftgen and its worker: a JSON header, then bytes; or open files."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def _exactly(channel: socket.socket, length: int) -> bytes:
     return b"".join(parts)
 
 
-def send_file(channel: socket.socket, file: int) -> None:
-    """Send an open file; the other side gets a descriptor of its own."""
-    socket.send_fds(channel, [b"f"], [file])
+def send_files(channel: socket.socket, *files: int) -> None:
+    """Send open files; the other side gets descriptors of its own."""
+    socket.send_fds(channel, [b"f"], files)
 
 
-def receive_file(channel: socket.socket) -> int:
-    """The descriptor of a file that was sent.
+def receive_files(channel: socket.socket, count: int) -> list[int]:
+    """The descriptors of files that were sent together.
 
     Raises:
-        EOFError: The other side is gone, or sent no file.
+        EOFError: The other side is gone, or sent another number of files.
     """
-    _, files, _, _ = socket.recv_fds(channel, 1, 1)
-    if not files:
+    _, files, _, _ = socket.recv_fds(channel, 1, count)
+    if len(files) != count:
         raise EOFError
-    return files[0]
+    return files

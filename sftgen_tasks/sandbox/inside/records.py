@@ -1,7 +1,8 @@
-"""Messages from a program's process to the worker: records of a fixed size in a memory file that both have open.
+"""Messages from a program's process to the worker, through a pipe: how one test ended.
 
-The program can write any record to that file. But a record can only claim a failure or an output, and the
-output is compared with one that the program does not know.
+A program can write any of them too. It can only claim that a test failed, or that all of its output is there, and the
+output is compared with one that the program does not know. Which test that was, where its output is and what it used
+is the worker's to say.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import os
 import struct
 from dataclasses import dataclass
 
-OK, LEAVE, COMPILE, MEMORY, REFUSED, CRASH, WRONG = range(7)
-"""LEAVE: the process cannot take another test; the others end a test."""
+OK, LAST, CONFINED, COMPILE, MEMORY, REFUSED, CRASH, WRONG = range(8)
+"""LAST: as OK, and the process cannot take another test. CONFINED: the first of all; no program has run before it."""
 
 REASONS = {
     COMPILE: "compile error",
@@ -20,33 +21,33 @@ REASONS = {
     CRASH: "crash",
     WRONG: "wrong answer",
 }
-_RECORD = struct.Struct("<BIQ115s")
+_RECORD = struct.Struct("<B127s")
 
 
 @dataclass(frozen=True)
 class Record:
-    """How one test ended, and where its output ends in the file of all outputs.
-
-    The detail of a test that succeeded is empty or a number: the bytes of output that a checker in the same process
-    would have seen.
-    """
+    """How a test ended, and a detail for a person if it failed."""
 
     status: int
-    index: int
-    end: int
     detail: str
 
 
-def write(file: int, status: int, index: int, end: int, detail: str = "") -> None:
-    """Add a record, at once."""
-    os.write(file, _RECORD.pack(status, index, end, detail.encode("utf-8", "replace")[:115]))
+def write(file: int, status: int, detail: str = "") -> None:
+    """Send a record, at once."""
+    os.write(file, _RECORD.pack(status, detail.encode("utf-8", "replace")[:127]))
 
 
-def read(file: int, position: int) -> list[Record]:
-    """The records from the `position`-th on."""
-    data = os.pread(file, 1 << 20, position * _RECORD.size)
-    whole = len(data) - len(data) % _RECORD.size
-    return [
-        Record(status, index, end, detail.rstrip(b"\0").decode("utf-8", "replace"))
-        for status, index, end, detail in _RECORD.iter_unpack(data[:whole])
-    ]
+def read(file: int) -> Record | None:
+    """The next record of a pipe that does not block; None if there is none now.
+
+    Raises:
+        EOFError: There will be no more.
+    """
+    try:
+        data = os.read(file, _RECORD.size)
+    except BlockingIOError:
+        return None
+    if not data:
+        raise EOFError
+    status, detail = _RECORD.unpack(data.ljust(_RECORD.size, b"\0"))
+    return Record(status, detail.rstrip(b"\0").decode("utf-8", "replace"))

@@ -2,7 +2,8 @@
 
 Each test gets its own standard input and output and a fresh `__main__`, as in a process of its own. If
 that is impossible (threads are left, descriptors are gone), the process ends, and the worker forks another.
-This module does not confine the program: it is confined before, and the worker measures it from outside.
+The input of a test is there once the one before has ended. This module does not confine the program: it is confined
+before, and the worker measures it from outside.
 """
 
 from __future__ import annotations
@@ -28,16 +29,23 @@ from typing import Any, NoReturn
 
 from sftgen_tasks.sandbox.inside import records
 
-_MANY_BYTES = 16 << 20
 _REFUSALS = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSYS}
 
 
 @dataclass(frozen=True)
 class Files:
-    """Descriptors that are shared with the worker: input, output, and the records of how tests ended."""
+    """Descriptors that are shared with the worker.
+
+    Attributes:
+        input: A file with the input of the test.
+        output: A file for its output.
+        go: A pipe that holds a byte when a test may begin.
+        report: A pipe for the records of how tests ended.
+    """
 
     input: int
     output: int
+    go: int
     report: int
 
 
@@ -63,30 +71,28 @@ class _Stop(Exception):  # noqa: N818 - not an error of sftgen
     """The test ended for this reason."""
 
 
-def run_tests(source: str, function: str | None, inputs: Sequence[str], first: int, files: Files) -> NoReturn:
-    """Run the tests from `first` on and end this process."""
+def run_tests(source: str, function: str | None, files: Files, nothing: int | None) -> NoReturn:
+    """Run one test after the other until the worker ends this process.
+
+    Args:
+        source: The program.
+        function: Name of the function to call, if it is not run as `__main__`.
+        files: Where inputs come from and outputs go.
+        nothing: What to put at descriptors 0 and 1 of a program that has its streams only; None for a process.
+    """
     report = files.report
-    index, end = first, 0
     random.seed(0)  # so that a program that uses random numbers has one verdict
     try:
         code = _guarded(lambda: _compile(source))
         solution = _guarded(lambda: _load(code, function)) if function else None
-        for index in range(first, len(inputs)):
-            if not _give(inputs[index], files, function):
-                records.write(report, records.LEAVE, index, 0)
-                os._exit(0)
-            seen: int | None = None
+        while os.read(files.go, 1):
             if solution is not None:
-                leave = _guarded(lambda: _call(solution, inputs[index], files.output))  # noqa: B023
+                leave = _guarded(lambda: _call(solution, files))
             else:
-                leave, seen = _guarded(lambda: _run(code, files)) or (False, None)
-            begin, end = end, os.fstat(files.output).st_size
-            records.write(report, records.OK, index, end, "" if seen in (None, end - begin) else str(seen))
-            if leave or end > _MANY_BYTES:
-                records.write(report, records.LEAVE, index + 1, 0)
-                os._exit(0)
+                leave = _guarded(lambda: _run(code, files, nothing))
+            records.write(report, records.LAST if leave else records.OK)
     except _Stop as stop:
-        records.write(report, stop.args[0], index, 0, stop.args[1])
+        records.write(report, *stop.args)
     # Everything that a program left to be done at exit is done or lost by now.
     os._exit(0)
 
@@ -129,23 +135,6 @@ def _compile(source: str) -> types.CodeType:
         raise _Stop(records.COMPILE, f"{where}{type(error).__name__}: {str(error)[:100]}") from None
 
 
-def _give(given: str, files: Files, function: str | None) -> bool:
-    """Give the program the input of the test; False if an earlier test made that impossible."""
-    if function:
-        return True
-    data = given.encode("utf-8", "surrogatepass")
-    try:
-        if os.pwrite(files.input, data, 0) != len(data):
-            return False
-        os.ftruncate(files.input, len(data))  # removes the rest of an earlier, longer input
-        os.lseek(files.input, 0, os.SEEK_SET)
-        os.dup2(files.input, 0)
-        os.dup2(files.output, 1)
-    except OSError:
-        return False
-    return True
-
-
 def _text(buffer: Any, mode: str) -> io.TextIOWrapper:
     """A text stream with the attributes that the interpreter gives its own."""
     stream = io.TextIOWrapper(buffer, "utf-8", "surrogateescape")
@@ -154,24 +143,21 @@ def _text(buffer: Any, mode: str) -> io.TextIOWrapper:
 
 
 class _Standard(io.FileIO):
-    """Descriptor 0 or 1; it counts the bytes that go through `sys.stdin` or `sys.stdout`."""
+    """Standard input or output of one test, which says its usual number whatever descriptor it reads or writes."""
 
-    count = 0
+    over = False
+    """What is written after its test is lost."""
 
-    def readinto(self, buffer: Any) -> int:
-        read = super().readinto(buffer)
-        self.count += read
-        return read
+    def __init__(self, number: int, file: int) -> None:
+        super().__init__(file, "rw"[number], closefd=False)
+        self.number = number
+        self.name = ("<stdin>", "<stdout>")[number]
 
-    def readall(self) -> bytes:
-        data = super().readall()
-        self.count += len(data)
-        return data
+    def fileno(self) -> int:
+        return self.number
 
     def write(self, data: Any) -> int:
-        written = super().write(data)
-        self.count += written
-        return written
+        return len(data) if self.over else super().write(data)
 
 
 @cache
@@ -189,34 +175,42 @@ def _module(name: str) -> dict[str, Any]:
     return module.__dict__
 
 
-def _run(code: types.CodeType, files: Files) -> tuple[bool, int]:
+def _run(code: types.CodeType, files: Files, nothing: int | None) -> bool:
     """One run as `__main__`, including all that an interpreter does at its end.
 
     Returns:
-        Whether this process cannot run another test, and the bytes of output that a checker in this process would have
-        seen.
+        Whether this process cannot run another test.
     """
+    streams = nothing is not None
+    os.dup2(files.input if nothing is None else nothing, 0)
+    os.dup2(files.output if nothing is None else nothing, 1)
     namespace = _module("__main__")
-    given, printed = _Standard(0, "r", closefd=False), _Standard(1, "w", closefd=False)
-    given.name, printed.name = "<stdin>", "<stdout>"
+    printed = _Standard(1, files.output if streams else 1)
+    given = _Standard(0, files.input if streams else 0)
     sys.stdin = sys.__stdin__ = _text(io.BufferedReader(given), "r")  # type: ignore[misc]
     sys.stdout = sys.__stdout__ = own = _text(io.BufferedWriter(printed), "w")  # type: ignore[misc]
     with suppress(SystemExit):
         exec(code, namespace)
     threads = _thread._count() > 0
-    if threads:
-        _switch()
-    _flush(own)
-    by_descriptor = os.lseek(files.input, 0, os.SEEK_CUR) > given.count
-    seen = 0 if by_descriptor else printed.count
+    if streams:
+        # A checker in the same process looks now.
+        if threads:
+            _switch()
+        _flush(own)
+        seen = os.fstat(files.output).st_size
+        if not seen and _thread._count():
+            raise _Stop(records.WRONG, "nothing was printed when the main thread ended")
     if threads:
         threading._shutdown()  # type: ignore[attr-defined]
     if atexit._ncallbacks():
         atexit._run_exitfuncs()
     for stream in (getattr(sys, "stdout", None), own):
         _flush(stream)
+    if streams and os.fstat(files.output).st_size != seen:
+        raise _Stop(records.WRONG, "more was printed when the main thread had ended")
+    printed.over = True
     namespace.clear()
-    return threads, seen
+    return threads
 
 
 def _switch() -> None:
@@ -247,8 +241,10 @@ def _load(code: types.CodeType, name: str) -> Callable[..., Any]:
     raise _Stop(records.CRASH, f"there is no function {name}")
 
 
-def _call(function: Callable[..., Any], given: str, output: int) -> bool:
+def _call(function: Callable[..., Any], files: Files) -> bool:
+    data = os.pread(files.input, os.fstat(files.input).st_size, 0)
     try:
+        given = data.decode("utf-8", "surrogatepass")
         arguments = [json.loads(line) for line in given.split("\n") if line.strip()]
     except ValueError:
         raise _Stop(records.CRASH, "the arguments are not JSON") from None
@@ -260,9 +256,9 @@ def _call(function: Callable[..., Any], given: str, output: int) -> bool:
         text = json.dumps(value, default=_plain)
     except (TypeError, ValueError) as error:
         raise _Stop(records.WRONG, f"no JSON value: {_describe(error)}") from None
-    data = memoryview(text.encode())
-    while data:
-        data = data[os.write(output, data) :]
+    rest = memoryview(text.encode())
+    while rest:
+        rest = rest[os.write(files.output, rest) :]
     return _thread._count() > 0
 
 

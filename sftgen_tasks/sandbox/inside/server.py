@@ -1,8 +1,8 @@
 """The worker: forks a process for each program and tells how its tests ended.
 
 It runs no program itself, and never holds a program, an input or an output: a later program could find them in its
-memory. The forked process reads the job from a file, and sftgen reads the output from another. A process runs all tests
-of a sample unless it ends or is used up before; then another one goes on.
+memory. They are in files, between which the system copies: an input when its test begins, an output when its test has
+ended. A process runs all tests of a sample unless it ends or is used up before; then another one goes on.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from sftgen_tasks.sandbox.inside import records, runner
 from sftgen_tasks.sandbox.inside.children import Allowance, Child, Confinement, fork, limit_all
 from sftgen_tasks.sandbox.inside.jobs import DECODED_BYTES, JOBS
-from sftgen_tasks.sandbox.inside.messages import receive, receive_file, send, send_file
+from sftgen_tasks.sandbox.inside.messages import receive, receive_files, send
 
-_FIRST_LOOK, _LOOK, _HEARTBEAT = 0.02, 0.05, 1.0
+_HEARTBEAT = 1.0
 
 
 def serve(channel: socket.socket, confinement: Confinement) -> None:
@@ -36,9 +38,10 @@ def serve(channel: socket.socket, confinement: Confinement) -> None:
     while True:
         header, body = receive(channel)
         if header["do"] == "run":
-            job = receive_file(channel)
-            _run(channel, header, job, confinement)
-            os.close(job)
+            files = receive_files(channel, 3)
+            _run(channel, header, files, confinement)
+            for file in files:
+                os.close(file)
         elif header["do"] == "decode":
             _decode(channel, header, body, confinement)
         else:  # a request to stop that came after the end
@@ -53,29 +56,62 @@ def serve(channel: socket.socket, confinement: Confinement) -> None:
         confinement.clean()
 
 
-def _run(channel: socket.socket, about: dict[str, Any], job: int, confinement: Confinement) -> None:
+@dataclass
+class _Tests:
+    """The files of a job, which the worker never reads: it lets the system copy from one to another."""
+
+    program: int
+    inputs: int
+    outputs: int
+    ends: Sequence[int]
+    """Where each input ends in the file of all inputs."""
+    kept: int = 0
+    """How much there is in the file of all outputs. No program has that file, so what is in there stays as it is."""
+
+    def give(self, number: int, child: Child) -> None:
+        """Give a process the input of its next test, and an empty output."""
+        begin = self.ends[number - 1] if number else 0
+        for file in (child.files.input, child.files.output):
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+        _copy(self.inputs, begin, self.ends[number], child.files.input)
+        os.lseek(child.files.input, 0, os.SEEK_SET)
+        child.begin_test()
+
+    def keep(self, child: Child) -> tuple[int, int]:
+        """Keep the output of a test; returns where it begins and ends in the file of all outputs."""
+        begin = self.kept
+        size = os.fstat(child.files.output).st_size
+        self.kept += _copy(child.files.output, 0, size, self.outputs)
+        return begin, self.kept
+
+
+def _copy(source: int, begin: int, end: int, target: int) -> int:
+    """Copy bytes from one file to where another one stands; returns how many, fewer if the file has been shortened."""
+    position = begin
+    while position < end and (copied := os.sendfile(target, source, position, end - position)):
+        position += copied
+    return position - begin
+
+
+def _run(channel: socket.socket, about: dict[str, Any], files: Sequence[int], confinement: Confinement) -> None:
     if about["numpy"]:
         _import_numpy()
-    count: int = about["tests"]
-    test, total, memory = about["limits"]
-    allowance = Allowance(test, total, memory, largest_input=about["largest"])
+    tests = _Tests(*files, ends=about["ends"])
+    allowance = Allowance(*about["limits"])
+    # What stands at descriptors 0 and 1 of a program that has its streams only: reading and writing raise an error.
+    nothing = os.open(os.path.dirname(os.__file__), os.O_RDONLY | os.O_CLOEXEC)
     done, last = 0, False
-    while done < count and not last:
-        before = done
 
-        def inside(files: runner.Files, first: int = done) -> None:
-            given = json.loads(os.pread(job, os.fstat(job).st_size, 0))
-            os.close(job)
-            runner.run_tests(given["source"], given["function"], given["inputs"], first, files)
+    def inside(files: runner.Files) -> None:
+        job = json.loads(os.pread(tests.program, os.fstat(tests.program).st_size, 0))
+        os.close(tests.program)
+        runner.run_tests(job["source"], job["function"], files, nothing if job["streams"] else None)
 
-        child = fork(allowance, confinement, inside, channel.fileno())
-        send(channel, {"output": True})
-        send_file(channel, child.files.output)
-        done, last = _follow(channel, child, done, count, printing=about["prints"])
-        if done == before and not last:
-            last = True
-            result = ["crash", "ended before the test began", 0, 0, True]
-            send(channel, {"results": [result], "spent": allowance.spent})
+    while done < len(tests.ends) and not last:
+        child = fork(allowance, confinement, inside, channel.fileno(), tests.program, nothing)
+        done, last = _follow(channel, child, tests, done, may_end=about["prints"] and not about["streams"])
+    os.close(nothing)
     send(channel, {"end": True, "spent": allowance.spent})
 
 
@@ -88,55 +124,57 @@ def _import_numpy() -> None:
     os.environ.clear()
 
 
-def _follow(channel: socket.socket, child: Child, first: int, count: int, *, printing: bool) -> tuple[int, bool]:
-    """Pass on the results of one process.
+def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, may_end: bool) -> tuple[int, bool]:
+    """Give a process its tests, one when the one before has ended, and pass on the results.
+
+    Args:
+        channel: To sftgen.
+        child: The process.
+        tests: All tests of the sample.
+        first: Its first test.
+        may_end: Whether a test may end by the end of the process.
 
     Returns:
         The test to go on with, and whether it was the last process.
     """
-    done, position, last_message, look = first, 0, time.monotonic(), _FIRST_LOOK
-    left = failed = stopped = over = False
-    while child.ended is None:
-        stopped = child.wait(look, channel.fileno())
-        look = _LOOK
-        if stopped:
+    done, last_message = first, time.monotonic()
+    failed = stopped = over = False
+    results: list[list[Any]] = []
+    tests.give(first, child)
+    while True:
+        if child.wait():
             receive(channel)
+            stopped = True
             child.kill("stopped")
-        if over:  # it said that it ends
-            child.kill("over")
-        child.measure()
-        results = []
-        new_records = child.new_records()
-        size = os.fstat(child.files.output).st_size  # read after the records: a record comes after its output
-        for record in new_records:
-            left = left or record.status == records.LEAVE
-            if left or failed or done == count or record.index != done:
-                continue
+        record = child.record()
+        if record and not (over or stopped):
             fresh = done == first
-            if record.status == records.OK and position <= record.end <= size:
-                seen = record.detail if record.detail.isdecimal() else ""
-                results.append(["", seen, position, record.end, fresh])
-                position = record.end
+            if record.status in (records.OK, records.LAST):
+                results.append(["", "", *tests.keep(child), fresh])
             else:
                 results.append([records.REASONS.get(record.status, "crash"), record.detail, 0, 0, fresh])
                 failed = True
             done += 1
-        over = left or failed or done == count
-        if results:
-            child.begin_test()
-        if child.ended is not None and not child.was_confined():
-            results, failed = [["sandbox error", "a program could not be confined", 0, 0, True]], True
-        elif child.ended is not None and not (over or stopped):
-            reason, detail = child.ending()
-            if not reason and not printing:
-                reason, detail = "crash", "ended before the function returned"
-            end = position if reason else max(position, os.fstat(child.files.output).st_size)
-            results.append([reason, detail, position, end, done == first])
-            position, failed = end, bool(reason)
-            done += 1
-        if results or time.monotonic() - last_message > _HEARTBEAT:
-            last_message = time.monotonic()
+            over = failed or record.status == records.LAST or done == len(tests.ends)
+            if over:
+                child.kill("over")
+            else:
+                tests.give(done, child)
+        elif not record and child.ended is not None:
+            break
+        if child.looked() and (results or time.monotonic() - last_message > _HEARTBEAT):
             send(channel, {"results": results, "spent": child.spent()})
+            results, last_message = [], time.monotonic()
+    if not child.confined:
+        results, failed = [["sandbox error", "a program could not be confined", 0, 0, True]], True
+    elif not (over or stopped):
+        reason, detail = child.ending()
+        if not reason and not may_end:
+            reason, detail = "crash", "ended before the function returned"
+        results.append([reason, detail, *((0, 0) if reason else tests.keep(child)), done == first])
+        failed = bool(reason)
+        done += 1
+    send(channel, {"results": results, "spent": child.spent()})
     child.close()
     return done, failed or stopped
 
@@ -144,26 +182,30 @@ def _follow(channel: socket.socket, child: Child, first: int, count: int, *, pri
 def _decode(channel: socket.socket, job: dict[str, Any], data: bytes, confinement: Confinement) -> None:
     function = JOBS[job["job"]]
     test, _, memory = job["limits"]
-    allowance = Allowance(test, 2 * test, memory, largest_input=DECODED_BYTES)
+    allowance = Allowance(test, 2 * test, memory, DECODED_BYTES)
 
     def inside(files: runner.Files) -> None:
         try:
             rest = memoryview(function(data))
             while rest:
                 rest = rest[os.write(files.output, rest) :]
-            records.write(files.report, records.OK, 0, 0)
+            records.write(files.report, records.OK)
         except BaseException as error:
-            records.write(files.report, records.CRASH, 0, 0, f"{type(error).__name__}: {error}")
+            records.write(files.report, records.CRASH, f"{type(error).__name__}: {error}")
 
     child = fork(allowance, confinement, inside, channel.fileno())
     written = []
-    while child.ended is None:
-        if child.wait(_LOOK, channel.fileno()):
+    while True:
+        if child.wait():
             receive(channel)  # raises EOFError: nothing is sent while a job runs, so the other side is gone
-        child.measure()
-        written += child.new_records()
-        send(channel, {})
-    reason, detail = child.ending() if child.was_confined() else ("", "it could not be confined")
+        record = child.record()
+        if record:
+            written.append(record)
+        elif child.ended is not None:
+            break
+        if child.looked():
+            send(channel, {})
+    reason, detail = child.ending() if child.confined else ("", "it could not be confined")
     if written and written[0].status == records.OK:
         body = os.pread(child.files.output, os.fstat(child.files.output).st_size, 0)
         send(channel, {"end": True}, body)

@@ -14,10 +14,11 @@ from tests.tasks.sandbox.correct import CORRECT, FUNCTIONS
 
 PAIRS = [(f"{number}\n{number * number}\n", f"{number + number * number}") for number in range(4)]
 WRITES = {"temporary file"}  # needs a folder that may be written to
-# What is read or printed by descriptor, or printed when the main thread is at its end.
+# What is read or printed by descriptor, or printed when the main thread is at its end; or the process ends itself.
 ONLY_AS_PROCESS = {
-    *("open(0)", "open(0) and open(1)", "os.read", "os.write", "sys.stdout detached", "sys.stdout replaced"),
-    *("thread that is not joined", "atexit"),
+    *("open(0)", "open(0) and open(1)", "open('/dev/stdin')", "mmap of standard input", "os.read", "os.write"),
+    *("sys.stdout detached", "sys.stdout replaced", "thread that is not joined", "atexit"),
+    *("os._exit(0) after flushing", "descriptors closed"),
 }
 
 
