@@ -91,15 +91,18 @@ class Child:
     _next_look: float = field(default_factory=lambda: time.monotonic() + _FIRST_LOOK)
 
     def __post_init__(self) -> None:
+        self._clock = (~self.pid << 3) | 2
         for file in (self.handle, self.channel, self.files.report):
             self._poll.register(file, select.POLLIN)
 
     def wait(self) -> bool:
         """Wait for a record, its end, time to look at it, or a message from sftgen; True if there is a message."""
-        ready = {file for file, _ in self._poll.poll(max(0, 1000 * (self._next_look - time.monotonic())))}
-        if self.handle in ready:
-            self._reap()
-        return self.channel in ready
+        message = False
+        for file, _ in self._poll.poll(max(0, 1000 * (self._next_look - time.monotonic()))):
+            if file == self.handle:
+                self._reap()
+            message |= file == self.channel
+        return message
 
     def record(self) -> records.Record | None:
         """The next record, None if there is none now."""
@@ -121,11 +124,6 @@ class Child:
         self._measure()
         self._next_look = time.monotonic() + _LOOK
         return True
-
-    @property
-    def _clock(self) -> int:
-        """The system's clock of its CPU time."""
-        return (~self.pid << 3) | 2
 
     def _measure(self) -> None:
         if self.ended is not None:
@@ -157,7 +155,7 @@ class Child:
         """A test has ended, and the next one begins."""
         if self.ended is None:
             self._test = (time.clock_gettime(self._clock) + self._idle, self._waited, time.monotonic())
-            with suppress(BrokenPipeError):
+            with suppress(BrokenPipeError):  # it is about to end
                 os.write(self.files.go, b"g")
 
     def kill(self, reason: str, detail: str = "") -> None:

@@ -12,9 +12,9 @@ import errno
 import os
 import signal
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from sftgen_tasks.sandbox.inside.system import PR_SET_SECCOMP, machine, prctl
+from sftgen_tasks.sandbox.inside.system import PR_SET_SECCOMP, machine, prepared_prctl
 
 # Names of calls with their numbers on x86_64 and aarch64; -1 if a machine has no such call.
 _CALLS = """
@@ -74,7 +74,7 @@ _FCNTL_FATAL = (8, 10, 15, 1024, 1026)
 _IOCTL_FATAL = (0x8901, 0x8902, 0x5412)  # the same for sockets, and input to a terminal
 _O_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _THIS_PROCESS = 0x5F5E5D5C
-"""In `build` this number stands for the process of the filter; `install` replaces it by the process id."""
+"""In `build` this number stands for the process of the filter; `prepare` has it replaced by the process id."""
 
 Code = tuple[tuple[int, int, int, int], ...]
 
@@ -193,8 +193,19 @@ def build(*, writable: bool, opens: bool | None = None) -> bytes:
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in start + _search(ranges))
 
 
-def install(filter_: bytes) -> None:
-    """Filter the calls of this process from now on; `no_new_privs` has to be set."""
-    code = filter_.replace(struct.pack("<I", _THIS_PROCESS), struct.pack("<I", os.getpid()))
-    buffer = ctypes.create_string_buffer(code, len(code))
-    prctl(PR_SET_SECCOMP, 2, struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer)))
+def prepare(filter_: bytes) -> Callable[[], None]:
+    """What a forked process calls to filter its calls from then on; `no_new_privs` has to be set."""
+    code = ctypes.create_string_buffer(filter_, len(filter_))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(filter_) // 8, ctypes.addressof(code)))
+    mark = struct.pack("<I", _THIS_PROCESS)
+    places = [place for place in range(4, len(filter_), 8) if filter_[place : place + 4] == mark]
+    numbers = [ctypes.c_uint32.from_buffer(code, place) for place in places]
+    start = prepared_prctl(PR_SET_SECCOMP, 2, ctypes.addressof(program))
+
+    def install(_: object = program) -> None:
+        pid = os.getpid()
+        for number in numbers:
+            number.value = pid
+        start()
+
+    return install

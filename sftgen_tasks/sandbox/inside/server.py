@@ -69,20 +69,21 @@ class _Tests:
     """How much there is in the file of all outputs. No program has that file, so what is in there stays as it is."""
 
     def give(self, number: int, child: Child) -> None:
-        """Give a process the input of its next test, and an empty output."""
+        """Give a process the input of its next test."""
         begin = self.ends[number - 1] if number else 0
-        for file in (child.files.input, child.files.output):
-            os.ftruncate(file, 0)
-            os.lseek(file, 0, os.SEEK_SET)
-        _copy(self.inputs, begin, self.ends[number], child.files.input)
-        os.lseek(child.files.input, 0, os.SEEK_SET)
+        file = child.files.input
+        os.lseek(file, 0, os.SEEK_SET)
+        _copy(self.inputs, begin, self.ends[number], file)
+        os.ftruncate(file, self.ends[number] - begin)  # the one before may have been longer
+        os.lseek(file, 0, os.SEEK_SET)
         child.begin_test()
 
     def keep(self, child: Child) -> tuple[int, int]:
-        """Keep the output of a test; returns where it begins and ends in the file of all outputs."""
-        begin = self.kept
-        size = os.fstat(child.files.output).st_size
-        self.kept += _copy(child.files.output, 0, size, self.outputs)
+        """Take the output of a test; returns where it begins and ends in the file of all outputs."""
+        begin, file = self.kept, child.files.output
+        self.kept += _copy(file, 0, os.lseek(file, 0, os.SEEK_END), self.outputs)
+        os.ftruncate(file, 0)
+        os.lseek(file, 0, os.SEEK_SET)
         return begin, self.kept
 
 
@@ -97,7 +98,8 @@ def _copy(source: int, begin: int, end: int, target: int) -> int:
 def _run(channel: socket.socket, about: dict[str, Any], files: Sequence[int], confinement: Confinement) -> None:
     if about["numpy"]:
         _import_numpy()
-    tests = _Tests(*files, ends=about["ends"])
+    program, inputs, outputs = files
+    tests = _Tests(program, inputs, outputs, about["ends"])
     allowance = Allowance(*about["limits"])
     # What stands at descriptors 0 and 1 of a program that has its streams only: reading and writing raise an error.
     nothing = os.open(os.path.dirname(os.__file__), os.O_RDONLY | os.O_CLOEXEC)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from sftgen_tasks.sandbox.inside import landlock, namespaces, runner, seccomp, system
+from sftgen_tasks.sandbox.inside import landlock, namespaces, runner, seccomp, substitutes, system
 from sftgen_tasks.sandbox.inside.children import Confinement
 from sftgen_tasks.sandbox.inside.messages import receive, send
 from sftgen_tasks.sandbox.inside.server import serve
@@ -27,6 +27,8 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     with suppress(EOFError, ConnectionError):
         header, _ = receive(channel)
+        if header["level"] in ("landlock", "limits"):
+            substitutes.locks()
         _prepare(header["modules"], header["recursion_limit"])
         try:
             confinement = _LEVELS[header["level"]](channel, header["packages"])
@@ -50,7 +52,7 @@ def _prepare(modules: Sequence[str], recursion_limit: int) -> None:
 
 
 def _namespaces(channel: socket.socket, packages: Sequence[str]) -> Confinement:
-    filter_ = seccomp.build(writable=True)
+    install = seccomp.prepare(seccomp.build(writable=True))
     starter = os.getppid()
     namespaces.separate()
     pid = os.fork()
@@ -67,7 +69,7 @@ def _namespaces(channel: socket.socket, packages: Sequence[str]) -> Confinement:
 
     def apply() -> None:
         os.chdir("/tmp")
-        seccomp.install(filter_)
+        install()
 
     return Confinement(apply, namespaces.clean, kill_all=True)
 
@@ -83,13 +85,13 @@ def _outlast(pid: int, starter: int) -> NoReturn:
 
 
 def _bubblewrap(_: socket.socket, __: Sequence[str]) -> Confinement:
-    filter_ = seccomp.build(writable=True)
+    install = seccomp.prepare(seccomp.build(writable=True))
     system.prctl(system.PR_SET_DUMPABLE, 0)
     sys.path.append(PACKAGES_INSIDE)
 
     def apply() -> None:
         os.chdir("/tmp")
-        seccomp.install(filter_)
+        install()
 
     def clean() -> None:
         for folder in namespaces.WRITABLE:
@@ -125,7 +127,9 @@ def _empty(folder: str) -> None:
 
 
 def _landlock(_: socket.socket, packages: Sequence[str]) -> Confinement:
-    filter_ = seccomp.build(writable=False, opens=True)  # the rules tell which files may be opened to write
+    install = seccomp.prepare(
+        seccomp.build(writable=False, opens=True)
+    )  # the rules tell which files may be opened to write
     folders = list(dict.fromkeys(os.path.dirname(path) for path in packages))
     rules = landlock.ruleset([*library_folders(_mapped()), *packages, *_DEVICES], folders, _DEVICES)
     system.prctl(system.PR_SET_DUMPABLE, 0)
@@ -135,23 +139,24 @@ def _landlock(_: socket.socket, packages: Sequence[str]) -> Confinement:
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
         landlock.restrict(rules)
         os.close(rules)
-        seccomp.install(filter_)
+        install()
 
     os.chdir("/")
     return Confinement(apply, lambda: None, kill_all=False)
 
 
 def _limits(_: socket.socket, packages: Sequence[str]) -> Confinement:
-    filter_ = None
+    install: Callable[[], None] = lambda: None  # noqa: E731
     with suppress(OSError):
-        filter_ = seccomp.build(writable=False)
+        install = seccomp.prepare(seccomp.build(writable=False))
     sys.path += dict.fromkeys(os.path.dirname(path) for path in packages)
+    system.prctl(system.PR_SET_DUMPABLE, 0)
+    substitutes.null_device()
 
     def apply() -> None:
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if filter_:
-            with suppress(OSError):
-                seccomp.install(filter_)
+        with suppress(OSError):
+            install()
 
     os.chdir("/")
     return Confinement(apply, lambda: None, kill_all=False)

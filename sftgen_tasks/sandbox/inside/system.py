@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Callable
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 
-_CAPABILITIES, _NONE = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+# What a forked process calls is made before: each new object may cost it a page of memory, and that takes time.
+_CAPABILITIES, _NONE, _capset = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(), _libc.capset
+_prctl = _libc.prctl
 
 
 def call(name: str, *arguments: Any) -> int:
@@ -21,11 +24,20 @@ def call(name: str, *arguments: Any) -> int:
         OSError: The function returned a negative number.
     """
     long = [ctypes.c_ulong(argument) if isinstance(argument, int) else argument for argument in arguments]
-    result: int = getattr(_libc, name)(*long)
+    return _checked(name, getattr(_libc, name)(*long))
+
+
+def _checked(name: str, result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
     return result
+
+
+def prepared_prctl(option: int, argument: int, address: int) -> Callable[[], int]:
+    """A call of `prctl` that a forked process makes at little cost."""
+    arguments = [ctypes.c_ulong(number) for number in (option, argument, address, 0, 0)]
+    return lambda: _checked("prctl", _prctl(*arguments))
 
 
 def prctl(option: int, *arguments: Any) -> int:
@@ -40,7 +52,7 @@ def mount(source: str, target: str, kind: str | None = None, flags: int = 0, dat
 
 def drop_capabilities() -> None:
     """Give up every capability of this process; this has no effect if it has none."""
-    call("capset", _CAPABILITIES, _NONE)
+    _checked("capset", _capset(_CAPABILITIES, _NONE))
 
 
 def open_process(pid: int) -> int:
