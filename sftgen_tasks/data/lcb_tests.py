@@ -16,11 +16,12 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_tasks.data.tables import DataError
+from sftgen_tasks.data.tables import DataError, rows_of
 from sftgen_tasks.sandbox import Case, decode
 
 TEST_COLUMNS = ("public_test_cases", "private_test_cases")
@@ -43,7 +44,14 @@ def read_problems(path: Path) -> Iterator[dict[str, Any]]:
         raise DataError(f"{path}: expected the dataset's own file, .jsonl or .jsonl.gz")
     offset = 0
     with _open(path) as file:
-        for number, line in enumerate(file, 1):
+        lines = rows_of(file)
+        for number in count(1):
+            try:
+                line = next(lines, None)
+            except (OSError, EOFError, ValueError, zlib.error) as error:
+                raise DataError(f"{path}, row {number}: cannot be read: {error}") from error
+            if line is None:
+                return
             if line.strip():
                 row = _row(line, f"{path}, row {number}")
                 tests = _hash(row)
@@ -85,7 +93,7 @@ def _decoded(tests: str) -> bytes:
     path, offset = _places[tests]
     with _open(path) as file:
         file.seek(offset)
-        row = _row(file.readline(), str(path))
+        row = _row(next(rows_of(file), b""), str(path))
     if _hash(row) != tests:
         raise BrokenTestsError(f"tests have changed in {path} since the benchmark was loaded")
     try:

@@ -9,12 +9,14 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sftgen_judges.errors import SftgenError
 
 _AT_ONCE = 128
 """Rows of a Parquet file that are in memory at once."""
+UNPACKED_BYTES = 512 << 20
+"""The most that a compressed file, or one row of a file that is read row by row, may take: little can stand for much."""
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".jsonl.gz", ".json.gz", ".csv.gz")
 
 
@@ -39,7 +41,7 @@ def read_table(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
 
             return parquet.read_table(path).to_pylist()  # type: ignore[no-any-return]
         data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+        text = (_unpacked(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if kind == "csv":
@@ -65,14 +67,34 @@ def stream_table(path: Path) -> Iterator[dict[str, Any]]:
                 for batch in table.iter_batches(_AT_ONCE):
                     yield from batch.to_pylist()
             return
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(rows_of(file), 1):
                 if line.strip():
                     yield _row(path, number, _json_line(path, number, line))
     except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def rows_of(file: IO[Any]) -> Iterator[Any]:
+    """The lines of an open file.
+
+    Raises:
+        ValueError: A line is longer than `UNPACKED_BYTES`.
+    """
+    while line := file.readline(UNPACKED_BYTES):
+        if len(line) == UNPACKED_BYTES:
+            raise ValueError(f"a row has more than {UNPACKED_BYTES >> 20} MiB")
+        yield line
+
+
+def _unpacked(data: bytes) -> bytes:
+    with gzip.open(io.BytesIO(data)) as file:
+        found = file.read(UNPACKED_BYTES + 1)
+    if len(found) > UNPACKED_BYTES:
+        raise ValueError(f"more than {UNPACKED_BYTES >> 20} MiB when unpacked: store it without .gz if that is right")
+    return found
 
 
 def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:

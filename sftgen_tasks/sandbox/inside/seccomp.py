@@ -13,58 +13,46 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from sftgen_tasks.sandbox.inside.system import PR_SET_SECCOMP, machine, prepared_prctl
 
-# Names of calls with their numbers on x86_64 and aarch64; -1 if a machine has no such call.
+TABLE = Path(__file__).with_name("calls.txt")
+"""Names of calls with their numbers on the `MACHINES`; -1 if a machine has no such call."""
+NUMBERS = {name: [int(number) for number in numbers] for name, *numbers in map(str.split, TABLE.read_text().splitlines())}
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+"""By the name of a kind of processor: its column in the table, and what the kernel calls it in a filter."""
+
 _CALLS = """
-read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, lseek 8 62, close 3 57,
-close_range 436 436, fstat 5 80, newfstatat 262 79, statx 332 291, stat 4 -1, lstat 6 -1, access 21 -1,
-faccessat 269 48, faccessat2 439 439, readlink 89 -1, readlinkat 267 78, getdents64 217 61, getcwd 79 17,
-chdir 80 49, fchdir 81 50, dup 32 23, dup2 33 -1, dup3 292 24, pipe 22 -1, pipe2 293 59, poll 7 -1, ppoll 271 73,
-select 23 -1, pselect6 270 72, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -1, epoll_pwait 281 22,
-eventfd2 290 19, flock 73 32, fsync 74 82, fdatasync 75 83, ftruncate 77 46, fadvise64 221 223, sendfile 40 71,
-copy_file_range 326 285, umask 95 166, statfs 137 43, fstatfs 138 44, mmap 9 222, munmap 11 215, mprotect 10 226,
-mremap 25 216, madvise 28 233, brk 12 214, msync 26 227, rt_sigaction 13 134, rt_sigprocmask 14 135,
-rt_sigreturn 15 139, rt_sigpending 127 136, rt_sigtimedwait 128 137, rt_sigsuspend 130 133, sigaltstack 131 132,
-pause 34 -1, alarm 37 -1, setitimer 38 103, getitimer 36 102, timer_create 222 107, timer_settime 223 110,
-timer_gettime 224 108, timer_delete 226 111, timer_getoverrun 225 109, restart_syscall 219 128, nanosleep 35 101,
-clock_nanosleep 230 115, clock_gettime 228 113, clock_getres 229 114, gettimeofday 96 169, time 201 -1,
-times 100 153, futex 202 98, set_robust_list 273 99, get_robust_list 274 100, rseq 334 293, set_tid_address 218 96,
-arch_prctl 158 -1, membarrier 324 283, sched_yield 24 124, sched_getaffinity 204 123, getcpu 309 168, getpid 39 172,
-gettid 186 178, getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176, getegid 108 177, getgroups 115 158,
-getpgrp 111 -1, getpgid 121 155, getsid 124 156, getresuid 118 148, getresgid 120 150, uname 63 160, sysinfo 99 179,
-getrusage 98 165, getrlimit 97 163, getrandom 318 278, getpriority 140 141, exit 60 93, exit_group 231 94,
-wait4 61 260, sendto 44 206, recvfrom 45 207, sendmsg 46 211, recvmsg 47 212, shutdown 48 210
+read write readv writev pread64 pwrite64 lseek close close_range fstat newfstatat statx stat lstat access faccessat
+faccessat2 readlink readlinkat getdents64 getcwd chdir fchdir dup dup2 dup3 pipe pipe2 poll ppoll select pselect6
+epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 flock fsync fdatasync ftruncate fadvise64 sendfile
+copy_file_range umask statfs fstatfs mmap munmap mprotect mremap madvise brk msync rt_sigaction rt_sigprocmask
+rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm setitimer getitimer timer_create
+timer_settime timer_gettime timer_delete timer_getoverrun restart_syscall nanosleep clock_nanosleep clock_gettime
+clock_getres gettimeofday time times futex set_robust_list get_robust_list rseq set_tid_address arch_prctl membarrier
+sched_yield sched_getaffinity getcpu getpid gettid getppid getuid geteuid getgid getegid getgroups getpgrp getpgid
+getsid getresuid getresgid uname sysinfo getrusage getrlimit getrandom getpriority exit exit_group wait4 sendto
+recvfrom sendmsg recvmsg shutdown
 """
 _WRITES = """
-mkdir 83 -1, mkdirat 258 34, rmdir 84 -1, unlink 87 -1, unlinkat 263 35, rename 82 -1, renameat 264 38,
-renameat2 316 276, symlink 88 -1, symlinkat 266 36, link 86 -1, linkat 265 37, truncate 76 45, fallocate 285 47,
-creat 85 -1
+mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 symlink symlinkat link linkat truncate fallocate creat
 """
 _REFUSED = """
-chmod 90 -1, fchmod 91 52, fchmodat 268 53, fchmodat2 452 452, utime 132 -1, utimes 235 -1, futimesat 261 -1,
-utimensat 280 88, chown 92 -1, lchown 94 -1, fchown 93 55, fchownat 260 54, setxattr 188 5, lsetxattr 189 6,
-fsetxattr 190 7, removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16, fork 57 -1, vfork 58 -1, execve 59 221,
-execveat 322 281, socket 41 198, connect 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242,
-inotify_init1 294 26, memfd_create 319 279, setsid 112 157, setpgid 109 154
+chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat chown lchown fchown fchownat setxattr lsetxattr
+fsetxattr removexattr lremovexattr fremovexattr fork vfork execve execveat socket connect bind listen accept accept4
+inotify_init1 memfd_create setsid setpgid
 """
 # Done, says the kernel, and does nothing: how a program asks to be scheduled is not its own affair.
-_IGNORED = "setpriority 141 140, sched_setaffinity 203 122"
+_IGNORED = "setpriority sched_setaffinity"
 _FATAL = """
-ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 271, pidfd_open 434 434, pidfd_send_signal 424 424,
-pidfd_getfd 438 438, kcmp 312 272, tkill 200 130, unshare 272 97, setns 308 268, mount 165 40, umount2 166 39,
-pivot_root 155 41, chroot 161 51, mount_setattr 442 442, open_tree 428 428, move_mount 429 429, fsopen 430 430,
-fsconfig 431 431, fsmount 432 432, mknod 133 -1, mknodat 259 33, setuid 105 146, setgid 106 144, setreuid 113 145,
-setregid 114 143, setresuid 117 147, setresgid 119 149, setgroups 116 159, bpf 321 280, keyctl 250 219,
-add_key 248 217, request_key 249 218, perf_event_open 298 241, userfaultfd 323 282, io_uring_setup 425 425,
-seccomp 317 277, init_module 175 105, finit_module 313 273, delete_module 176 106, kexec_load 246 104, reboot 169 142,
-swapon 167 224, swapoff 168 225, open_by_handle_at 304 265, name_to_handle_at 303 264, shmget 29 194, shmat 30 196,
-semget 64 190, msgget 68 186, mq_open 240 180, memfd_secret 447 -1, fanotify_init 300 262, acct 163 89,
-quotactl 179 60, settimeofday 164 170, clock_settime 227 112, sethostname 170 161, setdomainname 171 162,
-syslog 103 116, iopl 172 -1, ioperm 173 -1
+ptrace process_vm_readv process_vm_writev pidfd_open pidfd_send_signal pidfd_getfd kcmp tkill unshare setns mount
+umount2 pivot_root chroot mount_setattr open_tree move_mount fsopen fsconfig fsmount mknod mknodat setuid setgid
+setreuid setregid setresuid setresgid setgroups bpf keyctl add_key request_key perf_event_open userfaultfd
+io_uring_setup seccomp init_module finit_module delete_module kexec_load reboot swapon swapoff open_by_handle_at
+name_to_handle_at shmget shmat semget msgget mq_open memfd_secret fanotify_init acct quotactl settimeofday
+clock_settime sethostname setdomainname syslog iopl ioperm
 """
-_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _JUMP, _EQUAL, _ABOVE, _ANY_BIT, _AND, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x54, 0x06
@@ -129,35 +117,30 @@ def _rules(column: int, *, writable: bool, opens: bool) -> dict[int, Code]:
     """What happens at each call, by its number."""
     special = {
         # Threads only, no processes. Without `clone3` the C library uses `clone`, whose flags the filter can read.
-        "clone 56 220": _load(0) + _if(_ANY_BIT, _CLONE_THREAD, _ALLOWED, _NOT_PERMITTED),
-        "fcntl 72 25": _never(1, *_FCNTL_FATAL),
-        "ioctl 16 29": _never(1, *_IOCTL_FATAL),
+        "clone": _load(0) + _if(_ANY_BIT, _CLONE_THREAD, _ALLOWED, _NOT_PERMITTED),
+        "fcntl": _never(1, *_FCNTL_FATAL),
+        "ioctl": _never(1, *_IOCTL_FATAL),
         # Unix streams only: a datagram socket could reach the sockets of others by their address.
-        "socketpair 53 199": _load(0)
+        "socketpair": _load(0)
         + _if(_EQUAL, 1, (*_load(1), (_AND, 0, 0, 0xF), *_if(_EQUAL, 1, _ALLOWED, _NOT_PERMITTED)), _NOT_PERMITTED),
-        "open 2 -1": _ALLOWED if opens else _reads(1),
-        "openat 257 56": _ALLOWED if opens else _reads(2),
+        "open": _ALLOWED if opens else _reads(1),
+        "openat": _ALLOWED if opens else _reads(2),
         # Signals and limits of this process only.
-        "kill 62 129": _load(0) + _if(_EQUAL, _THIS_PROCESS, _signal(1), _KILLED),
-        "tgkill 234 131": _load(0) + _if(_EQUAL, _THIS_PROCESS, _signal(2), _KILLED),
-        "prlimit64 302 261": _only(0, _THIS_PROCESS, 0),
+        "kill": _load(0) + _if(_EQUAL, _THIS_PROCESS, _signal(1), _KILLED),
+        "tgkill": _load(0) + _if(_EQUAL, _THIS_PROCESS, _signal(2), _KILLED),
+        "prlimit64": _only(0, _THIS_PROCESS, 0),
     }
-    rules = {_number(entry, column): code for entry, code in special.items()}
+    rules = {NUMBERS[name][column]: code for name, code in special.items()}
     tables = (
         (_CALLS, _ALLOWED), (_WRITES, _ALLOWED if writable else _FORBIDDEN), (_REFUSED, _NOT_PERMITTED),
         (_IGNORED, _DONE), (_FATAL, _KILLED),
     )  # fmt: skip
     for table, code in tables:
-        rules |= {_number(entry, column): code for entry in table.split(",")}
+        rules |= {NUMBERS[name][column]: code for name in table.split()}
     if column == 0:
         rules[0x40000000] = _KILLED  # this and all higher numbers: the x32 calls
     rules.pop(-1, None)
     return rules
-
-
-def _number(entry: str, column: int) -> int:
-    """The number of a call on one machine, from `NAME NUMBER NUMBER`."""
-    return int(entry.split()[1 + column])
 
 
 def _search(ranges: Sequence[tuple[int, Code]]) -> Code:
@@ -180,9 +163,9 @@ def build(*, writable: bool, opens: bool | None = None) -> bytes:
     Raises:
         OSError: The calls of this kind of machine are not listed here.
     """
-    if machine() not in _MACHINES:
-        raise OSError(errno.ENOSYS, f"no system call filter for {machine()}, only for {', '.join(_MACHINES)}")
-    column, architecture = _MACHINES[machine()]
+    if machine() not in MACHINES:
+        raise OSError(errno.ENOSYS, f"no system call filter for {machine()}, only for {', '.join(MACHINES)}")
+    column, architecture = MACHINES[machine()]
     rules = _rules(column, writable=writable, opens=writable if opens is None else opens)
     ranges: list[tuple[int, Code]] = [(0, rules.get(0, _UNKNOWN))]
     for number in sorted({*rules, *(known + 1 for known in rules)}):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 
 from sftgen_tasks import load_tasks
 from sftgen_tasks.data import hub as hub_module
+from sftgen_tasks.data import tables
+from sftgen_tasks.data.lcb_tests import read_problems
 from sftgen_tasks.data.loading import KEPT, one_load, shared
-from sftgen_tasks.data.tables import DataError
+from sftgen_tasks.data.tables import DataError, read_table, stream_table
 from sftgen_tasks.harness.availability import usable_tasks
 from sftgen_tasks.harness.loading import OwnTaskManager
 from sftgen_tasks.mmlu_pro import SUBJECTS, write_subset
@@ -109,3 +112,14 @@ def test_a_failure_that_is_not_of_the_connection_stops_its_own_task_only(monkeyp
     usable, problems = usable_tasks(["sftgen_math500", "sftgen_aime24"], OwnTaskManager())
     assert usable == ["sftgen_aime24"]
     assert list(problems) == ["sftgen_math500"]
+
+
+@pytest.mark.parametrize("read", [read_table, stream_table, read_problems], ids=lambda read: read.__name__)
+def test_a_small_file_that_unpacks_to_much(
+    read: Callable[[Path], Iterable[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "UNPACKED_BYTES", 1 << 20)
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "' + bytes(64 << 20) + b'"}\n', 1))
+    with pytest.raises(DataError, match=r"rows\.jsonl\.gz.*(row has )?more than 1 MiB"):
+        list(read(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_tasks.sandbox import Case, Level, Limits, Program, SandboxError, decode, run_sample, run_samples
+from sftgen_tasks.sandbox import Case, Level, Limits, Outcome, Program, SandboxError, decode, run_sample, run_samples
 from sftgen_tasks.sandbox.inside import children, start
 from tests.tasks.sandbox.conftest import Run, same
 
@@ -329,3 +329,84 @@ def test_a_program_that_kills_itself_crashes(run: Run) -> None:
         assert run(f"import os\nos.kill(os.getpid(), {number})", ("", "x")).reason == "crash"
     for number in (31, 19):
         assert run(f"import os\nos.kill(os.getpid(), {number})", ("", "x")).reason == "refused call"
+
+
+# ------------------------------------------------------------------------------ what a checker inside the process sees
+
+# Each gives the right output. The first group takes or gives it by descriptor and claims, in every way that a program
+# has, that its streams did; the second uses its streams, whatever else it does.
+CLAIMS = {
+    "a record of its own": """
+import os, struct, sys
+frame = sys._getframe()
+while 'report' not in frame.f_locals: frame = frame.f_back
+os.write(1, os.read(0, 100))
+os.write(frame.f_locals['report'], struct.pack('<B127s', 0, b''))
+os._exit(0)
+""",
+    "the old place": "import os\ndata = os.read(0, 100)\nos.lseek(0, 0, 0)\nos.write(1, data)\n",
+    "counting": "import os, sys\nos.write(1, os.read(0, 9))\nsys.stdout.buffer.raw.count = 1",
+    "a patched end": "import os\nos.write(1, os.read(0, 9))\nos.fstat = lambda file: os.stat_result([1] * 10)\n",
+    "a thread that goes on": (
+        "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print(input()))).start()\n"
+    ),
+}
+STREAMS = {
+    "input": "print(input())",
+    "patches for the next test": "import math\nprint(math.floor(int(input())))\nmath.floor = None\n",
+    "a handler that stays": (
+        "import logging, sys\nlog = logging.getLogger('a')\nlog.propagate = False\n"
+        "log.addHandler(logging.StreamHandler(sys.stdout))\nlog.error(input())\n"
+    ),
+    "descriptors, but not needed": "import os\ntry:\n    os.read(0, 0)\nexcept OSError:\n    pass\nprint(input())\n",
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS | STREAMS)
+def test_a_program_cannot_say_that_its_streams_were_enough(name: str, run: Run) -> None:
+    outcome = run((CLAIMS | STREAMS)[name], *[(str(n), str(n)) for n in range(3)])
+    assert outcome == Outcome(True, only_as_process=name in CLAIMS)
+
+
+LATER = """
+import os, sys
+given = sys.stdin.read()
+word = bytes.fromhex('{first}') + bytes.fromhex('{second}')
+for file in range(256):
+    try: held = os.pread(file, 1 << 20, 0)
+    except OSError: continue
+    if word in held: print('in file')
+for line in open('/proc/self/maps'):
+    area, rights = line.split()[:2]
+    if 'w' in rights and 'stack' not in line:
+        first, last = (int(part, 16) for part in area.split('-'))
+        with open('/proc/self/mem', 'rb') as memory:
+            memory.seek(first)
+            try: found = memory.read(last - first).count(word)
+            except OSError: continue
+        if found > 1: print('in memory')
+print(given)
+"""
+
+
+@pytest.mark.parametrize("function", [None, "look"])
+def test_a_program_does_not_find_the_input_of_a_later_test(function: str | None, each_level: Level, run: Run) -> None:
+    word = secrets.token_hex(10)
+    source = LATER.format(first=word[:10].encode().hex(), second=word[10:].encode().hex())
+    if function:
+        lines = source.replace("sys.stdin.read()", "given").replace("print(", "answers.append(").splitlines()
+        source = "def look(given):\n    answers = []\n" + "".join(f"    {line}\n" for line in lines[2:] if line)
+        source = f"import os, sys\n{source}    return answers\n"
+    if each_level.name == "landlock":  # there is no /proc
+        source = source.replace("'/proc/self/maps'", "os.devnull")
+    seen: list[str] = []
+    given = ['"first"', json.dumps(word * 200)]
+
+    def look(_: str, actual: str) -> bool:
+        seen.append(actual.strip())
+        return True
+
+    outcome = run_sample(Program(source, function), [Case(text, "") for text in given], same=look)
+    assert outcome.passed, outcome
+    assert seen[0] in ('"first"', '["first"]')
+    assert "in " in seen[1]  # the search finds what is there
