@@ -136,18 +136,15 @@ def test_a_program_that_cannot_be_confined_gives_no_output(monkeypatch: pytest.M
 # ------------------------------------------------------------------------------ nothing to take
 
 LOOK = """
+import ctypes, re
 needle = bytes.fromhex('{first}') + bytes.fromhex('{second}')
 found = 0
-with open('/proc/self/mem', 'rb') as memory:
-    for line in open('/proc/self/maps'):
-        area, rights = line.split()[:2]
-        if 'w' in rights and 'stack' not in line:
-            first, last = (int(part, 16) for part in area.split('-'))
-            try:
-                memory.seek(first)
-                found += memory.read(last - first).count(needle)
-            except OSError:
-                pass
+for line in open('/proc/self/maps'):
+    area, rights = line.split()[:2]
+    if 'rw' in rights and 'stack' not in line:
+        first, last = (int(part, 16) for part in area.split('-'))
+        memory = (ctypes.c_char * (last - first)).from_address(first)
+        found += sum(1 for _ in re.finditer(needle, memory))
 print(found)
 """
 
@@ -162,14 +159,14 @@ def test_the_memory_holds_no_earlier_program_input_or_output() -> None:
     word = secrets.token_hex(10)
     source = f"# {word}\n" + "".join(f"v{number} = '{word}'\n" for number in range(1500)) + f"print('{word}' * 1000)"
     run_sample(Program(source), [Case(word * 1000, "x")], same=lambda *_: False)
-    assert look_for(word) <= 1  # the needle itself
+    assert look_for(word) == 1  # the needle itself
 
 
 def test_the_memory_holds_no_decoded_test() -> None:
     word = secrets.token_hex(12)
     tests = json.dumps([{"input": str(number), "output": word + str(number)} for number in range(2000)])
     assert decode("pickled_json", zlib.compress(pickle.dumps(tests))).decode() == tests
-    assert look_for(word) <= 1
+    assert look_for(word) == 1
 
 
 # ------------------------------------------------------------------------------ budgets
@@ -369,7 +366,7 @@ def test_a_program_cannot_say_that_its_streams_were_enough(name: str, run: Run) 
 
 
 LATER = """
-import os, sys
+import ctypes, os, re, sys
 given = sys.stdin.read()
 word = bytes.fromhex('{first}') + bytes.fromhex('{second}')
 for file in range(256):
@@ -378,13 +375,10 @@ for file in range(256):
     if word in held: print('in file')
 for line in open('/proc/self/maps'):
     area, rights = line.split()[:2]
-    if 'w' in rights and 'stack' not in line:
+    if 'rw' in rights and 'stack' not in line:
         first, last = (int(part, 16) for part in area.split('-'))
-        with open('/proc/self/mem', 'rb') as memory:
-            memory.seek(first)
-            try: found = memory.read(last - first).count(word)
-            except OSError: continue
-        if found > 1: print('in memory')
+        memory = (ctypes.c_char * (last - first)).from_address(first)
+        if sum(1 for _ in re.finditer(word, memory)) > 1: print('in memory')
 print(given)
 """
 
@@ -396,7 +390,7 @@ def test_a_program_does_not_find_the_input_of_a_later_test(function: str | None,
     if function:
         lines = source.replace("sys.stdin.read()", "given").replace("print(", "answers.append(").splitlines()
         source = "def look(given):\n    answers = []\n" + "".join(f"    {line}\n" for line in lines[2:] if line)
-        source = f"import os, sys\n{source}    return answers\n"
+        source = f"import ctypes, os, re, sys\n{source}    return answers\n"
     if each_level.name == "landlock":  # there is no /proc
         source = source.replace("'/proc/self/maps'", "os.devnull")
     seen: list[str] = []

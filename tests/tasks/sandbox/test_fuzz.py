@@ -26,13 +26,15 @@ REFUSED = {"PermissionError", "OSError", "FileNotFoundError", "BlockingIOError"}
 NAMES = st.sampled_from(["a", "b", "c"])
 NUMBERS = st.one_of(st.integers(-9, 99), st.sampled_from([0, 1, 2**31, 2**63, -(10**20)]))
 TEXTS = st.sampled_from(["", "x", "1 2\n3", "\u00e9\u4e16", "\\udcff", "0.1", "nan"])
-LEAVES = st.one_of(NUMBERS.map("({})".format), TEXTS.map(repr), NAMES, st.sampled_from(["None", "[]", "{}", "input()", "()"]))
+OTHERS = st.sampled_from(["None", "[]", "{}", "input()", "()"])
+LEAVES = st.one_of(NUMBERS.map("({})".format), TEXTS.map(repr), NAMES, OTHERS)
 # Expressions that work on others.
 SHAPES = [
     "[{0}, {1}]", "({0}, {1})", "{{'k': {0}, 'l': {1}}}", "str({0})", "repr({0})", "int({0})", "len({0})",
     "sorted({0})", "sum({0})", "{0} + {1}", "{0} * 3", "{0} // {1}", "{0} % {1}", "{0} == {1}", "{0} < {1}",
-    "hash({0})", "{0}[{1}]", "list(map(str, {0}))", "dict.fromkeys({0}, {1})", "set({0})", "'%s' % ({0},)",
-    "f'{{{0}!r:>5}}'", "max({0}, {1})", "json.dumps({0})", "pickle.loads(pickle.dumps({0}))", "copy.deepcopy({0})",
+    "hash(repr({0}))", "{0}[{1}]", "list(map(str, {0}))", "dict.fromkeys({0}, {1})", "set({0})", "'%s' % ({0},)",
+    "format(repr({0}), '>5')", "max({0}, {1})", "json.dumps({0})", "pickle.loads(pickle.dumps({0}))",
+    "copy.deepcopy({0})",
     "math.gcd({0}, {1})", "Decimal({0})", "Fraction({0}, {1})", "re.findall('.', {0})", "{0}.split()",
     "{0}.encode('utf-8')", "list(itertools.chain({0}, {1}))", "collections.Counter({0})", "heapq.nsmallest(2, {0})",
     "random.Random({0}).random()", "type({0}).__name__", "struct.pack('<q', {0})",

@@ -1,0 +1,29 @@
+"""What holds for root holds for another user: the tests of boundaries, run as one who owns nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import PATIENCE, ROOT
+from tests.tasks.sandbox import another_user
+
+WHICH = (
+    "rights_owner or in_proc or earlier_program or decoded_test or later_test or each_level or streams_were or kills"
+)
+
+
+def test_boundaries_as_another_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if os.geteuid():
+        pytest.skip("only root can become another user; this user is one who is not root, so all other tests are this")
+    folder = Path("/tmp", f"sftgen-{os.getpid()}")  # pytest's own are closed to others
+    tests = [str(ROOT / "tests/tasks/sandbox/test_boundaries.py"), "-k", WHICH]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}"]
+    command = [sys.executable, "-m", another_user.__name__, sys.executable, "-m", "pytest", *options, *tests]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=6 * PATIENCE, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
