@@ -16,7 +16,7 @@ from sftgen_judges.errors import SftgenError
 _AT_ONCE = 128
 """Rows of a Parquet file that are in memory at once."""
 UNPACKED_BYTES = 512 << 20
-"""The most that a compressed file, or one row of a file that is read row by row, may take: little can stand for much."""
+"""The most that a compressed file may take, or one row where rows are read one by one: little can stand for much."""
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".jsonl.gz", ".json.gz", ".csv.gz")
 
 

@@ -19,7 +19,9 @@ from sftgen_tasks.sandbox.inside.system import PR_SET_SECCOMP, machine, prepared
 
 TABLE = Path(__file__).with_name("calls.txt")
 """Names of calls with their numbers on the `MACHINES`; -1 if a machine has no such call."""
-NUMBERS = {name: [int(number) for number in numbers] for name, *numbers in map(str.split, TABLE.read_text().splitlines())}
+NUMBERS = {
+    name: [int(x86_64), int(aarch64)] for name, x86_64, aarch64 in map(str.split, TABLE.read_text().splitlines())
+}
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """By the name of a kind of processor: its column in the table, and what the kernel calls it in a filter."""
 

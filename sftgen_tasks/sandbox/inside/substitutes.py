@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import _multiprocessing  # type: ignore[import-not-found]
 import builtins
+import importlib
 import io
-import mmap
 import os
 import threading
 from collections.abc import Callable
-from multiprocessing import heap
 from typing import Any
 
 _RECURSIVE = 0
@@ -79,16 +77,20 @@ class _Arena:
     """Memory for `Value` and `Array`, without a file."""
 
     def __init__(self, size: int, fd: int = -1) -> None:
+        import mmap
+
         self.size, self.fd = size, fd
         self.buffer = mmap.mmap(fd, size)
 
 
 def locks() -> None:
     """Give `multiprocessing` locks, values and queues that need no folder /dev/shm."""
-    changed: Any = _multiprocessing
-    changed.SemLock, changed.sem_unlink = SemLock, lambda _: None
-    changed = heap
-    changed.Arena = _Arena
+    names: dict[str, dict[str, Any]] = {
+        "_multiprocessing": {"SemLock": SemLock, "sem_unlink": lambda _: None},
+        "multiprocessing.heap": {"Arena": _Arena},
+    }
+    for module, values in names.items():
+        vars(importlib.import_module(module)).update(values)
 
 
 class _Open:
