@@ -25,7 +25,7 @@ def printed(source: str, given: str) -> str:
             os.dup2(os.open(os.devnull, os.O_RDWR), 2)
             os.chdir(folder)
             resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
-            os.execve(sys.executable, [sys.executable, "-S", "-s", "-X", "utf8", "-c", source], {"PYTHONHASHSEED": "0"})
+            os.execve(sys.executable, [sys.executable, "-s", "-X", "utf8", "-c", source], {"PYTHONHASHSEED": "0"})
         os.waitpid(pid, 0)
         out.seek(0)
         return out.read().decode("utf-8", "replace")
