@@ -70,9 +70,7 @@ def show(action):
         value = repr(action())
     except Exception as error:
         value = type(error).__name__
-    if not value.startswith('<'):
-        print(value)
-    return None
+    print('<' if value[0] == '<' else value)
 """
 
 
