@@ -164,8 +164,8 @@ def stack(
     if len(once) < len(place):
         extra = int(np.setdiff1d(np.arange(len(place)), first)[0])
         raise ValueError(
-            f"document {names[row[extra]].tolist()!r} has repeat {kinds[layer[extra]]} twice at step {found[column[extra]]}: "
-            "expected every sample once"
+            f"document {names[row[extra]].tolist()!r} has repeat {kinds[layer[extra]]} twice at step "
+            f"{found[column[extra]]}: expected every sample once"
         )
     array = np.full(shape, np.nan)
     array.reshape(-1)[place] = numbers

@@ -54,7 +54,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Fall:
-    """A fall from a peak after the base.
+    """A fall from a peak after the base, that is more than the way into a dip.
 
     Attributes:
         peak: The step of the peak.
@@ -84,6 +84,7 @@ class Verdict:
         tasks: Tasks of a group; 1 for a task.
         delta: The loss that does not matter.
         dips: Steps that are shown to be below the base, ascending.
+        rises: Steps that are shown to be above the base, by the same test.
         lowest: The lowest step after the base.
         lowest_change: Its mean change.
         end: The verdict about the end.
@@ -114,6 +115,7 @@ class Verdict:
     why: str
     tasks: int = 1
     dips: tuple[int, ...] = ()
+    rises: tuple[int, ...] = ()
     lowest: int | None = None
     lowest_change: float = float("nan")
     end_steps: tuple[int, ...] = ()

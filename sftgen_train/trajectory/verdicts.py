@@ -188,6 +188,9 @@ def _read(asked: _Asked, tasks: tuple[Curves, ...], rows: Rows | None, draws: in
         exact=case.flips.exact,
         left_out=left_out,
     )
+    if tests is not None:
+        rises = max_test(case.flips, against(case.start or 0, len(case.steps)), "greater")
+        verdict = replace(verdict, dips=_shown(case, tests), rises=_shown(case, rises))
     if case.after:
         end_steps = tuple(case.steps[index] for index in case.end)
         verdict = replace(verdict, end_steps=end_steps, end_mean=float(case.means[case.end].mean()))
@@ -201,6 +204,10 @@ def _read(asked: _Asked, tasks: tuple[Curves, ...], rows: Rows | None, draws: in
     if tests is None:
         return replace(verdict, why=f"no step after the base, step {asked.base}")
     return _with_end(verdict, case, case.start, tests)
+
+
+def _shown(case: _Case, tests: Tests) -> tuple[int, ...]:
+    return tuple(case.steps[index] for index, p in zip(case.after, tests.p_step_down, strict=True) if p <= SIGNIFICANCE)
 
 
 def _points(case: _Case) -> tuple[tuple[Point, ...], Tests | None]:
@@ -232,10 +239,8 @@ def _with_fall(verdict: Verdict, case: _Case) -> Verdict:
     if not pairs:
         return verdict
     tests = max_test(case.flips, np.concatenate([case.versus([b], [a]) for a, b in pairs], axis=1), "less")
-    # A fall from a step that is below the base is part of a dip.
-    lowest = -np.inf if case.start is None else case.means[case.start]
-    peaks = [index for index, (a, _) in enumerate(pairs) if case.means[a] >= lowest]
-    clearest = min(peaks, key=lambda index: (tests.p[index], tests.t[index]), default=None)
+    own = [index for index, (a, b) in enumerate(pairs) if _is_own_fall(case, verdict, a, b)]
+    clearest = min(own, key=lambda index: (tests.p[index], tests.t[index]), default=None)
     p = 1.0 if clearest is None else float(tests.p[clearest])
     verdict = replace(verdict, p={**verdict.p, "falls after a peak": p})
     if clearest is None or p > SIGNIFICANCE:
@@ -245,6 +250,15 @@ def _with_fall(verdict: Verdict, case: _Case) -> Verdict:
     at_end = a < last and tests.p[pairs.index((a, last))] <= SIGNIFICANCE
     return replace(
         verdict, fall=Fall(case.steps[a], case.steps[b], float(tests.change[clearest]), p, at_end=bool(at_end))
+    )
+
+
+def _is_own_fall(case: _Case, verdict: Verdict, peak: int, later: int) -> bool:
+    """Whether a fall is more than the way into a dip: from a step above the base, or to one that does not dip."""
+    if case.start is None:
+        return True
+    return case.means[peak] >= case.means[case.start] and (
+        case.steps[peak] in verdict.rises or case.steps[later] not in verdict.dips
     )
 
 
@@ -261,7 +275,6 @@ def _with_end(verdict: Verdict, case: _Case, start: int, tests: Tests) -> Verdic
     not_worse = p_beyond(flips, of, -delta, "greater", span=span)
     lowest = min(case.after, key=lambda index: (means[index], index))
     back, over = _above_lowest(case, lowest)
-    dips = tuple(case.steps[index] for index, p in zip(case.after, tests.p_step_down, strict=True) if p <= SIGNIFICANCE)
     dip = float(tests.p.min())
     p: dict[Claim, float] = {
         "dips": dip,
@@ -269,14 +282,13 @@ def _with_end(verdict: Verdict, case: _Case, start: int, tests: Tests) -> Verdic
         # All three parts must be shown, so none is adjusted for the others.
         "recovered": max(dip, over, not_worse),
         # Without a dip there is nothing to recover from.
-        **({} if dips else {"held": not_worse}),
+        **({} if verdict.dips else {"held": not_worse}),
         "not recovered": p_beyond(flips, of, -delta, "less", span=span),
         "below base": below,
         **verdict.p,
     }
     verdict = replace(
         verdict,
-        dips=dips,
         lowest=case.steps[lowest],
         lowest_change=float(means[lowest] - means[start]),
         end=_first_shown(p),
@@ -289,7 +301,7 @@ def _with_end(verdict: Verdict, case: _Case, start: int, tests: Tests) -> Verdic
     )
     if verdict.end != "cannot tell":
         return verdict
-    return _with_needed(verdict, case, of, back if dips and not_worse <= SIGNIFICANCE else None)
+    return _with_needed(verdict, case, of, back if verdict.dips and not_worse <= SIGNIFICANCE else None)
 
 
 def _first_shown(p: dict[Claim, float]) -> End:

@@ -22,7 +22,8 @@ WORDS = MappingProxyType(
         "cannot tell": "None of the claims about the end is shown. The verdict names what would settle it.",
         "falls after a peak": (
             "A later step is below an earlier peak that is not below the base: the same test over all pairs of "
-            "steps after the base, since peak and later step were chosen by looking."
+            "steps after the base, since peak and later step were chosen by looking. Where the later step dips, the "
+            "peak must be above the base."
         ),
         "base": "Step 0, before training. Without it nothing is said of dip and recovery.",
         "end": "The last step, or the mean of the last two where this was asked for.",
