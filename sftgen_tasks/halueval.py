@@ -59,6 +59,8 @@ class Kind:
 
     question: str
     fields: Mapping[str, str]
+    source: tuple[str, ...]
+    """The columns of a source row, of which both candidates are made."""
 
 
 KINDS = {
@@ -66,16 +68,19 @@ KINDS = {
         "You check answers to questions. Decide whether the answer below contains hallucinated information: something "
         "false, something that the knowledge does not support, or something that does not answer the question.",
         {"knowledge": "Knowledge", "question": "Question", "answer": "Answer"},
+        ("knowledge", "question"),
     ),
     "dialogue": Kind(
         "You check replies in a dialogue. Decide whether the response below contains hallucinated information: "
         "something false, or something that the knowledge and the dialogue so far do not support.",
         {"knowledge": "Knowledge", "dialogue_history": "Dialogue", "response": "Response"},
+        ("knowledge", "dialogue_history"),
     ),
     "summarization": Kind(
         "You check summaries. Decide whether the summary below contains hallucinated information: something false, or "
         "something that the document does not say or that does not follow from it.",
         {"document": "Document", "summary": "Summary"},
+        ("document",),
     ),
 }
 CUE = "Answer Yes if it contains hallucinated information, and No if it does not.\nYour judgement:"
@@ -112,7 +117,8 @@ def documents(kind: str, full: bool = False, **metadata: Any) -> dict[str, Datas
     if not full and len(docs) > SIZE:
         docs = sample(docs)
         origin = f"{origin}, {len(docs)} of {len(rows)} rows by label, in hash order with seed {SEED}"
-    return finish(f"sftgen_halueval_{'full_' * full}{kind}", docs, origin, metadata, None, total=len(rows))
+    name = f"sftgen_halueval_{'full_' * full}{kind}"
+    return finish(name, docs, origin, metadata, None, total=len(rows), cluster=KINDS[kind].source)
 
 
 def document(kind: str, row: Mapping[str, Any], where: str = "row") -> dict[str, Any]:

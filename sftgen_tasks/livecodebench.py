@@ -130,7 +130,7 @@ def documents(**metadata: Any) -> dict[str, Dataset]:
         part = list(read_problems(path))
         check_columns(part, COLUMNS, str(path))
         rows += [document(row, str(path)) for row in part]
-    return finish(SOURCE.task, rows, found[0][1], metadata, "question_id")
+    return finish(SOURCE.task, rows, found[0][1], metadata, "question_id", cluster=("platform", "contest_date"))
 
 
 def document(row: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -97,10 +97,10 @@ TEXTS = Table(
 SAMPLES = Table(
     {
         "run": TEXT, "model": TEXT, "sampling_id": TEXT, "task": TEXT, "step": WHOLE, "doc_id": TEXT, "doc_hash": TEXT,
-        "repeat": WHOLE, "prompt_hash": TEXT, "status": TEXT, "answer": TEXT, "score": NUMBER, "paper": NUMBER,
-        "measures": OBJECT, "truncated": TRUTH, "think": TEXT, "tokens": WHOLE, "thinking_tokens": WHOLE,
-        "answer_tokens": WHOLE, "finish_reason": TEXT, "reason": TEXT, "scorer": TEXT, "evaluation_version": WHOLE,
-        "evaluated_at": TEXT,
+        "cluster": TEXT, "repeat": WHOLE, "prompt_hash": TEXT, "status": TEXT, "answer": TEXT, "score": NUMBER,
+        "paper": NUMBER, "measures": OBJECT, "truncated": TRUTH, "think": TEXT, "tokens": WHOLE,
+        "thinking_tokens": WHOLE, "answer_tokens": WHOLE, "finish_reason": TEXT, "reason": TEXT, "scorer": TEXT,
+        "evaluation_version": WHOLE, "evaluated_at": TEXT,
     },
     needed=("task", "doc_hash", "repeat"),
     key=("model", "sampling_id", "task", "step", "doc_hash", "repeat"),

@@ -39,7 +39,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 _SHAPES: Mapping[str, Any] = {
     "run": str, "documents": dict, "sessions": list, "versions": dict, "model": str, "model_id": str, "in_domain": list,
-    "tasks": list,
+    "tasks": list, "delta": dict, "schedule": list, "max_steps": int,
 }  # fmt: skip
 """What a manifest holds under the names that are read: a fact of another shape is damaged and passed over."""
 

@@ -162,11 +162,30 @@ class Records:
             measure: `score`, `paper`, `truncated`, `tokens` and the other numbers of a sample, or a measure of the
                 benchmark's own, such as `asr`. A sample without a number is left out.
         """
-        column = f'"{measure}"::DOUBLE' if measure in _NUMBERS else "TRY_CAST(json_extract(measures, $path) AS DOUBLE)"
-        path = {} if measure in _NUMBERS else {"path": "/" + measure.replace("~", "~0").replace("/", "~1")}
+        column, path = _number(measure)
         return self.sql(
             f"""SELECT run, folder, task, step, doc_hash, avg(number) AS mean, count(*) AS n
             FROM (SELECT *, {column} AS number FROM samples) WHERE number IS NOT NULL GROUP BY ALL ORDER BY ALL""",
+            path,
+        )
+
+    def values(self, measure: str = "score") -> Table:
+        """Every sample's number at every step: run, folder, task, step, doc_hash, cluster, repeat, value.
+
+        Of the model, sampling settings and grader that the last evaluation of a step had, answers of its earlier
+        evaluations count too: one that asked fewer documents takes none away. In order of folder and task.
+
+        Args:
+            measure: As `doc_means`. A sample without a number is left out.
+        """
+        column, path = _number(measure)
+        same = ", ".join(("folder", "task", "step", "model", "sampling_id", "scorer", "evaluation_version"))
+        joined = " AND ".join(f"a.{name} IS NOT DISTINCT FROM s.{name}" for name in same.split(", "))
+        return self.sql(
+            f"""SELECT run, folder, task, step, doc_hash, "cluster", repeat, number AS "value"
+            FROM (SELECT *, {column} AS number FROM all_samples) AS a
+            SEMI JOIN (SELECT DISTINCT {same} FROM samples) AS s ON {joined}
+            WHERE number IS NOT NULL AND step IS NOT NULL ORDER BY folder, task""",
             path,
         )
 
@@ -356,6 +375,14 @@ def _as_record_error() -> Iterator[None]:
         if isinstance(error, duckdb.IOException):
             raise RecordError(f"records cannot be read: {error}") from error
         raise RecordError(f"the query cannot be answered: {error}") from error
+
+
+def _number(measure: str) -> tuple[str, dict[str, str]]:
+    """A measure of a sample in SQL, and its parameters."""
+    if measure in _NUMBERS:
+        return f'"{measure}"::DOUBLE', {}
+    path = "/" + measure.replace("~", "~0").replace("/", "~1")
+    return "TRY_CAST(json_extract(measures, $path) AS DOUBLE)", {"path": path}
 
 
 _TABLE = re.compile(r"'([^']+\.parquet)'")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftgen_judges.records.schema import doc_hash
+from sftgen_judges.records.schema import content_hash, doc_hash
 from sftgen_tasks.data.rows import Rows, apply_manifest, digest
 from sftgen_tasks.data.tables import DataError, read_table
 
@@ -25,6 +25,7 @@ class Loaded:
         metadata: lm_eval's.
         id_column: The column with the benchmark's own names of them.
         total: How many the benchmark has, whether the task asks all of them or some; None where nobody loaded them.
+        cluster: The columns that documents share which are not independent of each other.
         prompts: Which prompts are asked; None where the task has only one.
     """
 
@@ -34,6 +35,7 @@ class Loaded:
     id_column: str | None = None
     total: int | None = None
     prompts: Mapping[str, Any] | None = None
+    cluster: Sequence[str] = ()
 
 
 _loaded: dict[str, Loaded] = {}
@@ -57,6 +59,7 @@ def finish(
     id_column: str | None,
     *,
     total: int | None = None,
+    cluster: Sequence[str] = (),
 ) -> dict[str, Dataset]:
     """Make a dataset from a task's rows, apply the subset that the metadata names, and note where the rows came from.
 
@@ -67,6 +70,8 @@ def finish(
         metadata: lm_eval's.
         id_column: The column with the benchmark's own names of them.
         total: How many documents the benchmark has, if the task itself asks only some of them.
+        cluster: Columns whose values documents share that are not independent of each other, for example two
+            candidates for one question: statistics resample such documents together.
 
     Raises:
         DataError: There are no rows, a column holds values of several kinds, or the subset does not fit.
@@ -88,7 +93,8 @@ def finish(
             # From the dataset: it fills in absent columns, and this changes a document's hash.
             dataset = Dataset.from_list(apply_manifest(dataset.to_list(), manifest, str(subset)))
             origin = f"{origin}, subset {subset}"
-    _loaded[task] = Loaded(task, origin, dict(metadata), id_column, total or len(rows))
+    known = Loaded(task, origin, dict(metadata), id_column, total or len(rows), cluster=tuple(cluster))
+    _loaded[task] = known
     return {"test": dataset}
 
 
@@ -101,6 +107,11 @@ def make_manifest(task: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
         "docs": [{"id": name_of(row, known.id_column), "sha256": doc_hash(row)} for row in rows],
         "sha256": digest(rows),
     }
+
+
+def cluster_of(row: Mapping[str, Any], columns: Sequence[str]) -> str | None:
+    """What a document shares with others, as a hash; None where it stands alone."""
+    return content_hash([row.get(column) for column in columns])[:16] if columns else None
 
 
 def name_of(row: Mapping[str, Any], id_column: str | None) -> str:

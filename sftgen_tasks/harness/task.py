@@ -22,7 +22,7 @@ from sftgen_judges.records.markers import unknown_marker
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash, sampling_id
 from sftgen_judges.records.thinking import read_record, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_tasks.data.documents import loaded, name_of, note_prompts
+from sftgen_tasks.data.documents import cluster_of, loaded, name_of, note_prompts
 from sftgen_tasks.data.paper_prompts import asked_prompts
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_tasks.harness.ahead import ALONE, Answers, may_run_beside, note_grading
@@ -286,7 +286,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
     ) -> list[GradedText]:
         """The responses to one document as they leave; `told` is whether their unknown markers are told."""
         doc = items[0].doc if items else {}
-        hashed, named = doc_hash(doc), name_of(doc, loaded(self.task).id_column)
+        source = loaded(self.task)
+        hashed, named, shared = doc_hash(doc), name_of(doc, source.id_column), cluster_of(doc, source.cluster)
         graded = []
         for number, (item, verdict, record) in enumerate(zip(items, verdicts, records, strict=True)):
             repeat = record.repeat if record else number
@@ -296,7 +297,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
                 model=record.model if record else run.model,
                 sampling_id=sampling_id(record.sampling) if record else None,
                 prompt_hash=record.prompt_hash if record else None,
-                doc_id=named, thinking_tokens=thinking, answer_tokens=answer,
+                doc_id=named, cluster=shared, thinking_tokens=thinking, answer_tokens=answer,
                 scorer=scorer.name, evaluation_version=scorer.version + self.added_version,
             )  # fmt: skip
             marked = unknown_marker(item.response) is not None if told else None

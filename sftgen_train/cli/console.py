@@ -30,7 +30,7 @@ def show_run(folder: Path, out: Path | None = None) -> None:
     from sftgen_train.report.reading import Shown
     from sftgen_train.report.terminal import print_run
 
-    shown = Shown.of(RunFolder(folder))
+    shown = Shown.of(RunFolder(folder), waiting(folder))
     print_run(shown, console)
     try:
         console.print(f"report: {write_report(shown, out)}", soft_wrap=True)
@@ -38,3 +38,11 @@ def show_run(folder: Path, out: Path | None = None) -> None:
         if out:
             raise
         console.print(f"no report: {folder} cannot be written ({error.strerror}); name a file with --out")
+
+
+def waiting(folder: Path) -> int:
+    """How many checkpoints of a run wait for their evaluation, or are evaluated now."""
+    from sftgen_train.queue.entries import Queue
+
+    queue = Queue(folder)
+    return len(queue.entries("waiting")) + len(queue.entries("running"))

@@ -21,6 +21,7 @@ from sftgen_train.cli import cost as plan_cli
 from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import queue as queue_cli
+from sftgen_train.cli import trajectory as trajectory_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
 
@@ -56,6 +57,7 @@ app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
 app.command("queue")(queue_cli.show_queue)
 app.command("paper-prompts")(paper_prompts_cli.read_paper_prompts)
+app.command("trajectory")(trajectory_cli.show_trajectories)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
     bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")

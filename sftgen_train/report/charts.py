@@ -21,6 +21,7 @@ def chart(metrics: Metrics, metric: str, title: str, in_domain: set[str]) -> Any
         rows = metrics[task][metric]
         shown = [step for step in steps_of(metrics) if step in rows and has_interval(rows[step])]
         means = [rows[step]["mean"] for step in shown]
+        documents = [rows[step].get("docs") or 0 for step in shown]
         figure.add_trace(
             go.Scatter(
                 x=[named(step) for step in shown],
@@ -28,6 +29,12 @@ def chart(metrics: Metrics, metric: str, title: str, in_domain: set[str]) -> Any
                 name=short(task) + (" (in-domain)" if task in in_domain else ""),
                 mode="lines+markers",
                 line={"color": colour, "width": 4 if task in in_domain else 2},
+                # A step that was measured on fewer documents than another is an open circle.
+                marker={
+                    "size": 8,
+                    "symbol": ["circle" if count >= max(documents) else "circle-open" for count in documents],
+                },
+                text=[f"{count} documents" for count in documents],
                 error_y={
                     "type": "data",
                     "symmetric": False,

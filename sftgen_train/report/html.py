@@ -9,6 +9,8 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_train.report.charts import chart
 from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import remarks_of
+from sftgen_train.report.verdict_tables import words_of
+from sftgen_train.trajectory import WORDS
 
 
 def write_report(shown: Shown, path: Path | None = None) -> Path:
@@ -38,13 +40,17 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
         for metric, title in CHARTS
     ]
     steps = steps_of(metrics)
-    trajectories = sorted(shown.trajectories, key=lambda trajectory: trajectory.task not in in_domain)
+    found = shown.verdicts
+    verdicts = sorted(found.verdicts, key=lambda verdict: verdict.name not in in_domain) if found else []
     html = template.render(
         plotly=get_plotlyjs(),
         charts=charts,
         manifest=shown.manifest,
         in_domain=in_domain,
-        trajectories=trajectories,
+        verdicts=verdicts,
+        cautions=found.cautions if found else (),
+        words=WORDS,
+        words_of=words_of,
         failures=shown.failures,
         remarks=remarks_of(metrics, shown.manifest),
         steps=steps,

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.trajectory.shape import Trajectory, read_trajectory
+from sftgen_train.report.trajectories import RunVerdicts, trajectory
 
 # Task -> metric -> step -> row
 Metrics = dict[str, dict[str, dict[int | None, dict[str, Any]]]]
@@ -26,20 +25,24 @@ class Shown:
         manifest: Its manifest.
         metrics: Its metrics, by task, metric and step; the step of an evaluation outside training is None.
         failures: Steps whose evaluation failed and did not succeed later, one line each.
-        trajectories: The reading of every task with at least two evaluated steps.
+        verdicts: What became of every task and group; None of a run without steps.
     """
 
     run: RunFolder
     manifest: Mapping[str, Any]
     metrics: Metrics
     failures: Sequence[str]
-    trajectories: Sequence[Trajectory]
+    verdicts: RunVerdicts | None
 
     @classmethod
-    def of(cls, run: RunFolder) -> Shown:
+    def of(cls, run: RunFolder, waiting: int | None = None) -> Shown:
         """Read a run.
 
         Of a run that was evaluated in training and outside of it, the evaluations in training are shown.
+
+        Args:
+            run: The run.
+            waiting: How many of its checkpoints wait for their evaluation, if it goes on.
 
         Raises:
             RecordError: The run holds no metrics, or is not a run directory.
@@ -56,7 +59,7 @@ class Shown:
         evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
         failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}
         failures = [f"step {step}: {failed[step]}" for step in sorted(set(failed) - evaluated, key=_in_order)]
-        return cls(run, run.manifest(), metrics, failures, _trajectories(run))
+        return cls(run, run.manifest(), metrics, failures, _verdicts(run, waiting))
 
     def documents(self, task: str, number: int) -> str:
         """A number of a task's documents in a table, and of how many, if the benchmark has more."""
@@ -81,13 +84,9 @@ def _metrics(rows: Sequence[Mapping[str, Any]]) -> Metrics:
     return metrics
 
 
-def _trajectories(run: RunFolder) -> list[Trajectory]:
-    means: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    with open_records(run.path) as records:
-        for row in records.doc_means().rows():
-            if row["step"] is not None:
-                means[row["task"]][row["step"]][row["doc_hash"]] = row["mean"]
-    return [read_trajectory(task, steps) for task, steps in means.items() if len(steps) > 1]
+def _verdicts(run: RunFolder, waiting: int | None) -> RunVerdicts | None:
+    [found] = trajectory(run.path, waiting=(lambda _: waiting) if waiting is not None else None)
+    return found if found.tasks else None
 
 
 def steps_of(metrics: Metrics) -> list[int | None]:

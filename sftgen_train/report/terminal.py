@@ -16,6 +16,8 @@ from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.results.run import budget_of
+from sftgen_train.report.trajectories import RunVerdicts
+from sftgen_train.report.verdict_tables import COLUMNS, cells
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -40,9 +42,8 @@ def print_run(shown: Shown, console: Console) -> None:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for column in ("task", "n", "coverage", "truncated", "what became of its score"):
+    for column in ("task", "n", "coverage", "truncated"):
         table.add_column(column, overflow="fold")
-    readings = {trajectory.task: trajectory.sentence() for trajectory in shown.trajectories}
     for task, found in metrics.items():
         documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
@@ -51,16 +52,56 @@ def print_run(shown: Shown, console: Console) -> None:
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
             _range(found["truncated"]),
-            readings.get(task, "one step only"),
         )
     console.print(table)
     if in_domain:
         console.print("* in-domain")
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
+    if shown.verdicts:
+        print_verdicts(shown.verdicts, console)
     for line in remarks_of(metrics, shown.manifest):
         console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
     for line in shown.failures:
         console.print(f"[red]evaluation failed[/] at {_plain(line)}", highlight=False)
+
+
+def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False) -> None:
+    """Print what became of each task and group.
+
+    Args:
+        found: The verdicts of a run.
+        console: Where to.
+        named: Whether the run is named.
+    """
+    for line in found.cautions:
+        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
+    table = Table(
+        title="What became of the scores" + (f" of {_plain(found.run)}" if named else ""),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for column, width in (
+        ("task", 10),
+        ("n", 1),
+        ("dips at steps", 13),
+        ("end", 13),
+        ("change at end", 16),
+        ("delta", 5),
+    ):
+        table.add_column(column, overflow="fold", min_width=width)
+    shown = [dict(zip(COLUMNS, cells(verdict), strict=True)) for verdict in found.verdicts]
+    for row in shown:
+        tested = f", p {row['p']}, t {row['paired t']}" if row["p"] != "-" else ""
+        dips = row["dips at"] + (f"\n{row['deepest']}{tested}" if row["deepest"] != "-" else "")
+        end = row["change"] + (f"\n{row['95 % limits']}" if row["95 % limits"] != "-" else "")
+        told = (row["task"], row["n"], dips, row["end"], end, row["delta"])
+        table.add_row(*("\n".join(map(_plain, cell.split("\n"))) for cell in told))
+    console.print(table)
+    # What explains a verdict stands in full below the table.
+    for row in shown:
+        if row["what else"]:
+            console.print(f"{_plain(row['task'])}: {_plain(row['what else'])}", highlight=False)
 
 
 def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Console) -> None:

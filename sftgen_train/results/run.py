@@ -222,7 +222,8 @@ def sample_row(sample: Sample, about: Mapping[str, Any]) -> Row:
     response, verdict = sample.response, sample.verdict
     return {
         "run": about["run"], "model": sample.model, "sampling_id": sample.sampling_id, "task": sample.task,
-        "step": sample.step, "doc_id": sample.doc_id, "doc_hash": sample.doc_hash, "repeat": sample.repeat,
+        "step": sample.step, "doc_id": sample.doc_id, "doc_hash": sample.doc_hash, "cluster": sample.cluster,
+        "repeat": sample.repeat,
         "prompt_hash": sample.prompt_hash, "status": verdict.status, "score": _number(verdict.score),
         "paper": _number(verdict.paper), "answer": verdict.answer, "measures": dict(verdict.measures),
         "truncated": response.truncated, "think": response.think,

@@ -31,6 +31,7 @@ from sftgen_train.training.requirements import (
     require_template,
     require_whole_model,
 )
+from sftgen_train.trajectory.deltas import parse_deltas
 
 if TYPE_CHECKING:
     from sftgen_train.evaluation.colocated import ColocatedEngine
@@ -83,6 +84,7 @@ class HarnessCallback(TrainerCallback):
         metadata: Mapping[str, Any] | None = None,
         gen_kwargs: Mapping[str, Any] | None = None,
         in_domain: Sequence[str] = (),
+        delta: str | float | None = None,
         chat_template: bool = True,
         run_dir: str | Path | None = None,
         seed: int = 0,
@@ -105,6 +107,8 @@ class HarnessCallback(TrainerCallback):
             metadata: Handed to the tasks, as `lm_eval --metadata` does.
             gen_kwargs: Settings over the tasks' own, for example `{"max_gen_toks": 512}`.
             in_domain: Those of the tasks that training is about; only the report uses this.
+            delta: The loss that does not matter, named before training, as `0.02` or `0.02,TASK=0.05`. Verdicts use
+                it (docs/trajectories.md); 0.02 by default.
             chat_template: Whether prompts go through the tokenizer's chat template.
             run_dir: Where results go; the trainer's `output_dir` by default.
             seed: Seed of sampled responses.
@@ -112,6 +116,7 @@ class HarnessCallback(TrainerCallback):
         Raises:
             CallbackError: An unknown form, or `colocated` without vLLM.
             ScheduleError: An impossible schedule.
+            DeltaError: A delta that is no number from 0 to 1.
             UnknownTaskError: A task that does not exist.
             RepeatedTaskError: A task that one tier names twice, for example by a group too.
             DataError: An option that a task does not have, or documents that cannot be read, in a form that evaluates
@@ -134,6 +139,7 @@ class HarnessCallback(TrainerCallback):
         else:
             self._evaluator = Evaluator(self.suite)
         self._form, self._in_domain = form, list(in_domain)
+        self._deltas = parse_deltas("" if delta is None else str(delta))
         self._engine_options = dict(engine or {})
         self._engine: ColocatedEngine | None = None
         self._run_dir = Path(run_dir) if run_dir else None
@@ -262,6 +268,7 @@ class HarnessCallback(TrainerCallback):
                 model=getattr(given["model"].config, "_name_or_path", "") or type(given["model"]).__name__,
                 tasks=self.suite.tasks,
                 in_domain=self._in_domain,
+                delta=self._deltas.to_dict(),
                 schedule=[{"tasks": list(t.tasks), "when": t.when, "limit": t.limit} for t in self.suite.tiers],
                 evaluation=self._form,
                 seeds={"training": args.seed, "sampling": self.suite.seed},

@@ -36,6 +36,9 @@ class HarnessConfig:
     )
     harness_tasks: list[str] = field(default_factory=list, metadata={"help": "Tasks to evaluate on."})
     harness_in_domain: list[str] = field(default_factory=list, metadata={"help": "Tasks that training is about."})
+    harness_delta: str | None = field(
+        default=None, metadata={"help": "Loss that does not matter, e.g. 0.02,math500=0.05."}
+    )
     harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})
     harness_every: int | None = field(default=None, metadata={"help": "Or evaluate every so many steps."})
     harness_schedule: str | None = field(

@@ -254,6 +254,7 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
     return HarnessCallback(
         tasks=harness.harness_tasks,
         in_domain=harness.harness_in_domain,
+        delta=harness.harness_delta,
         at_steps=harness.harness_at_steps,
         every=harness.harness_every,
         schedule=harness.harness_schedule,

@@ -103,6 +103,8 @@ class Verdict:
         over_tasks: p-value of every claim after Holm's adjustment over tasks, see `adjust_over_tasks`.
         exact: Whether all flips were taken.
         left_out: What the verdict does not rest on.
+        so_far: How far a run is that goes on; empty at its end. While it goes on, the intervals of changes are
+            anytime-valid, a step dips where its interval is below 0, and nothing is said of the end.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Verdict:
     over_tasks: Mapping[Claim, float] = field(default_factory=dict)
     exact: bool = False
     left_out: tuple[LeftOut, ...] = ()
+    so_far: str = ""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -149,7 +152,8 @@ class Verdict:
         if self.dips:
             low = min((point for point in self.points if point.step in self.dips), key=lambda point: point.change)
             steps = ("step " if len(self.dips) == 1 else "steps ") + ", ".join(map(str, self.dips))
-            parts.append(f"dips at {steps} (deepest {low.change:+.3f} at step {low.step}, p {_p(low.p_step_down)})")
+            how = "anytime-valid" if self.so_far else f"p {_p(low.p_step_down)}"
+            parts.append(f"dips at {steps} (deepest {low.change:+.3f} at step {low.step}, {how})")
         elif self.base is not None and len(self.points) > 1:
             parts.append("no dip shown")
         if self.fall:
@@ -157,6 +161,14 @@ class Verdict:
                 f"falls after a peak ({self.fall.change:+.3f} from step {self.fall.peak} to {self.fall.step}, "
                 f"p {_p(self.fall.p)})"
             )
+        if self.so_far:
+            if self.base is not None and len(self.points) > 1:
+                last = self.points[-1]
+                parts.append(
+                    f"change {last.change:+.3f}, anytime-valid 95 % interval {last.change_low:+.3f} to "
+                    f"{last.change_high:+.3f}"
+                )
+            return "; ".join([self.so_far, *parts])
         end: str = self.end
         if self.end_steps and self.base is not None:
             end += f" ({self.end_change:+.3f}, 95 % limits {self.end_low:+.3f} and {self.end_high:+.3f}"

@@ -1,4 +1,4 @@
-"""Means with intervals, and changes between checkpoints on the same documents."""
+"""Means with intervals, and the adjustment of several p-values."""
 
 from __future__ import annotations
 
@@ -19,14 +19,6 @@ class Estimate:
     low: float
     high: float
     n: int
-
-
-@dataclass(frozen=True)
-class Change:
-    """The mean difference between two checkpoints and its p-value: how often chance alone is as clear."""
-
-    difference: float
-    p: float
 
 
 RESAMPLES = 1000
@@ -64,26 +56,6 @@ def estimate(
 
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * stdev(values) / sqrt(n)
     return Estimate(mean, mean - half, mean + half, n)
-
-
-def change(before: Sequence[float], after: Sequence[float]) -> Change:
-    """Compare two checkpoints on the same documents in the same order.
-
-    The p-value is the exact two-sided sign test over the documents whose value changed (for right or
-    wrong: McNemar's exact test).
-
-    Raises:
-        ValueError: The numbers of documents differ, or are 0.
-    """
-    if len(before) != len(after) or not before:
-        raise ValueError(f"paired comparison of {len(before)} with {len(after)} documents")
-    differences = [b - a for a, b in zip(before, after, strict=True)]
-    up = sum(difference > 0 for difference in differences)
-    down = sum(difference < 0 for difference in differences)
-    from scipy import stats
-
-    p = float(stats.binomtest(up, up + down).pvalue) if up + down else 1.0
-    return Change(fmean(differences), p)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

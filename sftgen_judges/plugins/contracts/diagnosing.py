@@ -28,6 +28,8 @@ class Sample:
         answer_tokens: Length of the answer in tokens; None where nobody could count.
         scorer: Name of the grader or judge.
         evaluation_version: Its version.
+        cluster: What the document shares with others, that makes their answers depend on each other: a hash. None
+            where it stands alone.
     """
 
     task: str
@@ -44,6 +46,7 @@ class Sample:
     scorer: str | None = None
     evaluation_version: int | None = None
     prompt_hash: str | None = None
+    cluster: str | None = None
 
 
 Level = Literal["sample", "checkpoint", "trajectory"]

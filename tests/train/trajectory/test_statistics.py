@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
-from math import comb, sqrt
+from math import sqrt
 from statistics import fmean, stdev
 
 import pytest
 from scipy import stats
 
 from sftgen_tasks.harness.aggregation import ratio
-from sftgen_train.trajectory.statistics import change, estimate, holm
+from sftgen_train.trajectory.statistics import estimate, holm
 
 # ------------------------------------------------------------------------------ intervals
 
@@ -109,63 +108,6 @@ def test_the_interval_of_a_ratio_covers_the_truth() -> None:
     found = [estimate(draw(), aggregation=ratio) for _ in range(runs)]
     covered = sum(one.low <= truth <= one.high for one in found)
     assert covered / runs == pytest.approx(0.95, abs=4 * sqrt(0.95 * 0.05 / runs))
-
-
-# ------------------------------------------------------------------------------ changes
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """The exact two-sided p-value by its definition."""
-    n, fewer = gained + lost, min(gained, lost)
-    return min(1.0, 2 * sum(comb(n, k) for k in range(fewer + 1)) / 2**n)
-
-
-@pytest.mark.parametrize(
-    ("gained", "lost", "same"), [(0, 0, 5), (1, 0, 3), (5, 0, 0), (0, 6, 10), (3, 3, 0), (10, 2, 40), (7, 20, 100)]
-)
-def test_a_change_is_tested_as_by_mcnemar(gained: int, lost: int, same: int) -> None:
-    before = [0.0] * gained + [1.0] * lost + [1.0, 0.0] * (same // 2) + [1.0] * (same % 2)
-    after = [1.0] * gained + [0.0] * lost + [1.0, 0.0] * (same // 2) + [1.0] * (same % 2)
-    found = change(before, after)
-    assert found.p == pytest.approx(mcnemar(gained, lost))
-    assert found.difference == pytest.approx((gained - lost) / len(before))
-
-
-def test_averages_of_repeats_are_compared_by_direction() -> None:
-    found = change([0, 1 / 3, 2 / 3, 1, 1], [1 / 3, 2 / 3, 1, 1, 1])
-    assert found.p == pytest.approx(mcnemar(3, 0))
-    assert found.difference == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize("repeats", [1, 3])
-def test_noise_is_rarely_called_a_change(repeats: int) -> None:
-    rng = random.Random(repeats)
-
-    def answers(abilities: Sequence[float]) -> list[float]:
-        return [fmean(rng.random() < p for _ in range(repeats)) for p in abilities]
-
-    runs, false = 800, 0
-    for _ in range(runs):
-        abilities = [rng.betavariate(2, 1) for _ in range(100)]
-        false += change(answers(abilities), answers(abilities)).p <= 0.05
-    assert false / runs <= 0.05 + 3 * sqrt(0.05 * 0.95 / runs)
-
-
-def test_a_real_change_is_seen() -> None:
-    rng = random.Random(0)
-    seen = 0
-    for _ in range(100):
-        before = [float(rng.random() < 0.4) for _ in range(200)]
-        after = [float(rng.random() < 0.6) for _ in range(200)]
-        found = change(before, after)
-        seen += found.p < 0.05 and found.difference > 0
-    assert seen >= 90
-
-
-@pytest.mark.parametrize(("before", "after"), [([], []), ([1.0], []), ([1.0], [1.0, 0.0])])
-def test_only_the_same_documents_can_be_compared(before: list[float], after: list[float]) -> None:
-    with pytest.raises(ValueError, match="paired comparison"):
-        change(before, after)
 
 
 # ------------------------------------------------------------------------------ several comparisons

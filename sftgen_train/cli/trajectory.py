@@ -1,0 +1,56 @@
+"""`sftgen trajectory`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from sftgen_train.cli.console import console, waiting
+
+
+def show_trajectories(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN...")],
+    *,
+    form: Annotated[
+        str, typer.Option("--format", help="table, json, csv, parquet (with --out), markdown or latex.")
+    ] = "table",
+    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    measure: Annotated[str, typer.Option(help="A share of which more is better: score, paper, or another measure.")] = (
+        "score"
+    ),
+    delta: Annotated[str, typer.Option(help="The loss that does not matter, e.g. 0.02,math500=0.05.")] = "",
+    last: Annotated[int, typer.Option(min=1, max=2, help="The end is the mean of so many last steps.")] = 1,
+    complete: Annotated[bool, typer.Option(help="Only documents with all repeats at all steps.")] = False,
+    out: Annotated[Optional[Path], typer.Option(help="Write to this file.")] = None,  # noqa: UP045
+) -> None:
+    """Say what became of each score: dips, recovers, ends above base, or cannot tell, and how sure that is."""
+    from sftgen_train.report.terminal import print_verdicts
+    from sftgen_train.report.trajectories import trajectory
+    from sftgen_train.report.verdict_tables import check_format, write_verdicts
+    from sftgen_train.trajectory.deltas import parse_deltas
+
+    check_format(form, out)
+    found = trajectory(
+        runs,
+        tasks=_full_names(tasks),
+        measure=measure,
+        deltas=parse_deltas(delta) if delta else None,
+        last=last,
+        complete=complete,
+        waiting=waiting,
+    )
+    if form == "table":
+        for run in found:
+            print_verdicts(run, console, named=len(found) > 1)
+        return
+    text = write_verdicts(found, form, out)
+    if text is not None:
+        print(text)
+
+
+def _full_names(tasks: str) -> set[str]:
+    """Names with and without `sftgen_`."""
+    given = [name.strip() for name in tasks.split(",") if name.strip()]
+    return {*given, *(f"sftgen_{name}" for name in given)}

@@ -1,0 +1,207 @@
+"""The verdicts of a run: of every task, and of the groups that it evaluates several tasks of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sftgen_judges.records.query import Records, open_records
+from sftgen_tasks.data.task_files import task_configs
+from sftgen_tasks.harness.catalogue import read_configs
+from sftgen_train.evaluation.schedule import Tier
+from sftgen_train.trajectory import Verdict, adjust_over_tasks, read_curve, read_group
+from sftgen_train.trajectory.deltas import Deltas, deltas_of
+from sftgen_train.trajectory.loading import TaskCurve, load_curves
+from sftgen_train.trajectory.so_far import Progress, so_far
+
+GROUPS = ("sftgen_reasoning", "sftgen_general", "sftgen_safety")
+IN_DOMAIN, OUT_OF_DOMAIN = "in-domain", "out-of-domain"
+_MOST_STEPS = 100_000
+"""A run that says it has more is not asked for each of its steps which tasks are due."""
+
+
+@dataclass(frozen=True)
+class RunVerdicts:
+    """What became of the scores of a run.
+
+    Attributes:
+        run: The run's id.
+        folder: Its folder.
+        tasks: A verdict for each task, adjusted over these tasks.
+        groups: A verdict for each group of at least two tasks, adjusted over these groups.
+        cautions: What a reader has to know first, task by task.
+    """
+
+    run: str
+    folder: str
+    tasks: tuple[Verdict, ...]
+    groups: tuple[Verdict, ...]
+    cautions: tuple[str, ...]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Of tasks and groups."""
+        return (*self.tasks, *self.groups)
+
+
+def trajectory(
+    runs: str | Path | Iterable[str | Path] | Records,
+    *,
+    tasks: Collection[str] = (),
+    measure: str = "score",
+    deltas: Deltas | float | None = None,
+    last: int = 1,
+    complete: bool = False,
+    waiting: Callable[[Path], int] | None = None,
+    seed: int = 0,
+) -> list[RunVerdicts]:
+    """Read what became of the scores of one run or several.
+
+    Args:
+        runs: Run directories, or open records.
+        tasks: Only these tasks; all by default.
+        measure: A share that is better when it is higher: `score`, `paper`, or a measure of a benchmark.
+        deltas: The loss that does not matter; by default what the run's manifest names, else 0.02.
+        last: How many last steps are the end: 1 or 2.
+        complete: Whether documents that lack a repeat somewhere are left out.
+        waiting: How many checkpoints of a run wait, if it goes on.
+        seed: Of the random flips.
+
+    Raises:
+        RecordError: The records cannot be read.
+        ValueError: `last` is neither 1 nor 2.
+    """
+    records = runs if isinstance(runs, Records) else open_records(runs)
+    given = Deltas(deltas) if isinstance(deltas, float | int) else deltas
+    curves = load_curves(records, measure=measure, tasks=tasks, complete=complete)
+    found = []
+    for row in records.runs.rows():
+        of_run = [curve for curve in curves if curve.folder == row["folder"]]
+        manifest = _mapping(row["manifest"])
+        known = waiting(Path(row["folder"])) if waiting else None
+        asked = _Asked(manifest, row["folder"], given or deltas_of(manifest), last, seed, known)
+        found.append(_read_run(row["run"], of_run, asked))
+    return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    manifest: Mapping[str, Any]
+    folder: str
+    deltas: Deltas
+    last: int
+    seed: int
+    waiting: int | None
+
+    def finish(self, verdict: Verdict, tasks: Sequence[TaskCurve]) -> Verdict:
+        """The verdict, or what can be said of it so far."""
+        step = min((curve.curves.steps[-1] for curve in tasks if curve.curves.steps), default=0)
+        of = _last_step(self.manifest, Path(self.folder))
+        if of is None or step >= of:
+            return verdict
+        planned = _planned(self.manifest, of)
+        progress = Progress(step, of, planned, self.waiting)
+        return so_far(verdict, [curve.curves for curve in tasks], progress)
+
+
+def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdicts:
+    own = [
+        asked.finish(
+            read_curve(curve.task, curve.curves, delta=asked.deltas.of(curve.task), last=asked.last, seed=asked.seed),
+            [curve],
+        )
+        for curve in curves
+    ]
+    groups, cautions = [], [f"{curve.task}: {caution}" for curve in curves for caution in curve.cautions]
+    for name, members in _groups(curves, asked.manifest):
+        apart, doubled = _apart(members)
+        cautions += [f"{name}: {caution}" for caution in doubled]
+        if len(apart) > 1:
+            verdict = read_group(
+                name,
+                [curve.curves for curve in apart],
+                delta=asked.deltas.of(name),
+                last=asked.last,
+                seed=asked.seed,
+            )
+            groups.append(asked.finish(verdict, apart))
+    return RunVerdicts(
+        run, asked.folder, tuple(adjust_over_tasks(own)), tuple(adjust_over_tasks(groups)), tuple(cautions)
+    )
+
+
+def _groups(curves: Sequence[TaskCurve], manifest: Mapping[str, Any]) -> list[tuple[str, list[TaskCurve]]]:
+    trained = manifest.get("in_domain")
+    trained = {str(name) for name in trained} if isinstance(trained, list) else set()
+    members: list[tuple[str, set[str]]] = []
+    names = {curve.task for curve in curves}
+    if trained:
+        members += [(IN_DOMAIN, names & trained), (OUT_OF_DOMAIN, names - trained)]
+    _, groups = read_configs(task_configs())
+    members += [(group, _members(group, groups) & names) for group in GROUPS]
+    found = [(name, [curve for curve in curves if curve.task in tasks]) for name, tasks in members]
+    return [(name, chosen) for name, chosen in found if len(chosen) > 1]
+
+
+def _members(name: str, groups: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The tasks of a group and of its groups."""
+    if name not in groups:
+        return {name}
+    return set().union(*(_members(str(member), groups) for member in groups[name]["task"]))
+
+
+def _apart(curves: Sequence[TaskCurve]) -> tuple[list[TaskCurve], list[str]]:
+    """Tasks that share no document: of two names of one task the larger sample counts."""
+    chosen: list[TaskCurve] = []
+    said = []
+    for curve in sorted(curves, key=lambda curve: -len(curve.documents)):
+        documents = set(curve.documents)
+        same = next((other for other in chosen if documents & set(other.documents)), None)
+        if same:
+            said.append(
+                f"{curve.task} ({len(curve.documents)} documents) shares documents with {same.task} "
+                f"({len(same.documents)}) and is left out of the group"
+            )
+        else:
+            chosen.append(curve)
+    kept = {curve.task for curve in chosen}
+    return [curve for curve in curves if curve.task in kept], said
+
+
+def _last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
+    """The last step that will be evaluated; None where nobody planned one."""
+    of = manifest.get("max_steps")
+    try:
+        # The trainer writes here at which step it ended, which may be earlier.
+        with (folder / "training.json").open(encoding="utf-8") as file:
+            ended = _mapping(file.read(1 << 20)).get("ended")
+    except (OSError, ValueError):
+        ended = None
+    for step in (ended, of):
+        if isinstance(step, int) and not isinstance(step, bool) and step > 0:
+            return step
+    return None
+
+
+def _planned(manifest: Mapping[str, Any], of: int) -> int:
+    """How many steps after the base are evaluated in all; the intervals of a live run are for all of them."""
+    steps = {of}
+    schedule = manifest.get("schedule")
+    for given in schedule if isinstance(schedule, list) else ():
+        try:
+            tier = Tier(given["tasks"], schedule=given["when"])
+        except Exception:  # a plugin's schedule that is not installed here, or damage
+            continue
+        steps |= {step for step in range(1, min(of, _MOST_STEPS)) if tier.due(step)}
+    return len(steps)
+
+
+def _mapping(text: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except (TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,113 @@
+"""The curves of a run: values of documents at steps, out of its records."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sftgen_judges.records.query import Records
+from sftgen_train.trajectory.alignment import Curves, align, stack
+
+
+@dataclass(frozen=True)
+class TaskCurve:
+    """One task of a run.
+
+    Attributes:
+        run: The run's id.
+        folder: Its folder.
+        task: The task.
+        curves: Its values, aligned.
+        documents: The hash of each document of `curves`.
+        cautions: What a reader has to know first: steps that failed, or were measured in another way.
+    """
+
+    run: str
+    folder: str
+    task: str
+    curves: Curves
+    documents: NDArray[Any]
+    cautions: tuple[str, ...] = ()
+
+
+def load_curves(
+    records: Records, *, measure: str = "score", tasks: Collection[str] = (), complete: bool = False
+) -> list[TaskCurve]:
+    """Read the curves of one run or several.
+
+    Args:
+        records: The runs.
+        measure: What of a sample: `score`, `paper`, `truncated`, `tokens`, or a measure of a benchmark.
+        tasks: Only these; all by default.
+        complete: Whether documents that lack a repeat somewhere are left out, see `align`.
+
+    Raises:
+        RecordError: The records cannot be read.
+    """
+    cautions = _cautions(records)
+    found = []
+    for (run, folder, task), columns in _by_task(records, measure):
+        if tasks and task not in tasks:
+            continue
+        values, steps, codes = stack(columns["doc_hash"], columns["step"], columns["value"], columns["repeat"])
+        clusters = _clusters(columns, codes)
+        curves = align(values, steps, clusters=clusters, complete=complete)
+        names = np.asarray(columns["names"], dtype=object)[codes[curves.kept]]
+        found.append(TaskCurve(run, folder, task, curves, names, tuple(cautions[folder, task])))
+    return found
+
+
+def _by_task(records: Records, measure: str) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+    """The samples of each run and task as columns; documents and clusters as numbers."""
+    table = records.values(measure).to_arrow().combine_chunks()
+    numbers = {name: table[name].to_numpy() for name in ("step", "repeat", "value")}
+    coded: dict[str, NDArray[Any]] = {}
+    names: list[str] = []
+    for name in ("run", "folder", "task", "doc_hash", "cluster"):
+        column = table[name].combine_chunks().dictionary_encode()
+        coded[name] = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        if name == "doc_hash":
+            names = column.dictionary.to_pylist()
+    labels = {name: table[name] for name in ("run", "folder", "task")}
+    changes = np.flatnonzero(np.diff(coded["folder"]) | np.diff(coded["task"])) + 1
+    for start, end in zip([0, *changes], [*changes, table.num_rows], strict=True):
+        if end > start:
+            part = {name: values[start:end] for name, values in (numbers | coded).items()}
+            key = tuple(labels[name][int(start)].as_py() for name in labels)
+            yield (key[0], key[1], key[2]), {**part, "names": names}
+
+
+def _clusters(columns: Mapping[str, Any], documents: NDArray[Any]) -> NDArray[Any]:
+    """A label for each document: its cluster's, or its own where it has none."""
+    place = np.searchsorted(documents, columns["doc_hash"])
+    labels = np.full(len(documents), -1, dtype=np.int64)
+    labels[place] = columns["cluster"]
+    alone = labels < 0
+    labels[alone] = labels.max(initial=-1) + 1 + np.arange(alone.sum())
+    return labels
+
+
+def _cautions(records: Records) -> Mapping[tuple[str, str], list[str]]:
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    made: dict[tuple[str, str], dict[int, tuple[Any, ...]]] = defaultdict(dict)
+    query = """SELECT folder, task, step, min(sampling_id) AS sampling_id, min(scorer) AS scorer,
+        min(evaluation_version) AS version FROM samples WHERE step IS NOT NULL GROUP BY ALL ORDER BY step"""
+    for row in records.sql(query).rows():
+        made[row["folder"], row["task"]][row["step"]] = (row["sampling_id"], (row["scorer"], row["version"]))
+    for key, steps in made.items():
+        for place, what in enumerate(("with other sampling settings or another token limit", "by another grader")):
+            kinds = Counter(ways[place] for ways in steps.values())
+            usual = kinds.most_common(1)[0][0]
+            others = [str(step) for step, ways in steps.items() if ways[place] != usual]
+            if others:
+                found[key].append(f"evaluated {what} than the other steps: step {', '.join(others)}")
+    failed = """SELECT folder, task, step, max(reason) AS reason FROM metrics
+        WHERE status <> 'ok' AND step IS NOT NULL GROUP BY ALL ORDER BY step"""
+    for row in records.sql(failed).rows():
+        found[row["folder"], row["task"]].append(f"evaluation failed at step {row['step']}: {row['reason'] or '?'}")
+    return found
