@@ -16,14 +16,19 @@ from sftgen_judges.plugins.contracts import *  # noqa: F403 - every contract, a 
 
 if TYPE_CHECKING:
     from sftgen_train import HarnessCallback, evaluate_checkpoint, load_run
+    from sftgen_train.report.trajectories import trajectory
 
-__all__ = ["HarnessCallback", "evaluate_checkpoint", "load_run"]
+__all__ = ["HarnessCallback", "evaluate_checkpoint", "load_run", "trajectory"]
 __all__ += sftgen_judges.__all__
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "trajectory":  # in sftgen_train this is the room of the array functions
+        from sftgen_train.report.trajectories import trajectory
+
+        return trajectory
     import sftgen_train
 
     return getattr(sftgen_train, name)

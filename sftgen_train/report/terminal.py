@@ -80,20 +80,14 @@ def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False)
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),  # leaves room in 80 characters
     )
-    for column, width in (
-        ("task", 10),
-        ("n", 1),
-        ("dips at steps", 13),
-        ("end", 13),
-        ("change at end", 16),
-        ("delta", 5),
-    ):
-        table.add_column(column, overflow="fold", min_width=width)
+    for column in ("task", "n", "dips at", "end", "change at end", "delta"):
+        table.add_column(column, overflow="fold", no_wrap=column not in {"task", "dips at"})
     shown = [dict(zip(COLUMNS, cells(verdict), strict=True)) for verdict in found.verdicts]
     for row in shown:
-        tested = f", p {row['p']}, t {row['paired t']}" if row["p"] != "-" else ""
-        dips = row["dips at"] + (f"\n{row['deepest']}{tested}" if row["deepest"] != "-" else "")
+        tested = f"\np {row['p']}, t-test {row['paired t']}" if row["p"] != "-" else ""
+        dips = row["dips at"] + (f": {row['deepest']}{tested}" if row["deepest"] != "-" else "")
         end = row["change"] + (f"\n{row['95 % limits']}" if row["95 % limits"] != "-" else "")
         told = (row["task"], row["n"], dips, row["end"], end, row["delta"])
         table.add_row(*("\n".join(map(_plain, cell.split("\n"))) for cell in told))

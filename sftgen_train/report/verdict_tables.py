@@ -17,6 +17,7 @@ from sftgen_judges.records.schema import printable
 from sftgen_train.report.reading import short
 from sftgen_train.report.trajectories import RunVerdicts
 from sftgen_train.trajectory import Verdict
+from sftgen_train.trajectory.claims import p_text
 
 Format = Literal["table", "json", "csv", "parquet", "markdown", "latex"]
 COLUMNS = ("task", "n", "dips at", "deepest", "p", "paired t", "end", "change", "95 % limits", "delta", "what else")
@@ -43,8 +44,8 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
         str(verdict.shared),
         (", ".join(map(str, verdict.dips)) or "not shown") if compared else "-",
         f"{deepest.change:+.3f}" if deepest else "-",
-        "-" if deepest is None or verdict.so_far else f"{deepest.p_step_down:.4f}",
-        "-" if deepest is None or verdict.so_far else f"{deepest.p_paired:.4f}",
+        "-" if deepest is None or verdict.so_far else p_text(deepest.p_step_down),
+        "-" if deepest is None or verdict.so_far else p_text(deepest.p_paired),
         "so far" if verdict.so_far else verdict.end,
         f"{verdict.end_change:+.3f}" if told else "-",
         f"{verdict.end_low:+.3f} to {verdict.end_high:+.3f}" if told else "-",
@@ -74,7 +75,7 @@ def _else(verdict: Verdict) -> Iterator[str]:
         yield f"{verdict.so_far}; anytime-valid intervals"
     elif verdict.fall:
         fall = verdict.fall
-        yield f"falls after a peak: {fall.change:+.3f} from step {fall.peak} to {fall.step}, p {fall.p:.4f}"
+        yield f"falls after a peak: {fall.change:+.3f} from step {fall.peak} to {fall.step}, p {p_text(fall.p)}"
     if verdict.why and not verdict.so_far:
         yield verdict.why
     if verdict.needed:

@@ -152,14 +152,14 @@ class Verdict:
         if self.dips:
             low = min((point for point in self.points if point.step in self.dips), key=lambda point: point.change)
             steps = ("step " if len(self.dips) == 1 else "steps ") + ", ".join(map(str, self.dips))
-            how = "anytime-valid" if self.so_far else f"p {_p(low.p_step_down)}"
+            how = "anytime-valid" if self.so_far else f"p {p_text(low.p_step_down)}"
             parts.append(f"dips at {steps} (deepest {low.change:+.3f} at step {low.step}, {how})")
         elif self.base is not None and len(self.points) > 1:
             parts.append("no dip shown")
         if self.fall:
             parts.append(
                 f"falls after a peak ({self.fall.change:+.3f} from step {self.fall.peak} to {self.fall.step}, "
-                f"p {_p(self.fall.p)})"
+                f"p {p_text(self.fall.p)})"
             )
         if self.so_far:
             if self.base is not None and len(self.points) > 1:
@@ -180,5 +180,6 @@ class Verdict:
         return "; ".join([*parts, end])
 
 
-def _p(value: float) -> str:
-    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+def p_text(value: float) -> str:
+    """A p-value as text."""
+    return f"{value:.4f}" if value >= 0.0001 else "<0.0001"

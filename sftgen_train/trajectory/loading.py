@@ -72,7 +72,11 @@ def _by_task(records: Records, measure: str) -> Iterator[tuple[tuple[str, str, s
         column = table[name].combine_chunks().dictionary_encode()
         coded[name] = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         if name == "doc_hash":
-            names = column.dictionary.to_pylist()
+            # In the order of their hashes, however they are stored: the same data give the same flips.
+            found = column.dictionary.to_pylist()
+            order = sorted(range(len(found)), key=found.__getitem__)
+            names = [found[place] for place in order]
+            coded[name] = np.argsort(order)[coded[name]] if order else coded[name]
     labels = {name: table[name] for name in ("run", "folder", "task")}
     changes = np.flatnonzero(np.diff(coded["folder"]) | np.diff(coded["task"])) + 1
     for start, end in zip([0, *changes], [*changes, table.num_rows], strict=True):

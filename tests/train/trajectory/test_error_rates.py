@@ -39,7 +39,7 @@ def allowed(share: float, runs: int) -> float:
 
 @pytest.mark.parametrize(("documents", "repeats"), [(30, 10), (198, 3), (500, 3)])
 def test_noise_is_rarely_called_a_change(documents: int, repeats: int) -> None:
-    runs = 200
+    runs = 160
     found = list(simulated([0.5] * 9, documents, repeats, runs))
     most = allowed(0.05, runs)
     assert sum(bool(verdict.dips) for verdict in found) / runs <= most
@@ -55,7 +55,7 @@ def test_noise_is_rarely_called_a_change(documents: int, repeats: int) -> None:
 
 @pytest.mark.parametrize(("documents", "repeats"), [(30, 10), (198, 3), (500, 3)])
 def test_four_points_that_stay_lost_are_rarely_called_recovered(documents: int, repeats: int) -> None:
-    runs = 80
+    runs = 60
     found = list(simulated(DIP_AND_BACK, documents, repeats, runs))
     assert sum(verdict.end in {"recovered", "held", "above base"} for verdict in found) / runs <= 0.05
     if documents == 500:
@@ -63,7 +63,7 @@ def test_four_points_that_stay_lost_are_rarely_called_recovered(documents: int, 
 
 
 def test_a_dip_of_five_points_is_seen() -> None:
-    runs = 80
+    runs = 70
     once = [0.5, 0.5, 0.5, 0.45, 0.5, 0.5, 0.5, 0.5, 0.5]
     longer = [0.5, 0.5, 0.47, 0.45, 0.45, 0.47, 0.5, 0.5, 0.5]
     least = 0.8 - 2 * sqrt(0.8 * 0.2 / runs)
@@ -72,6 +72,6 @@ def test_a_dip_of_five_points_is_seen() -> None:
 
 
 def test_what_recovers_is_called_so() -> None:
-    runs = 60
+    runs = 40
     found = list(simulated([*DIP_AND_BACK[:6], 0.5, 0.55, 0.55], 500, 3, runs))
     assert sum(verdict.end in {"recovered", "above base"} for verdict in found) / runs >= 0.95

@@ -1,0 +1,65 @@
+"""Runs with known answers, for tests of what is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sftgen_judges import Response, Sample, Verdict
+from sftgen_judges.records.store import RunFolder
+from sftgen_tasks import TaskResult
+from sftgen_train.results.run import add_results
+
+
+def graded(
+    task: str,
+    step: int | None,
+    right: int,
+    of: int = 200,
+    *,
+    repeats: int = 1,
+    names: str = "",
+    clusters: int | None = None,
+    failed: Sequence[int] = (),
+    sampling: str = "settings",
+) -> TaskResult:
+    """A task of which the first `right` of `of` documents are answered well in every repeat.
+
+    Args:
+        task: The task.
+        step: The step.
+        right: How many are right.
+        of: How many documents there are.
+        repeats: Answers to each.
+        names: What documents are named by, the task by default: tasks of one name share their documents.
+        clusters: How many documents share a source.
+        failed: Documents whose judge failed.
+        sampling: Id of the generation settings.
+    """
+    samples = [
+        Sample(
+            task, step, f"{names or task}-{n}", repeat, Response("x", answer="x", tokens=5, finish_reason="stop"),
+            Verdict("judge_error") if n in failed else Verdict("ok", float(n < right), answer="x"),
+            model=f"weights of {step}", sampling_id=sampling, scorer="rule", evaluation_version=1,
+            cluster=None if clusters is None else f"source {n // clusters}",
+        )
+        for n in range(of)
+        for repeat in range(repeats)
+    ]  # fmt: skip
+    values = {
+        "score": [float(n < right) for n in range(of) if n not in failed],
+        "answered": [1.0] * of,
+        "truncated": [0.0] * of,
+        "coverage": [1.0] * of,
+        "response_tokens": [5.0] * of,
+    }
+    return TaskResult(task, values, of, samples)
+
+
+def made_run(path: Path, scores: Mapping[str, Sequence[int]], steps: Sequence[int], **facts: object) -> RunFolder:
+    """A run with so many right answers of 200 at each step, by task."""
+    run = RunFolder(path)
+    run.update_manifest(**{"model": "m", "tasks": list(scores), "in_domain": [], **facts})
+    for place, step in enumerate(steps):
+        add_results(run, step, [graded(task, step, right[place]) for task, right in scores.items()], seconds=1.0)
+    return run
