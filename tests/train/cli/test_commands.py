@@ -62,7 +62,7 @@ def test_training_prints_a_table_and_writes_a_report(
     assert result.returncode == 0, result.stderr
     assert "countdown*" in result.stdout
     assert "parity" in result.stdout
-    assert "what became of its score" in result.stdout
+    assert "What became of the scores" in result.stdout
     run = tmp_path / "run"
     assert {path.name for path in run.iterdir()} >= {
         "manifest.json", "metrics.jsonl", "samples.parquet", "report.html", "model.safetensors", "generations",
