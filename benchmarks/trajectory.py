@@ -9,8 +9,8 @@ The peer is the usual way to test one checkpoint against the base: 10,000 draws 
 one task at one step, in a loop of numpy calls. It gives one p-value a task and step: no correction, limits, bands or
 peaks. It is run for one step and counted eight times.
 
-`--million` also reads one task of a million documents, to see the memory. The last line is one JSON object; `times` compares the seconds of
-processors, which others on the machine change less.
+`--million` also reads one task of a million documents, to see the memory. The last line is one JSON object; `times`
+compares the seconds of processors, which others on the machine change less.
 """
 
 from __future__ import annotations

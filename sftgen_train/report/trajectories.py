@@ -63,7 +63,8 @@ def trajectory(
     Args:
         runs: Run directories, or open records.
         tasks: Only these tasks; all by default.
-        measure: A share that is better when it is higher: `score`, `paper`, or a measure of a benchmark.
+        measure: What is better when it is higher: `score`, `paper`, or a measure of a benchmark. Groups are made of
+            shares only.
         deltas: The loss that does not matter; by default what the run's manifest names, else 0.02.
         last: How many last steps are the end: 1 or 2.
         complete: Whether documents that lack a repeat somewhere are left out.
@@ -108,16 +109,19 @@ class _Asked:
 
 
 def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdicts:
-    own = [
-        asked.finish(
-            read_curve(curve.task, curve.curves, delta=asked.deltas.of(curve.task), last=asked.last, seed=asked.seed),
-            [curve],
-        )
-        for curve in curves
-    ]
+    own = []
+    for curve in curves:
+        delta = asked.deltas.of(curve.task)
+        verdict = read_curve(curve.task, curve.curves, delta=delta, last=asked.last, share=curve.share, seed=asked.seed)
+        own.append(asked.finish(verdict, [curve]))
     groups, cautions = [], [f"{curve.task}: {caution}" for curve in curves for caution in curve.cautions]
     for name, members in _groups(curves, asked.manifest):
-        apart, doubled = _apart(members)
+        apart, doubled = _apart([curve for curve in members if curve.share])
+        cautions += [
+            f"{name}: {curve.task} is left out of the group: its values are no shares"
+            for curve in members
+            if not curve.share
+        ]
         cautions += [f"{name}: {caution}" for caution in doubled]
         if len(apart) > 1:
             verdict = read_group(

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from sftgen_judges.records.query import Records
 from sftgen_train.trajectory.alignment import Curves, align, stack
 
+SHARES = frozenset({"score", "paper", "truncated"})
+"""Measures of a sample that lie between 0 and 1, whatever the benchmark."""
+LOGITS = frozenset({"reward"})
+"""Graders whose score is no share: the logit of a reward model."""
+
 
 @dataclass(frozen=True)
 class TaskCurve:
@@ -24,6 +29,7 @@ class TaskCurve:
         task: The task.
         curves: Its values, aligned.
         documents: The hash of each document of `curves`.
+        share: Whether the values lie between 0 and 1: the measure says so, not the data.
         cautions: What a reader has to know first: steps that failed, or were measured in another way.
     """
 
@@ -32,6 +38,7 @@ class TaskCurve:
     task: str
     curves: Curves
     documents: NDArray[Any]
+    share: bool = True
     cautions: tuple[str, ...] = ()
 
 
@@ -49,7 +56,8 @@ def load_curves(
     Raises:
         RecordError: The records cannot be read.
     """
-    cautions = _cautions(records)
+    made = _made(records)
+    cautions = _cautions(records, made)
     found = []
     for (run, folder, task), columns in _by_task(records, measure):
         if tasks and task not in tasks:
@@ -58,7 +66,11 @@ def load_curves(
         clusters = _clusters(columns, codes)
         curves = align(values, steps, clusters=clusters, complete=complete)
         names = np.asarray(columns["names"], dtype=object)[codes[curves.kept]]
-        found.append(TaskCurve(run, folder, task, curves, names, tuple(cautions[folder, task])))
+        graders = {ways["scorer"] for ways in made[folder, task].values()}
+        share = measure in SHARES and not (measure != "truncated" and graders & LOGITS)
+        # A plugin's score may be anything: what is no share is not read as one.
+        share = share and bool(((curves.values >= 0) & (curves.values <= 1)).all())
+        found.append(TaskCurve(run, folder, task, curves, names, share, tuple(cautions[folder, task])))
     return found
 
 
@@ -96,18 +108,29 @@ def _clusters(columns: Mapping[str, Any], documents: NDArray[Any]) -> NDArray[An
     return labels
 
 
-def _cautions(records: Records) -> Mapping[tuple[str, str], list[str]]:
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    made: dict[tuple[str, str], dict[int, tuple[Any, ...]]] = defaultdict(dict)
+_Made = Mapping[tuple[str, str], Mapping[int, Mapping[str, Any]]]
+
+
+def _made(records: Records) -> _Made:
+    """How each step of a task was evaluated."""
+    found: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = defaultdict(dict)
     query = """SELECT folder, task, step, min(sampling_id) AS sampling_id, min(scorer) AS scorer,
         min(evaluation_version) AS version FROM samples WHERE step IS NOT NULL GROUP BY ALL ORDER BY step"""
     for row in records.sql(query).rows():
-        made[row["folder"], row["task"]][row["step"]] = (row["sampling_id"], (row["scorer"], row["version"]))
+        found[row["folder"], row["task"]][row["step"]] = row
+    return found
+
+
+def _cautions(records: Records, made: _Made) -> Mapping[tuple[str, str], list[str]]:
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, steps in made.items():
-        for place, what in enumerate(("with other sampling settings or another token limit", "by another grader")):
-            kinds = Counter(ways[place] for ways in steps.values())
-            usual = kinds.most_common(1)[0][0]
-            others = [str(step) for step, ways in steps.items() if ways[place] != usual]
+        for what, names in (
+            ("with other sampling settings or another token limit", ("sampling_id",)),
+            ("by another grader", ("scorer", "version")),
+        ):
+            ways = {step: tuple(row[name] for name in names) for step, row in steps.items()}
+            usual = Counter(ways.values()).most_common(1)[0][0]
+            others = [str(step) for step, way in ways.items() if way != usual]
             if others:
                 found[key].append(f"evaluated {what} than the other steps: step {', '.join(others)}")
     failed = """SELECT folder, task, step, max(reason) AS reason FROM metrics

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,20 @@ def test_two_names_of_the_same_documents_count_once_and_the_larger_wins(tmp_path
     assert found.cautions == (
         f"out-of-domain: sftgen_twin (20 documents) shares documents with {TRUTH} (200) and is left out of the group",
     )
+
+
+def test_logits_are_no_shares_and_in_no_group(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {TRUTH: [140, 140], IFEVAL: [140, 140]}, [0, 5])
+    for step in (0, 5):
+        result = graded("sftgen_alpaca_eval", step, 100 + step)
+        logits = [replace(sample, scorer="reward") for sample in result.samples]
+        add_results(run, step, [replace(result, samples=logits)], seconds=1.0)
+    found = read(tmp_path)
+    assert {group.name: group.tasks for group in found.groups} == {"sftgen_general": 2}
+    assert found.cautions == ("sftgen_general: sftgen_alpaca_eval is left out of the group: its values are no shares",)
+    [alpaca] = [verdict for verdict in found.tasks if verdict.name == "sftgen_alpaca_eval"]
+    # A share of 5 in 200 documents would have the limits of what was not asked; a logit has no largest value.
+    assert alpaca.end == "above base"
 
 
 # ------------------------------------------------------------------------------ delta
