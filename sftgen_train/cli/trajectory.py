@@ -26,6 +26,7 @@ def show_trajectories(
     out: Annotated[Optional[Path], typer.Option(help="Write to this file.")] = None,  # noqa: UP045
 ) -> None:
     """Say what became of each score: dips, recovers, ends above base, or cannot tell, and how sure that is."""
+    from sftgen_judges.records.schema import printable
     from sftgen_train.report.terminal import print_verdicts
     from sftgen_train.report.trajectories import trajectory
     from sftgen_train.report.verdict_tables import check_format, write_verdicts
@@ -44,6 +45,8 @@ def show_trajectories(
     if form == "table":
         for run in found:
             print_verdicts(run, console, named=len(found) > 1)
+            for line in run.failures:
+                console.print(printable(line), style="red", markup=False, highlight=False)
         return
     text = write_verdicts(found, form, out)
     if text is not None:

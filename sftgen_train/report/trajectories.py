@@ -33,6 +33,7 @@ class RunVerdicts:
         tasks: A verdict for each task, adjusted over these tasks.
         groups: A verdict for each group of at least two tasks, adjusted over these groups.
         cautions: What a reader has to know first, task by task.
+        failures: Steps whose evaluation failed, task by task.
     """
 
     run: str
@@ -40,6 +41,7 @@ class RunVerdicts:
     tasks: tuple[Verdict, ...]
     groups: tuple[Verdict, ...]
     cautions: tuple[str, ...]
+    failures: tuple[str, ...]
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -115,6 +117,7 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
         verdict = read_curve(curve.task, curve.curves, delta=delta, last=asked.last, share=curve.share, seed=asked.seed)
         own.append(asked.finish(verdict, [curve]))
     groups, cautions = [], [f"{curve.task}: {caution}" for curve in curves for caution in curve.cautions]
+    failures = tuple(f"{curve.task}: {failure}" for curve in curves for failure in curve.failures)
     for name, members in _groups(curves, asked.manifest):
         apart, doubled = _apart([curve for curve in members if curve.share])
         cautions += [
@@ -133,7 +136,7 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
             )
             groups.append(asked.finish(verdict, apart))
     return RunVerdicts(
-        run, asked.folder, tuple(adjust_over_tasks(own)), tuple(adjust_over_tasks(groups)), tuple(cautions)
+        run, asked.folder, tuple(adjust_over_tasks(own)), tuple(adjust_over_tasks(groups)), tuple(cautions), failures
     )
 
 

@@ -121,6 +121,7 @@ def as_json(found: Sequence[RunVerdicts]) -> str:
             "run": run.run,
             "folder": run.folder,
             "cautions": run.cautions,
+            "failures": run.failures,
             "tasks": [whole(verdict) for verdict in run.tasks],
             "groups": [whole(verdict) for verdict in run.groups],
         }

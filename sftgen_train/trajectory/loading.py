@@ -30,7 +30,8 @@ class TaskCurve:
         curves: Its values, aligned.
         documents: The hash of each document of `curves`.
         share: Whether the values lie between 0 and 1: the measure says so, not the data.
-        cautions: What a reader has to know first: steps that failed, or were measured in another way.
+        cautions: What a reader has to know first: steps that were evaluated in another way.
+        failures: Steps whose evaluation failed.
     """
 
     run: str
@@ -40,6 +41,7 @@ class TaskCurve:
     documents: NDArray[Any]
     share: bool = True
     cautions: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
 
 def load_curves(
@@ -57,7 +59,7 @@ def load_curves(
         RecordError: The records cannot be read.
     """
     made = _made(records)
-    cautions = _cautions(records, made)
+    cautions, failures = _cautions(made), _failures(records)
     found = []
     for (run, folder, task), columns in _by_task(records, measure):
         if tasks and task not in tasks:
@@ -70,7 +72,8 @@ def load_curves(
         share = measure in SHARES and not (measure != "truncated" and graders & LOGITS)
         # A plugin's score may be anything: what is no share is not read as one.
         share = share and bool(((curves.values >= 0) & (curves.values <= 1)).all())
-        found.append(TaskCurve(run, folder, task, curves, names, share, tuple(cautions[folder, task])))
+        said = (tuple(cautions[folder, task]), tuple(failures[folder, task]))
+        found.append(TaskCurve(run, folder, task, curves, names, share, *said))
     return found
 
 
@@ -121,7 +124,7 @@ def _made(records: Records) -> _Made:
     return found
 
 
-def _cautions(records: Records, made: _Made) -> Mapping[tuple[str, str], list[str]]:
+def _cautions(made: _Made) -> Mapping[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, steps in made.items():
         for what, names in (
@@ -133,6 +136,11 @@ def _cautions(records: Records, made: _Made) -> Mapping[tuple[str, str], list[st
             others = [str(step) for step, way in ways.items() if way != usual]
             if others:
                 found[key].append(f"evaluated {what} than the other steps: step {', '.join(others)}")
+    return found
+
+
+def _failures(records: Records) -> Mapping[tuple[str, str], list[str]]:
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
     failed = """SELECT folder, task, step, max(reason) AS reason FROM metrics
         WHERE status <> 'ok' AND step IS NOT NULL GROUP BY ALL ORDER BY step"""
     for row in records.sql(failed).rows():

@@ -92,7 +92,7 @@ def test_a_task_that_failed_at_a_step_says_so(tmp_path: Path) -> None:
     run.add_failure(5, [MATH], "RuntimeError: out of memory")
     found = read(tmp_path)
     assert found.tasks[0].end == "held"
-    assert found.cautions == (f"{MATH}: evaluation failed at step 5: RuntimeError: out of memory",)
+    assert found.failures == (f"{MATH}: evaluation failed at step 5: RuntimeError: out of memory",)
 
 
 def test_documents_of_one_source_are_one_unit(tmp_path: Path) -> None:
