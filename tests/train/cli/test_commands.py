@@ -58,8 +58,19 @@ def mistake(result: object) -> str:
 def test_training_prints_a_table_and_writes_a_report(
     installed: Command, training: dict[str, object], tmp_path: Path
 ) -> None:
-    result = installed("sftgen", "train", "--config", write(training, tmp_path), "--harness_limit", "3")
+    result = installed(
+        "sftgen",
+        "train",
+        "--config",
+        write(training, tmp_path),
+        "--harness_limit",
+        "3",
+        "--harness_delta",
+        "0.03,countdown=0.1",
+    )
     assert result.returncode == 0, result.stderr
+    delta = json.loads((tmp_path / "run" / "manifest.json").read_text())["delta"]
+    assert delta == {"default": 0.03, "countdown": 0.1}
     assert "countdown*" in result.stdout
     assert "parity" in result.stdout
     assert "What became of the scores" in result.stdout
