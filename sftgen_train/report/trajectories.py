@@ -183,7 +183,10 @@ def _last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
     of = manifest.get("max_steps")
     try:
         # The trainer writes here at which step it ended, which may be earlier.
-        with (folder / "training.json").open(encoding="utf-8") as file:
+        path = folder / "training.json"  # a stranger's link is not followed
+        if path.is_symlink():
+            raise OSError
+        with path.open(encoding="utf-8") as file:
             ended = _mapping(file.read(1 << 20)).get("ended")
     except (OSError, ValueError):
         ended = None
