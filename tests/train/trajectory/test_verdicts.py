@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sftgen_train.trajectory import WORDS, Verdict, adjust_over_tasks, align, read_curve, read_group
+from sftgen_train.trajectory import WORDS, Needed, Verdict, adjust_over_tasks, align, read_curve, read_group, settle
 from sftgen_train.trajectory.noise import noise_of
 
 Array = NDArray[np.float64]
@@ -39,6 +39,8 @@ CURVES = [
     ((140, 198, 140, 190), (), "above base", (10, 20)),
     ((140, 80, 140), (10,), "recovered", None),
     ((200, 0, 200), (10,), "recovered", None),
+    # The way into a dip is no fall from a peak.
+    ((140, 140, 80, 140), (20,), "recovered", None),
     ((140, 80, 100, 180), (10, 20), "above base", None),
     ((180, 60, 120), (10, 20), "not recovered", None),
     ((140, 80), (10,), "not recovered", None),
@@ -122,6 +124,18 @@ def test_documents_that_never_differ_need_as_many_as_delta_asks_for() -> None:
     assert verdict.needed is not None
     assert verdict.needed.documents == 149  # 0.98 ** 149 < 0.05
     assert read(made(50, 50, documents=149)).end == "held"
+
+
+def test_the_number_of_documents_has_a_chance_of_four_in_five() -> None:
+    asked = {"rows": 100, "documents": 100, "delta": 0.02}
+    unknown = settle(0.1, 0.1, **asked, repeats=float("nan"), noise=float("nan"))
+    # (1.645 + 0.842) squared times as many, as in every table of sample sizes.
+    assert unknown == Needed(619, None, repeats_known=False)
+    # Half of the variance is noise of 4 repeats: without it, still three times as much as allowed.
+    assert settle(0.1, 0.1, **asked, repeats=4, noise=0.005) == Needed(619, None, repeats_known=True)
+    # Nine tenths: 4 * 0.009 / (0.1 ** 2 / 2.4865 ** 2 - 0.001) repeats.
+    assert settle(0.1, 0.1, **asked, repeats=4, noise=0.009) == Needed(619, 59, repeats_known=True)
+    assert settle(0.1, 0.1, **{**asked, "rows": 1}, repeats=4, noise=0.009) is None
 
 
 def test_a_change_that_is_too_close_names_no_number() -> None:
@@ -245,6 +259,7 @@ def test_noise_of_documents_and_of_checkpoints_are_told_apart(spread: float) -> 
         rates = rng.beta(3, 3, (400, 1)) + rng.normal(0, spread, (1, 9))
         noise = noise_of((rng.random((400, 9)) < rates).astype(float), tuple(range(9)), late=6)
         assert noise is not None
+        assert noise.checkpoints**2 == pytest.approx(max(0.0, noise.spread**2 - noise.sampling**2))
         found.append(noise)
     assert np.sqrt(np.mean([noise.spread**2 - noise.sampling**2 for noise in found]).clip(0)) == pytest.approx(
         spread, abs=0.012
