@@ -15,9 +15,9 @@ from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
-from sftgen_train.results.run import budget_of
 from sftgen_train.report.trajectories import RunVerdicts
 from sftgen_train.report.verdict_tables import COLUMNS, cells
+from sftgen_train.results.run import budget_of
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
