@@ -270,7 +270,7 @@ def test_a_server_that_tells_its_context_is_asked_for_no_more(tmp_path: Path) ->
         ("no list", set()),
         ([{"id": "tiny", "max_model_len": "long"}, 5], set()),
     ],
-    ids=str,
+    ids=["no server list", "openai", "vllm", "llamacpp", "another shape", "no numbers"],
 )
 def test_settings_that_a_server_may_refuse_go_only_to_those_that_take_them(
     models: Any, sent: set[str], tmp_path: Path
