@@ -13,6 +13,7 @@ from lm_eval.api.registry import get_aggregation
 from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.schema import GenerationRecord, Measure
+from sftgen_judges.records.shares import is_share
 from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.harness.documents import record_documents
@@ -53,6 +54,10 @@ class TaskResult:
     incomplete: bool = False
     paper_prompts: bool = False
     of: int | None = None
+
+    def is_share(self, metric: str) -> bool:
+        """Whether a metric lies between 0 and 1 by its meaning."""
+        return is_share(metric, self.samples[0].scorer if self.samples else "")
 
 
 Aggregation = Callable[[Sequence[Any]], float]

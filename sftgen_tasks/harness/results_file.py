@@ -198,7 +198,9 @@ class Account:
             return {}
         return {
             result.task: {
-                metric: _plain(self.estimate(values, aggregation=result.aggregations.get(metric)))
+                metric: _plain(
+                    self.estimate(values, share=result.is_share(metric), aggregation=result.aggregations.get(metric))
+                )
                 for metric, values in result.values.items()
             }
             for result in self.results

@@ -21,6 +21,7 @@ from sftgen_train.cli import cost as plan_cli
 from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import queue as queue_cli
+from sftgen_train.cli import selftest as selftest_cli
 from sftgen_train.cli import trajectory as trajectory_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
@@ -53,6 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(judge_cli.app, name="judge")
+app.add_typer(selftest_cli.app, name="selftest")
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
 app.command("queue")(queue_cli.show_queue)

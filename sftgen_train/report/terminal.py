@@ -113,7 +113,8 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
     paper = dict.fromkeys(result.task for _, result in results if result.paper_prompts)
     notes: list[str] = [prompts_remark(paper)] if paper else []
     for step, result in results:
-        score = estimate(result.values["score"]) if result.values.get("score") else None
+        scores = result.values.get("score")
+        score = estimate(scores, share=result.is_share("score")) if scores else None
         shown = [metric for metric in (*METRICS, *READ) if metric in result.values]
         means = {metric: estimate(result.values[metric]).mean for metric in shown}
         notes += remarks(result.task, step, means)
@@ -134,7 +135,9 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         measures.add_column(column, overflow="fold")
     for step, result in results:
         for metric in sorted(result.values.keys() - set(METRICS)):
-            found = estimate(result.values[metric], aggregation=result.aggregations.get(metric))
+            found = estimate(
+                result.values[metric], share=result.is_share(metric), aggregation=result.aggregations.get(metric)
+            )
             value = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
             measures.add_row(named(step), _plain(short(result.task)), _plain(metric), value, str(found.n))
     if measures.row_count:

@@ -191,7 +191,7 @@ def estimate_rows(step: int | None, result: TaskResult, about: Mapping[str, Any]
     shared, last = _columns(step, result, about)
     rows = []
     for metric, values in result.values.items():
-        found = estimate(values, aggregation=result.aggregations.get(metric))
+        found = estimate(values, share=result.is_share(metric), aggregation=result.aggregations.get(metric))
         numbers = {name: _finite(getattr(found, name)) for name in ("mean", "low", "high")}
         rows.append({**shared, "metric": f"{prefix}{metric}", **numbers, "n": found.n, **last})
     return rows

@@ -19,6 +19,13 @@ DELTA = 0.02
 """The loss that does not matter, unless another is named before: 2 points of 100."""
 
 
+def first_shown(p: Mapping[Claim, float]) -> End:
+    """The word about the end: of the claims that are shown, the one that says most."""
+    order: tuple[End, ...] = ("above base", "recovered", "held", "not recovered", "below base")
+    shown = {str(claim) for claim, value in p.items() if value <= SIGNIFICANCE}
+    return next((word for word in order if word in shown), "cannot tell")
+
+
 @dataclass(frozen=True)
 class Point:
     """One step of a curve. Changes are from the base; without a base they are NaN.

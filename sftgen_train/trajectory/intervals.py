@@ -12,8 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from sftgen_train.trajectory.alignment import Floats
+from sftgen_train.trajectory.alignment import Floats, Integers
 from sftgen_train.trajectory.flips import TIE, Flips, Rows, centred, centres_of, quadratic, quotient, standard_errors
+from sftgen_train.trajectory.statistics import PRIOR
 
 Span = tuple[float, float]
 
@@ -121,8 +122,8 @@ def band(flips: Flips, contrasts: Floats, *, confidence: float = 0.95, span: Spa
     sums = 2 * np.abs((flips.values - flips.weights @ centres) @ contrasts)
     largest = np.sort(quotient(sums, scale).max(axis=1, initial=0.0))
     z = largest[max(0, ceil(confidence * len(largest) - 1e-9) - 1)]
-    n = len(rows)
-    critical = float(np.sqrt(n - 1) * z / np.sqrt(n - z * z)) if z * z < n else np.inf
+    n, units = len(rows), _units(rows, centred(rows, centres), contrasts)
+    critical = float(np.sqrt(units - 1) * z / np.sqrt(units - z * z)) if z * z < units else np.inf
     error = standard_errors(rows, contrasts)
     half = np.multiply(error, critical, out=np.zeros_like(error), where=error > 0)
     low, high = mean - half, mean + half
@@ -134,19 +135,48 @@ def band(flips: Flips, contrasts: Floats, *, confidence: float = 0.95, span: Spa
 
 
 def share_band(flips: Flips, *, confidence: float = 0.95) -> Band:
-    """Intervals of the columns themselves that hold together, for shares between 0 and 1 (Wilson's, widened)."""
-    plain = band(flips, np.eye(flips.rows.columns), confidence=confidence, span=(0.0, 1.0))
+    """Intervals of the columns themselves that hold together, for shares between 0 and 1.
+
+    Each task has Wilson's, widened; those of several tasks are put together side by side (Zou and Donner's MOVER), so
+    that the long side of a low score stays long.
+    """
+    rows = flips.rows
+    plain = band(flips, np.eye(rows.columns), confidence=confidence, span=(0.0, 1.0))
     if not np.isfinite(plain.critical):
         return plain
-    mean, square = np.clip(plain.mean, 0, 1), plain.critical**2
-    variance = standard_errors(flips.rows, np.eye(flips.rows.columns)) ** 2
-    # As many documents as would have this variance if each were right or wrong.
-    size = quotient(mean * (1 - mean), variance)
-    size = np.where((variance > 0) & (size > 0), size, len(flips.rows))
+    mean, square = np.clip(centres_of(rows), 0, 1), plain.critical**2
+    weights, sizes = np.bincount(rows.strata, rows.weights)[:, None], np.bincount(rows.strata)[:, None]
+    size = _sizes_of_shares(rows, mean, sizes)
     centre = (mean + square / (2 * size)) / (1 + square / size)
     half = np.sqrt(square) / (1 + square / size) * np.sqrt(mean * (1 - mean) / size + square / (4 * size * size))
-    low, high = np.minimum(centre - half, mean), np.maximum(centre + half, mean)
-    return Band(mean, np.clip(low, 0, 1), np.clip(high, 0, 1), plain.critical)
+    down, up = np.maximum(mean - centre + half, 0), np.maximum(centre + half - mean, 0)
+    means = np.clip(plain.mean, 0, 1)
+    low, high = (np.sqrt(((weights * side) ** 2).sum(axis=0)) for side in (down, up))
+    return Band(means, np.clip(means - low, 0, 1), np.clip(means + high, 0, 1), plain.critical)
+
+
+def _sizes_of_shares(rows: Rows, mean: Floats, sizes: Integers) -> Floats:
+    """As many documents of each task as would have its variance if each were right or wrong: strata x columns."""
+    widest = mean * (1 - mean)
+    squares = centred(rows, centres_of(rows)) ** 2
+    weights = np.bincount(rows.strata, rows.weights)[:, None]
+    spread = np.stack([np.bincount(rows.strata, column) for column in squares.T], axis=1)
+    spread *= sizes / (sizes - 1) * sizes / weights**2
+    # A few documents may agree by chance, above all at low and high scores.
+    spread = ((sizes - 1) * spread + PRIOR * np.maximum(spread, widest)) / (sizes - 1 + PRIOR)
+    found = sizes * quotient(widest, spread)
+    return np.where((spread > 0) & (found > 0), found, sizes)
+
+
+def _units(rows: Rows, deviations: Floats, contrasts: Floats) -> float:
+    """Rows that tell of the variance: of several tasks, one with few documents may bring most of it (Satterthwaite)."""
+    sizes = np.bincount(rows.strata)
+    if len(sizes) == 1 or (sizes == 1).any():
+        return float(len(rows))
+    parts = [quadratic(deviations[rows.strata == task], contrasts) for task in range(len(sizes))]
+    variances = np.stack(parts) * (sizes / (sizes - 1))[:, None]
+    freedom = quotient(variances.sum(axis=0) ** 2, (variances**2 / (sizes - 1)[:, None]).sum(axis=0))
+    return float(min(freedom[freedom > 0].min(initial=np.inf) + 1, len(rows)))
 
 
 def _deviations(rows: Rows, of: Floats) -> tuple[Floats, float]:

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sftgen_judges.records.query import Records
+from sftgen_judges.records.shares import LOGITS
 from sftgen_train.trajectory.alignment import Curves, align, stack
 
 SHARES = frozenset({"score", "paper", "truncated"})
 """Measures of a sample that lie between 0 and 1, whatever the benchmark."""
-LOGITS = frozenset({"reward"})
-"""Graders whose score is no share: the logit of a reward model."""
 
 
 @dataclass(frozen=True)

@@ -25,18 +25,29 @@ RESAMPLES = 1000
 """Draws of a bootstrap interval: its ends are then exact to about a tenth of its width."""
 
 
+PRIOR = 2
+"""So many documents that are right or wrong, at the mean that was seen, count beside those of a share when their spread
+is told: a few documents may agree by chance. Chosen by simulation, see docs/error_rates.md."""
+
+
 def estimate(
-    values: Sequence[Any], level: float = 0.95, *, aggregation: Callable[[Sequence[Any]], float] | None = None
+    values: Sequence[Any],
+    level: float = 0.95,
+    *,
+    share: bool = True,
+    aggregation: Callable[[Sequence[Any]], float] | None = None,
 ) -> Estimate:
     """Mean of independent documents with an interval.
 
-    Values between 0 and 1 get Wilson's interval. Its sample size is chosen so that it gives the observed variance:
-    for values of 0 and 1 this is the number of documents, and repeats do not count as new documents. Other values
-    get Student's interval. A number that is not a mean gets a percentile bootstrap over documents.
+    A share gets Wilson's interval. Its sample size is chosen so that it gives the observed variance: for values of 0
+    and 1 this is the number of documents, and repeats do not count as new documents. Other metrics get Student's
+    interval. A number that is not a mean gets a percentile bootstrap over documents.
 
     Args:
         values: One value a document, for example the mean of its repeats.
         level: Confidence level of the interval.
+        share: Whether the metric is a share, between 0 and 1. The metric says so: a few logits may lie there by chance.
+            Values that do not are read as no share all the same.
         aggregation: Makes one number of the values, if that number is not their mean.
 
     Raises:
@@ -48,7 +59,7 @@ def estimate(
     if aggregation is not None:
         return Estimate(aggregation(values), *_bootstrap(values, aggregation, level), n)
     mean = fmean(values)
-    if all(0 <= value <= 1 for value in values):
+    if share and all(0 <= value <= 1 for value in values):
         return Estimate(mean, *_wilson(mean, _effective_size(values, mean), level), n)
     if n == 1:
         return Estimate(mean, float("-inf"), float("inf"), n)
@@ -80,9 +91,10 @@ def _bootstrap(
 
 
 def _effective_size(values: Sequence[float], mean: float) -> float:
-    spread = fmean((value - mean) ** 2 for value in values)
-    # Without spread the size cannot be computed: then every document counts once.
-    return len(values) * mean * (1 - mean) / spread if spread > 0 else len(values)
+    widest = mean * (1 - mean)
+    spread = (sum((value - mean) ** 2 for value in values) + PRIOR * widest) / (len(values) + PRIOR)
+    # Without spread all are right, or all wrong: then every document counts once.
+    return len(values) * widest / spread if spread > 0 else len(values)
 
 
 def _wilson(mean: float, n: float, level: float) -> tuple[float, float]:

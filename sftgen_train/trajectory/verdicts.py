@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from sftgen_train.trajectory.alignment import Curves, Floats, LeftOut
-from sftgen_train.trajectory.claims import DELTA, SIGNIFICANCE, Claim, End, Fall, Point, Verdict
+from sftgen_train.trajectory.claims import DELTA, SIGNIFICANCE, Claim, Fall, Point, Verdict, first_shown
 from sftgen_train.trajectory.flips import DRAWS, Flips, Rows, against, contrast, flip, pool, rows_of, standard_errors
 from sftgen_train.trajectory.intervals import band, limits, p_beyond, share_band
 from sftgen_train.trajectory.max_t import Tests, max_test
@@ -291,7 +291,7 @@ def _with_end(verdict: Verdict, case: _Case, start: int, tests: Tests) -> Verdic
         verdict,
         lowest=case.steps[lowest],
         lowest_change=float(means[lowest] - means[start]),
-        end=_first_shown(p),
+        end=first_shown(p),
         end_change=float((means @ of)[0]),
         end_low=low,
         end_high=high,
@@ -302,12 +302,6 @@ def _with_end(verdict: Verdict, case: _Case, start: int, tests: Tests) -> Verdic
     if verdict.end != "cannot tell":
         return verdict
     return _with_needed(verdict, case, of, back if verdict.dips and not_worse <= SIGNIFICANCE else None)
-
-
-def _first_shown(p: dict[Claim, float]) -> End:
-    order: tuple[End, ...] = ("above base", "recovered", "held", "not recovered", "below base")
-    shown = {str(claim) for claim, value in p.items() if value <= SIGNIFICANCE}
-    return next((word for word in order if word in shown), "cannot tell")
 
 
 def _with_needed(verdict: Verdict, case: _Case, of: Floats, back: Floats | None) -> Verdict:

@@ -1,8 +1,4 @@
-"""How often verdicts are wrong, and how often they see what is there, on simulated benchmarks with known truth.
-
-Documents differ in difficulty (1.8 logits), each is a little easier or harder at each step (0.7 logits), and is
-answered several times.
-"""
+"""How often verdicts are wrong, and how often they see what is there, on simulated benchmarks with known truth."""
 
 from __future__ import annotations
 
@@ -11,25 +7,20 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from scipy.special import expit
 
-from sftgen_train.trajectory import Verdict, align, read_curve
+from sftgen_train.trajectory import Verdict, read_curve
+from sftgen_train.trajectory.simulation import Design, draw_curves
 
-SPREAD, STEP_NOISE = 1.8, 0.7
 DIP_AND_BACK = (0.5, 0.44, 0.38, 0.38, 0.42, 0.46, 0.46, 0.46, 0.46)
 
 
 def simulated(levels: Sequence[float], documents: int, repeats: int, runs: int) -> Iterator[Verdict]:
     rng = np.random.default_rng([documents, repeats, round(1000 * sum(levels))])
-    # Which shift in logits gives which mean.
-    shifts = np.linspace(-3, 3, 301)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
-    means = expit(shifts[:, None] + np.hypot(SPREAD, STEP_NOISE) * nodes) @ (weights / weights.sum())
-    moved = np.interp(levels, means, shifts)
+    changes = [level - levels[0] for level in levels]
     for seed in range(runs):
-        logits = rng.normal(0, SPREAD, (documents, 1)) + rng.normal(0, STEP_NOISE, (documents, len(levels))) + moved
-        scores = rng.binomial(repeats, expit(logits)) / repeats
-        yield read_curve("task", align(scores, range(len(levels))), draws=400, seed=seed)
+        yield read_curve(
+            "task", draw_curves(rng, Design("", documents, repeats, levels[0]), changes), draws=400, seed=seed
+        )
 
 
 def allowed(share: float, runs: int) -> float:

@@ -1,0 +1,20 @@
+"""Which metrics are shares, between 0 and 1: the metric says so, not the data, for logits may lie there by chance."""
+
+from __future__ import annotations
+
+LOGITS = frozenset({"reward"})
+"""Judges whose score is no share: the logit of a reward model."""
+_SCORES = frozenset({"score", "score_paper", "paper"})
+_OTHERS = frozenset({"response_tokens", "tokens", "harmfulness", "harmfulness_paper"})
+
+
+def is_share(metric: str, scorer: str = "") -> bool:
+    """Whether a metric is a share.
+
+    Args:
+        metric: Its name. Of a plugin's metric nothing is known: it counts as a share while its values lie there.
+        scorer: The grader or judge that gave it.
+    """
+    if metric in _OTHERS or (metric.startswith("reward_") and metric != "reward_truncated"):
+        return False
+    return not (metric in _SCORES and scorer in LOGITS)

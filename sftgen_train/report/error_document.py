@@ -1,0 +1,155 @@
+"""The document of error rates: tables and plots of what was measured on simulated runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sftgen_judges.records.journal import write_atomic
+from sftgen_train.report.line_chart import share_chart
+from sftgen_train.trajectory.error_plan import Measured, Section
+from sftgen_train.trajectory.error_rates import DRAWS, Rate, fingerprint
+from sftgen_train.trajectory.published import MeansVerdict, read_published, reference_scores
+from sftgen_train.trajectory.simulation import ABILITY, SHARED, STEP_NOISE
+
+MADE_BY = "sftgen selftest statistics --document"
+MARKS = {"yes": "", "within error": " ~", "missed": " (missed)"}
+PLOTS = {
+    "documents": ("A dip of 5 points at one checkpoint is seen, by documents", "documents"),
+    "repeats": ("A dip of 5 points at one checkpoint is seen, by repeats", "repeats"),
+    "depth": ("A dip at one checkpoint is seen, by its depth (3 repeats)", "depth in points of 100"),
+}
+TEXTS = {
+    "Nothing changes": "All true means are equal. What is claimed is wrong, and may be claimed in at most 5 % of runs.",
+    "Four points stay lost": "The score dips by 12 points of 100 and ends 4 below the base; delta is 2 points.",
+    "Dips that are there": "How often at least one step is shown to dip.",
+    "Intervals of a curve that hold the truth": (
+        "Bands hold all nine true means, or all eight true changes, together. Limits are one-sided. Anytime-valid "
+        "intervals have to hold at every look, so they hold more often at any one."
+    ),
+    "Intervals of one score that hold the truth": (
+        "The interval that is printed beside each score. `all` takes true scores of 10 to 90 % together, the other "
+        "columns one at a time. A few answers have few possible means, so no rule comes near 95 % at each true score. "
+        "Lengths are lognormal (sigma 0.6), the ratio is of instructions followed."
+    ),
+    "What is said of the end": "No goals: the shares of runs in which the end is given each word.",
+}
+
+
+def write_document(measured: Measured, path: Path) -> list[Path]:
+    """Write the document, and its plots beside it.
+
+    Args:
+        measured: What was measured.
+        path: The document; plots go into the folder of the same name.
+
+    Returns:
+        Every file written.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    folder = path.with_suffix("")
+    plots = {
+        folder / f"{name}.svg": share_chart(
+            title, axis, [(curve.label, curve.points) for curve in measured.curves if curve.plot == name], goal=0.8
+        )
+        for name, (title, axis) in PLOTS.items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in plots.items():
+        write_atomic(file, text)
+    write_atomic(path, document(measured, [f"{folder.name}/{file.name}" for file in plots]))
+    return [path, *plots]
+
+
+def document(measured: Measured, plots: Sequence[str]) -> str:
+    """The document as Markdown.
+
+    Args:
+        measured: What was measured.
+        plots: Relative paths of the plots.
+    """
+    rates = [rate for section in measured.sections for rate in section.rates]
+    asked = [rate for rate in rates if rate.low > 0 or rate.high < 1]
+    counts = {met: sum(rate.met == met for rate in asked) for met in MARKS}
+    missed = "".join(
+        f"\n* {rate.claim}, {rate.data}, {rate.truth}: {100 * rate.share:.1f} %, asked for {rate.goal}"
+        for rate in measured.missed
+    )
+    parts = [
+        "# Error rates of verdicts and intervals",
+        f"<!-- made by: {MADE_BY} docs/error_rates.md; tests {fingerprint()}, seed {measured.seed} -->",
+        f"Measured on {measured.runs:,} simulated runs with known truth: how often a verdict is wrong, how often it "
+        f"sees what is there, how often intervals hold the truth. Documents differ in difficulty (standard deviation "
+        f"{ABILITY:g} logits), each is easier or harder at each step on its own ({STEP_NOISE:g} logits), and its "
+        f"repeats are right or wrong by chance. Documents of one cluster share {100 * SHARED:g} % of both variances. "
+        f"A run has nine steps. Tests take {DRAWS} flips here (4,000 in a verdict of a run). A reward model's logits "
+        "are normal.",
+        "A cell is a share in % with its standard error. `~` is beyond the goal, but a share like this would show by "
+        "chance more often than once in 1,000 if the goal were just met; `(missed)` is beyond that.",
+        f"Of {len(asked)} goals {counts['yes']} are met, {counts['within error']} are missed by no more than chance, "
+        f"{counts['missed']} are missed{':' if missed else '.'}{missed}",
+        *(part for section in measured.sections for part in _section(section)),
+        "## Power",
+        "The dashed line is 80 %. The base is 50 %, where scores vary most.",
+        "\n".join(f"![{PLOTS[Path(plot).stem][0]}]({plot})" for plot in plots),
+        *_published(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    parts = [f"## {section.title}", TEXTS.get(section.title, "")]
+    rows: dict[tuple[str, str], dict[str, Rate]] = {}
+    for rate in section.rates:
+        rows.setdefault((rate.data, rate.truth), {})[rate.claim] = rate
+    # What is asked the same stands in one table.
+    tables: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for key, of_row in rows.items():
+        tables.setdefault(tuple(of_row), []).append(key)
+    for claims, keys in tables.items():
+        goals = [_goal(rows[keys[0]][claim]) for claim in claims]
+        lines = [["data", "truth", "runs", *(f"{claim}{goal}" for claim, goal in zip(claims, goals, strict=True))]]
+        for key in keys:
+            cells = [rows[key][claim] for claim in claims]
+            lines.append([*key, str(min(cell.runs for cell in cells)), *map(_cell, cells)])
+        parts.append(_table(lines))
+    return [part for part in parts if part]
+
+
+def _published() -> list[str]:
+    lines = [["training", "dips at", "lowest", "end", "change at the end", "95 % limits"]]
+    lines += [[name, *_told(verdict)] for name, verdict in read_published("math500").items()]
+    return [
+        "## Published tables",
+        f"MATH500 by training step ({reference_scores()['source'].split(';')[0]}; 500 documents, 3 repeats). The "
+        "documents behind the means are not published. So the answers count as independent (binomial variance, both "
+        "ends of a difference in full), and this is widened: of the answers to one document a part moves together from "
+        "step to step, as if documents had twice the step noise above. Dips are adjusted for the number of steps "
+        "(Holm).",
+        _table(lines),
+    ]
+
+
+def _told(verdict: MeansVerdict) -> list[str]:
+    return [
+        ", ".join(map(str, verdict.dips)) or "no dip shown",
+        f"{verdict.lowest_change:+.3f} at step {verdict.lowest}",
+        verdict.end,
+        f"{verdict.end_change:+.3f}",
+        f"{verdict.end_low:+.3f} and {verdict.end_high:+.3f}",
+    ]
+
+
+def _goal(rate: Rate) -> str:
+    return f" ({rate.goal})" if rate.low > 0 or rate.high < 1 else ""
+
+
+def _cell(rate: Rate) -> str:
+    return f"{100 * rate.share:.1f} ± {100 * rate.error:.1f}{MARKS[rate.met]}"
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([head, "|" + " --- |" * len(lines[0]), *rows])

@@ -1,0 +1,123 @@
+"""The document of error rates that is committed keeps its promises, and is of the tests as they are now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sftgen_train.report.error_document import document, write_document
+from sftgen_train.report.line_chart import share_chart
+from sftgen_train.trajectory.error_plan import Curve, Measured, Section, whole
+from sftgen_train.trajectory.error_rates import Rate, fingerprint
+from sftgen_train.trajectory.simulation import BENCHMARKS
+from tests import ROOT
+
+DOCUMENT = ROOT / "docs" / "error_rates.md"
+TEXT = DOCUMENT.read_text(encoding="utf-8")
+
+
+def tables(title: str) -> Iterator[tuple[str, str, str, float, float]]:
+    """Data, truth, column, share and standard error of every cell below a heading."""
+    part = TEXT.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    head: list[str] = []
+    for line in part.splitlines():
+        if not line.startswith("|"):
+            head = []
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not head:
+            head = cells
+        elif not line.startswith("| ---"):
+            for column, cell in zip(head[3:], cells[3:], strict=True):
+                share, error = re.findall(r"[\d.]+", cell)[:2]
+                yield cells[0], cells[1], column, float(share), float(error)
+
+
+def test_it_is_of_the_tests_as_they_are_now() -> None:
+    made = re.search(r"tests (\w+), seed", TEXT)
+    assert made
+    assert made[1] == fingerprint(), (
+        "what tests and intervals give for fixed data has changed: run "
+        "`sftgen selftest statistics --document docs/error_rates.md --processes 2`"
+    )
+
+
+@pytest.mark.parametrize("title", ["Nothing changes", "Four points stay lost"])
+def test_wrong_claims_are_rare_at_all_sizes(title: str) -> None:
+    cells = list(tables(title))
+    assert {design.name.split(",")[0] for design in BENCHMARKS} <= {
+        data.split(" (")[0].split(",")[0] for data, *_ in cells
+    }
+    assert all("at most 5 %" in column for _, _, column, _, _ in cells)
+    too_often = [cell for cell in cells if cell[3] > 5 + 3 * cell[4]]
+    assert too_often == []
+    # Of all of them together too: it is not luck that none is clearly above.
+    assert sum(share for *_, share, _ in cells) / len(cells) <= 5
+
+
+def test_dips_are_seen() -> None:
+    found = {data: share for data, _, column, share, _ in tables("Dips that are there") if "at least 80 %" in column}
+    assert set(found) == {"500 x 4", "500 x 3"}
+    assert min(found.values()) >= 80
+
+
+def test_intervals_hold_the_truth() -> None:
+    for title, column in (
+        ("Intervals of a curve that hold the truth", "limit"),
+        ("Intervals of one score that hold the truth", "interval of"),
+    ):
+        cells = [cell for cell in tables(title) if column in cell[2]]
+        assert cells
+        assert [cell for cell in cells if cell[3] < 93 - 3 * cell[4]] == []
+
+
+def test_the_published_tables_are_read_in_it() -> None:
+    rows = {
+        line.split("|")[1].strip(): line for line in TEXT.split("## Published tables")[1].splitlines() if "|" in line
+    }
+    assert "| 10, 20 |" in rows["Qwen3-4B Math-CoT"]
+    assert "| above base |" in rows["Qwen3-4B Math-CoT"]
+    assert "above base" not in rows["Qwen3-1.7B Math-CoT"]
+    assert "no dip shown" not in rows["Qwen3-1.7B Math-CoT"]
+    assert "no dip shown" in rows["Qwen3-4B Math-NoCoT"]
+
+
+def test_what_is_missed_stands_at_the_top() -> None:
+    rates = (
+        Rate("dips", "AIME24", "no change", 30, 100, high=0.05), Rate("dips", "GPQA", "no change", 2, 100, high=0.05)
+    )  # fmt: skip
+    curve = Curve("depth", "30 documents", ((2.0, 0.1), (5.0, 0.8)))
+    text = document(Measured((Section("Nothing changes", rates),), (curve,), 200, 0), ["error_rates/depth.svg"])
+    assert "1 are missed:\n* dips, AIME24, no change: 30.0 %, asked for at most 5 %" in text
+    assert "| 30.0 ± 4.6 (missed) |" in text
+    assert "| 2.0 ± 1.7 |" in text
+
+
+def test_everything_is_measured_and_drawn(tmp_path: Path) -> None:
+    measured = whole(0.005, seed=1)
+    written = write_document(measured, tmp_path / "rates.md")
+    assert [path.name for path in written] == ["rates.md", "documents.svg", "repeats.svg", "depth.svg"]
+    text = written[0].read_text()
+    # The committed one has the same tables.
+    headings = re.compile(r"^## .*$|^\| data .*$", re.MULTILINE)
+    assert headings.findall(text) == headings.findall(TEXT)
+    for path in written[1:]:
+        assert (DOCUMENT.parent / "error_rates" / path.name).is_file()
+        labels = [element.text for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+        assert "80 %" in labels
+
+
+def test_a_chart_is_the_same_for_the_same_numbers() -> None:
+    lines = [("a < b", [(3.0, 0.0), (1.0, 1.0)])]
+    text = share_chart("t & u", "n", lines, goal=0.8)
+    assert text == share_chart("t & u", "n", lines, goal=0.8)
+    root = ElementTree.fromstring(text)
+    circles = [(float(c.get("cx")), float(c.get("cy"))) for c in root.iter("{http://www.w3.org/2000/svg}circle")]
+    # Nothing is seen at 3, everything at 1: the lower share is further down, the larger place further right.
+    assert circles[0][0] > circles[1][0]
+    assert circles[0][1] > circles[1][1]
+    assert "a < b" in [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
