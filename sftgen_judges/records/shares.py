@@ -8,12 +8,12 @@ _SCORES = frozenset({"score", "score_paper", "paper"})
 _OTHERS = frozenset({"response_tokens", "tokens", "harmfulness", "harmfulness_paper"})
 
 
-def is_share(metric: str, scorer: str = "") -> bool:
+def is_share(metric: str, scorer: str | None = None) -> bool:
     """Whether a metric is a share.
 
     Args:
         metric: Its name. Of a plugin's metric nothing is known: it counts as a share while its values lie there.
-        scorer: The grader or judge that gave it.
+        scorer: The grader or judge that gave it, if it is known.
     """
     if metric in _OTHERS or (metric.startswith("reward_") and metric != "reward_truncated"):
         return False

@@ -57,7 +57,7 @@ class TaskResult:
 
     def is_share(self, metric: str) -> bool:
         """Whether a metric lies between 0 and 1 by its meaning."""
-        return is_share(metric, self.samples[0].scorer if self.samples else "")
+        return is_share(metric, self.samples[0].scorer if self.samples else None)
 
 
 Aggregation = Callable[[Sequence[Any]], float]

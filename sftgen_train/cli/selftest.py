@@ -96,13 +96,19 @@ def _print_rates(rates: Sequence[Rate]) -> None:
 
     from sftgen_judges.records.schema import printable
 
+    # Data stand above their claims, so that the table has room in 80 characters.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in ("claim", "data", "truth", "goal", "how often", "s.e.", "met"):
-        table.add_column(column, overflow="fold")
+    for column in ("claim", "goal", "how often", "s.e.", "met"):
+        table.add_column(column, no_wrap=column != "claim", overflow="fold")
+    before = ""
     for rate in rates:
+        data = escape(printable(f"{rate.data}: {rate.truth}"))
+        if data != before:
+            table.add_section()
+            table.add_row(f"[bold]{data}[/]")
+            before = data
         often, error = f"{100 * rate.share:.1f} %", f"{100 * rate.error:.1f}"
-        cells = (rate.claim, rate.data, rate.truth, rate.goal, often, error, rate.met)
-        table.add_row(*(escape(printable(cell)) for cell in cells))
+        table.add_row(rate.claim, rate.goal, often, error, rate.met)
     console.print(table)
 
 

@@ -195,7 +195,7 @@ def _power(job: Job, rng: np.random.Generator) -> dict[str, float]:
 
 
 def _mean(job: Job, rng: np.random.Generator) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for base in BASES if job.designs[0].share else (0.0,):
         design = replace(job.designs[0], base=base)
         interval = estimate(draw(rng, design, (0.0,))[:, 0].tolist(), share=design.share)

@@ -160,8 +160,8 @@ def _sizes_of_shares(rows: Rows, mean: Floats, sizes: Integers) -> Floats:
     widest = mean * (1 - mean)
     squares = centred(rows, centres_of(rows)) ** 2
     weights = np.bincount(rows.strata, rows.weights)[:, None]
-    spread = np.stack([np.bincount(rows.strata, column) for column in squares.T], axis=1)
-    spread *= sizes / (sizes - 1) * sizes / weights**2
+    sums = np.stack([np.bincount(rows.strata, column) for column in squares.T], axis=1)
+    spread = sums * (sizes / (sizes - 1) * sizes / weights**2)
     # A few documents may agree by chance, above all at low and high scores.
     spread = ((sizes - 1) * spread + PRIOR * np.maximum(spread, widest)) / (sizes - 1 + PRIOR)
     found = sizes * quotient(widest, spread)

@@ -104,7 +104,7 @@ def draw_curves(rng: np.random.Generator, design: Design, changes: Sequence[floa
 def shifts(levels: ArrayLike) -> Floats:
     """The shifts in logits with which documents have these true means."""
     grid, means = _means()
-    return np.asarray(np.interp(levels, means, grid))
+    return np.asarray(np.interp(np.asarray(levels, dtype=np.float64), means, grid))
 
 
 def draw_again(rng: np.random.Generator, values: Floats, repeats: float, share: bool) -> Floats:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sftgen_train.trajectory import align
-from sftgen_train.trajectory.error_plan import quick
 from sftgen_train.trajectory.error_rates import FLAT, Job, Rate, again, covered_mean, over_tasks, simulate, simulate_all
 from sftgen_train.trajectory.simulation import BENCHMARKS, STEPS, Design, draw, draw_again, draw_curves
 
@@ -112,14 +111,3 @@ def test_the_same_model_is_rarely_said_to_change() -> None:
     assert {rate.claim for rate in rates} >= {"dips", "above base", "falls after a peak"}
     assert {rate.met for rate in rates} <= {"yes", "within error"}
     assert again(align(values[:, :1], STEPS[:1]), 20) == []
-
-
-def test_the_self_test_asks_for_errors_and_for_power() -> None:
-    measured = quick(20, seed=2)
-    assert [section.title for section in measured.sections] == [
-        "Nothing changes", "Four points stay lost", "Dips that are there",
-    ]  # fmt: skip
-    assert measured.missed == ()
-    rates = [rate for section in measured.sections for rate in section.rates]
-    assert all(rate.high < 1 or rate.low > 0 for rate in rates)
-    assert {rate.runs for rate in rates} == {20}

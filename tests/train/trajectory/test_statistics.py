@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from math import sqrt
 from statistics import fmean, stdev
 
+import numpy as np
 import pytest
 from scipy import stats
 
+from sftgen_judges import Response, Sample, Verdict
+from sftgen_tasks import TaskResult
 from sftgen_tasks.harness.aggregation import ratio
+from sftgen_train.results.run import metric_rows
+from sftgen_train.trajectory.simulation import Design, draw
 from sftgen_train.trajectory.statistics import estimate, holm
 
 # ------------------------------------------------------------------------------ intervals
@@ -69,9 +75,54 @@ def test_the_interval_of_an_average_of_three_covers_the_truth(n: int, ability: f
     assert covered / runs == pytest.approx(0.95, abs=4 * sqrt(0.95 * 0.05 / runs))
 
 
+@pytest.mark.parametrize(("n", "repeats"), [(3, 3), (5, 10), (10, 3), (30, 10)])
+def test_the_interval_of_a_few_documents_covers_the_truth(n: int, repeats: int) -> None:
+    """Three documents that agree by chance do not make the interval of one."""
+    rng = np.random.default_rng([n, repeats])
+    runs = 100
+    held = [
+        found.low <= base <= found.high
+        for base in (0.1, 0.3, 0.5, 0.7, 0.9)
+        for found in (estimate(draw(rng, Design("", n, repeats, base), (0.0,))[:, 0].tolist()) for _ in range(runs))
+    ]
+    # With few answers there are few means, so no rule is near 95 % everywhere: it may hold more often, never less.
+    assert fmean(held) >= 0.95 - 3 * sqrt(0.95 * 0.05 / len(held))
+    assert fmean(held) <= 0.995
+
+
+def test_logits_are_told_apart_by_the_metric() -> None:
+    # Logits that happen to lie between 0 and 1 are no shares.
+    logits = [0.2, 0.7, 0.4, 0.9]
+    found = estimate(logits, share=False)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 3, fmean(logits), stdev(logits) / 2))
+    assert estimate(logits).low > found.low
+    samples = [
+        Sample(
+            "sftgen_alpaca_eval",
+            0,
+            str(n),
+            0,
+            Response("x"),
+            Verdict("ok", value),
+            scorer="reward",
+            evaluation_version=1,
+        )
+        for n, value in enumerate(logits)
+    ]
+    values = {"score": logits, "truncated": [0.0] * 4, "reward_skywork": logits}
+    result = TaskResult("sftgen_alpaca_eval", values, 4, samples)  # type: ignore[arg-type]
+    rows = {row["metric"]: row for row in metric_rows(0, result, {"run": "r", "evaluated_at": "t"})}
+    assert (rows["score"]["low"], rows["score"]["high"]) == pytest.approx((found.low, found.high))
+    assert rows["reward_skywork"]["low"] == pytest.approx(found.low)
+    assert rows["truncated"]["high"] > 0.1
+    exact = replace(result, samples=[replace(sample, scorer="exact") for sample in samples])
+    rows = {row["metric"]: row for row in metric_rows(0, exact, {"run": "r", "evaluated_at": "t"})}
+    assert rows["score"]["low"] == pytest.approx(estimate(logits).low)
+
+
 def test_lengths_get_students_interval() -> None:
     lengths = [120.0, 80.0, 300.0, 4096.0, 95.0]
-    found = estimate(lengths)
+    found = estimate(lengths, share=False)
     expected = stats.t.interval(0.95, 4, loc=fmean(lengths), scale=stdev(lengths) / sqrt(5))
     assert (found.low, found.high) == pytest.approx(expected)
     assert found.mean == fmean(lengths)
