@@ -34,7 +34,7 @@ def statistics(
         typer.Option(help="Measure everything and write this document, with plots in the folder of its name."),
     ] = None,
     repetitions: Annotated[int, typer.Option(min=20, help="Simulated runs of each kind, without --document.")] = 200,
-    scale: Annotated[float, typer.Option(min=0.005, help="With --document: times the usual number of runs.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.001, help="With --document: times the usual number of runs.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="Processes; the numbers do not depend on it.")] = 1,
 ) -> None:

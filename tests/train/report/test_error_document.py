@@ -8,10 +8,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
-from sftgen_train.report.error_document import document, write_document
+from sftgen_train.cli.main import app
+from sftgen_train.report.error_document import document
 from sftgen_train.report.line_chart import share_chart
-from sftgen_train.trajectory.error_plan import Curve, Measured, Section, whole
+from sftgen_train.trajectory.error_plan import Curve, Measured, Section
 from sftgen_train.trajectory.error_rates import Rate, fingerprint
 from sftgen_train.trajectory.simulation import BENCHMARKS
 from tests import ROOT
@@ -66,13 +68,20 @@ def test_dips_are_seen() -> None:
 
 
 def test_intervals_hold_the_truth() -> None:
-    for title, column in (
-        ("Intervals of a curve that hold the truth", "limit"),
-        ("Intervals of one score that hold the truth", "interval of"),
-    ):
-        cells = [cell for cell in tables(title) if column in cell[2]]
-        assert cells
-        assert [cell for cell in cells if cell[3] < 93 - 3 * cell[4]] == []
+    cells = [
+        cell
+        for title in ("Intervals of a curve that hold the truth", "Intervals of one score that hold the truth")
+        for cell in tables(title)
+        if "%" in cell[2]  # it has a goal
+    ]
+    assert len(cells) > 100
+    # Bands of 30 documents at a low, skewed score are known to hold less often; the document says so.
+    known = {cell for cell in cells if cell[0].startswith("AIME24 (") and cell[2].startswith("band")}
+    assert [cell for cell in cells if cell not in known and cell[3] < 93 - 3 * cell[4]] == []
+    assert min(share for *_, share, _ in known) >= 85
+    singles = [cell for cell in cells if cell[2].startswith(("interval of a score", "lower", "upper"))]
+    # Three documents answered three times have ten possible means.
+    assert [cell for cell in singles if cell[0] != "3 x 3" and cell[3] > 97 + 3 * cell[4]] == []
 
 
 def test_the_published_tables_are_read_in_it() -> None:
@@ -98,14 +107,16 @@ def test_what_is_missed_stands_at_the_top() -> None:
 
 
 def test_everything_is_measured_and_drawn(tmp_path: Path) -> None:
-    measured = whole(0.005, seed=1)
-    written = write_document(measured, tmp_path / "rates.md")
-    assert [path.name for path in written] == ["rates.md", "documents.svg", "repeats.svg", "depth.svg"]
-    text = written[0].read_text()
+    asked = ["selftest", "statistics", "--document", str(tmp_path / "rates.md"), "--scale", "0.001"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "rates.md").read_text()
     # The committed one has the same tables.
     headings = re.compile(r"^## .*$|^\| data .*$", re.MULTILINE)
     assert headings.findall(text) == headings.findall(TEXT)
-    for path in written[1:]:
+    plots = sorted((tmp_path / "rates").iterdir())
+    assert [path.stem for path in plots] == ["depth", "documents", "repeats"]
+    for path in plots:
         assert (DOCUMENT.parent / "error_rates" / path.name).is_file()
         labels = [element.text for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
         assert "80 %" in labels
