@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LOGITS = frozenset({"reward"})
 """Judges whose score is no share: the logit of a reward model."""
-_SCORES = frozenset({"score", "score_paper", "paper"})
+_SCORES = frozenset({"score", "score_first", "score_paper", "paper"})
 _OTHERS = frozenset({"response_tokens", "tokens", "harmfulness", "harmfulness_paper"})
 
 

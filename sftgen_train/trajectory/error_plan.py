@@ -119,22 +119,22 @@ def whole(scale: float = 1.0, *, seed: int = 0, processes: int = 1, seen: Seen =
 
     others = ("dips 12, ends 5 above", "dips 12, ends equal")
     means = [
-        Job("mean", (Design("", *size),), "no change", FLAT, times(800), seed) for size in SIZES
+        Job("mean", (Design("", *size),), "no change", FLAT, times(400), seed) for size in SIZES
     ] + [
-        Job("mean", (Design("", 805, 1, share=False),), "no change", FLAT, times(2000), seed),
-        Job("lengths", (Design("lengths", 198, 1),), "no change", FLAT, times(2000), seed),
-        Job("lengths", (Design("lengths", 30, 1),), "no change", FLAT, times(2000), seed),
-        Job("ratio", (Design("instructions followed", 120, 1),), "no change", FLAT, times(800), seed),
+        Job("mean", (Design("", 805, 1, share=False),), "no change", FLAT, times(800), seed),
+        Job("lengths", (Design("", 198, 1),), "no change", FLAT, times(1000), seed),
+        Job("lengths", (Design("", 30, 1),), "no change", FLAT, times(1000), seed),
+        Job("ratio", (Design("", 120, 1),), "no change", FLAT, times(400), seed),
     ]  # fmt: skip
     jobs = [
-        *_verdicts(BENCHMARKS, ("no change",), times(1500), seed),
-        *_verdicts(BENCHMARKS, (STAYS,), times(900), seed),
-        *_verdicts(SETTLED, others, times(300), seed),
-        *(Job("group", group, "no change", FLAT, times(1200), seed) for group in GROUPS),
-        *_goals(times(1000), seed),
+        *_verdicts(BENCHMARKS, ("no change",), times(600), seed),
+        *_verdicts(BENCHMARKS, (STAYS,), times(300), seed),
+        *_verdicts(SETTLED, others, times(150), seed),
+        *(Job("group", group, "no change", FLAT, times(300), seed) for group in GROUPS),
+        *_goals(times(400), seed),
         *means,
     ]
-    cells = _cells(times(400), seed)
+    cells = _cells(times(200), seed)
     everything = list(dict.fromkeys([*jobs, *(job for *_, job in cells)]))
     of = dict(zip(everything, simulate_all(everything, processes=processes, seen=seen), strict=True))
     found = [of[job] for job in jobs]

@@ -340,7 +340,8 @@ def named(job: Job) -> str:
     size = f"{design.documents} x {design.repeats}"
     clusters = f", clusters of {design.cluster}" if design.cluster > 1 else ""
     kind = "" if design.share else ", logits"
-    return f"{design.name} ({size}{clusters}{kind})" if design.name else f"{size}{clusters}{kind}"
+    name = {"lengths": "lengths", "ratio": "instructions followed"}.get(job.kind, design.name)
+    return f"{name} ({size}{clusters}{kind})" if name else f"{size}{clusters}{kind}"
 
 
 def again(curves: Curves, runs: int, *, share: bool = True, delta: float = 0.02, seed: int = 0) -> list[Rate]:
