@@ -25,12 +25,14 @@ TEXTS = {
     "Dips that are there": "How often at least one step is shown to dip.",
     "Intervals of a curve that hold the truth": (
         "Bands hold all nine true means, or all eight true changes, together. Limits are one-sided. Anytime-valid "
-        "intervals have to hold at every look, so they hold more often at any one."
+        "intervals have to hold at every look, so they hold more often at any one. Bands of 30 documents hold less "
+        "often at low scores, where few documents are ever right, and more often at 50 %."
     ),
     "Intervals of one score that hold the truth": (
-        "The interval that is printed beside each score. `all` takes true scores of 10 to 90 % together, the other "
-        "columns one at a time. A few answers have few possible means, so no rule comes near 95 % at each true score. "
-        "Lengths are lognormal (sigma 0.6), the ratio is of instructions followed."
+        "The interval that is printed beside each score. The first column takes true scores of 10 to 90 % "
+        "together, the others one at a time (so many runs of each). A few answers have few possible means, so no "
+        "rule comes near 95 % at each true score. Lengths are lognormal (sigma 0.6), the ratio is of instructions "
+        "followed."
     ),
     "What is said of the end": "No goals: the shares of runs in which the end is given each word.",
 }
