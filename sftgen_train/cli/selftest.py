@@ -81,8 +81,10 @@ def _of_run(folder: Path, repetitions: int, seed: int) -> list[Rate]:
     deltas = deltas_of(RunFolder(folder).manifest())
     rates = [
         replace(rate, data=f"{task.task}, {rate.data}")
-        for task in tasks
-        for rate in again(task.curves, repetitions, share=task.share, delta=deltas.of(task.task), seed=seed)
+        for number, task in enumerate(tasks)
+        for rate in again(
+            task.curves, repetitions, share=task.share, delta=deltas.of(task.task), seed=seed + 100_003 * number
+        )
     ]
     if not rates:
         raise SftgenError(f"{folder}: no task with two evaluated steps; evaluate another checkpoint first")
