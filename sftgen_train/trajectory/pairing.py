@@ -35,9 +35,23 @@ class Samples:
         Raises:
             ValueError: There is no such step.
         """
-        place = self.steps.index(step)
-        truncated = None if self.truncated is None else self.truncated[:, [place]]
-        return Samples(self.values[:, [place]], (step,), self.documents, self.clusters, truncated)
+        return self._at([self.steps.index(step)])
+
+    def without(self, step: int) -> Samples:
+        """All other steps."""
+        return self._at([place for place, other in enumerate(self.steps) if other != step])
+
+    def _at(self, places: list[int]) -> Samples:
+        """Some steps, and the documents that have a value at one of them."""
+        values = self.values[:, places]
+        there = np.isfinite(values).any(axis=(1, 2))
+        return Samples(
+            values[there],
+            tuple(self.steps[place] for place in places),
+            self.documents[there],
+            None if self.clusters is None else self.clusters[there],
+            None if self.truncated is None else self.truncated[:, places][there],
+        )
 
 
 @dataclass(frozen=True)

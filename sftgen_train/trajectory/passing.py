@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sftgen_judges.errors import SftgenError
+from sftgen_tasks.harness.votes import pass_at
 from sftgen_train.trajectory.alignment import Floats
 
 
@@ -48,11 +49,9 @@ def pass_at_k(scores: ArrayLike, drawn: int) -> Floats:
     right, answers = _counts(scores)
     if drawn < 1:
         raise ValueError(f"pass@{drawn}: expected 1 or more")
-    # 1 - C(n - c, k) / C(n, k) as a product, without large numbers.
-    place = np.arange(drawn)
-    wrong = np.clip((answers - right)[:, None] - place, 0, None)
-    none = np.prod(wrong / np.maximum(answers[:, None] - place, 1), axis=1)
-    return np.where(answers >= drawn, 1 - none, np.nan)
+    kinds, which = np.unique(np.stack([answers, right], axis=1), axis=0, return_inverse=True)
+    found = [pass_at(drawn, int(n), int(c)) if n >= drawn else np.nan for n, c in kinds]
+    return np.asarray(found, dtype=np.float64)[which.reshape(-1)]
 
 
 def curve_of(answers: int) -> tuple[int, ...]:
