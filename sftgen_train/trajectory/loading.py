@@ -129,9 +129,7 @@ def load_samples(
         yield TaskSamples(run, folder, task, samples, share, ways, *said)
 
 
-def _by_task(
-    records: Records, measure: str, *, outside: bool
-) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+def _by_task(records: Records, measure: str, *, outside: bool) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
     """The samples of each run and task as columns; documents and clusters as numbers."""
     table = records.values(measure, outside=outside).to_arrow().combine_chunks()
     numbers = {name: table[name].to_numpy() for name in ("step", "repeat", "value")}

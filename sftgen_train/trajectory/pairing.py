@@ -20,7 +20,7 @@ class Samples:
         steps: The step of each column, ascending.
         documents: The name of each document, the same in all arms.
         clusters: The label of each document's cluster; None where every document is its own.
-        truncated: As `values`: 1 where the answer was truncated, 0 where not.
+        truncated: As `values`, with as many repeats or one: 1 where an answer was truncated, 0 where not.
     """
 
     values: Floats
@@ -149,3 +149,22 @@ def _means(values: Floats) -> Floats:
     there = np.isfinite(values)
     counts = there.sum(axis=2)
     return np.where(counts > 0, np.where(there, values, 0.0).sum(axis=2) / np.maximum(counts, 1), np.nan)
+
+
+def truncated_shares(of: Samples, truncated: Samples) -> Floats:
+    """What share of the answers was truncated, for the documents and steps of other values.
+
+    Args:
+        of: The values.
+        truncated: The same answers: 1 where one was truncated, 0 where not; its documents are sorted.
+
+    Returns:
+        Documents x steps x 1; NaN where it is not known.
+    """
+    found = np.full((len(of.documents), len(of.steps), 1), np.nan)
+    _, rows, others = np.intersect1d(of.documents, truncated.documents, return_indices=True)
+    means = _means(truncated.values)
+    for place, step in enumerate(of.steps):
+        if step in truncated.steps:
+            found[rows, place, 0] = means[others, truncated.steps.index(step)]
+    return found
