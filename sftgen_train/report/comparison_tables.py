@@ -110,6 +110,9 @@ def remarks_of(found: Comparison) -> list[str]:
         for other in found.others
         if other.equal_in_domain and other.equal_in_domain.why
     ]
+    churned = [one.churn for other in found.others for one in other.tasks if one.churn]
+    if any(isnan(churn.excess.value) for churn in churned):
+        lines.append("excess churn needs two answers to each document: one does not tell how much of it is luck")
     return lines + [f"{of.arm}: no trade-off of safety: {of.why}" for of in found.alone if of.why]
 
 
@@ -296,7 +299,8 @@ def _price(found: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _differing(one: ArmDifference) -> list[int]:
-    return [point.step for point in one.points if point.p <= SIGNIFICANCE]
+    """Steps at which the arms differ, where there are several."""
+    return [point.step for point in one.points if point.p <= SIGNIFICANCE and len(one.points) > 1]
 
 
 def _name(one: ArmDifference) -> str:

@@ -113,13 +113,18 @@ def print_comparison(found: Comparison, console: Console) -> None:
         )
         for column in part.head[: len(part.head) - told]:
             table.add_column(column, overflow="fold")
+        names = part.head.index("task") + 1 if "task" in part.head else 1
+        before: tuple[str, ...] = ()
         for row in part.rows:
-            table.add_row(*map(_plain, row[: len(row) - told]))
+            # What the row above says too is not said again.
+            same = row[:names] == before
+            shown = ("",) * names + row[names:] if same else row
+            table.add_row(*map(_plain, shown[: len(row) - told]))
+            before = row[:names]
         console.print(table)
         for row in part.rows if told else ():
             if row[-1]:
-                name = row[: part.head.index("task") + 1] if "task" in part.head else row[:1]
-                console.print(f"{_plain(' '.join(name))}: {_plain(row[-1])}", highlight=False)
+                console.print(f"{_plain(' '.join(row[:names]))}: {_plain(row[-1])}", highlight=False)
     for line in remarks_of_comparison(found):
         console.print(_plain(line), highlight=False)
 
