@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -153,8 +154,7 @@ def groups_of(names: Collection[str], manifest: Mapping[str, Any]) -> dict[str, 
     members: dict[str, set[str]] = {}
     if trained:
         members = {IN_DOMAIN: names & trained, OUT_OF_DOMAIN: names - trained}
-    _, groups = read_configs(task_configs())
-    members |= {group: names & _members(group, groups) for group in GROUPS}
+    members |= {group: names & members_of(group) for group in GROUPS}
     return {name: tasks for name, tasks in members.items() if len(tasks) > 1}
 
 
@@ -164,10 +164,16 @@ def trained_on(manifest: Mapping[str, Any]) -> set[str]:
     return {str(name) for name in given} if isinstance(given, list) else set()
 
 
-def members_of(group: str) -> set[str]:
-    """The tasks of a group of sftgen."""
+@cache
+def members_of(group: str) -> frozenset[str]:
+    """The tasks of a group of sftgen, whose files do not change while a process runs."""
+    return frozenset(_members(group, _own_groups()))
+
+
+@cache
+def _own_groups() -> Mapping[str, Mapping[str, Any]]:
     _, groups = read_configs(task_configs())
-    return _members(group, groups)
+    return groups
 
 
 def _members(name: str, groups: Mapping[str, Mapping[str, Any]]) -> set[str]:

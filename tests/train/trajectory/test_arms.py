@@ -56,7 +56,7 @@ def off(share: float, runs: int) -> float:
 
 @pytest.mark.parametrize(("documents", "repeats"), [(30, 10), (198, 3)])
 def test_arms_that_do_not_differ_are_rarely_told_apart(documents: int, repeats: int) -> None:
-    runs = 80
+    runs = 60
     found = list(simulated(FLAT, FLAT, documents, repeats, runs))
     most = 0.05 + off(0.05, runs)
     assert np.mean([one.p["differ at some step"] <= 0.05 for one in found if one.p]) <= most
@@ -68,7 +68,7 @@ def test_arms_that_do_not_differ_are_rarely_told_apart(documents: int, repeats: 
 
 
 def test_intervals_of_differences_hold_the_truth() -> None:
-    runs = 80
+    runs = 60
     found = list(simulated(DEEP, SHALLOW, 200, 3, runs))
     least = 0.95 - off(0.95, runs)
     true = [measured(true_means(levels)[None], STEPS, 0) for levels in (DEEP, SHALLOW)]
