@@ -131,6 +131,14 @@ def test_nothing_in_common_is_said(first: Samples, second: Samples, why: str) ->
     assert (found.end, found.p, found.points) == ("cannot tell", None, ())
 
 
+def test_the_second_arm_may_be_lower_too() -> None:
+    right = (np.random.default_rng(0).random((80, 2)) < [0.5, 0.8]).astype(float)
+    found = compare_arms("task", [pair("task", arm(right, (0, 5)), arm(np.zeros((80, 2)), (0, 5)))])
+    assert found.end == "lower"
+    assert found.end_high < 0
+    assert found.points[1].p <= 0.001
+
+
 def test_one_document_tells_nothing() -> None:
     found = compare_arms("task", [pair("task", arm([[0, 0]], (0, 5)), arm([[0, 1]], (0, 5)))])
     assert (found.end, found.shared, found.points[1].difference) == ("cannot tell", 1, 1.0)
