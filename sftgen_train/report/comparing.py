@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.query import Records, open_records
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.trajectories import apart, groups_of, mapping, members_of, trained_on
+from sftgen_train.report.trajectories import apart, groups_of, last_step, mapping, members_of, trained_on
 from sftgen_train.trajectory.alignment import align
 from sftgen_train.trajectory.arms import ArmDifference, adjust_over_comparisons, compare_arms
 from sftgen_train.trajectory.iso_id import EqualInDomain, equal_in_domain
 from sftgen_train.trajectory.landmarks import Landmark, landmarks
-from sftgen_train.trajectory.loading import TaskSamples, load_curves, load_samples
+from sftgen_train.trajectory.loading import OUTSIDE, TaskSamples, load_curves, load_samples
 from sftgen_train.trajectory.pairing import Pair, pair, truncated_shares
 from sftgen_train.trajectory.tradeoff import Tradeoff, tradeoff
 
@@ -170,7 +170,8 @@ def compare(arms: Iterable[str | Path | Arm], *, asked: Asked | None = None, **s
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise CompareError(f"{twice[0]} is named twice; expected different runs or steps")
-    cautions, others = [], []
+    cautions = [line for of, row in zip(arms_of, rows, strict=True) for line in _goes_on(of, mapping(row["manifest"]))]
+    others = []
     for other in arms_of[1:]:
         found, said = _against(records, arms_of[0], other, mapping(rows[0]["manifest"]), asked)
         others.append(found)
@@ -241,6 +242,15 @@ def _of_arm(arm: Arm, label: str, row: Mapping[str, Any], loaded: Mapping[tuple[
     if not tasks:
         raise CompareError(f"{label}: no evaluation of the tasks and the measure that are asked for")
     return _Loaded(arm, label, tasks)
+
+
+def _goes_on(of: _Loaded, manifest: Mapping[str, Any]) -> list[str]:
+    """That a run is not at its end: who looks often finds differences by chance."""
+    planned = last_step(manifest, of.arm.folder)
+    last = min(task.samples.steps[-1] for task in of.tasks.values())
+    if of.arm.step is not None or planned is None or last == OUTSIDE or last >= planned:
+        return []
+    return [f"{of.label}: so far, step {last} of {planned}; intervals and p-values are for one look at the end"]
 
 
 def _alone(records: Records, of: _Loaded, asked: Asked, *, with_landmarks: bool) -> ArmAlone:

@@ -105,7 +105,7 @@ class _Asked:
     def finish(self, verdict: Verdict, tasks: Sequence[TaskCurve]) -> Verdict:
         """The verdict, or what can be said of it so far."""
         step = min((curve.curves.steps[-1] for curve in tasks if curve.curves.steps), default=0)
-        of = _last_step(self.manifest, Path(self.folder))
+        of = last_step(self.manifest, Path(self.folder))
         if of is None or step >= of:
             return verdict
         planned = _planned(self.manifest, of)
@@ -216,7 +216,7 @@ def apart(curves: Sequence[Of]) -> tuple[list[Of], list[str]]:
     return [curve for curve in curves if curve.task in kept], said
 
 
-def _last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
+def last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
     """The last step that will be evaluated; None where nobody planned one."""
     of = manifest.get("max_steps")
     try:

@@ -153,6 +153,12 @@ def test_other_sampling_settings_are_said_first(runs: tuple[str, str], tmp_path:
     assert f"c against a, {MATH}: other sampling settings or another token limit" in found.cautions
 
 
+def test_a_run_that_goes_on_is_said_first(runs: tuple[str, str], tmp_path: Path) -> None:
+    made_run(tmp_path / "c", {IFEVAL: [100, 120]}, [0, 5], max_steps=40)
+    [line, *_] = sftgen.compare([runs[0], tmp_path / "c"]).cautions
+    assert line == "c: so far, step 5 of 40; intervals and p-values are for one look at the end"
+
+
 def test_repeats_give_churn_pass_at_k_and_bayes(tmp_path: Path) -> None:
     for name, right in (("a", 50), ("b", 70)):
         made = made_run(tmp_path / name, {}, [])
