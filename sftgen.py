@@ -16,9 +16,10 @@ from sftgen_judges.plugins.contracts import *  # noqa: F403 - every contract, a 
 
 if TYPE_CHECKING:
     from sftgen_train import HarnessCallback, evaluate_checkpoint, load_run
+    from sftgen_train.report.comparing import compare
     from sftgen_train.report.trajectories import trajectory
 
-__all__ = ["HarnessCallback", "evaluate_checkpoint", "load_run", "trajectory"]
+__all__ = ["HarnessCallback", "compare", "evaluate_checkpoint", "load_run", "trajectory"]
 __all__ += sftgen_judges.__all__
 
 
@@ -29,6 +30,10 @@ def __getattr__(name: str) -> Any:
         from sftgen_train.report.trajectories import trajectory
 
         return trajectory
+    if name == "compare":
+        from sftgen_train.report.comparing import compare
+
+        return compare
     import sftgen_train
 
     return getattr(sftgen_train, name)

@@ -169,7 +169,7 @@ class Records:
             path,
         )
 
-    def values(self, measure: str = "score") -> Table:
+    def values(self, measure: str = "score", *, outside: bool = False) -> Table:
         """Every sample's number at every step: run, folder, task, step, doc_hash, cluster, repeat, value.
 
         Of the model, sampling settings and grader that the last evaluation of a step had, answers of its earlier
@@ -177,15 +177,16 @@ class Records:
 
         Args:
             measure: As `doc_means`. A sample without a number is left out.
+            outside: Whether evaluations outside of a training count too, as step -1.
         """
         column, path = _number(measure)
         same = ", ".join(("folder", "task", "step", "model", "sampling_id", "scorer", "evaluation_version"))
         joined = " AND ".join(f"a.{name} IS NOT DISTINCT FROM s.{name}" for name in same.split(", "))
         return self.sql(
-            f"""SELECT run, folder, task, step, doc_hash, "cluster", repeat, number AS "value"
+            f"""SELECT run, folder, task, coalesce(step, -1) AS step, doc_hash, "cluster", repeat, number AS "value"
             FROM (SELECT *, {column} AS number FROM all_samples) AS a
             SEMI JOIN (SELECT DISTINCT {same} FROM samples) AS s ON {joined}
-            WHERE number IS NOT NULL AND step IS NOT NULL ORDER BY folder, task""",
+            WHERE number IS NOT NULL AND {outside or "step IS NOT NULL"} ORDER BY folder, task""",
             path,
         )
 

@@ -46,3 +46,9 @@ def waiting(folder: Path) -> int:
 
     queue = Queue(folder)
     return len(queue.entries("waiting")) + len(queue.entries("running"))
+
+
+def full_names(tasks: str) -> set[str]:
+    """Names of tasks, separated by commas, with and without `sftgen_`."""
+    given = [name.strip() for name in tasks.split(",") if name.strip()]
+    return {*given, *(f"sftgen_{name}" for name in given)}

@@ -17,6 +17,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.cli import compare as compare_cli
 from sftgen_train.cli import cost as plan_cli
 from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
@@ -60,6 +61,7 @@ app.command("plan")(plan_cli.plan_costs)
 app.command("queue")(queue_cli.show_queue)
 app.command("paper-prompts")(paper_prompts_cli.read_paper_prompts)
 app.command("trajectory")(trajectory_cli.show_trajectories)
+app.command("compare")(compare_cli.compare_runs)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
     bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from sftgen_train.cli.console import console, waiting
+from sftgen_train.cli.console import console, full_names, waiting
 
 
 def show_trajectories(
@@ -27,15 +27,16 @@ def show_trajectories(
 ) -> None:
     """Say what became of each score: dips, recovers, ends above base, or cannot tell, and how sure that is."""
     from sftgen_judges.records.schema import printable
+    from sftgen_train.report.forms import check_format
     from sftgen_train.report.terminal import print_verdicts
     from sftgen_train.report.trajectories import trajectory
-    from sftgen_train.report.verdict_tables import check_format, write_verdicts
+    from sftgen_train.report.verdict_tables import write_verdicts
     from sftgen_train.trajectory.deltas import parse_deltas
 
     check_format(form, out)
     found = trajectory(
         runs,
-        tasks=_full_names(tasks),
+        tasks=full_names(tasks),
         measure=measure,
         deltas=parse_deltas(delta) if delta else None,
         last=last,
@@ -51,9 +52,3 @@ def show_trajectories(
     text = write_verdicts(found, form, out)
     if text is not None:
         print(text)
-
-
-def _full_names(tasks: str) -> set[str]:
-    """Names with and without `sftgen_`."""
-    given = [name.strip() for name in tasks.split(",") if name.strip()]
-    return {*given, *(f"sftgen_{name}" for name in given)}

@@ -13,6 +13,9 @@ from rich.table import Table
 
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_train.report.comparing import Comparison
+from sftgen_train.report.comparison_tables import remarks_of as remarks_of_comparison
+from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.trajectories import RunVerdicts
@@ -96,6 +99,34 @@ def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False)
     for row in shown:
         if row["what else"]:
             console.print(f"{_plain(row['task'])}: {_plain(row['what else'])}", highlight=False)
+
+
+def print_comparison(found: Comparison, console: Console) -> None:
+    """Print what a reader has to know first, then every table of a comparison."""
+    for line in found.cautions:
+        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
+    for part in sections(found):
+        # What explains a row stands in full below the table.
+        told = part.head[-1] == "what else"
+        table = Table(
+            title=_plain(part.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for column in part.head[: len(part.head) - told]:
+            table.add_column(column, overflow="fold")
+        names = part.head.index("task") + 1 if "task" in part.head else 1
+        before: tuple[str, ...] = ()
+        for row in part.rows:
+            # What the row above says too is not said again.
+            same = row[:names] == before
+            shown = ("",) * names + row[names:] if same else row
+            table.add_row(*map(_plain, shown[: len(row) - told]))
+            before = row[:names]
+        console.print(table)
+        for row in part.rows if told else ():
+            if row[-1]:
+                console.print(f"{_plain(' '.join(row[:names]))}: {_plain(row[-1])}", highlight=False)
+    for line in remarks_of_comparison(found):
+        console.print(_plain(line), highlight=False)
 
 
 def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Console) -> None:

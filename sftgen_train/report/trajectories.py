@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+from numpy.typing import NDArray
 
 from sftgen_judges.records.query import Records, open_records
 from sftgen_tasks.data.task_files import task_configs
@@ -83,7 +86,7 @@ def trajectory(
     found = []
     for row in records.runs.rows():
         of_run = [curve for curve in curves if curve.folder == row["folder"]]
-        manifest = _mapping(row["manifest"])
+        manifest = mapping(row["manifest"])
         known = waiting(Path(row["folder"])) if waiting else None
         asked = _Asked(manifest, row["folder"], given or deltas_of(manifest), last, seed, known)
         found.append(_read_run(row["run"], of_run, asked))
@@ -102,7 +105,7 @@ class _Asked:
     def finish(self, verdict: Verdict, tasks: Sequence[TaskCurve]) -> Verdict:
         """The verdict, or what can be said of it so far."""
         step = min((curve.curves.steps[-1] for curve in tasks if curve.curves.steps), default=0)
-        of = _last_step(self.manifest, Path(self.folder))
+        of = last_step(self.manifest, Path(self.folder))
         if of is None or step >= of:
             return verdict
         planned = _planned(self.manifest, of)
@@ -119,38 +122,58 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
     groups, cautions = [], [f"{curve.task}: {caution}" for curve in curves for caution in curve.cautions]
     failures = tuple(f"{curve.task}: {failure}" for curve in curves for failure in curve.failures)
     for name, members in _groups(curves, asked.manifest):
-        apart, doubled = _apart([curve for curve in members if curve.share])
+        chosen, doubled = apart([curve for curve in members if curve.share])
         cautions += [
             f"{name}: {curve.task} is left out of the group: its values are no shares"
             for curve in members
             if not curve.share
         ]
         cautions += [f"{name}: {caution}" for caution in doubled]
-        if len(apart) > 1:
+        if len(chosen) > 1:
             verdict = read_group(
                 name,
-                [curve.curves for curve in apart],
+                [curve.curves for curve in chosen],
                 delta=asked.deltas.of(name),
                 last=asked.last,
                 seed=asked.seed,
             )
-            groups.append(asked.finish(verdict, apart))
+            groups.append(asked.finish(verdict, chosen))
     return RunVerdicts(
         run, asked.folder, tuple(adjust_over_tasks(own)), tuple(adjust_over_tasks(groups)), tuple(cautions), failures
     )
 
 
 def _groups(curves: Sequence[TaskCurve], manifest: Mapping[str, Any]) -> list[tuple[str, list[TaskCurve]]]:
-    trained = manifest.get("in_domain")
-    trained = {str(name) for name in trained} if isinstance(trained, list) else set()
-    members: list[tuple[str, set[str]]] = []
-    names = {curve.task for curve in curves}
+    found = groups_of({curve.task for curve in curves}, manifest)
+    return [(name, [curve for curve in curves if curve.task in tasks]) for name, tasks in found.items()]
+
+
+def groups_of(names: Collection[str], manifest: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Which of these tasks are in which group; groups of one task, or none, are left out."""
+    names, trained = set(names), trained_on(manifest)
+    members: dict[str, set[str]] = {}
     if trained:
-        members += [(IN_DOMAIN, names & trained), (OUT_OF_DOMAIN, names - trained)]
+        members = {IN_DOMAIN: names & trained, OUT_OF_DOMAIN: names - trained}
+    members |= {group: names & members_of(group) for group in GROUPS}
+    return {name: tasks for name, tasks in members.items() if len(tasks) > 1}
+
+
+def trained_on(manifest: Mapping[str, Any]) -> set[str]:
+    """The in-domain tasks that a run's manifest names."""
+    given = manifest.get("in_domain")
+    return {str(name) for name in given} if isinstance(given, list) else set()
+
+
+@cache
+def members_of(group: str) -> frozenset[str]:
+    """The tasks of a group of sftgen, whose files do not change while a process runs."""
+    return frozenset(_members(group, _own_groups()))
+
+
+@cache
+def _own_groups() -> Mapping[str, Mapping[str, Any]]:
     _, groups = read_configs(task_configs())
-    members += [(group, _members(group, groups) & names) for group in GROUPS]
-    found = [(name, [curve for curve in curves if curve.task in tasks]) for name, tasks in members]
-    return [(name, chosen) for name, chosen in found if len(chosen) > 1]
+    return groups
 
 
 def _members(name: str, groups: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -160,9 +183,24 @@ def _members(name: str, groups: Mapping[str, Mapping[str, Any]]) -> set[str]:
     return set().union(*(_members(str(member), groups) for member in groups[name]["task"]))
 
 
-def _apart(curves: Sequence[TaskCurve]) -> tuple[list[TaskCurve], list[str]]:
+class WithDocuments(Protocol):
+    """A task, and the documents of its values."""
+
+    @property
+    def task(self) -> str:
+        """The task."""
+
+    @property
+    def documents(self) -> NDArray[Any]:
+        """Their hashes."""
+
+
+Of = TypeVar("Of", bound=WithDocuments)
+
+
+def apart(curves: Sequence[Of]) -> tuple[list[Of], list[str]]:
     """Tasks that share no document: of two names of one task the larger sample counts."""
-    chosen: list[TaskCurve] = []
+    chosen: list[Of] = []
     said = []
     for curve in sorted(curves, key=lambda curve: -len(curve.documents)):
         documents = set(curve.documents)
@@ -178,7 +216,7 @@ def _apart(curves: Sequence[TaskCurve]) -> tuple[list[TaskCurve], list[str]]:
     return [curve for curve in curves if curve.task in kept], said
 
 
-def _last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
+def last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
     """The last step that will be evaluated; None where nobody planned one."""
     of = manifest.get("max_steps")
     try:
@@ -187,7 +225,7 @@ def _last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
         if path.is_symlink():
             raise OSError
         with path.open(encoding="utf-8") as file:
-            ended = _mapping(file.read(1 << 20)).get("ended")
+            ended = mapping(file.read(1 << 20)).get("ended")
     except (OSError, ValueError):
         ended = None
     for step in (ended, of):
@@ -209,7 +247,8 @@ def _planned(manifest: Mapping[str, Any], of: int) -> int:
     return len(steps)
 
 
-def _mapping(text: Any) -> dict[str, Any]:
+def mapping(text: Any) -> dict[str, Any]:
+    """A JSON object, or none."""
     try:
         found = json.loads(text or "{}")
     except (TypeError, ValueError):

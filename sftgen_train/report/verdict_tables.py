@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from sftgen_judges.errors import SftgenError
-from sftgen_judges.records.journal import clean, write_atomic
+from sftgen_judges.records.journal import clean
 from sftgen_judges.records.schema import printable
+from sftgen_train.report.forms import as_csv, as_latex, as_markdown, write_forms
 from sftgen_train.report.reading import short
 from sftgen_train.report.trajectories import RunVerdicts
 from sftgen_train.trajectory import Verdict
 from sftgen_train.trajectory.claims import p_text
 
-Format = Literal["table", "json", "csv", "parquet", "markdown", "latex"]
 COLUMNS = ("task", "n", "dips at", "deepest", "p", "paired t", "end", "change", "95 % limits", "delta", "what else")
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    }
-)  # fmt: skip
-
-
-class FormatError(SftgenError, ValueError):
-    """A format that is unknown, or needs a file."""
 
 
 def cells(verdict: Verdict) -> tuple[str, ...]:
@@ -130,20 +116,6 @@ def as_json(found: Sequence[RunVerdicts]) -> str:
     return json.dumps(clean(runs), indent=2)
 
 
-def check_format(form: str, out: Path | None) -> None:
-    """Refuse a form that is unknown or does not go with the file.
-
-    Raises:
-        FormatError: It says what was expected.
-    """
-    if form not in get_args(Format):
-        raise FormatError(f"format {form!r}: expected one of {', '.join(get_args(Format))}")
-    if form == "parquet" and out is None:
-        raise FormatError("format 'parquet' is not text: name a file with --out")
-    if form == "table" and out:
-        raise FormatError("--out goes with --format json, csv, parquet, markdown or latex")
-
-
 def write_verdicts(found: Sequence[RunVerdicts], form: str, out: Path | None) -> str | None:
     """Write verdicts in a form for programs or papers.
 
@@ -159,64 +131,16 @@ def write_verdicts(found: Sequence[RunVerdicts], form: str, out: Path | None) ->
         FormatError: An unknown form, or Parquet without a file.
         OSError: The file cannot be written.
     """
-    check_format(form, out)
-    if form == "parquet" and out:
-        _write_parquet(found, out)
-        return None
-    made = {"json": as_json, "csv": _csv, "markdown": _markdown, "latex": _latex}[form](found)
-    if out is None:
-        return made
-    write_atomic(out, made + "\n")
-    return None
-
-
-def _csv(found: Sequence[RunVerdicts]) -> str:
-    rows = records_of(found)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["run", "task", "step"], lineterminator="\n")
-    writer.writeheader()
-    # A name that a spreadsheet would compute is text.
-    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
-    return text.getvalue().rstrip("\n")
-
-
-def _inert(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return ("'" + value if value[:1] in "=+-@" and value else value).translate({9: " ", 10: " ", 13: " "})
-
-
-def _write_parquet(found: Sequence[RunVerdicts], out: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".sftgen-") as folder:
-        made = Path(folder) / "verdicts.parquet"
-        pq.write_table(pa.Table.from_pylist(records_of(found)), made)
-        made.replace(out)
+    forms = {
+        "json": lambda: as_json(found),
+        "csv": lambda: as_csv(records_of(found), ["run", "task", "step"]),
+        "markdown": lambda: as_markdown(*_rows(found)),
+        "latex": lambda: as_latex(*_rows(found)),
+    }
+    return write_forms(forms, lambda: records_of(found), form, out)
 
 
 def _rows(found: Sequence[RunVerdicts]) -> tuple[list[str], list[list[str]]]:
     several = len(found) > 1
     rows = [[printable(run.run)] * several + list(cells(verdict)) for run in found for verdict in run.verdicts]
     return ["run"] * several + list(COLUMNS), rows
-
-
-def _markdown(found: Sequence[RunVerdicts]) -> str:
-    head, rows = _rows(found)
-    lines = [
-        head,
-        ["---"] * len(head),
-        *([cell.replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _latex(found: Sequence[RunVerdicts]) -> str:
-    head, rows = _rows(found)
-    lines = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in [head, *rows]]
-    return "\n".join(
-        [rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\hline", lines[0], r"\hline", *lines[1:], r"\hline",
-         r"\end{tabular}"]
-    )  # fmt: skip

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from sftgen_judges.records.query import Records
 from sftgen_judges.records.shares import LOGITS
 from sftgen_train.trajectory.alignment import Curves, align, stack
+from sftgen_train.trajectory.pairing import Samples
 
 SHARES = frozenset({"score", "paper", "truncated"})
 """Measures of a sample that lie between 0 and 1, whatever the benchmark."""
+OUTSIDE = -1
+"""Stands for the step of an evaluation outside of a training."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,31 @@ class TaskCurve:
     failures: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class TaskSamples:
+    """The answers to one task of a run, before they are averaged.
+
+    Attributes:
+        run: The run's id.
+        folder: Its folder.
+        task: The task.
+        samples: Every value.
+        share: As of `TaskCurve`.
+        ways: For each step, how it was evaluated: sampling_id, scorer, version.
+        cautions: As of `TaskCurve`.
+        failures: As of `TaskCurve`.
+    """
+
+    run: str
+    folder: str
+    task: str
+    samples: Samples
+    share: bool
+    ways: Mapping[int, Mapping[str, Any]]
+    cautions: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
 def load_curves(
     records: Records, *, measure: str = "score", tasks: Collection[str] = (), complete: bool = False
 ) -> list[TaskCurve]:
@@ -57,28 +85,52 @@ def load_curves(
     Raises:
         RecordError: The records cannot be read.
     """
-    made = _made(records)
-    cautions, failures = _cautions(made), _failures(records)
     found = []
-    for (run, folder, task), columns in _by_task(records, measure):
-        if tasks and task not in tasks:
-            continue
-        values, steps, codes = stack(columns["doc_hash"], columns["step"], columns["value"], columns["repeat"])
-        clusters = _clusters(columns, codes)
-        curves = align(values, steps, clusters=clusters, complete=complete)
-        names = np.asarray(columns["names"], dtype=object)[codes[curves.kept]]
-        graders = {ways["scorer"] for ways in made[folder, task].values()}
-        share = measure in SHARES and not (measure != "truncated" and graders & LOGITS)
-        # A plugin's score may be anything: what is no share is not read as one.
-        share = share and bool(((curves.values >= 0) & (curves.values <= 1)).all())
-        said = (tuple(cautions[folder, task]), tuple(failures[folder, task]))
-        found.append(TaskCurve(run, folder, task, curves, names, share, *said))
+    for of in load_samples(records, measure=measure, tasks=tasks):
+        samples = of.samples
+        curves = align(samples.values, samples.steps, clusters=samples.clusters, complete=complete)
+        names = samples.documents[curves.kept]
+        found.append(TaskCurve(of.run, of.folder, of.task, curves, names, of.share, of.cautions, of.failures))
     return found
 
 
-def _by_task(records: Records, measure: str) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+def load_samples(
+    records: Records, *, measure: str = "score", tasks: Collection[str] = (), outside: bool = False
+) -> Iterator[TaskSamples]:
+    """Read the answers of one run or several, task by task.
+
+    Args:
+        records: The runs.
+        measure: As `load_curves`.
+        tasks: As `load_curves`.
+        outside: Whether an evaluation outside of a training counts, as the only step, -1, of a task that has no other.
+
+    Raises:
+        RecordError: The records cannot be read.
+    """
+    made = _made(records, outside=outside)
+    cautions, failures = _cautions(made), _failures(records)
+    for (run, folder, task), columns in _by_task(records, measure, outside=outside):
+        if tasks and task not in tasks:
+            continue
+        values, steps, codes = stack(columns["doc_hash"], columns["step"], columns["value"], columns["repeat"])
+        ways = made[folder, task]
+        graders = {way["scorer"] for way in ways.values()}
+        share = measure in SHARES and not (measure != "truncated" and graders & LOGITS)
+        # A plugin's score may be anything: what is no share is not read as one.
+        there = values[np.isfinite(values)]
+        share = share and bool(((there >= 0) & (there <= 1)).all())
+        names = np.asarray(columns["names"], dtype=object)[codes]
+        samples = Samples(values, tuple(steps), names, _clusters(columns, codes))
+        if len(steps) > 1 and steps[0] == OUTSIDE:
+            samples, ways = samples.without(OUTSIDE), {step: way for step, way in ways.items() if step != OUTSIDE}
+        said = (tuple(cautions[folder, task]), tuple(failures[folder, task]))
+        yield TaskSamples(run, folder, task, samples, share, ways, *said)
+
+
+def _by_task(records: Records, measure: str, *, outside: bool) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
     """The samples of each run and task as columns; documents and clusters as numbers."""
-    table = records.values(measure).to_arrow().combine_chunks()
+    table = records.values(measure, outside=outside).to_arrow().combine_chunks()
     numbers = {name: table[name].to_numpy() for name in ("step", "repeat", "value")}
     coded: dict[str, NDArray[Any]] = {}
     names: list[str] = []
@@ -113,11 +165,12 @@ def _clusters(columns: Mapping[str, Any], documents: NDArray[Any]) -> NDArray[An
 _Made = Mapping[tuple[str, str], Mapping[int, Mapping[str, Any]]]
 
 
-def _made(records: Records) -> _Made:
+def _made(records: Records, *, outside: bool) -> _Made:
     """How each step of a task was evaluated."""
     found: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = defaultdict(dict)
-    query = """SELECT folder, task, step, min(sampling_id) AS sampling_id, min(scorer) AS scorer,
-        min(evaluation_version) AS version FROM samples WHERE step IS NOT NULL GROUP BY ALL ORDER BY step"""
+    query = f"""SELECT folder, task, coalesce(step, {OUTSIDE}) AS step, min(sampling_id) AS sampling_id,
+        min(scorer) AS scorer, min(evaluation_version) AS version FROM samples
+        WHERE {outside or "step IS NOT NULL"} GROUP BY ALL ORDER BY ALL"""
     for row in records.sql(query).rows():
         found[row["folder"], row["task"]][row["step"]] = row
     return found
@@ -132,7 +185,7 @@ def _cautions(made: _Made) -> Mapping[tuple[str, str], list[str]]:
         ):
             ways = {step: tuple(row[name] for name in names) for step, row in steps.items()}
             usual = Counter(ways.values()).most_common(1)[0][0]
-            others = [str(step) for step, way in ways.items() if way != usual]
+            others = [str(step) for step, way in ways.items() if way != usual and step != OUTSIDE]
             if others:
                 found[key].append(f"evaluated {what} than the other steps: step {', '.join(others)}")
     return found
