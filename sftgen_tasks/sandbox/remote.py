@@ -32,7 +32,7 @@ _SIGNS = 100_000
 _PART = 1 << 20
 
 
-class _TransientError(SandboxError):
+class UnavailableError(SandboxError):
     """The service may answer if it is asked again."""
 
 
@@ -106,7 +106,7 @@ def _retrying(address: SplitResult, method: str, path: str, body: bytes, seconds
     policy = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         wait=tenacity.wait_random_exponential(multiplier=0.25, max=10),
-        retry=tenacity.retry_if_exception_type(_TransientError),
+        retry=tenacity.retry_if_exception_type(UnavailableError),
         reraise=True,
     )
     return policy(_ask, address, method, path, body, seconds)
@@ -133,7 +133,7 @@ def _ask(address: SplitResult, method: str, path: str, body: bytes, seconds: flo
             deadline.cancel()
         connection.close()
         step = "start it with `python -m sftgen_tasks.sandbox.service` (docs/sandbox.md)"
-        raise _TransientError(f"{_named(address)} cannot be reached: {_said(error)}; {step}") from error
+        raise UnavailableError(f"{_named(address)} cannot be reached: {_said(error)}; {step}") from error
     if reply.response.status != 200:
         with closing(reply):
             raise _refusal(address, reply.response)
@@ -148,7 +148,7 @@ def _cut(sock: socket.socket) -> None:
 def _refusal(address: SplitResult, response: http.client.HTTPResponse) -> SandboxError:
     status, where = response.status, _named(address)
     if status in (429, 502, 503, 504):
-        return _TransientError(f"{where} is busy: it answers {status}")
+        return UnavailableError(f"{where} is busy: it answers {status}")
     if status in (401, 403):
         return SandboxError(f"{where} refuses the token: set {wire.TOKEN} to what the service was started with")
     if 300 <= status < 400:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sftgen_judges.plugins.contracts import Execution, Limits, Program, Setting
+from sftgen_tasks.sandbox.inside import records
 from sftgen_tasks.sandbox.inside.children import OUTPUT_BYTES
 from sftgen_tasks.sandbox.levels import SandboxError
 
@@ -33,8 +34,8 @@ MODULES = frozenset(
         *("math", "numbers", "operator", "random", "re", "statistics", "string", "sys", "time", "typing"),
     ]
 )
-REASONS = frozenset(["", "compile error", "time limit", "memory limit", "crash", "refused call"])
-"""Why a program may have ended. Whether an output is wrong is not the service's to say."""
+REASONS = frozenset(["", "time limit", *records.REASONS.values()])
+"""Why a program may have ended; a wrong answer is one that is no output at all."""
 _LONGEST, _MOST_MEMORY, _DEEPEST = 3600.0, 1 << 40, 1_000_000
 _DETAIL = 200
 
