@@ -160,7 +160,7 @@ def _refusal(address: SplitResult, response: http.client.HTTPResponse) -> Sandbo
 
 
 def _said(error: Exception) -> str:
-    return wire.plain(f"{type(error).__name__}: {error}" if not isinstance(error, wire.BadMessageError) else error)
+    return wire.plain(str(error) if isinstance(error, wire.BadMessageError) else f"{type(error).__name__}: {error}")
 
 
 def _named(address: SplitResult) -> str:

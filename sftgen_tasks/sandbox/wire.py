@@ -118,7 +118,7 @@ def read_line(line: bytes) -> dict[str, Any] | None:
 
 def plain(value: Any) -> str:
     """A text of the other side, short, in one line, without control characters and without the token."""
-    text = str(value)[: 10 * _DETAIL]
+    text = value[: 10 * _DETAIL] if isinstance(value, str) else "(no text)"
     if secret := os.environ.get(TOKEN):
         text = text.replace(secret, "(token)")
     return "".join(letter if letter.isprintable() else " " for letter in text[:_DETAIL])
