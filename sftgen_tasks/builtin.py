@@ -40,3 +40,4 @@ def register_judges(register: Register) -> None:
 @hookimpl
 def register_sandboxes(register: Register) -> None:
     register("local", "sftgen_tasks.sandbox.local:SANDBOX")
+    register("http", "sftgen_tasks.sandbox.remote:SANDBOX")

@@ -8,6 +8,7 @@ from sftgen_judges.plugins.contracts import Limits, Program, Setting
 from sftgen_tasks.sandbox.cases import Case, Outcome, Same
 from sftgen_tasks.sandbox.levels import Level, SandboxError, level, require_sandbox
 from sftgen_tasks.sandbox.local import decode
+from sftgen_tasks.sandbox.packages import absent_packages
 from sftgen_tasks.sandbox.samples import Sample, run_each, run_sample, run_samples
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Sample",
     "SandboxError",
     "Setting",
+    "absent_packages",
     "decode",
     "level",
     "require_sandbox",

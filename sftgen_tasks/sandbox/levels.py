@@ -14,6 +14,7 @@ from sftgen_tasks.sandbox.workers import WorkerError, borrowed
 
 ALLOW = "SFTGEN_ALLOW_UNSANDBOXED_CODE"
 CHOOSE = "SFTGEN_SANDBOX"
+_RUN = "model-written programs would run"
 _DESCRIPTIONS = {
     "namespaces": "own users, processes, files and network (namespaces), system call filter, limits",
     "bubblewrap": "the same, set up by bubblewrap",
@@ -90,16 +91,17 @@ def require_sandbox() -> Level:
 def require_local() -> Level:
     """Like `require_sandbox`, for this machine's own levels, even if a plugin's sandbox is chosen."""
     chosen = os.environ.get(CHOOSE, "")
-    return _permitted(_own(chosen))
+    elsewhere = chosen not in ("", "local", *LEVELS)
+    return _permitted(_own(chosen), "stored tests would be decoded here" if elsewhere else _RUN)
 
 
-def _permitted(found: Level) -> Level:
+def _permitted(found: Level, what: str = _RUN) -> Level:
     if found.weakest and os.environ.get(ALLOW) != "1":
         reason = f" ({found.missing})" if found.missing else ""
         raise SandboxError(
-            f"model-written programs would run with nothing between them and your files{reason}. Use a machine with "
-            "user namespaces or Landlock, install bubblewrap, name a plugin's sandbox in SFTGEN_SANDBOX, or allow it "
-            f"with --allow-unsandboxed-code or {ALLOW}=1"
+            f"{what} with nothing between them and your files{reason}. Use a machine with "
+            "user namespaces or Landlock, install bubblewrap, run the programs elsewhere (docs/sandbox.md: a sandbox "
+            f"service), or allow it with --allow-unsandboxed-code or {ALLOW}=1"
         )
     return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import astuple
 from itertools import accumulate
 
@@ -15,8 +15,17 @@ from sftgen_tasks.sandbox.levels import SandboxError, level, require_local
 from sftgen_tasks.sandbox.workers import WorkerError, borrowed
 
 
-def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator[Execution]:
-    """Run a program on each input, until one run fails."""
+def execute(
+    program: Program, inputs: Sequence[str], limits: Limits, *, wanted: Callable[[], bool] = lambda: True
+) -> Iterator[Execution]:
+    """Run a program on each input, until one run fails.
+
+    Args:
+        program: The program.
+        inputs: Its inputs.
+        limits: What it may use.
+        wanted: Asked about once a second; when it says no, the program is stopped.
+    """
     given = [text.encode("utf-8", "surrogatepass") for text in inputs]
     about = {
         "do": "run", "ends": list(accumulate(map(len, given))), "limits": astuple(limits),
@@ -29,8 +38,8 @@ def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator
         worker.send(about)
         worker.send_files(*files)
         ended = False
-        try:
-            while not ended:
+        with suppress(GeneratorExit):
+            while not ended and wanted():
                 header, _ = worker.receive()
                 for reason, detail, begin, end, fresh in header.get("results", ()):
                     if reason == "sandbox error":
@@ -38,11 +47,10 @@ def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator
                     output = os.pread(files[-1], end - begin, begin) if end > begin else b""
                     yield Execution(output.decode("utf-8", "replace"), reason, detail, header["spent"], fresh)
                 ended = "end" in header
-        except GeneratorExit:
-            if not ended:
-                worker.send({"do": "stop"})
-                while "end" not in worker.receive()[0]:
-                    pass
+        if not ended:
+            worker.send({"do": "stop"})
+            while "end" not in worker.receive()[0]:
+                pass
 
 
 def _file(open_files: ExitStack, parts: Iterable[bytes]) -> int:

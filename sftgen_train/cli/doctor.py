@@ -23,7 +23,7 @@ from sftgen_judges.plugins.manager import plugins, task_directories
 from sftgen_tasks.harness import inspection
 from sftgen_tasks.harness.inspection import TaskFacts, TaskFailure
 from sftgen_tasks.harness.preflight import ModelError, check_local_model, is_local, max_model_len
-from sftgen_tasks.sandbox import require_sandbox
+from sftgen_tasks.sandbox import absent_packages, require_sandbox
 
 Level = Literal["ok", "warning", "error"]
 
@@ -61,7 +61,7 @@ def diagnose(tasks: Sequence[str], model: str | None = None) -> list[Finding]:
     Raises:
         UnknownTaskError: A name matches nothing.
     """
-    findings = [*_versions(), *_plugins(), *_doors(), *_task_files(), _sandbox()]
+    findings = [*_versions(), *_plugins(), *_doors(), *_task_files(), *_sandbox()]
     tokenizer, room = None, None
     if model:
         try:
@@ -100,13 +100,17 @@ def _versions() -> Iterator[Finding]:
             yield Finding("warning", name, f"{version} is outside the tested range {tested}", step)
 
 
-def _sandbox() -> Finding:
+def _sandbox() -> Iterator[Finding]:
+    subject = "code sandbox"
     try:
         found = require_sandbox()
+        weaker = f"; a stronger one is not available: {found.missing}" if found.missing else ""
+        yield Finding("ok", subject, f"{found.name}: {found.description}{weaker}")
+        if absent := ", ".join(absent_packages()):
+            message = f"programs cannot import {absent}, as those of LiveCodeBench may: such a program fails"
+            yield Finding("warning", subject, message, 'pip install "sftgen[code]" where the sandbox runs')
     except SftgenError as error:
-        return Finding("warning", "code sandbox", str(error), "docs/sandbox.md; only benchmarks that run code need it")
-    weaker = f"; a stronger one is not available: {found.missing}" if found.missing else ""
-    return Finding("ok", "code sandbox", f"{found.name}: {found.description}{weaker}")
+        yield Finding("warning", subject, str(error), "docs/sandbox.md; only benchmarks that run code need it")
 
 
 def _plugins() -> Iterator[Finding]:

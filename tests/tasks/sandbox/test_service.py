@@ -1,0 +1,500 @@
+"""A sandbox service in a process of its own, reached over a socket; services and clients that lie."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from sftgen_judges import Item, split_thinking
+from sftgen_judges.scoring.grading import grade_batch
+from sftgen_tasks.livecodebench import GRADER, SETTING, documents
+from sftgen_tasks.sandbox import Case, Limits, Outcome, Program, SandboxError, level, remote, run_sample, wire
+from sftgen_tasks.sandbox.levels import CHOOSE
+from tests import PATIENCE, ROOT
+from tests.conftest import Command
+from tests.tasks.sandbox import another_user
+from tests.tasks.sandbox.conftest import Run, same
+from tests.tasks.sandbox.hostile import HOSTILE
+from tests.tasks.test_livecodebench import FIRST, FUNCTIONS, SECOND, SUMS, block, lay_out
+
+SECRET = "a-token-of-tests"
+RIGHT = [("", "1")]
+SHORT = Limits(test_seconds=0.5, total_seconds=1.0, memory_bytes=1 << 30)
+# A service that finds no sortedcontainers.
+BARE = "import sys; sys.modules['sortedcontainers'] = None; from sftgen_tasks.sandbox.service import main; main()"
+
+
+@contextmanager
+def started(
+    *arguments: str, code: str = "", before: Sequence[str] = (), **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A service, and its address."""
+    what = ["-c", code] if code else ["-m", "sftgen_tasks.sandbox.service"]
+    process = subprocess.Popen(
+        [*before, sys.executable, *what, "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, wire.TOKEN: SECRET, CHOOSE: "", **environment},
+    )
+    try:
+        assert process.stdout
+        yield process, process.stdout.readline().split()[0]
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """One service for all tests that leave it as it is."""
+    with started("--workers", "2", code=BARE) as (_, url):
+        yield url
+
+
+@pytest.fixture
+def used(service: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Programs run in it."""
+    use(monkeypatch, service)
+    return service
+
+
+def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv(CHOOSE, "http")
+    monkeypatch.setenv(remote.URL, url)
+    monkeypatch.setenv(wire.TOKEN, SECRET)
+
+
+# ------------------------------------------------------------------------------ verdicts
+
+ADD = "def add(a, b):\n    return a + b"
+PROGRAMS: list[tuple[str, list[tuple[str, str]], str | None]] = [
+    ("print(int(input()) * 2)", [("1\n", "2"), ("4", "8")], None),
+    ("print(int(input()) * 2)", [("1\n", "2"), ("4", "9"), ("1", "2")], None),
+    (
+        "print('\\u00e9\\ud800'.encode('utf-8', 'replace').decode() + input())",
+        [("\ud83d\u00e9", "\u00e9?\ud83d\u00e9")],
+        None,
+    ),
+    ("import os\nos.write(1, b'1')", RIGHT, None),
+    ("x = (", RIGHT, None),
+    ("1 / 0", RIGHT, None),
+    ("while True: pass", RIGHT, None),
+    ("import time\ntime.sleep(1000)", RIGHT, None),
+    ("x = bytearray(1 << 31)", RIGHT, None),
+    (ADD, [("1\n2", "3"), ('"a"\n"b"', '"ab"')], "add"),
+    ("print(gcd(4, 6))", [("", "2")], None),
+    ("print('x' * (3 << 20))", RIGHT, None),
+]
+
+
+def test_outcomes_are_those_of_the_local_sandbox(service: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcomes() -> list[Outcome]:
+        return [
+            run(source, *pairs, function=function, setting=SETTING, limits=SHORT)
+            for source, pairs, function in PROGRAMS
+        ]
+
+    here = outcomes()
+    assert {outcome.reason for outcome in here} >= wire.REASONS - {"refused call"}
+    use(monkeypatch, service)
+    assert "service at 127.0.0.1:" in level().description
+    assert outcomes() == here
+
+
+@pytest.mark.parametrize(
+    "name", ["fork bomb", "killing the parent", "reading environment secrets", "os._exit(0)", "records to gain time"]
+)
+def test_hostile_programs(name: str, used: str, tmp_path: Path) -> None:
+    [hostile] = [hostile for hostile in HOSTILE if hostile.name == name]
+    outputs: list[str] = []
+
+    def keep(expected: str, actual: str) -> bool:
+        outputs.append(actual)
+        return same(expected, actual)
+
+    given = f"marker {tmp_path} {os.getpid()}\n"
+    outcome = run_sample(Program(hostile.source), [Case(given, "right")], SHORT, same=keep)
+    assert not outcome.passed
+    assert outcome.reason in hostile.reasons
+    assert SECRET not in "".join(outputs)
+
+
+def test_no_program_of_the_weakest_level_finds_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can read every file that the service can, which is not run by root in its image."""
+    before = [] if os.geteuid() else [sys.executable, "-m", another_user.__name__]
+    weakest = {"SFTGEN_SANDBOX": "limits", "SFTGEN_ALLOW_UNSANDBOXED_CODE": "1"}
+    look = """
+from pathlib import Path
+try:
+    print(Path("/proc/PID/environ").read_text(errors="replace"))
+except PermissionError:
+    print("refused")
+"""
+    read: list[str] = []
+    with started("--workers", "1", before=before, **weakest) as (process, url):
+        use(monkeypatch, url)
+        assert "limits: limits, and" in level().description
+        monkeypatch.delenv(wire.TOKEN)
+        with pytest.raises(SandboxError, match="refuses the token"):
+            level()
+        monkeypatch.setenv(wire.TOKEN, SECRET)
+        look = look.replace("PID", str(process.pid))
+        run_sample(Program(look), [Case("", "")], same=lambda _, actual: bool(read.append(actual)) or True)
+    assert read == ["refused\n"]
+
+
+def test_livecodebench_is_graded_as_here(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    docs = list(documents(data_dir=str(lay_out(tmp_path / "hub", FIRST, SECOND)))["test"])
+    programs = [(docs[0], code) for code, *_ in list(SUMS.values())[::3]]
+    programs += [(docs[2], code) for code, *_ in list(FUNCTIONS.values())[::3]]
+    items = [Item(doc, split_thinking(block(code))) for doc, code in programs]
+    here = grade_batch(GRADER, items)
+    assert {verdict.score for verdict in here} == {0.0, 1.0}
+    use(monkeypatch, service)
+    assert grade_batch(GRADER, items) == here
+
+
+def test_doctor_shows_the_service_and_what_its_programs_lack(used: str, command: Command) -> None:
+    environment = {**os.environ, "COLUMNS": "400"}
+    done = command("sftgen", "doctor", "--tasks", "sftgen_parity", env=environment)
+    assert f"http: service at {used.removeprefix('http://')}: " in done.stdout
+    assert "programs cannot import sortedcontainers, as those of LiveCodeBench may" in done.stdout
+    assert 'pip install "sftgen[code]" where the sandbox runs' in done.stdout
+
+
+# ------------------------------------------------------------------------------ services that fail
+
+
+def test_a_service_that_dies_and_comes_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with started("--workers", "1") as (process, url):
+        use(monkeypatch, url)
+
+        def kill(expected: str, actual: str) -> bool:
+            process.kill()
+            return same(expected, actual)
+
+        program = Program("import time\ntime.sleep(100 * int(input()))\nprint(1)")
+        outcome = run_sample(program, [Case("0\n", "1"), Case("1\n", "1")], same=kill)
+        assert (outcome.passed, outcome.reason) == (False, "sandbox error")
+        assert "cannot be reached" in outcome.detail
+        with pytest.raises(SandboxError, match=r"cannot be reached.*python -m sftgen_tasks\.sandbox\.service"):
+            run("print(1)", *RIGHT)
+        with started("--workers", "1", "--port", url.rpartition(":")[2]):
+            assert run("print(1)", *RIGHT).passed
+
+
+def test_a_client_that_is_gone_has_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one place of the service is free again, long before the program's time is over."""
+    with started("--workers", "1") as (_, url):
+        use(monkeypatch, url)
+        program = Program("while input(): pass\nprint(1)")
+        executions = remote.execute(program, ["\n", "x\n" * (1 << 20) + "\n", "\n"], Limits(3000, 3000))
+        assert next(executions).output == "1\n"
+        executions.close()  # type: ignore[attr-defined]
+        program = Program("if input(): \n    while True: pass\nprint(1)")
+        executions = remote.execute(program, ["\n", "x\n"], Limits(3000, 3000))
+        assert next(executions).output == "1\n"
+        executions.close()  # type: ignore[attr-defined]
+        monkeypatch.setattr(remote, "_QUEUE", 60.0)
+        assert [one.output for one in remote.execute(Program("print(2)"), [""], SHORT)] == ["2\n"]
+
+
+LEVEL = json.dumps({"protocol": wire.PROTOCOL, "level": "namespaces", "description": "good"}).encode()
+OK = b"HTTP/1.0 200 OK\r\n\r\n"
+
+
+def said(*, output: bytes = b"1\n", **changes: object) -> bytes:
+    """One execution, and the end."""
+    about = {"reason": "", "detail": "", "spent": 0.1, "fresh": True, "bytes": len(output), **changes}
+    return OK + json.dumps(about).encode() + b"\n" + output + b'{"end": true}\n'
+
+
+@contextmanager
+def lying(*replies: bytes, level: bytes = OK + LEVEL, again: bytes = b"") -> Iterator[str]:
+    """A service that answers so, whatever it is asked, and then sends `again` forever."""
+    stop = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(PATIENCE)
+            asked = connection.recv(1 << 16)
+            if asked.startswith(b"GET /level"):
+                return connection.sendall(level)
+            length = int(re.findall(rb"Content-Length: (\d+)", asked)[0])
+            got = len(asked.partition(b"\r\n\r\n")[2])
+            while got < length:
+                got += len(connection.recv(1 << 16))
+            for reply in replies:
+                connection.sendall(reply)
+            while again and not stop.wait(0.01):
+                connection.sendall(again)
+            if not replies:
+                stop.wait(PATIENCE)
+        return None
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=answer, args=[server.accept()[0]], daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            stop.set()
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def test_the_lying_service_can_tell_the_truth(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lying(said()) as url:
+        use(monkeypatch, url)
+        assert run("print(1)", *RIGHT).passed
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (b"", "cannot be reached"),
+        (b"SSH-2.0\r\n", "cannot be reached"),
+        (b"HTTP/1.0 200 OK\r\n" + b"a: b\r\n" * 1000, "cannot be reached"),
+        (b"HTTP/1.0 302 Found\r\nLocation: http://127.0.0.1:1/run\r\n\r\n", "redirects are not followed"),
+        (b"HTTP/1.0 500 x\r\n\r\nTraceback\x1b[31m", "answers 500, expected 200: Traceback [31m"),
+        (b"HTTP/1.0 503 x\r\n\r\n", "busy"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "the sandbox service at"),
+        (OK, "ended before all was told"),
+        (OK + b"{}\n", "expected reason of type str"),
+        (OK + b"[1]\n", "expected an object"),
+        (OK + b"[" * 60000 + b"\n", "expected JSON"),
+        (OK + b"9" * 60000 + b"\n", "expected JSON"),
+        (OK + b"x" * (1 << 20), "too long a line"),
+        (OK + b'{"error": "x' + SECRET.encode() + b'"}\n', "it failed: x(token)"),
+        (OK + b'{"end": true}\n', "too few results"),
+        (said(bytes=1 << 62), "an output has more than"),
+        (said(bytes=-1), "an output has more than"),
+        (said(bytes=True), "expected bytes of type int"),
+        (said(bytes=1000), "ended within an output"),
+        (said(spent=float("nan")), "expected spent of type float"),
+        (said(spent=-1), "a time that cannot be"),
+        (said(spent=10**400), "a time that cannot be"),
+        (said(reason="right"), "no reason of a program"),
+        (said(reason="sandbox error"), "no reason of a program"),
+        (said(fresh=False, reason="crash"), "has run something else"),
+        (said() [:-14] + said()[len(OK):], "has run something else"),
+    ],
+)  # fmt: skip
+def test_a_service_that_lies(reply: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_ATTEMPTS", 2)
+    with lying(reply) as url:
+        use(monkeypatch, url)
+        with pytest.raises(SandboxError) as caught:
+            list(remote.execute(Program("print(1)"), [""], SHORT))
+        assert says in str(caught.value)
+        if reply:
+            outcome = run_sample(Program("print(1)"), [Case("", "1")], SHORT, same=same)
+            assert (outcome.passed, outcome.reason) == (False, "sandbox error")
+
+
+@pytest.mark.parametrize(
+    ("replies", "again"),
+    [
+        ((), b""),  # silence
+        ((b"HTTP/1.1 100 Continue\r\n\r\n",), b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ((b"HTTP/1.0 200 OK\r\na: ",), b"b"),
+        ((OK,), b"\n"),
+        ((OK,), b"\n" * 50_000),
+        ((OK + b'{"reason": "',), b"x"),
+        ((said(bytes=1 << 20)[:-14],), b"x"),
+    ],
+)
+def test_a_service_that_does_not_end(replies: Sequence[bytes], again: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_ATTEMPTS", 1)
+    monkeypatch.setattr(remote, "_QUEUE", 0.0)
+    monkeypatch.setattr(remote, "_FACTOR", 0.5)
+    with lying(*replies, again=again) as url:
+        use(monkeypatch, url)
+        with pytest.raises(SandboxError, match="the sandbox service at 127"):
+            list(remote.execute(Program("print(1)"), [""], SHORT))
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (OK + b"<html>", "no sandbox service of this version: description: expected JSON"),
+        (OK + LEVEL.replace(b"1", b"2"), "protocol 2: expected 1; use the same version"),
+        (OK + b"x" * (1 << 20), "expected JSON"),
+        (b"HTTP/1.0 401 x\r\n\r\n", f"refuses the token: set {wire.TOKEN}"),
+        (b"HTTP/1.0 404 x\r\n\r\nno", "answers 404, expected 200: no"),
+    ],
+)
+def test_a_service_that_is_none(reply: bytes, says: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lying(level=reply) as url:
+        use(monkeypatch, url)
+        with pytest.raises(SandboxError, match=says):
+            run("print(1)", *RIGHT)
+
+
+def test_a_level_is_shown_as_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    with lying(level=OK + LEVEL.replace(b"good", f"\\u001b[31m {SECRET}".encode())) as url:
+        use(monkeypatch, url)
+        assert level().description.endswith(": namespaces:  [31m (token)")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "SFTGEN_SANDBOX_URL is not set; expected for example SFTGEN_SANDBOX_URL=http://127.0.0.1:8731"),
+        *(
+            (url, "SFTGEN_SANDBOX_URL is not the address of a service")
+            for url in (
+                "127.0.0.1:1",
+                "ftp://a",
+                "http://",
+                "http://u:hidden@a",
+                "http://a:b",
+                "http://[a",
+                "http://a b",
+            )
+        ),
+    ],
+)
+def test_addresses(url: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, url)
+    with pytest.raises(SandboxError, match=says) as caught:
+        level()
+    assert "hidden" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------ what the service asks for
+
+
+def test_a_wrong_token(used: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in ("", SECRET[:-1], f"{SECRET}x"):
+        monkeypatch.setenv(wire.TOKEN, wrong)
+        with pytest.raises(SandboxError, match=f"refuses the token: set {wire.TOKEN}") as caught:
+            run("print(1)", *RIGHT)
+        assert not wrong or wrong not in str(caught.value)
+    monkeypatch.setenv(wire.TOKEN, "two words\r\n")
+    with pytest.raises(SandboxError, match="without blanks"):
+        run("print(1)", *RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (["--host", "0.0.0.0"], {wire.TOKEN: ""}, "--host 0.0.0.0 is open to other machines: set a token"),
+        (["--port", "65536"], {}, "--port 65536: expected 0 to 65535"),
+        (["--workers", "0"], {}, "--workers 0: expected 1 to 256"),
+        (["--host", "203.0.113.1"], {}, "cannot listen at 203.0.113.1"),
+        ([], {CHOOSE: "limits"}, "allow it with --allow-unsandboxed-code or SFTGEN_ALLOW_UNSANDBOXED_CODE=1"),
+    ],
+)  # fmt: skip
+def test_a_service_that_does_not_start(arguments: list[str], environment: dict[str, str], says: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sftgen_tasks.sandbox.service", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        cwd=ROOT,
+        env={**os.environ, wire.TOKEN: SECRET, **environment},
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert SECRET not in done.stderr
+
+
+def good(**changes: object) -> dict[str, object]:
+    return {**json.loads(wire.request(Program("print(1)"), [""], SHORT)), **changes}
+
+
+PROGRAM = {"source": "print(1)", "function": None, "streams_only": False}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "says"),
+    [
+        (json.dumps(good()), {"Authorization": "Bearer x"}, 401, "expected the token"),
+        (json.dumps(good()), {"Content-Type": "text/plain"}, 415, "application/json"),
+        (json.dumps(good()), {"Content-Length": "x"}, 411, "Content-Length"),
+        ("", {"Content-Length": str(1 << 40)}, 413, "expected up to"),
+        ("[" * 100_000, {}, 400, "expected JSON"),
+        ("[]", {}, 400, "expected an object"),
+        (json.dumps(good(inputs=[])), {}, 400, "inputs: expected texts"),
+        (json.dumps(good(inputs=[1])), {}, 400, "inputs: expected texts"),
+        (json.dumps(good(program={})), {}, 400, "program: expected source of type str"),
+        (
+            json.dumps(good(program={**PROGRAM, "setting": {"modules": ["antigravity"], "recursion_limit": 0}})),
+            *({}, 400, "modules antigravity: expected only array"),
+        ),
+        (
+            json.dumps(good(program={**PROGRAM, "setting": {"modules": [["os"]], "recursion_limit": 0}})),
+            *({}, 400, "modules: expected names"),
+        ),
+        (
+            json.dumps(good(limits={"test_seconds": 1e9, "total_seconds": 1, "memory_bytes": 1})),
+            *({}, 400, "test_seconds 1000000000.0: expected up to 3600"),
+        ),
+        (
+            json.dumps(good(limits={"test_seconds": float("nan"), "total_seconds": 1, "memory_bytes": 1})),
+            *({}, 400, "limits: expected test_seconds of type float"),
+        ),
+    ],
+)
+def test_requests_that_are_refused(body: str, headers: dict[str, str], status: int, says: str, used: str) -> None:
+    reply = ask(used, body, headers)
+    assert (reply[0], says in reply[1]) == (status, True), reply
+    assert run_sample(Program("print(1)"), [Case("", "1")], same=same).passed
+
+
+def ask(url: str, body: str, headers: dict[str, str]) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
+    usual = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+    connection.request("POST", "/run", body, {**usual, **headers})
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+def test_few_settings_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with started("--workers", "1") as (_, url):
+        for depth in range(9):
+            setting = {"modules": [], "recursion_limit": depth}
+            asked = good(program={**PROGRAM, "source": "x = (", "setting": setting})
+            status, text = ask(url, json.dumps(asked), {})
+            assert status == (200 if depth < 8 else 400), text
+        use(monkeypatch, url)
+        assert run("print(1)", *RIGHT).passed
+
+
+def test_the_image_has_what_the_service_imports() -> None:
+    code = """
+import sys, sysconfig
+import sftgen_tasks.sandbox.service
+from sftgen_judges.plugins.manager import plugins
+site = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+names = {name.partition(".")[0] for name, module in sys.modules.items()
+         if any((getattr(module, "__file__", None) or "").startswith(place) for place in site)}
+print(sorted(names))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE, cwd=ROOT
+    )
+    imported = {name for name in ast.literal_eval(done.stdout) if not name.startswith(("_", "sftgen"))}
+    text = (ROOT / "docker" / "sandbox.Dockerfile").read_text(encoding="utf-8")
+    [line] = re.findall(r"pip install .*-c constraints.txt (.+?)\s*\\?\n", text)
+    assert imported == set(line.split())
