@@ -46,6 +46,13 @@ What `paper` leaves out, and where it may differ therefore:
 * A result that is equal to the expected one only by an equality of its own (an object with `__eq__`, an array with one
   number), or an integer of more than 4,300 digits, fails here.
 * A problem without private tests fails there; here its public tests count.
+* Values that are nested a thousand deep and then compared or printed end a program there, by Python's limit of
+  recursion. Here they may not, if the program is one of those that are run once (see below).
+
+No program is run twice without need (`readers.paper_certain`). Where the text of a program that reads and prints proves
+that it cannot tell the two processes apart, one run says both scores, unless it failed in a way, or printed something,
+that the two rules judge differently. Where the text proves that the function is only a method, `paper` fails without a
+run.
 
 `score_official` is 1 if a right program would also pass LiveCodeBench's own checker, which runs it inside its own
 process. A program that reads with `open(0)`, or prints in a thread that nothing waits for, is right and fails there.

@@ -33,6 +33,8 @@ DIFFERS = {
     "recursion of two": "def f(n):\n    return n and g(n - 1)\ndef g(n):\n    return f(n)\nprint(f(2000))",
     "a function that is passed": "def f(g, n):\n    return n and g(g, n - 1)\nprint(f(f, 2000))",
     "a lambda that is kept": "d = {}\nd[0] = lambda n: n and d[0](n - 1)\nprint(d[0](2000))",
+    "a lambda that looks up": "from collections import defaultdict\nd = defaultdict(lambda: d[len(d)])\nprint(d[0])",
+    "a lambda that looks up without a call": "from collections import defaultdict\nd = defaultdict(lambda: d[0])",
     "a lambda by a keyword": "d = dict(key=lambda n: n and d['key'](n - 1))\nprint(d['key'](2000))",
     "a sort that keeps its key": "def sorted(key):\n    return key\nf = sorted(key=lambda n: n and f(n - 1))",
     "generators in generators": "it = iter(range(9))\nfor i in range(2000):\n    it = (x for x in it)\nprint(list(it))",
