@@ -46,6 +46,13 @@ What `paper` leaves out, and where it may differ therefore:
 * A result that is equal to the expected one only by an equality of its own (an object with `__eq__`, an array with one
   number), or an integer of more than 4,300 digits, fails here.
 * A problem without private tests fails there; here its public tests count.
+* Values that are nested a thousand deep and then compared or printed end a program there, by Python's limit of
+  recursion. Here they may not, if the program is one of those that are run once (see below).
+
+No program is run twice without need (`readers.paper_certain`). Where the text of a program that reads and prints proves
+that it cannot tell the two processes apart, one run says both scores, unless it failed in a way, or printed something,
+that the two rules judge differently. Where the text proves that the function is only a method, `paper` fails without a
+run.
 
 `score_official` is 1 if a right program would also pass LiveCodeBench's own checker, which runs it inside its own
 process. A program that reads with `open(0)`, or prints in a thread that nothing waits for, is right and fails there.
@@ -74,7 +81,14 @@ from sftgen_tasks.data.lcb_tests import read_problems, read_tests
 from sftgen_tasks.data.paper_prompts import PaperPrompt
 from sftgen_tasks.data.rows import check_columns
 from sftgen_tasks.data.tables import DataError
-from sftgen_tasks.readers.paper_programs import inside_paper, paper_arguments, paper_program, paper_same_output
+from sftgen_tasks.readers.paper_certain import alike, never_binds
+from sftgen_tasks.readers.paper_programs import (
+    called_name,
+    inside_paper,
+    paper_arguments,
+    paper_program,
+    paper_same_output,
+)
 from sftgen_tasks.readers.programs import last_program, same_output, same_value
 from sftgen_tasks.sandbox import Case, Limits, Outcome, Program, Sample, Setting, require_sandbox, run_each
 
@@ -172,6 +186,16 @@ class _Job:
     paper: str | None
     outcome: Outcome | None = None
     paper_score: float | None = 0.0
+    reused: int = 0
+    """If `paper_score` follows from `outcome`: how many of its tests are private."""
+    disputed: bool = False
+    """Whether the two rules differ on an output."""
+
+    def same(self, expected: str, output: str) -> bool:
+        """The comparison of `strict`, which notes where that of `paper` differs."""
+        right = same_output(expected, output)
+        self.disputed |= right is not paper_same_output(expected, output)
+        return right
 
 
 def grade_all(items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
@@ -185,7 +209,9 @@ def grade_all(items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
             yield position, _verdict(job)
         else:
             jobs.append(job)
-    yield from _run(jobs)
+    undecided: list[_Job] = []
+    yield from _run(jobs, undecided)
+    yield from _run(undecided, [])
 
 
 @dataclass(frozen=True)
@@ -198,7 +224,8 @@ class _Run:
     last: bool
 
 
-def _run(jobs: Sequence[_Job]) -> Iterator[tuple[int, Verdict]]:
+def _run(jobs: Sequence[_Job], undecided: list[_Job]) -> Iterator[tuple[int, Verdict]]:
+    """Run what is not known yet; a job whose `paper_score` did not follow from its outcome is added to `undecided`."""
     not_run: list[tuple[int, Verdict]] = []
 
     def runs() -> Iterator[_Run]:
@@ -212,7 +239,10 @@ def _run(jobs: Sequence[_Job]) -> Iterator[tuple[int, Verdict]]:
                 not_run.extend((job.position, failed) for job in of_tests)
                 continue
             for job in of_tests:
-                samples = [(_strict(job, cases), False), (_paper(job, cases[:private]), True)]
+                # In the second round the outcome is known, and did not say enough.
+                job.reused = private if job.outcome is None and _tells_both(job, cases[:private]) else 0
+                strict = _strict(job, cases) if job.outcome is None else None
+                samples = [(strict, False), (None if job.reused else _paper(job, cases[:private]), True)]
                 found = [(sample, by_paper) for sample, by_paper in samples if sample]
                 yield from (_Run(job, *one, last=one is found[-1]) for one in found)
                 if not found:
@@ -224,6 +254,12 @@ def _run(jobs: Sequence[_Job]) -> Iterator[tuple[int, Verdict]]:
             run.job.paper_score = None if outcome.reason == "sandbox error" else float(outcome.passed)
         else:
             run.job.outcome = outcome
+            if run.job.reused:
+                score = _paper_score(run.job, outcome)
+                if score is None:
+                    undecided.append(run.job)
+                    continue
+                run.job.paper_score = score
         if run.last:
             yield run.job.position, _verdict(run.job)
     yield from not_run
@@ -233,12 +269,37 @@ def _strict(job: _Job, cases: Sequence[Case]) -> Sample | None:
     if job.strict is None:
         return None
     function = job.item.doc["function"] or None
-    return Sample(Program(job.strict, function, SETTING), cases, same_value if function else same_output, LIMITS)
+    same = same_value if function else job.same if job.reused else same_output
+    return Sample(Program(job.strict, function, SETTING), cases, same, LIMITS)
+
+
+def _tells_both(job: _Job, private: Sequence[Case]) -> bool:
+    """Whether the program prints the same under both rules, so that one run of it may do."""
+    return (
+        job.strict is not None
+        and job.strict.strip() == job.paper
+        and not job.item.doc["function"]
+        and all(case.given.isascii() and "\r" not in case.given for case in private)
+        and alike(job.paper, SETTING.modules)
+    )
+
+
+def _paper_score(job: _Job, outcome: Outcome) -> float | None:
+    """What the outcome of `strict` says of `paper`; None if a run has to say it."""
+    if job.disputed or (outcome.reason in ("sandbox error", "time limit", "memory limit")):
+        return None
+    if outcome.passed:
+        return 1.0
+    if outcome.failed_case is None or outcome.reason not in ("wrong answer", "crash"):
+        return None
+    if outcome.failed_case >= job.reused:  # a public test
+        return 1.0
+    return 0.0 if outcome.reason == "wrong answer" else None
 
 
 def _paper(job: _Job, cases: Sequence[Case]) -> Sample | None:
-    """None without a program, and where the paper's code cannot read a test, so that every program fails."""
-    if job.paper is None:
+    """None where the program fails for certain: there is none, its function is never found, a test cannot be read."""
+    if job.paper is None or (job.item.doc["function"] and never_binds(job.paper, called_name(job.paper))):
         return None
     total = 7.0 * len(cases) + 5
     limits = Limits(min(total, PAPER_TEST_SECONDS), total)

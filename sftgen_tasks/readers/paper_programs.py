@@ -44,11 +44,16 @@ def inside_paper(program: str, *, function: bool) -> str:
             method its own name, which that code then looks for outside the class.
     """
     if function:
-        words = program.partition("(")[0].split()
-        return f"{_process()}\ncall({program!r}, {words[-1] if words else ''!r})\n"
+        return f"{_process()}\ncall({program!r}, {called_name(program)!r})\n"
     # The name is only set where the text has this very condition, with these quotes and blanks.
     program = f'__name__ = "__main__"\n{program}' if _NAMED_MAIN in program else program
     return f"{_process()}\nrun({program!r})\n"
+
+
+def called_name(program: str) -> str:
+    """The name of the function that the paper's code calls: the last word before the first bracket."""
+    words = program.partition("(")[0].split()
+    return words[-1] if words else ""
 
 
 def paper_arguments(given: str) -> str | None:
