@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from sftgen_judges.records.current import Recording, managed
 from sftgen_judges.records.schema import GenerationRecord, content_hash
@@ -14,6 +16,8 @@ OPTIONS = (
     *("data_dir", "subset", "docs_seed", "docs_size", "think_markers", "think_prefilled", "judge", "judge_unclosed"),
     *("prompts", "paper_prompts"),
 )
+FILES = ("data_dir", "subset", "paper_prompts")
+"""Those of them that are paths."""
 
 
 def several_ranks() -> bool:
@@ -52,7 +56,16 @@ def record_documents(
         "template_sha256": next((record.template_hash for record in known), None),
         **({"prompts": dict(loaded.prompts)} if loaded.prompts else {}),
         **({"unknown_markers": dict(unknown_markers)} if unknown_markers else {}),
-        "options": {name: loaded.metadata[name] for name in (*OPTIONS, loaded.task) if name in loaded.metadata},
+        "options": {
+            name: _from_anywhere(loaded.metadata[name]) if name in FILES else loaded.metadata[name]
+            for name in (*OPTIONS, loaded.task)
+            if name in loaded.metadata
+        },
     }
     # A run that is scored again was made by another command, perhaps on another machine.
     run.folder.add_documents(loaded.task, facts, begins=not managed())
+
+
+def _from_anywhere(path: Any) -> Any:
+    """A path that is found from another folder too."""
+    return str(Path(path).expanduser().absolute()) if path and isinstance(path, str | Path) else path

@@ -62,6 +62,8 @@ app.command("queue")(queue_cli.show_queue)
 app.command("paper-prompts")(paper_prompts_cli.read_paper_prompts)
 app.command("trajectory")(trajectory_cli.show_trajectories)
 app.command("compare")(compare_cli.compare_runs)
+INTERRUPTED = 130
+"""Exit code of an interruption, by which Typer ends without a word."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
     bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")
@@ -372,8 +374,10 @@ def main() -> None:
         if os.environ.get("SFTGEN_DEBUG"):
             raise
         _fail(error)
-    except KeyboardInterrupt:
-        _fail("interrupted", code=130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("sftgen: interrupted", file=sys.stderr)
+        raise
 
 
 def _show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
@@ -387,8 +391,8 @@ def _show_warning(message: Any, category: type[Warning], filename: str, lineno: 
     )
 
 
-def _fail(error: Any, code: int = 2) -> None:
+def _fail(error: Any) -> None:
     from sftgen_judges.records.schema import printable
 
     print(f"sftgen: {printable(str(error))}", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(2)

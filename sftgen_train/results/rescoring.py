@@ -17,15 +17,13 @@ from sftgen_judges.records.schema import Measure, doc_hash
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import Task, TaskResult, load_tasks
 from sftgen_tasks.data.loading import one_load
+from sftgen_tasks.harness.documents import FILES
 from sftgen_tasks.harness.evaluation import task_result
 from sftgen_tasks.harness.graded import as_samples, process_results
 from sftgen_train.results.run import Scored, replace_results
 from sftgen_train.results.stored import Answers, Chunk, Place, WholeSamples, chunks, find_answers
 
 logger = logging.getLogger(__name__)
-
-FILES = ("data_dir", "subset", "paper_prompts")
-"""Options of a task that are paths."""
 
 
 def rescore(

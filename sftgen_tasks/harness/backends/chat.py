@@ -232,9 +232,9 @@ def _read(outputs: Any, seed: int | None) -> GeneratedText:
         content = message.get("content") or message.get("refusal") or ""
         reasoning = message.get("reasoning_content") or message.get("reasoning")  # the older name and the newer
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ApiError(f"not a chat completion: {str(outputs)[:200]}") from error
+        raise ApiError(f"not a chat completion: {_shape(outputs)}") from error
     if not isinstance(content, str) or not isinstance(reasoning, str | None):
-        raise ApiError(f"a chat completion whose content is no text: {str(outputs)[:200]}")
+        raise ApiError(f"a chat completion whose content is no text: {_shape(message)}")
     if reasoning is None and not content and reason == "length":
         reasoning = ""  # all of it was thinking that the server does not show
     return GeneratedText(
@@ -245,6 +245,15 @@ def _read(outputs: Any, seed: int | None) -> GeneratedText:
         seed=seed,
         reasoning=reasoning,
     )
+
+
+def _shape(reply: Any) -> str:
+    """What a reply looks like; a model's words in it may be harmful and are not shown, a server's error is."""
+    if not isinstance(reply, dict):
+        return f"a {type(reply).__name__}"
+    if reply.get("error"):
+        return str({"error": reply["error"]})[:200]
+    return ("an object with " + ", ".join(f"{name}: {type(value).__name__}" for name, value in reply.items()))[:200]
 
 
 def _described(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -272,9 +273,22 @@ def test_tasks_dir_is_where_the_files_are(installed: Command) -> None:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return dict(os.environ)
+
+
+def interrupt() -> None:
+    """Ctrl-C while the command works."""
+    from sftgen_tasks.data import task_files
+
+    def task_configs() -> Path:
+        raise KeyboardInterrupt
+
+    task_files.task_configs = task_configs
+
+
+def test_an_interruption_is_said(command: Command) -> None:
+    done = command("sftgen", "tasks-dir", before=interrupt)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "sftgen: interrupted\n")
 
 
 def test_a_message_with_control_codes_is_text() -> None:

@@ -129,6 +129,21 @@ def test_budgets_are_shown_queried_and_kept(command: Command, run: Path, tiny_mo
     assert {name: row for name, row in metrics(run).items() if name.startswith("budget=")} == kept
 
 
+def test_a_run_is_rescored_from_another_folder(
+    command: Command, replayed: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    done = command(
+        "sftgen", "eval", "--run", tmp_path / "run", "--tasks", "sftgen_gpqa_diamond", "--model", "sftgen-replay",
+        "--model_args", f"path=outputs.jsonl,text=out,key=q:question,tokenizer={tiny_model}", "--metadata",
+        "data_dir=data", cwd=replayed.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before = metrics(tmp_path / "run")
+    again = command("sftgen", "rescore", "run", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert metrics(tmp_path / "run").keys() == before.keys()
+
+
 def die_while_grading() -> None:
     """Kill this process when it is about to write a verdict for the seventh time."""
     left = 7

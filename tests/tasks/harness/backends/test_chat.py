@@ -141,8 +141,10 @@ BROKEN = {
     "a wrong request": (400, "HTTP 400"),
     "no JSON": (b"<html>busy</html>", "JSONDecodeError"),
     "an error with status 200": ({"error": {"message": "overloaded"}}, "not a chat completion: {'error'"),
-    "no choices": ({"choices": []}, "not a chat completion"),
-    "content that is no text": (completion([{"type": "text"}]), "content is no text"),  # type: ignore[arg-type]
+    "no choices": ({"choices": []}, "not a chat completion: an object with choices: list"),
+    "the other endpoint": ({"choices": [{"text": "WORDS"}]}, "not a chat completion: an object with choices: list"),
+    "a list": (b'["WORDS"]', "not a chat completion: a list"),
+    "content that is no text": (completion([{"text": "WORDS"}]), "content is no text"),  # type: ignore[arg-type]
     "hanging up": (None, "ConnectionError"),
     "silence": (3.0, "Read timed out"),
 }
@@ -153,6 +155,7 @@ def test_a_failed_request_is_no_answer(reply: Any, says: str, tmp_path: Path) ->
     with pytest.raises(SftgenError) as caught:
         ask(reply, tmp_path, timeout=1 if reply == 3.0 else 60)
     assert says in str(caught.value)
+    assert "WORDS" not in str(caught.value)  # of a model that may have said harmful ones
     assert RunFolder(tmp_path).read_generations("task") == []
 
 
