@@ -169,7 +169,7 @@ class Records:
             path,
         )
 
-    def values(self, measure: str = "score", *, outside: bool = False) -> Table:
+    def values(self, measure: str = "score", *, beside: Sequence[str] = (), outside: bool = False) -> Table:
         """Every sample's number at every step: run, folder, task, step, doc_hash, cluster, repeat, value.
 
         Of the model, sampling settings and grader that the last evaluation of a step had, answers of its earlier
@@ -177,17 +177,23 @@ class Records:
 
         Args:
             measure: As `doc_means`. A sample without a number is left out.
+            beside: Further numbers of a sample, as `measure`, in columns `beside_0`, `beside_1` and so on; NULL where
+                it has none.
             outside: Whether evaluations outside of a training count too, as step -1.
         """
         column, path = _number(measure)
+        further = [_number(name, f"beside_{place}") for place, name in enumerate(beside)]
+        others = "".join(f", {of} AS beside_{place}" for place, (of, _) in enumerate(further))
+        named = "".join(f", beside_{place}" for place in range(len(further)))
         same = ", ".join(("folder", "task", "step", "model", "sampling_id", "scorer", "evaluation_version"))
         joined = " AND ".join(f"a.{name} IS NOT DISTINCT FROM s.{name}" for name in same.split(", "))
         return self.sql(
-            f"""SELECT run, folder, task, coalesce(step, -1) AS step, doc_hash, "cluster", repeat, number AS "value"
-            FROM (SELECT *, {column} AS number FROM all_samples) AS a
+            f"""SELECT run, folder, task, coalesce(step, -1) AS step, doc_hash, "cluster", repeat,
+                number AS "value"{named}
+            FROM (SELECT *, {column} AS number{others} FROM all_samples) AS a
             SEMI JOIN (SELECT DISTINCT {same} FROM samples) AS s ON {joined}
             WHERE number IS NOT NULL AND {outside or "step IS NOT NULL"} ORDER BY folder, task""",
-            path,
+            path | {name: value for _, paths in further for name, value in paths.items()},
         )
 
     def scores(self, task: str, run: str | None = None, measure: str = "score") -> dict[int | None, dict[str, float]]:
@@ -378,12 +384,12 @@ def _as_record_error() -> Iterator[None]:
         raise RecordError(f"the query cannot be answered: {error}") from error
 
 
-def _number(measure: str) -> tuple[str, dict[str, str]]:
+def _number(measure: str, name: str = "path") -> tuple[str, dict[str, str]]:
     """A measure of a sample in SQL, and its parameters."""
     if measure in _NUMBERS:
         return f'"{measure}"::DOUBLE', {}
     path = "/" + measure.replace("~", "~0").replace("/", "~1")
-    return "TRY_CAST(json_extract(measures, $path) AS DOUBLE)", {"path": path}
+    return f"TRY_CAST(json_extract(measures, ${name}) AS DOUBLE)", {name: path}
 
 
 _TABLE = re.compile(r"'([^']+\.parquet)'")

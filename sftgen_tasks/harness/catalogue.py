@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,6 +54,12 @@ def read_configs(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, dic
         else:
             tasks[config["task"]] = config
     return tasks, groups
+
+
+@cache
+def shipped() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The tasks and the groups that come with sftgen, read once in a process. They are not to be changed."""
+    return read_configs(task_configs())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,8 +19,12 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import compare as compare_cli
 from sftgen_train.cli import cost as plan_cli
+from sftgen_train.cli import distance as distance_cli
+from sftgen_train.cli import gate as gate_cli
 from sftgen_train.cli import judge as judge_cli
+from sftgen_train.cli import lengths as lengths_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
+from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import selftest as selftest_cli
 from sftgen_train.cli import trajectory as trajectory_cli
@@ -62,6 +66,10 @@ app.command("queue")(queue_cli.show_queue)
 app.command("paper-prompts")(paper_prompts_cli.read_paper_prompts)
 app.command("trajectory")(trajectory_cli.show_trajectories)
 app.command("compare")(compare_cli.compare_runs)
+app.command("parts")(parts_cli.show_parts)
+app.command("distance")(distance_cli.show_distance)
+app.command("lengths")(lengths_cli.show_lengths)
+app.command("gate")(gate_cli.decide_gate)
 INTERRUPTED = 130
 """Exit code of an interruption, by which Typer ends without a word."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

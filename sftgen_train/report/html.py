@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sftgen_judges.records.journal import write_atomic
 from sftgen_train.report.charts import chart
+from sftgen_train.report.distance import base_opening
 from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import remarks_of
 from sftgen_train.report.verdict_tables import words_of
@@ -45,6 +46,7 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
     html = template.render(
         plotly=get_plotlyjs(),
         charts=charts,
+        opening=base_opening(metrics, shown.manifest),
         manifest=shown.manifest,
         in_domain=in_domain,
         verdicts=verdicts,

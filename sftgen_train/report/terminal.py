@@ -16,6 +16,7 @@ from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.comparing import Comparison
 from sftgen_train.report.comparison_tables import remarks_of as remarks_of_comparison
 from sftgen_train.report.comparison_tables import sections
+from sftgen_train.report.distance import base_opening
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.trajectories import RunVerdicts
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 def print_run(shown: Shown, console: Console) -> None:
     """Print scores and lengths by step, then what became of each task."""
     metrics, in_domain = shown.metrics, shown.in_domain
+    if first := base_opening(metrics, shown.manifest):
+        console.print(f"[red]{_plain(first)}[/]", highlight=False)
     for metric, title in CHARTS:
         table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")

@@ -12,8 +12,7 @@ from typing import Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from sftgen_judges.records.query import Records, open_records
-from sftgen_tasks.data.task_files import task_configs
-from sftgen_tasks.harness.catalogue import read_configs
+from sftgen_tasks.harness.catalogue import shipped
 from sftgen_train.evaluation.schedule import Tier
 from sftgen_train.trajectory import Verdict, adjust_over_tasks, read_curve, read_group
 from sftgen_train.trajectory.deltas import Deltas, deltas_of
@@ -24,6 +23,11 @@ GROUPS = ("sftgen_reasoning", "sftgen_general", "sftgen_safety")
 IN_DOMAIN, OUT_OF_DOMAIN = "in-domain", "out-of-domain"
 _MOST_STEPS = 100_000
 """A run that says it has more is not asked for each of its steps which tasks are due."""
+
+
+SAFETY_SCORE = (
+    "its score counts truncated answers as unsafe: `sftgen parts` has the attack success rate among finished answers"
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def trajectory(
         of_run = [curve for curve in curves if curve.folder == row["folder"]]
         manifest = mapping(row["manifest"])
         known = waiting(Path(row["folder"])) if waiting else None
-        asked = _Asked(manifest, row["folder"], given or deltas_of(manifest), last, seed, known)
+        asked = _Asked(manifest, row["folder"], given or deltas_of(manifest), last, seed, known, measure)
         found.append(_read_run(row["run"], of_run, asked))
     return found
 
@@ -101,6 +105,7 @@ class _Asked:
     last: int
     seed: int
     waiting: int | None
+    measure: str = "score"
 
     def finish(self, verdict: Verdict, tasks: Sequence[TaskCurve]) -> Verdict:
         """The verdict, or what can be said of it so far."""
@@ -120,6 +125,9 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
         verdict = read_curve(curve.task, curve.curves, delta=delta, last=asked.last, share=curve.share, seed=asked.seed)
         own.append(asked.finish(verdict, [curve]))
     groups, cautions = [], [f"{curve.task}: {caution}" for curve in curves for caution in curve.cautions]
+    if asked.measure == "score":
+        safety = members_of("sftgen_safety")
+        cautions += [f"{curve.task}: {SAFETY_SCORE}" for curve in curves if curve.task in safety]
     failures = tuple(f"{curve.task}: {failure}" for curve in curves for failure in curve.failures)
     for name, members in _groups(curves, asked.manifest):
         chosen, doubled = apart([curve for curve in members if curve.share])
@@ -172,8 +180,7 @@ def members_of(group: str) -> frozenset[str]:
 
 @cache
 def _own_groups() -> Mapping[str, Mapping[str, Any]]:
-    _, groups = read_configs(task_configs())
-    return groups
+    return shipped()[1]
 
 
 def _members(name: str, groups: Mapping[str, Mapping[str, Any]]) -> set[str]:

@@ -7,12 +7,12 @@ Thinking counts as the model wrote it. The samples of the run stay as they are.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.plugins.contracts import Judge
+from sftgen_judges.plugins.contracts import Judge, Sample
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.evaluations import Origin
 from sftgen_judges.records.schema import GenerationRecord, doc_hash
@@ -35,6 +35,7 @@ from sftgen_train.results.stored import Chunk, chunks, find_answers
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+Hear = Callable[[str, "int | None", int, Sequence[Sample]], None]
 FAR = 0.02
 """Share by which a tokenizer may count other than the records do before it is told."""
 
@@ -61,6 +62,7 @@ def rescore_at_budgets(
     tokenizer: str | None = None,
     judge: str | None = None,
     judge_options: Mapping[str, Any] | None = None,
+    hear: Hear | None = None,
 ) -> list[Row]:
     """Score a run's responses as if each had ended after so many tokens, and add the scores to its metrics.
 
@@ -74,6 +76,7 @@ def rescore_at_budgets(
         tokenizer: Folder or hub id of the responses' model.
         judge: Another judge than the task's own; exactly one of the tasks must be judged.
         judge_options: Settings of the judges, named `judge_<field>`.
+        hear: Called with each task, step and budget, and the samples at it: they are not stored.
 
     Returns:
         The metric rows that were written; their metrics begin with `budget=N/`.
@@ -99,12 +102,19 @@ def rescore_at_budgets(
                     "--tasks to ask", name,
                 )  # fmt: skip
                 continue
-            rows = _rescore_task(run, task, facts, budgets, tokens_of)
+            scored = _rescore_task(run, task, facts, budgets, tokens_of)
+            rows = _rows(run, task, scored)
+            for (origin, budget), found in scored.items():
+                (hear or _ignore)(name, origin.step, budget, list(found.samples.values()))
             _write(run, budgets, rows)
             written += rows
     if not written:
         raise RecordError(f"{str(folder)!r}: no responses to score at a budget, see above")
     return written
+
+
+def _ignore(*_: Any) -> None:
+    """Nobody hears the samples."""
 
 
 def _asks(scorer: object) -> bool:
@@ -114,7 +124,7 @@ def _asks(scorer: object) -> bool:
 
 def _rescore_task(
     run: RunFolder, task: Task, facts: Mapping[str, Any], budgets: Sequence[int], tokens_of: ModelTokenizer
-) -> list[Row]:
+) -> dict[tuple[Origin, int], Found]:
     name = task.config.task
     docs = {doc_hash(doc): doc for doc in task.test_docs()}
     answers = [found for found in find_answers(run, name, list(docs), facts.get("template_sha256")) if found.prompts]
@@ -132,7 +142,11 @@ def _rescore_task(
                 for document, judged in graded(run, task, origin, shorter, docs):
                     scored[origin, budget].add(document, judged, process_results(docs[document], judged))
     tokens_of.tell(name)
-    begun = run.run_id()
+    return scored
+
+
+def _rows(run: RunFolder, task: Task, scored: Mapping[tuple[Origin, int], Found]) -> list[Row]:
+    begun, docs = run.run_id(), [doc_hash(doc) for doc in task.test_docs()]
     rows: list[Row] = []
     for (origin, budget), each in scored.items():
         about = {"run": begun, "evaluated_at": each.answers.at}

@@ -11,16 +11,20 @@ from sftgen_train.trajectory.anytime import anytime_half_width
 from sftgen_train.trajectory.claims import DELTA, SIGNIFICANCE, Fall, Point, Verdict
 from sftgen_train.trajectory.flips import Flips, Rows, against, contrast, flip, pool, rows_of, standard_errors
 from sftgen_train.trajectory.intervals import Band, Limits, band, limits, p_beyond, share_band
+from sftgen_train.trajectory.lengths import Stages, length_stages
 from sftgen_train.trajectory.max_t import Tests, flip_test, max_test
 from sftgen_train.trajectory.noise import Noise, noise_of
+from sftgen_train.trajectory.parts import Among, Parts, among_finished, split
+from sftgen_train.trajectory.regime import Regime, read_regime
 from sftgen_train.trajectory.settling import Needed, settle
 from sftgen_train.trajectory.statistics import Estimate, estimate, holm
 from sftgen_train.trajectory.verdicts import adjust_over_tasks, read_curve, read_group
 from sftgen_train.trajectory.words import WORDS
 
 __all__ = [
-    "Band", "Curves", "DELTA", "Estimate", "Fall", "Flips", "LeftOut", "Limits", "Needed", "Noise", "Point", "Rows",
-    "SIGNIFICANCE", "Tests", "Verdict", "WORDS", "adjust_over_tasks", "against", "align", "anytime_half_width", "band",
-    "contrast", "estimate", "flip", "flip_test", "holm", "limits", "max_test", "noise_of", "p_beyond", "pool",
-    "read_curve", "read_group", "rows_of", "settle", "share_band", "stack", "standard_errors",
+    "adjust_over_tasks", "against", "align", "Among", "among_finished", "anytime_half_width", "Band", "band",
+    "contrast", "Curves", "DELTA", "estimate", "Estimate", "Fall", "flip", "flip_test", "Flips", "holm", "LeftOut",
+    "length_stages", "Limits", "limits", "max_test", "Needed", "Noise", "noise_of", "p_beyond", "Parts", "Point",
+    "pool", "read_curve", "read_group", "read_regime", "Regime", "Rows", "rows_of", "settle", "share_band",
+    "SIGNIFICANCE", "split", "stack", "Stages", "standard_errors", "Tests", "Verdict", "WORDS",
 ]  # fmt: skip

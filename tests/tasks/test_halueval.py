@@ -289,7 +289,7 @@ def test_a_task_by_itself_decodes_as_in_the_group(tmp_path: Path) -> None:
         put(tmp_path, kind, rows(kind, 8))
     alone = load_tasks(["sftgen_halueval_qa"], {"data_dir": str(tmp_path)}).tasks["sftgen_halueval_qa"]
     group = load_tasks(["sftgen_halueval"], {"data_dir": str(tmp_path)})
-    settings = {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 1.0, "max_gen_toks": 32768}
+    settings = {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 1.0, "top_k": 0, "max_gen_toks": 32768}
     for task in (alone, *group.tasks.values()):
         assert (task.config.generation_kwargs, task.config.repeats) == (settings, 1)
     assert list(group.tasks) == [f"sftgen_halueval_{kind}" for kind in KINDS]

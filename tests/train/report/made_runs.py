@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sftgen_judges import Response, Sample, Verdict
@@ -54,6 +55,21 @@ def graded(
         "response_tokens": [5.0] * of,
     }
     return TaskResult(task, values, of, samples)
+
+
+def truncated(result: TaskResult, documents: range) -> TaskResult:
+    """The same answers, of which those to some documents were truncated: wrong."""
+    samples = [
+        replace(
+            sample,
+            response=replace(sample.response, finish_reason="length", answer=""),
+            verdict=Verdict("truncated", 0.0),
+        )
+        if place in documents
+        else sample
+        for place, sample in enumerate(result.samples)
+    ]
+    return replace(result, samples=samples)
 
 
 def made_run(path: Path, scores: Mapping[str, Sequence[int]], steps: Sequence[int], **facts: object) -> RunFolder:

@@ -1,0 +1,87 @@
+"""`sftgen parts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from sftgen_train.cli.console import console, full_names
+
+
+def show_parts(
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    *,
+    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    measure: Annotated[str, typer.Option(help="What is split: score, paper, or another measure.")] = "score",
+    before: Annotated[Optional[int], typer.Option("--from", help="First step; the base by default.")] = None,  # noqa: UP045
+    after: Annotated[Optional[int], typer.Option("--to", help="Second step; lowest and last by default.")] = None,  # noqa: UP045
+    budgets: Annotated[
+        str, typer.Option(help="Truncate responses after so many tokens: does the verdict survive? E.g. 500,2000.")
+    ] = "",
+    tokenizer: Annotated[Optional[str], typer.Option(help="For --budgets: folder of the model's tokenizer.")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what changes of scores are made of: truncation, finished answers, answers before the cut."""
+    if budgets:
+        _print_limits(run, budgets, sorted(full_names(tasks)), tokenizer, as_json)
+        return
+    from sftgen_train.report import composition
+
+    names = full_names(tasks)
+    found = composition.composition(run, tasks=names, measure=measure, before=before, after=after)
+    if as_json:
+        print(composition.as_json(found))
+        return
+    if found.changes:
+        of = ("change", "truncation", "finished answers", "before the cut", "truncated")
+        title = f"What changes of {measure} are made of, 95 % intervals"
+        _print(title, ("task", "steps", "n", *of), composition.change_rows(found.changes))
+    if found.safety:
+        columns = ("task", "step", "measure", "among finished answers", "answers", "truncated")
+        _print("Safety: less is better, 95 % intervals", columns, composition.safety_rows(found.safety))
+    if not found.changes and not found.safety:
+        console.print("no task has two steps that share documents")
+
+
+def _print_limits(run: Path, budgets: str, tasks: Sequence[str], tokenizer: str | None, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from sftgen_judges.records.journal import clean
+    from sftgen_judges.records.query import open_records
+    from sftgen_train.report.other_limits import verdicts_at_limits
+    from sftgen_train.results.budgets import parse_budgets
+
+    limits = parse_budgets(budgets)
+    if tasks:
+        with open_records(run) as records:
+            held = {row["task"] for row in records.sql("SELECT DISTINCT task FROM samples").rows()}
+        # Of a name with and without `sftgen_`, the one that the run has; a mistake is told by what scores.
+        tasks = [name for name in tasks if name in held] or [tasks[0]]
+    found = verdicts_at_limits(run, limits, tasks, tokenizer=tokenizer)
+    if as_json:
+        print(json.dumps(clean([{**asdict(each), "survives": each.survives} for each in found]), indent=2))
+        return
+    rows = ((each.task, f"{each.limit:,}", each.sentence()) for each in found)
+    _print("Does the verdict survive another token limit?", ("task", "tokens", "verdict"), rows)
+    if not found:
+        console.print("no evaluated steps: there is no verdict that could survive")
+
+
+def _print(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from sftgen_judges.records.schema import printable
+    from sftgen_train.report.reading import short
+
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for task, *cells in rows:
+        table.add_row(escape(printable(short(task))), *map(escape, cells))
+    console.print(table)

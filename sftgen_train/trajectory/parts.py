@@ -1,0 +1,237 @@
+"""What a change of a score is made of: truncation, ability of finished answers, answers given before the cut.
+
+    score = (1 - t) · (score of finished answers) + t · (score of truncated answers)
+
+with t the share of truncated answers. The change between two steps is split into the three factors by their Shapley
+values: a factor's change, averaged over all orders in which the three can change. The parts sum to the change exactly.
+
+    parts = split(scores, truncated, clusters)  # documents x 2 steps, or documents x 2 steps x repeats
+    parts.truncation.change, parts.finished.change, parts.before_cut.change
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sftgen_train.trajectory.alignment import Floats
+from sftgen_train.trajectory.document_draws import DRAWS, interval, resampled_sums
+
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One of the three.
+
+    Attributes:
+        before: Its value at the first step; NaN where no answer shows it.
+        after: Its value at the second step.
+        change: What it contributes to the change of the score.
+        low: Lower end of the 95 % interval, from resampled documents.
+        high: Upper end.
+    """
+
+    before: float
+    after: float
+    change: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The change of a score between two steps.
+
+    Attributes:
+        before: The score at the first step.
+        after: The score at the second.
+        change: Their difference: the sum of the three parts.
+        low: Lower end of its 95 % interval, from the same resampled documents.
+        high: Upper end.
+        truncation: By other answers being truncated; its values are shares of truncated answers.
+        finished: By finished answers being better or worse; its values are their scores.
+        before_cut: By answers given before the cut; its values are the scores of truncated answers.
+        documents: Documents that have a value at both steps.
+    """
+
+    before: float
+    after: float
+    change: float
+    low: float
+    high: float
+    truncation: Factor
+    finished: Factor
+    before_cut: Factor
+    documents: int
+
+    def sentence(self) -> str:
+        """The split in one sentence."""
+        more = self.truncation.after >= self.truncation.before
+        pieces = (
+            (self.truncation, "more truncation" if more else "less truncation"),
+            (self.finished, "finished answers"),
+            (self.before_cut, "answers before the cut"),
+        )
+        told = (f"{each.change:+.3f} by {name} ({each.low:+.3f} to {each.high:+.3f})" for each, name in pieces)
+        return f"{self.change:+.3f} = {', '.join(told)}"
+
+
+def split(
+    scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = DRAWS, seed: int = 0
+) -> Parts:
+    """Split the change of a score between two steps.
+
+    A factor that one of the steps does not show, for example the score of truncated answers where none is truncated, is
+    given its value at the other step: then it contributes nothing. One that neither step shows contributes nothing.
+
+    Args:
+        scores: Documents x 2, or documents x 2 x repeats; NaN is a missing value. Only documents that have a value at
+            both steps count.
+        truncated: Whether each answer was truncated, in the same shape; a missing one counts as finished.
+        clusters: A label for each document; by default each is its own.
+        draws: Resampled samples of documents.
+        seed: Of the random numbers.
+
+    Raises:
+        ValueError: The shapes do not fit, or no document has a value at both steps.
+    """
+    sums, labels = _document_sums(scores, truncated, clusters)
+    total = sums.sum(axis=0)[None]
+    before, after, parts = _split_sums(total)
+    drawn_before, drawn_after, drawn = _split_sums(resampled_sums(sums, labels, draws=draws, seed=seed))
+    values = _factors(total)
+    truncation, finished, before_cut = (
+        Factor(
+            float(values[0, 0, place]), float(values[0, 1, place]), float(parts[0, place]), *interval(drawn[:, place])
+        )
+        for place in range(3)
+    )
+    change = float(after[0] - before[0])
+    if abs(float(parts[0].sum()) - change) > ROUNDING * max(1.0, float(np.abs(total).max())):
+        raise ArithmeticError(f"the parts sum to {parts[0].sum()}, the change is {change}")
+    low, high = interval(drawn_after - drawn_before)
+    ends = float(before[0]), float(after[0])
+    return Parts(*ends, change, low, high, truncation, finished, before_cut, documents=len(sums))
+
+
+@dataclass(frozen=True)
+class Among:
+    """A measure among the answers that were not truncated, at one step, beside the share that was.
+
+    Attributes:
+        mean: The mean of the measure among finished answers; NaN without any.
+        low: Lower end of its 95 % interval, from resampled documents.
+        high: Upper end.
+        answers: Finished answers with a value.
+        truncated: The share of truncated answers.
+        truncated_low: Lower end of its 95 % interval.
+        truncated_high: Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+    answers: int
+    truncated: float
+    truncated_low: float
+    truncated_high: float
+
+
+def among_finished(
+    values: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = DRAWS, seed: int = 0
+) -> Among:
+    """The mean of a measure among finished answers, with truncation beside it and never in it.
+
+    Args:
+        values: Documents x repeats: the measure, for example the success of an attack; NaN where it has no value.
+        truncated: Whether each answer was truncated, in the same shape; NaN where there is no answer.
+        clusters: As `split`.
+        draws: As `split`.
+        seed: As `split`.
+
+    Raises:
+        ValueError: The shapes do not fit.
+    """
+    given, cut = np.asarray(values, dtype=np.float64), np.asarray(truncated, dtype=np.float64)
+    if given.shape != cut.shape or given.ndim != 2:
+        shapes = f"values of shape {given.shape}, truncated of {cut.shape}"
+        raise ValueError(f"{shapes}: expected documents x repeats of both")
+    labels = np.arange(len(given)) if clusters is None else np.asarray(clusters)
+    asked = np.isfinite(cut)
+    finished = np.isfinite(given) & ~(asked & (cut > 0))
+    columns = (np.where(finished, given, 0.0), finished, np.where(asked, cut, 0.0), asked)
+    sums = np.stack([column.sum(axis=1, dtype=np.float64) for column in columns], axis=1)
+    total, drawn = sums.sum(axis=0), resampled_sums(sums, labels, draws=draws, seed=seed)
+    return Among(
+        float(_quotient(total[:1], total[1:2])[0]),
+        *interval(_quotient(drawn[:, 0], drawn[:, 1])),
+        int(total[1]),
+        float(_quotient(total[2:3], total[3:4])[0]),
+        *interval(_quotient(drawn[:, 2], drawn[:, 3])),
+    )
+
+
+def _document_sums(scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDArray[Any]]:
+    """For each document and step: weight of finished answers, their score, weight of truncated ones, their score."""
+    given, cut = np.asarray(scores, dtype=np.float64), np.asarray(truncated, dtype=np.float64)
+    if given.ndim == 2:
+        given, cut = given[:, :, None], cut[:, :, None] if cut.ndim == 2 else cut
+    if given.ndim != 3 or given.shape != cut.shape or given.shape[1] != 2:
+        raise ValueError(
+            f"scores of shape {np.shape(scores)}, truncated of {np.shape(truncated)}: expected documents x 2 steps, or "
+            "documents x 2 steps x repeats, of both"
+        )
+    labels = np.arange(len(given)) if clusters is None else np.asarray(clusters)
+    there = np.isfinite(given)
+    shared = np.asarray(there.any(axis=2)).all(axis=1)
+    if not shared.any():
+        raise ValueError("no document has a value at both steps")
+    given, ended, there = given[shared], ~(cut[shared] > 0), there[shared]
+    # Every document counts once at each step, however many of its repeats have a value.
+    weight = there / there.sum(axis=2, keepdims=True)
+    value = np.where(there, given, 0.0) * weight
+    columns = [weight * ended, value * ended, weight * ~ended, value * ~ended]
+    sums = np.stack([column.sum(axis=2) for column in columns], axis=2)
+    return np.asarray(sums.reshape(len(sums), 8)), labels[shared]
+
+
+def _factors(sums: Floats) -> Floats:
+    """Draws x 2 steps x 3: share of truncated answers, score of finished ones, score of truncated ones."""
+    steps = sums.reshape(-1, 2, 4)
+    finished, right, cut, right_cut = (steps[:, :, place] for place in range(4))
+    # Rounding leaves a little of a weight that is 0.
+    finished, cut = (np.where(each > 1e-12, each, 0.0) for each in (finished, cut))
+    return np.stack([cut / (finished + cut), _quotient(right, finished), _quotient(right_cut, cut)], axis=2)
+
+
+def _split_sums(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    factors = _factors(sums)
+    for place in (1, 2):
+        one, two = factors[:, 0, place].copy(), factors[:, 1, place].copy()
+        factors[:, 0, place] = np.nan_to_num(np.where(np.isnan(one), two, one))
+        factors[:, 1, place] = np.nan_to_num(np.where(np.isnan(two), one, two))
+    parts = np.zeros((len(factors), 3))
+    orders = list(permutations(range(3)))
+    for order in orders:
+        now = factors[:, 0].copy()
+        value = _score(now)
+        for place in order:
+            now[:, place] = factors[:, 1, place]
+            moved = _score(now)
+            parts[:, place] += (moved - value) / len(orders)
+            value = moved
+    return _score(factors[:, 0]), _score(factors[:, 1]), parts
+
+
+def _score(factors: Floats) -> Floats:
+    cut, finished, before_cut = factors.T
+    return np.asarray((1 - cut) * finished + cut * before_cut)
+
+
+def _quotient(above: Floats, below: Floats) -> Floats:
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))
