@@ -9,7 +9,8 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_train.report.line_chart import share_chart
 from sftgen_train.trajectory.error_plan import Measured, Section
 from sftgen_train.trajectory.error_rates import DRAWS, Rate, fingerprint
-from sftgen_train.trajectory.published import MeansVerdict, read_published, reference_scores
+from sftgen_train.trajectory.published import MeansVerdict, read_published
+from sftgen_train.trajectory.reference import source
 from sftgen_train.trajectory.simulation import ABILITY, SHARED, STEP_NOISE
 
 MADE_BY = "sftgen selftest statistics --document"
@@ -125,7 +126,7 @@ def _published() -> list[str]:
     lines += [[name, *_told(verdict)] for name, verdict in read_published("math500").items()]
     return [
         "## Published tables",
-        f"MATH500 by training step ({reference_scores()['source'].split(';')[0]}; 500 documents, 3 repeats). The "
+        f"MATH500 by training step ({source().split(',')[0]}; 500 documents, 3 repeats). The "
         "documents behind the means are not published. So the answers count as independent (binomial variance, both "
         "ends of a difference in full), and this is widened: of the answers to one document a part moves together from "
         "step to step, as if documents had twice the step noise above. Dips are adjusted for the number of steps "

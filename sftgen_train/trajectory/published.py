@@ -7,19 +7,16 @@ A table does not tell how documents move together, so its verdicts are weaker th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from math import sqrt
-from typing import Any
 
 import numpy as np
 from scipy.special import expit, ndtr, ndtri
 
 from sftgen_train.trajectory.alignment import Floats
 from sftgen_train.trajectory.claims import DELTA, SIGNIFICANCE, Claim, End, first_shown
+from sftgen_train.trajectory.reference import benchmarks, by_step
 from sftgen_train.trajectory.simulation import ABILITY, STEP_NOISE, shifts
 from sftgen_train.trajectory.statistics import holm
 
@@ -125,35 +122,13 @@ def together(scores: Floats) -> Floats:
     return np.asarray(varies / (inside * (1 - inside)))
 
 
-@cache
-def reference_scores() -> dict[str, Any]:
-    """The numbers of arXiv 2604.06628, with their source and the cells that are suspect."""
-    text = (files("sftgen_train.trajectory") / "reference_scores.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+def read_published(benchmark: str = "math500") -> dict[str, MeansVerdict]:
+    """The verdicts on the published tables of a benchmark by step: name of the training to its verdict.
 
-
-def published_tables(task: str = "math500") -> dict[str, dict[int, float]]:
-    """The published scores by step of one benchmark: name of the training to step to share."""
-    known = reference_scores()
-    base = {name: known["table5_base_models"][name] for name in ("Qwen3-1.7B", "Qwen3-4B")}
-    tables: dict[str, Mapping[str, Mapping[str, float]]] = {
-        "Qwen3-1.7B Math-CoT": known["table6_qwen3_1.7b_math_cot_by_step"],
-        "Qwen3-4B Math-CoT": known["table9_qwen3_4b_math_cot_by_step"],
-        **{
-            f"{model} Math-NoCoT": {"0": base[model], **steps}
-            for model, steps in known["math_nocot_by_step_math500_aime24"].items()
-        },
-    }
-    return {
-        name: {int(step): row[task] / 100 for step, row in table.items() if row.get(task) is not None}
-        for name, table in tables.items()
-        if any(row.get(task) is not None for step, row in table.items() if step != "0")
-    }
-
-
-def read_published(task: str = "math500") -> dict[str, MeansVerdict]:
-    """The verdicts on these tables."""
-    known = reference_scores()
-    documents, repeats = known["n_items"][task], known["repeats"][task]
-    return {name: read_means(means, documents, repeats) for name, means in published_tables(task).items()}
+    Args:
+        benchmark: Its name in the tables, of one whose number of documents is known.
+    """
+    about = benchmarks()[benchmark]
+    assert about.documents is not None
+    tables = by_step(about)
+    return {name: read_means(means, about.documents, about.repeats) for name, means in tables.items()}

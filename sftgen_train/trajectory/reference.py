@@ -140,6 +140,20 @@ def values(model: str, data: str, step: int, benchmark: Benchmark) -> tuple[floa
     return tuple(value if benchmark.logit else value / 100 for value in cell)
 
 
+def by_step(benchmark: Benchmark) -> dict[str, dict[int, float]]:
+    """The published scores of a benchmark at several steps: `MODEL DATA` to step, 0 is the base, to score."""
+    found = {
+        (data, model): {
+            step: values(model, BASE if step == 0 else data, step, benchmark)[0]
+            for step in (0, *sorted(map(int, _read()["models"][model][data])))
+            if values(model, BASE if step == 0 else data, step, benchmark)
+        }
+        for model in models()
+        for data in datasets(model)
+    }
+    return {f"{model} {data}": found[data, model] for data, model in sorted(found) if len(found[data, model]) > 2}
+
+
 def distance(
     model: str,
     data: str,

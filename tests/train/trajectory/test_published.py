@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sftgen_train.trajectory.published import read_means, read_published, reference_scores, together
+from sftgen_train.trajectory.published import read_means, read_published, together
+from sftgen_train.trajectory.reference import source
 
 
 def test_the_published_tables_are_read_as_their_authors_tell_them() -> None:
@@ -17,7 +18,7 @@ def test_the_published_tables_are_read_as_their_authors_tell_them() -> None:
     assert small.end != "above base"
     assert small.end_low < 0
     assert found["Qwen3-4B Math-NoCoT"].dips == ()
-    assert "arXiv 2604.06628" in reference_scores()["source"]
+    assert "arXiv 2604.06628" in source()
 
 
 def test_a_small_benchmark_tells_less() -> None:
