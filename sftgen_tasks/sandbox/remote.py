@@ -16,8 +16,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-import tenacity
-
 from sftgen_judges.plugins.contracts import Execution, Limits, Program, Sandbox
 from sftgen_tasks.sandbox import wire
 from sftgen_tasks.sandbox.levels import CHOOSE, SandboxError
@@ -103,13 +101,18 @@ def _line(response: http.client.HTTPResponse) -> bytes:
 
 def _retrying(address: SplitResult, method: str, path: str, body: bytes, seconds: float) -> _Reply:
     """Ask the service, and again if it is busy or cannot be reached."""
-    policy = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(_ATTEMPTS),
-        wait=tenacity.wait_random_exponential(multiplier=0.25, max=10),
-        retry=tenacity.retry_if_exception_type(UnavailableError),
-        reraise=True,
-    )
-    return policy(_ask, address, method, path, body, seconds)
+    from sftgen_judges.asking.retrying import CallError, Patience, retrying  # the service's image has no tenacity
+
+    def call() -> _Reply:
+        try:
+            return _ask(address, method, path, body, seconds)
+        except UnavailableError as error:
+            raise CallError(str(error)) from error
+
+    try:
+        return retrying(Patience(_ATTEMPTS, backoff=0.25, longest_wait=10))(call)
+    except CallError as error:
+        raise SandboxError(str(error)) from error
 
 
 def _ask(address: SplitResult, method: str, path: str, body: bytes, seconds: float) -> _Reply:

@@ -19,6 +19,7 @@ from sftgen_judges.reward.engines import ServedModel
 from sftgen_judges.reward.models import RewardModel, RewardModelError
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.harness.backends import chat
+from sftgen_tasks.harness.backends.server_limits import Served
 from tests.judges.server import Action, JudgeServer, fail, reset, send, serving
 
 ATTEMPTS, BACKOFF = 3, 0.01
@@ -129,6 +130,7 @@ def ask_the_model_under_test(server: JudgeServer) -> str:
     model = chat.StreamingChat(model="tiny", base_url=f"{server.url}/chat/completions", max_retries=ATTEMPTS)
     prompt = JsonChatStr(json.dumps([{"role": "user", "content": "?"}]))
     request = Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1))
+    model._served = Served()  # what it otherwise asks first, once: a list of models that no server need have
     try:
         list(model.generate_each([request], [0]))
     except chat.ApiError as error:
