@@ -15,6 +15,8 @@ from tests import ROOT, commands
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# pytest-xdist sets it in its processes: the console would keep that width, whatever a test sets.
+os.environ.pop("COLUMNS", None)
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
