@@ -233,7 +233,7 @@ def test_the_group_has_the_subjects_and_their_means(hub: dict[str, str]) -> None
 def test_one_subject_by_itself_decodes_as_in_the_group(hub: dict[str, str]) -> None:
     alone = load_tasks(["sftgen_mmlu_pro_law"], hub).tasks["sftgen_mmlu_pro_law"]
     grouped = load_tasks(["sftgen_mmlu_pro"], hub).tasks["sftgen_mmlu_pro_law"]
-    settings = {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 1.0, "max_gen_toks": 32768}
+    settings = {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 1.0, "top_k": 0, "max_gen_toks": 32768}
     assert alone.config.generation_kwargs == grouped.config.generation_kwargs == settings
     assert alone.config.repeats == 1
     [doc, _] = alone.test_docs()
