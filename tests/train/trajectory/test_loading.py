@@ -48,6 +48,7 @@ def test_trajectories_and_comparisons_are_of_the_training(run: Path, tmp_path: P
     other = made_run(tmp_path / "other", {MATH: [140, 120, 150]}, [0, 5, 10])
     against = compare([run, other.path], tasks=[MATH])
     assert [point.step for point in against.others[0].tasks[0].points] == [0, 5, 10]
+    assert not against.others[0].tasks[0].left_out
     assert not against.cautions
 
 
