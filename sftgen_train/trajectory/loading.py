@@ -205,7 +205,8 @@ def _clusters(columns: Mapping[str, Any], documents: NDArray[Any]) -> NDArray[An
     """A label for each document: its cluster's, or its own where it has none."""
     place = np.searchsorted(documents, columns["doc_hash"])
     labels = np.full(len(documents), -1, dtype=np.int64)
-    labels[place] = columns["cluster"]
+    known = columns["cluster"] >= 0  # an evaluation that names no clusters takes none away
+    labels[place[known]] = columns["cluster"][known]
     alone = labels < 0
     labels[alone] = labels.max(initial=-1) + 1 + np.arange(alone.sum())
     return labels

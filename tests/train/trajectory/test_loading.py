@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from sftgen_judges import Verdict
+from sftgen_judges.records.query import open_records
 from sftgen_tasks import TaskResult
 from sftgen_train.gating.reading import gate
 from sftgen_train.report.comparing import compare
 from sftgen_train.report.composition import composition
 from sftgen_train.report.trajectories import trajectory
 from sftgen_train.results.run import add_results
+from sftgen_train.trajectory.loading import load_samples
 from tests.train.report.made_runs import graded, made_run
 
 MATH, SAFETY = "sftgen_math500", "sftgen_hex_phi"
@@ -70,3 +72,13 @@ def test_safety_is_told_of_both(run: Path) -> None:
     assert [(each.before, each.after) for each in found.changes] == [(0, 5), (5, 10), (0, 10)]
     told = [(each.step, each.found.mean, each.found.answers) for each in found.safety if each.measure == "asr"]
     assert told == [(0, 0.1, 100), (10, 0.2, 100), (None, 0.25, 120)]
+
+
+def test_an_evaluation_without_clusters_takes_none_away(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {}, [])
+    for step, clusters in ((0, 2), (None, None), (5, 2)):
+        add_results(run, step, [graded(MATH, step, 100, clusters=clusters)], seconds=1.0)
+    with open_records(run.path) as records:
+        [found] = load_samples(records, outside=True)
+    assert found.samples.clusters is not None
+    assert len({*found.samples.clusters.tolist()}) == 100
