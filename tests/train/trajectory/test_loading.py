@@ -76,7 +76,7 @@ def test_safety_is_told_of_both(run: Path) -> None:
 
 def test_an_evaluation_without_clusters_takes_none_away(tmp_path: Path) -> None:
     run = made_run(tmp_path, {}, [])
-    for step, clusters in ((0, 2), (None, None), (5, 2)):
+    for step, clusters in ((0, 2), (5, 2), (None, None)):
         add_results(run, step, [graded(MATH, step, 100, clusters=clusters)], seconds=1.0)
     with open_records(run.path) as records:
         [found] = load_samples(records, outside=True)
