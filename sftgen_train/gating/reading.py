@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,10 @@ from sftgen_train.gating.policy import PREFIX, Policy, PolicyError, Rule, read_p
 from sftgen_train.report.trajectories import last_step
 from sftgen_train.trajectory import align
 from sftgen_train.trajectory.alignment import Floats, Integers
-from sftgen_train.trajectory.values import TaskValues, load_values
+from sftgen_train.trajectory.loading import OUTSIDE, SHARES, TaskSamples, Way, load_samples
+
+ATTACKS = frozenset({"asr", "asr_4"})
+"""Further measures of a sample that lie between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,18 @@ class _Side:
         goes_on = planned is not None and found is not None and found < planned
         return cls(records, folder, frozenset(names), f"step {found} of {planned}" if goes_on else "")
 
-    def values(self, measure: str) -> dict[str, TaskValues]:
+    def values(self, measure: str) -> dict[str, TaskSamples]:
         """Samples by task; of a run without steps those of its evaluations outside training, as step 0."""
-        found = {each.task: each for each in load_values(self.records, measure=measure)}
-        return found or {each.task: each for each in load_values(self.records, measure=measure, outside=True)}
+        loaded = list(load_samples(self.records, measure=measure, outside=True, shares=SHARES | ATTACKS))
+        found = {each.task: each for of in loaded if (each := of.part(outside=False))}
+        return found or {each.task: _as_step_0(each) for of in loaded if (each := of.part(outside=True))}
+
+
+def _as_step_0(of: TaskSamples) -> TaskSamples:
+    """An evaluation outside training, as policies name it."""
+    samples = replace(of.samples, steps=(0,))
+    ways, failures = {0: of.ways[OUTSIDE]}, {0: of.failures[OUTSIDE]} if of.failures else {}
+    return replace(of, samples=samples, ways=ways, failures=failures)
 
 
 def gate(policy: Path, run: Path, against: Path | None = None, *, seed: int = 0) -> Decision:
@@ -69,7 +79,7 @@ def gate(policy: Path, run: Path, against: Path | None = None, *, seed: int = 0)
     side, other = _Side.of(run), _Side.of(against) if against else None
     known = {*shipped()[0], *side.tasks, *(other.tasks if other else ())}
     asked = read_policy(policy, known)
-    loaded: dict[str, tuple[dict[str, TaskValues], dict[str, TaskValues] | None]] = {}
+    loaded: dict[str, tuple[dict[str, TaskSamples], dict[str, TaskSamples] | None]] = {}
     pairs = {}
     for name, rule in asked.benchmarks.items():
         if rule.measure not in loaded:
@@ -84,7 +94,7 @@ def gate(policy: Path, run: Path, against: Path | None = None, *, seed: int = 0)
     return decide(asked.benchmarks, pairs, seed=seed)
 
 
-def _named(values: Mapping[str, TaskValues], name: str) -> TaskValues | str:
+def _named(values: Mapping[str, TaskSamples], name: str) -> TaskSamples | str:
     plain = name.removeprefix(PREFIX)
     return next((each for task, each in values.items() if task.removeprefix(PREFIX) == plain), "not evaluated")
 
@@ -93,7 +103,7 @@ def _nothing(why: str) -> Pairs:
     return Pairs((), (), np.zeros((0, 0)), np.zeros(0, dtype=np.int64), open=why)
 
 
-def _pairs(policy: Policy, rule: Rule, mine: TaskValues | str, theirs: TaskValues | str | None, side: _Side) -> Pairs:
+def _pairs(policy: Policy, rule: Rule, mine: TaskSamples | str, theirs: TaskSamples | str | None, side: _Side) -> Pairs:
     """The paired differences of a benchmark; what cannot be compared says why."""
     if isinstance(mine, str):
         return _nothing(f"{mine} in {side.folder.name} (measure {rule.measure!r})")
@@ -104,64 +114,65 @@ def _pairs(policy: Policy, rule: Rule, mine: TaskValues | str, theirs: TaskValue
         return _nothing(steps)
     other = theirs or mine
     for of, named in ((mine, steps[0]), (other, steps[1])):
-        if missing := [step for step in named if step not in of.steps]:
+        if missing := [step for step in named if step not in of.samples.steps]:
             failed = f": {of.failures[missing[0]]}" if missing[0] in of.failures else ""
             return _nothing(f"no value at step {missing[0]}{failed}")
     found = _differences(mine, other, *steps)
     apart = [what for what in (_apart(mine, other, *each) for each in zip(*steps, strict=True)) if what]
     said = [*found.cautions, *dict.fromkeys(apart)]
     changes = -found.changes if rule.better == "lower" else found.changes
-    share = mine.share(rule.measure) and other.share(rule.measure)
+    share = mine.share and other.share
     refused = apart[0] if apart and policy.other_settings == "refuse" else ""
     return replace(found, changes=changes, share=share, cautions=tuple(said), open=refused)
 
 
 def _judged(
-    policy: Policy, mine: TaskValues, theirs: TaskValues | None, side: _Side
+    policy: Policy, mine: TaskSamples, theirs: TaskSamples | None, side: _Side
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | str:
     """The judged steps with those that they are compared with, or why there are none."""
     if side.goes_on and not isinstance(policy.steps, list):
         return f"the run goes on ({side.goes_on}): its end is not known; name steps to judge them now"
     if policy.steps == "last":
         last = _last_of_run(side, mine)
-        if mine.steps[-1] < last:
+        if mine.samples.steps[-1] < last:
             failed = mine.failures.get(last)
             return f"not evaluated at the last step, {last}" + (f": {failed}" if failed else "")
-        chosen: Sequence[int] = mine.steps[-1:]
+        chosen: Sequence[int] = mine.samples.steps[-1:]
     else:
-        chosen = mine.steps if policy.steps == "all" else sorted(set(policy.steps))
+        chosen = mine.samples.steps if policy.steps == "all" else sorted(set(policy.steps))
     if theirs is None:
         chosen = [step for step in chosen if step != policy.base]
         if not chosen:
             return f"no step beside the base, step {policy.base}"
         return tuple(chosen), (policy.base,) * len(chosen)
-    if len(theirs.steps) == 1 or policy.steps == "last":
-        return tuple(chosen), theirs.steps[-1:] * len(chosen)
+    if len(theirs.samples.steps) == 1 or policy.steps == "last":
+        return tuple(chosen), theirs.samples.steps[-1:] * len(chosen)
     if policy.steps == "all" and len(chosen) > 1:
         # Of two runs from one base the base itself says nothing.
         chosen = [step for step in chosen if step != policy.base]
     return tuple(chosen), tuple(chosen)
 
 
-def _last_of_run(side: _Side, mine: TaskValues) -> int:
+def _last_of_run(side: _Side, mine: TaskSamples) -> int:
     if mine.outside:
-        return mine.steps[-1]
+        return mine.samples.steps[-1]
     found = side.records.sql("SELECT max(step) AS step FROM samples").rows()[0]["step"]
-    return max(int(found), *mine.steps, *mine.failures)
+    return max(int(found), *mine.samples.steps, *mine.failures)
 
 
-def _differences(mine: TaskValues, other: TaskValues, steps: Sequence[int], against: Sequence[int]) -> Pairs:
-    own = [(mine, step) for step in steps]
+def _differences(mine: TaskSamples, other: TaskSamples, steps: Sequence[int], against: Sequence[int]) -> Pairs:
+    one, two = mine.samples, other.samples
+    own = [(one, step) for step in steps]
     bases = list(dict.fromkeys(against))
-    shared, first, second = np.intersect1d(mine.documents, other.documents, return_indices=True)
-    columns = [(of, step, first) for of, step in own] + [(other, step, second) for step in bases]
-    deepest = max(mine.values.shape[2], other.values.shape[2])
+    shared, first, second = np.intersect1d(one.documents, two.documents, return_indices=True)
+    columns = [(of, step, first) for of, step in own] + [(two, step, second) for step in bases]
+    deepest = max(one.values.shape[2], two.values.shape[2])
     values = np.full((len(shared), len(columns), deepest), np.nan)
     for place, (of, step, rows) in enumerate(columns):
         values[:, place, : of.values.shape[2]] = of.values[rows, of.steps.index(step)]
-    curves = align(values, range(len(columns)), clusters=mine.clusters[first])
+    curves = align(values, range(len(columns)), clusters=None if one.clusters is None else one.clusters[first])
     cautions = [f"{entry.count} {entry.what} left out ({entry.why})" for entry in curves.left_out]
-    lost = max(len(mine.documents), len(other.documents)) - len(shared)
+    lost = max(len(one.documents), len(two.documents)) - len(shared)
     if lost:
         cautions.append(f"{lost} documents are not in both runs")
     if len(curves.steps) < len(columns):
@@ -172,7 +183,7 @@ def _differences(mine: TaskValues, other: TaskValues, steps: Sequence[int], agai
     return Pairs(tuple(steps), tuple(against), changes, clusters, cautions=tuple(cautions))
 
 
-def _apart(mine: TaskValues, other: TaskValues, step: int, against: int) -> str:
+def _apart(mine: TaskSamples, other: TaskSamples, step: int, against: int) -> str:
     """How two sides were made or graded in different ways."""
     one, two = mine.ways.get(step), other.ways.get(against)
     if one is None or two is None or one == two:
@@ -182,5 +193,5 @@ def _apart(mine: TaskValues, other: TaskValues, step: int, against: int) -> str:
     return f"other sampling settings or another token limit at step {step} than at step {against} of the baseline"
 
 
-def _grader(way: Any) -> str:
+def _grader(way: Way) -> str:
     return f"{way.grader} (evaluation version {way.version})"

@@ -178,7 +178,7 @@ def compare(arms: Iterable[str | Path | Arm], *, asked: Asked | None = None, **s
         cautions += said
     cautions += [
         f"{of.label}, {task.task}: {line}" for of in arms_of for task in of.tasks.values()
-        for line in (*task.cautions, *task.failures)
+        for line in (*task.cautions, *task.failed)
     ]  # fmt: skip
     alone = [_alone(records, of, asked, with_landmarks=len(arms_of) == 1) for of in arms_of]
     return Comparison(tuple(labels), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone))
@@ -224,7 +224,9 @@ def _load(records: Records, asked: Asked) -> dict[tuple[str, str], TaskSamples]:
 
 
 def _read(records: Records, measure: str, asked: Asked) -> Iterable[TaskSamples]:
-    return load_samples(records, measure=measure, tasks=asked.tasks, outside=True)
+    """The checkpoints of a training; of a task that has none its evaluation outside of one."""
+    for of in load_samples(records, measure=measure, tasks=asked.tasks, outside=True):
+        yield of.part(outside=False) or of
 
 
 def _of_arm(arm: Arm, label: str, row: Mapping[str, Any], loaded: Mapping[tuple[str, str], TaskSamples]) -> _Loaded:
@@ -360,12 +362,12 @@ def _nothing(of: Pair) -> str:
 def _ways(a: TaskSamples, b: TaskSamples, of: Pair, name: str) -> list[tuple[Any, Any]]:
     """How each compared step was evaluated in both arms, where it differs."""
     steps = zip(of.steps, of.other_steps, strict=True)
-    found = [(a.ways.get(one, {}).get(name), b.ways.get(two, {}).get(name)) for one, two in steps]
+    found = [(getattr(a.ways.get(one), name, None), getattr(b.ways.get(two), name, None)) for one, two in steps]
     return list(dict.fromkeys((one, two) for one, two in found if one != two))
 
 
 def _graders_differ(a: TaskSamples, b: TaskSamples, of: Pair) -> str:
-    for name, word in (("scorer", "grader"), ("version", "evaluation version")):
+    for name, word in (("grader", "grader"), ("version", "evaluation version")):
         for one, two in _ways(a, b, of, name):
             return f"{word} {printable(str(one))} and {printable(str(two))}; grade both alike first (sftgen rescore)"
     return ""
@@ -374,7 +376,7 @@ def _graders_differ(a: TaskSamples, b: TaskSamples, of: Pair) -> str:
 def _settings_differ(records: Records, a: TaskSamples, b: TaskSamples, of: Pair) -> list[str]:
     """Sampling settings and token limits that differ, by name where the run's texts tell."""
     found = []
-    for ids in _ways(a, b, of, "sampling_id"):
+    for ids in _ways(a, b, of, "sampling"):
         known = [_settings(records, arm, identity) for arm, identity in zip((a, b), ids, strict=True)]
         if not all(known):
             found.append("other sampling settings or another token limit")

@@ -13,8 +13,9 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import Records, open_records
 from sftgen_train.trajectory import align
+from sftgen_train.trajectory.loading import TaskSamples, load_samples
+from sftgen_train.trajectory.pairing import Samples
 from sftgen_train.trajectory.parts import Among, Parts, among_finished, split
-from sftgen_train.trajectory.values import TaskValues, load_values
 
 SAFETY = ("asr", "harmfulness")
 """Measures of safety benchmarks, for which less is better; their `score` counts truncated answers as unsafe."""
@@ -101,10 +102,10 @@ def composition(
     named = {each.task for each in safety}
     loaded = [
         each
-        for each in load_values(records, measure=measure, tasks=tasks, beside=("truncated",))
+        for each in load_samples(records, measure=measure, tasks=tasks, beside=("truncated",))
         if each.task not in named
     ]
-    steps = {step for each in loaded for step in each.steps}
+    steps = {step for each in loaded for step in each.samples.steps}
     for step in (before, after):
         if step is not None and step not in steps:
             raise StepError(f"step {step} was not evaluated; expected one of {', '.join(map(str, sorted(steps)))}")
@@ -118,21 +119,22 @@ def as_json(found: Composition) -> str:
     return json.dumps(clean(asdict(found)), indent=2)
 
 
-def _changes(values: TaskValues, before: int | None, after: int | None, seed: int) -> Iterator[TaskChange]:
-    for one, two in _pairs(values, before, after):
-        places = [values.steps.index(step) for step in (one, two)]
-        scores, truncated = values.values[:, places], values.beside["truncated"][:, places]
+def _changes(of: TaskSamples, before: int | None, after: int | None, seed: int) -> Iterator[TaskChange]:
+    samples = of.samples
+    for one, two in _pairs(samples, before, after):
+        places = [samples.steps.index(step) for step in (one, two)]
+        scores, truncated = samples.values[:, places], samples.beside["truncated"][:, places]
         if np.asarray(np.isfinite(scores).any(axis=2)).all(axis=1).any():
-            yield TaskChange(values.task, one, two, split(scores, truncated, values.clusters, seed=seed))
+            yield TaskChange(of.task, one, two, split(scores, truncated, samples.clusters, seed=seed))
 
 
-def _pairs(values: TaskValues, before: int | None, after: int | None) -> list[tuple[int, int]]:
-    first = values.steps[0] if before is None else before
-    if first not in values.steps or (after is not None and after not in values.steps):
+def _pairs(samples: Samples, before: int | None, after: int | None) -> list[tuple[int, int]]:
+    first = samples.steps[0] if before is None else before
+    if first not in samples.steps or (after is not None and after not in samples.steps):
         return []
     if after is not None:
         return [(first, after)]
-    curves = align(values.values, values.steps)
+    curves = align(samples.values, samples.steps)
     later = [step for step in curves.steps if step > first]
     if not later or not len(curves.values):
         return []
@@ -143,15 +145,22 @@ def _pairs(values: TaskValues, before: int | None, after: int | None) -> list[tu
 
 
 def _safety(records: Records, tasks: Collection[str], seed: int) -> Iterator[TaskSafety]:
+    loaded = list(load_samples(records, measure="truncated", tasks=tasks, beside=SAFETY, outside=True))
     for outside in (False, True):
-        for values in load_values(records, measure="truncated", tasks=tasks, beside=SAFETY, outside=outside):
-            for measure in SAFETY:
-                judged = values.beside[measure]
-                if not np.isfinite(judged).any():
-                    continue
-                for place, step in enumerate(values.steps):
-                    found = among_finished(judged[:, place], values.values[:, place], values.clusters, seed=seed)
-                    yield TaskSafety(values.task, None if outside else step, measure, found)
+        for part in (of.part(outside=outside) for of in loaded):
+            if part:
+                yield from _safety_of(part, seed)
+
+
+def _safety_of(of: TaskSamples, seed: int) -> Iterator[TaskSafety]:
+    samples = of.samples
+    for measure in SAFETY:
+        judged = samples.beside[measure]
+        if not np.isfinite(judged).any():
+            continue
+        for place, step in enumerate(samples.steps):
+            found = among_finished(judged[:, place], samples.values[:, place], samples.clusters, seed=seed)
+            yield TaskSafety(of.task, None if of.outside else step, measure, found)
 
 
 def change_rows(changes: Sequence[TaskChange]) -> Iterable[tuple[str, ...]]:

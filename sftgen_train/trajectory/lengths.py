@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from sftgen_train.trajectory.alignment import Curves, Floats, Integers
-from sftgen_train.trajectory.document_draws import DRAWS, interval, resampled_sums
+from sftgen_train.trajectory.flips import rows_of
+from sftgen_train.trajectory.resampling import FEWER, percentiles, resample
 
 Kind = Literal["surge", "contraction", "no change shown"]
 FEWEST_STEPS = (3, 5, 7)
@@ -91,7 +92,7 @@ class Stages:
         )
 
 
-def length_stages(curves: Curves, *, knots: int | None = None, draws: int = DRAWS, seed: int = 0) -> Stages | None:
+def length_stages(curves: Curves, *, knots: int | None = None, draws: int = FEWER, seed: int = 0) -> Stages | None:
     """Fit the stages of a length.
 
     Args:
@@ -113,10 +114,8 @@ def length_stages(curves: Curves, *, knots: int | None = None, draws: int = DRAW
     if most < max(0, knots or 0) or len(np.unique(curves.clusters)) < 2:
         return None
     places = _places(curves.steps)
-    size = len(curves.values)
-    counted = np.concatenate([curves.values, np.ones((size, 1))], axis=1)
-    sums = resampled_sums(counted, curves.clusters, draws=draws, seed=seed)
-    means, drawn = curves.values.mean(axis=0), sums[:, :-1] / sums[:, -1:]
+    means = curves.values.mean(axis=0)
+    drawn = resample(rows_of(curves.values, curves.clusters), draws=draws, seed=seed).means
     white = _whitening(drawn)
     tried = [knots] if knots is not None else list(range(most + 1))
     for number in tried:
@@ -144,7 +143,7 @@ def length_stages(curves: Curves, *, knots: int | None = None, draws: int = DRAW
         _stage((borders[place], borders[place + 1]), float(slopes[place]), slopes_drawn[:, place], tiny)
         for place in range(number + 1)
     )
-    return Stages(curves.steps, tuple(map(float, means)), tuple(found), stages, misfit, size)
+    return Stages(curves.steps, tuple(map(float, means)), tuple(found), stages, misfit, len(curves.values))
 
 
 @dataclass(frozen=True)
@@ -228,12 +227,12 @@ def _knot_ends(turning: Floats, drawn: Floats, left: Floats, again: Floats) -> t
     here = turning == turning[left.argmin()]
     critical = np.quantile(again[:, here].min(axis=1) - again.min(axis=1), 0.95)
     kept = turning[left - left.min() <= critical]
-    low, high = interval(drawn)
+    low, high = percentiles(drawn)
     return min(low, float(kept.min())), max(high, float(kept.max()))
 
 
 def _stage(borders: tuple[float, float], slope: float, drawn: Floats, tiny: float) -> Stage:
-    low, high = interval(drawn)
+    low, high = percentiles(drawn)
     kind: Kind = "surge" if low > tiny else "contraction" if high < -tiny else "no change shown"
     return Stage(kind, *borders, slope, low, high)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,21 @@ class TaskCurve:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How the samples of a step were made and graded.
+
+    Attributes:
+        sampling: Id of the generation settings, the token limit among them.
+        grader: Name of the scorer.
+        version: Of the benchmark's evaluation.
+    """
+
+    sampling: str | None
+    grader: str | None
+    version: int | None
+
+
+@dataclass(frozen=True)
 class TaskSamples:
     """The answers to one task of a run, before they are averaged.
 
@@ -56,9 +71,10 @@ class TaskSamples:
         task: The task.
         samples: Every value.
         share: As of `TaskCurve`.
-        ways: For each step, how it was evaluated: sampling_id, scorer, version.
+        ways: How the samples of each step were made and graded: two steps with equal ways compare.
         cautions: As of `TaskCurve`.
-        failures: As of `TaskCurve`.
+        failures: The reason of each failed evaluation, by step.
+        outside: Whether these are of an evaluation outside of a training only, see `part`.
     """
 
     run: str
@@ -66,9 +82,30 @@ class TaskSamples:
     task: str
     samples: Samples
     share: bool
-    ways: Mapping[int, Mapping[str, Any]]
+    ways: Mapping[int, Way]
     cautions: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()
+    failures: Mapping[int, str] = field(default_factory=dict)
+    outside: bool = False
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Steps of the training whose evaluation failed, one line each."""
+        failed = ((step, reason) for step, reason in self.failures.items() if step != OUTSIDE)
+        return tuple(f"evaluation failed at step {step}: {reason}" for step, reason in failed)
+
+    def part(self, *, outside: bool) -> TaskSamples | None:
+        """The steps of the training, or the evaluation outside of it; None without values."""
+        if OUTSIDE not in self.samples.steps:
+            samples = None if outside else self.samples
+        elif outside:
+            samples = self.samples.only(OUTSIDE)
+        else:
+            samples = self.samples.without(OUTSIDE) if len(self.samples.steps) > 1 else None
+        if samples is None:
+            return None
+        ways = {step: way for step, way in self.ways.items() if (step == OUTSIDE) == outside}
+        failures = {step: why for step, why in self.failures.items() if (step == OUTSIDE) == outside}
+        return replace(self, samples=samples, ways=ways, failures=failures, outside=outside)
 
 
 def load_curves(
@@ -90,12 +127,18 @@ def load_curves(
         samples = of.samples
         curves = align(samples.values, samples.steps, clusters=samples.clusters, complete=complete)
         names = samples.documents[curves.kept]
-        found.append(TaskCurve(of.run, of.folder, of.task, curves, names, of.share, of.cautions, of.failures))
+        found.append(TaskCurve(of.run, of.folder, of.task, curves, names, of.share, of.cautions, of.failed))
     return found
 
 
 def load_samples(
-    records: Records, *, measure: str = "score", tasks: Collection[str] = (), outside: bool = False
+    records: Records,
+    *,
+    measure: str = "score",
+    tasks: Collection[str] = (),
+    beside: Sequence[str] = (),
+    outside: bool = False,
+    shares: Collection[str] = SHARES,
 ) -> Iterator[TaskSamples]:
     """Read the answers of one run or several, task by task.
 
@@ -103,35 +146,41 @@ def load_samples(
         records: The runs.
         measure: As `load_curves`.
         tasks: As `load_curves`.
-        outside: Whether an evaluation outside of a training counts, as the only step, -1, of a task that has no other.
+        beside: Further measures of the same answers, for example `truncated`.
+        outside: Whether evaluations outside of a training are there too, as step -1, see `TaskSamples.part`.
+        shares: Measures that lie between 0 and 1.
 
     Raises:
         RecordError: The records cannot be read.
     """
-    made = _made(records, outside=outside)
-    cautions, failures = _cautions(made), _failures(records)
-    for (run, folder, task), columns in _by_task(records, measure, outside=outside):
+    made, failed = _made(records, outside=outside), _failed(records, outside=outside)
+    cautions = _cautions(made)
+    for (run, folder, task), columns in _by_task(records, measure, beside, outside=outside):
         if tasks and task not in tasks:
             continue
-        values, steps, codes = stack(columns["doc_hash"], columns["step"], columns["value"], columns["repeat"])
+        key = columns["doc_hash"], columns["step"]
+        values, steps, codes = stack(*key, columns["value"], columns["repeat"])
+        others = {
+            name: stack(*key, columns[f"beside_{place}"], columns["repeat"])[0] for place, name in enumerate(beside)
+        }
         ways = made[folder, task]
-        graders = {way["scorer"] for way in ways.values()}
-        share = measure in SHARES and not (measure != "truncated" and graders & LOGITS)
+        graders = {way.grader for way in ways.values()}
+        share = measure in shares and not (measure != "truncated" and graders & LOGITS)
         # A plugin's score may be anything: what is no share is not read as one.
         there = values[np.isfinite(values)]
         share = share and bool(((there >= 0) & (there <= 1)).all())
         names = np.asarray(columns["names"], dtype=object)[codes]
-        samples = Samples(values, tuple(steps), names, _clusters(columns, codes))
-        if len(steps) > 1 and steps[0] == OUTSIDE:
-            samples, ways = samples.without(OUTSIDE), {step: way for step, way in ways.items() if step != OUTSIDE}
-        said = (tuple(cautions[folder, task]), tuple(failures[folder, task]))
-        yield TaskSamples(run, folder, task, samples, share, ways, *said)
+        samples = Samples(values, tuple(steps), names, _clusters(columns, codes), beside=others)
+        yield TaskSamples(run, folder, task, samples, share, ways, tuple(cautions[folder, task]), failed[folder, task])
 
 
-def _by_task(records: Records, measure: str, *, outside: bool) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+def _by_task(
+    records: Records, measure: str, beside: Sequence[str], *, outside: bool
+) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
     """The samples of each run and task as columns; documents and clusters as numbers."""
-    table = records.values(measure, outside=outside).to_arrow().combine_chunks()
-    numbers = {name: table[name].to_numpy() for name in ("step", "repeat", "value")}
+    table = records.values(measure, beside=beside, outside=outside).to_arrow().combine_chunks()
+    read = ("step", "repeat", "value", *(f"beside_{place}" for place in range(len(beside))))
+    numbers = {name: table[name].to_numpy() for name in read}
     coded: dict[str, NDArray[Any]] = {}
     names: list[str] = []
     for name in ("run", "folder", "task", "doc_hash", "cluster"):
@@ -156,23 +205,34 @@ def _clusters(columns: Mapping[str, Any], documents: NDArray[Any]) -> NDArray[An
     """A label for each document: its cluster's, or its own where it has none."""
     place = np.searchsorted(documents, columns["doc_hash"])
     labels = np.full(len(documents), -1, dtype=np.int64)
-    labels[place] = columns["cluster"]
+    known = columns["cluster"] >= 0  # an evaluation that names no clusters takes none away
+    labels[place[known]] = columns["cluster"][known]
     alone = labels < 0
     labels[alone] = labels.max(initial=-1) + 1 + np.arange(alone.sum())
     return labels
 
 
-_Made = Mapping[tuple[str, str], Mapping[int, Mapping[str, Any]]]
+_Made = Mapping[tuple[str, str], Mapping[int, Way]]
 
 
 def _made(records: Records, *, outside: bool) -> _Made:
     """How each step of a task was evaluated."""
-    found: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = defaultdict(dict)
-    query = f"""SELECT folder, task, coalesce(step, {OUTSIDE}) AS step, min(sampling_id) AS sampling_id,
+    found: dict[tuple[str, str], dict[int, Way]] = defaultdict(dict)
+    query = f"""SELECT folder, task, coalesce(step, {OUTSIDE}) AS at_step, min(sampling_id) AS sampling_id,
         min(scorer) AS scorer, min(evaluation_version) AS version FROM samples
         WHERE {outside or "step IS NOT NULL"} GROUP BY ALL ORDER BY ALL"""
     for row in records.sql(query).rows():
-        found[row["folder"], row["task"]][row["step"]] = row
+        found[row["folder"], row["task"]][row["at_step"]] = Way(row["sampling_id"], row["scorer"], row["version"])
+    return found
+
+
+def _failed(records: Records, *, outside: bool) -> Mapping[tuple[str, str], Mapping[int, str]]:
+    """Why evaluations of a task failed."""
+    found: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    query = f"""SELECT folder, task, coalesce(step, {OUTSIDE}) AS at_step, max(reason) AS reason FROM metrics
+        WHERE status <> 'ok' AND {outside or "step IS NOT NULL"} GROUP BY ALL ORDER BY at_step"""
+    for row in records.sql(query).rows():
+        found[row["folder"], row["task"]][row["at_step"]] = row["reason"] or "?"
     return found
 
 
@@ -180,21 +240,12 @@ def _cautions(made: _Made) -> Mapping[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, steps in made.items():
         for what, names in (
-            ("with other sampling settings or another token limit", ("sampling_id",)),
-            ("by another grader", ("scorer", "version")),
+            ("with other sampling settings or another token limit", ("sampling",)),
+            ("by another grader", ("grader", "version")),
         ):
-            ways = {step: tuple(row[name] for name in names) for step, row in steps.items()}
+            ways = {step: tuple(getattr(way, name) for name in names) for step, way in steps.items()}
             usual = Counter(ways.values()).most_common(1)[0][0]
             others = [str(step) for step, way in ways.items() if way != usual and step != OUTSIDE]
             if others:
                 found[key].append(f"evaluated {what} than the other steps: step {', '.join(others)}")
-    return found
-
-
-def _failures(records: Records) -> Mapping[tuple[str, str], list[str]]:
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    failed = """SELECT folder, task, step, max(reason) AS reason FROM metrics
-        WHERE status <> 'ok' AND step IS NOT NULL GROUP BY ALL ORDER BY step"""
-    for row in records.sql(failed).rows():
-        found[row["folder"], row["task"]].append(f"evaluation failed at step {row['step']}: {row['reason'] or '?'}")
     return found

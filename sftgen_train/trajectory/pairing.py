@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class Samples:
         documents: The name of each document, the same in all arms.
         clusters: The label of each document's cluster; None where every document is its own.
         truncated: As `values`, with as many repeats or one: 1 where an answer was truncated, 0 where not.
+        beside: Further numbers of the answers by name, in the shape of `values`.
     """
 
     values: Floats
@@ -28,6 +30,7 @@ class Samples:
     documents: NDArray[Any]
     clusters: NDArray[Any] | None = None
     truncated: Floats | None = None
+    beside: Mapping[str, Floats] = field(default_factory=dict)
 
     def only(self, step: int) -> Samples:
         """One checkpoint of it.
@@ -51,6 +54,7 @@ class Samples:
             self.documents[there],
             None if self.clusters is None else self.clusters[there],
             None if self.truncated is None else self.truncated[:, places][there],
+            {name: numbers[:, places][there] for name, numbers in self.beside.items()},
         )
 
 

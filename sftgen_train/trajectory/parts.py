@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sftgen_train.trajectory.alignment import Floats
-from sftgen_train.trajectory.document_draws import DRAWS, interval, resampled_sums
+from sftgen_train.trajectory.flips import rows_of
+from sftgen_train.trajectory.resampling import FEWER, percentiles, resample
 
 ROUNDING = 1e-9
 
@@ -82,7 +83,7 @@ class Parts:
 
 
 def split(
-    scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = DRAWS, seed: int = 0
+    scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = FEWER, seed: int = 0
 ) -> Parts:
     """Split the change of a score between two steps.
 
@@ -103,18 +104,21 @@ def split(
     sums, labels = _document_sums(scores, truncated, clusters)
     total = sums.sum(axis=0)[None]
     before, after, parts = _split_sums(total)
-    drawn_before, drawn_after, drawn = _split_sums(resampled_sums(sums, labels, draws=draws, seed=seed))
+    drawn_before, drawn_after, drawn = _split_sums(_drawn(sums, labels, draws, seed))
     values = _factors(total)
     truncation, finished, before_cut = (
         Factor(
-            float(values[0, 0, place]), float(values[0, 1, place]), float(parts[0, place]), *interval(drawn[:, place])
+            float(values[0, 0, place]),
+            float(values[0, 1, place]),
+            float(parts[0, place]),
+            *percentiles(drawn[:, place]),
         )
         for place in range(3)
     )
     change = float(after[0] - before[0])
     if abs(float(parts[0].sum()) - change) > ROUNDING * max(1.0, float(np.abs(total).max())):
         raise ArithmeticError(f"the parts sum to {parts[0].sum()}, the change is {change}")
-    low, high = interval(drawn_after - drawn_before)
+    low, high = percentiles(drawn_after - drawn_before)
     ends = float(before[0]), float(after[0])
     return Parts(*ends, change, low, high, truncation, finished, before_cut, documents=len(sums))
 
@@ -143,7 +147,7 @@ class Among:
 
 
 def among_finished(
-    values: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = DRAWS, seed: int = 0
+    values: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = FEWER, seed: int = 0
 ) -> Among:
     """The mean of a measure among finished answers, with truncation beside it and never in it.
 
@@ -166,13 +170,13 @@ def among_finished(
     finished = np.isfinite(given) & ~(asked & (cut > 0))
     columns = (np.where(finished, given, 0.0), finished, np.where(asked, cut, 0.0), asked)
     sums = np.stack([column.sum(axis=1, dtype=np.float64) for column in columns], axis=1)
-    total, drawn = sums.sum(axis=0), resampled_sums(sums, labels, draws=draws, seed=seed)
+    total, drawn = sums.sum(axis=0), _drawn(sums, labels, draws, seed)
     return Among(
         float(_quotient(total[:1], total[1:2])[0]),
-        *interval(_quotient(drawn[:, 0], drawn[:, 1])),
+        *percentiles(_quotient(drawn[:, 0], drawn[:, 1])),
         int(total[1]),
         float(_quotient(total[2:3], total[3:4])[0]),
-        *interval(_quotient(drawn[:, 2], drawn[:, 3])),
+        *percentiles(_quotient(drawn[:, 2], drawn[:, 3])),
     )
 
 
@@ -198,6 +202,11 @@ def _document_sums(scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike 
     columns = [weight * ended, value * ended, weight * ~ended, value * ~ended]
     sums = np.stack([column.sum(axis=2) for column in columns], axis=2)
     return np.asarray(sums.reshape(len(sums), 8)), labels[shared]
+
+
+def _drawn(sums: Floats, labels: NDArray[Any], draws: int, seed: int) -> Floats:
+    """The sums of each draw, over the documents in it: only their quotients are asked for."""
+    return resample(rows_of(sums, labels), draws=draws, seed=seed).means
 
 
 def _factors(sums: Floats) -> Floats:

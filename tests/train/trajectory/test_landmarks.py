@@ -65,6 +65,12 @@ def test_intervals_of_landmarks_hold_the_truth() -> None:
     assert np.mean(inside, axis=0).min() >= 0.95 - 3 * sqrt(0.95 * 0.05 / runs)
 
 
+def test_documents_of_a_cluster_are_drawn_together() -> None:
+    values = np.repeat([[0.0], [1.0]], 50, axis=0)
+    found = resample(rows_of(values, np.repeat([0, 1], 50)), draws=200)
+    assert set(found.means[:, 0]) == {0.0, 0.5, 1.0}
+
+
 def test_many_documents_are_drawn_in_blocks_with_the_same_spread() -> None:
     values = np.random.default_rng(0).random((MOST + 5_000, 1))
     found = resample(rows_of(values), draws=300)

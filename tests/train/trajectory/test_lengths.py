@@ -48,7 +48,7 @@ def test_a_surge_and_a_contraction() -> None:
 def test_as_few_turns_as_fit() -> None:
     line, regrown = tokens(bent(), 200), tokens(bent((20, -1400), (160, 2500)), 500, spread=0.15)
     for curves, kinds in ((line, ["surge"]), (regrown, ["surge", "contraction", "surge"])):
-        found = length_stages(curves, draws=100)
+        found = length_stages(curves)
         assert found
         assert [stage.kind for stage in found.stages] == kinds
         assert found.misfit > 0.05

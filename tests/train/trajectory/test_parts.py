@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftgen_train.trajectory.document_draws import resampled_sums
 from sftgen_train.trajectory.parts import Parts, among_finished, split
 
 
@@ -78,14 +77,6 @@ def test_truncation_is_no_part_of_a_mean_among_finished() -> None:
     nothing = among_finished(success, np.ones((8, 1)))
     assert np.isnan([nothing.mean, nothing.low]).all()
     assert nothing.truncated == 1
-
-
-def test_clusters_are_drawn_together_and_many_in_groups() -> None:
-    values = np.repeat([[0.0], [1.0]], 50, axis=0)
-    together = resampled_sums(values, np.repeat([0, 1], 50), draws=200)
-    assert set(together[:, 0]) == {0.0, 50.0, 100.0}
-    many = resampled_sums(np.random.default_rng(0).normal(0, 1, (20_000, 1)), np.arange(20_000), draws=300)
-    assert many.std() == pytest.approx(20_000**0.5, rel=0.15)
 
 
 def test_intervals_cover() -> None:
