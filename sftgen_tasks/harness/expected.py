@@ -41,8 +41,9 @@ def expected_lengths(
     of_tasks = defaultdict[str, list[float]](list)
     for (task, _), length in earlier.items():
         of_tasks[task].append(length)
+    evaluated = set(of_tasks)
     for record in known.values():
-        if record.tokens is not None and record.task not in {task for task, _ in earlier}:
+        if record.tokens is not None and record.task not in evaluated:
             of_tasks[record.task].append(record.tokens)
     means = {task: fmean(lengths) for task, lengths in of_tasks.items()}
     expected = []
