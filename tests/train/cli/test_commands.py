@@ -173,7 +173,8 @@ def test_eval_with_safer_defaults(installed: Command, tiny_model: Path, tmp_path
     [
         (("--tasks", "sftgen_nothing"), "sftgen_nothing"),
         (("--tasks", "sftgen_parity", "--output_path", "/proc/none"), "--output_path"),
-        (("--tasks", "sftgen_parity", "--gen_kwargs", "max_gen_toks=99999"), "prompts would be cut in silence"),
+        (("--tasks", "sftgen_parity", "--max_gen_toks", "sftgen_parity=none"), "expected a whole number of tokens"),
+        (("--tasks", "sftgen_parity", "--max_gen_toks", "sftgen_addition=5"), "sftgen_addition"),
     ],
 )
 def test_eval_mistakes(
