@@ -62,6 +62,23 @@ def shipped() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     return read_configs(task_configs())
 
 
+def leaves(
+    name: str, tasks: Mapping[str, Any], groups: Mapping[str, Any], above: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """The tasks of a group and of its groups; a task is its own, an unknown name has none.
+
+    Args:
+        name: A task or group.
+        tasks: Tasks by name, as `read_configs` reads them.
+        groups: Groups by name.
+        above: Groups that it was reached through: one that holds itself ends there.
+    """
+    if name not in groups or name in above:
+        return frozenset({name} & tasks.keys())
+    inner = [member for member in groups[name].get("task") or [] if isinstance(member, str)]
+    return frozenset().union(*(leaves(member, tasks, groups, above | {name}) for member in inner))
+
+
 def _read(path: Path) -> dict[str, Any]:
     config: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     include = config.pop("include", None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.manager import task_directories
-from sftgen_tasks.harness.catalogue import read_configs
+from sftgen_tasks.harness.catalogue import leaves, read_configs
 
 OPTION = "max_gen_toks"
 
@@ -82,11 +82,4 @@ def _members(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
     for folder in folders:
         found = read_configs(folder)
         tasks, groups = {**tasks, **found[0]}, {**groups, **found[1]}
-
-    def leaves(name: str, above: frozenset[str] = frozenset()) -> frozenset[str]:
-        if name not in groups or name in above:
-            return frozenset({name} & tasks.keys())
-        inner = [member for member in groups[name].get("task") or [] if isinstance(member, str)]
-        return frozenset().union(*(leaves(member, above | {name}) for member in inner))
-
-    return {name: leaves(name) for name in (*tasks, *groups)}
+    return {name: leaves(name, tasks, groups) for name in (*tasks, *groups)}

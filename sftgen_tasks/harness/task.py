@@ -66,7 +66,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             config: The YAML's keys; `grader` or `judge` names what scores a response, `paper_prompt` a `PaperPrompt`.
 
         Raises:
-            SftgenError: What is asked for cannot be had, for example the paper's prompts.
+            SftgenError: Something that is asked for is missing, for example the paper's prompts.
         """
         own = {"class", "grader", "judge", "paper_prompt"}
         given = {key: value for key, value in config.items() if key not in own}

@@ -9,7 +9,7 @@ from typing import Any
 
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.report.trajectories import RunVerdicts, trajectory
+from sftgen_train.report.trajectories import RunVerdicts, trained_on, trajectory
 
 # Task -> metric -> step -> row
 Metrics = dict[str, dict[str, dict[int | None, dict[str, Any]]]]
@@ -70,8 +70,7 @@ class Shown:
     @property
     def in_domain(self) -> set[str]:
         """The tasks that the training data is like."""
-        named = self.manifest.get("in_domain")
-        return {task for task in named if isinstance(task, str)} if isinstance(named, list) else set()
+        return trained_on(self.manifest)
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]]) -> Metrics:

@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from sftgen_judges.records.journal import no_link
 from sftgen_judges.records.query import Records, open_records
-from sftgen_tasks.harness.catalogue import shipped
+from sftgen_tasks.harness.catalogue import leaves, shipped
 from sftgen_train.evaluation.schedule import Tier
 from sftgen_train.trajectory import Verdict, adjust_over_tasks, read_curve, read_group
 from sftgen_train.trajectory.deltas import Deltas, deltas_of
@@ -175,19 +176,7 @@ def trained_on(manifest: Mapping[str, Any]) -> set[str]:
 @cache
 def members_of(group: str) -> frozenset[str]:
     """The tasks of a group of sftgen, whose files do not change while a process runs."""
-    return frozenset(_members(group, _own_groups()))
-
-
-@cache
-def _own_groups() -> Mapping[str, Mapping[str, Any]]:
-    return shipped()[1]
-
-
-def _members(name: str, groups: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """The tasks of a group and of its groups."""
-    if name not in groups:
-        return {name}
-    return set().union(*(_members(str(member), groups) for member in groups[name]["task"]))
+    return leaves(group, *shipped())
 
 
 class WithDocuments(Protocol):
@@ -227,11 +216,8 @@ def last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
     """The last step that will be evaluated; None where nobody planned one."""
     of = manifest.get("max_steps")
     try:
-        # The trainer writes here at which step it ended, which may be earlier.
-        path = folder / "training.json"  # a stranger's link is not followed
-        if path.is_symlink():
-            raise OSError
-        with path.open(encoding="utf-8") as file:
+        # The trainer writes here at which step it ended, which may be earlier. A stranger's link is not followed.
+        with open(folder / "training.json", encoding="utf-8", opener=no_link) as file:
             ended = mapping(file.read(1 << 20)).get("ended")
     except (OSError, ValueError):
         ended = None
