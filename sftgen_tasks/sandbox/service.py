@@ -63,7 +63,7 @@ class Service(socketserver.ThreadingTCPServer):
             return
         try:
             super().process_request(request, client_address)
-        except RuntimeError:  # no thread can be had
+        except RuntimeError:  # the machine has no thread left
             self._connections.release()
             self.shutdown_request(request)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from sftgen_judges.records.query import Records, open_records
 from sftgen_tasks.harness.catalogue import shipped
 from sftgen_train.gating.decision import Decision, Pairs, decide
 from sftgen_train.gating.policy import PREFIX, Policy, PolicyError, Rule, read_policy
-from sftgen_train.report.trajectories import last_step
+from sftgen_train.report.trajectories import last_step, mapping
 from sftgen_train.trajectory import align
 from sftgen_train.trajectory.alignment import Floats, Integers
 from sftgen_train.trajectory.loading import OUTSIDE, SHARES, TaskSamples, Way, load_samples
@@ -44,8 +43,7 @@ class _Side:
         names = [row["task"] for row in records.sql("SELECT DISTINCT task FROM samples").rows()]
         [row] = records.runs.rows()
         found = records.sql("SELECT max(step) AS step FROM samples").rows()[0]["step"]
-        manifest = json.loads(row["manifest"] or "{}")
-        planned = last_step(manifest, folder) if isinstance(manifest, dict) else None
+        planned = last_step(mapping(row["manifest"]), folder)
         goes_on = planned is not None and found is not None and found < planned
         return cls(records, folder, frozenset(names), f"step {found} of {planned}" if goes_on else "")
 

@@ -18,7 +18,7 @@ REPOSITORY = "https://github.com/Nebularaid2000/rethink_sft_generalization"
 
 
 class PaperPromptError(SftgenError, ValueError):
-    """The paper's prompts are asked for and cannot be had; the message names the next step."""
+    """The paper's prompts are asked for and are missing; the message names the next step."""
 
 
 Texts = Mapping[str, str]
