@@ -10,6 +10,7 @@ import numpy as np
 
 from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.records.query import open_records
+from sftgen_judges.records.shares import is_share
 from sftgen_train.report.trajectories import trajectory
 from sftgen_train.results.budgets import rescore_at_budgets
 from sftgen_train.trajectory import Verdict, align, read_curve, stack
@@ -95,5 +96,6 @@ def read_samples(task: str, samples: Sequence[Sample], *, delta: float, seed: in
     )
     labels = {sample.doc_hash: sample.cluster or sample.doc_hash for sample in once.values()}
     curves = align(values, steps, clusters=np.array([labels[name] for name in documents.tolist()]))
-    share = bool(((curves.values >= 0) & (curves.values <= 1)).all())
+    share = all(is_share("score", sample.scorer) for sample in once.values())
+    share = share and bool(((curves.values >= 0) & (curves.values <= 1)).all())
     return read_curve(task, curves, delta=delta, share=share, seed=seed)

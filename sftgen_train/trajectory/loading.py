@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sftgen_judges.records.query import Records
-from sftgen_judges.records.shares import LOGITS
+from sftgen_judges.records.shares import is_share
 from sftgen_train.trajectory.alignment import Curves, align, stack
 from sftgen_train.trajectory.pairing import Samples
 
@@ -165,7 +165,7 @@ def load_samples(
         }
         ways = made[folder, task]
         graders = {way.grader for way in ways.values()}
-        share = measure in shares and not (measure != "truncated" and graders & LOGITS)
+        share = measure in shares and all(is_share(measure, grader) for grader in graders)
         # A plugin's score may be anything: what is no share is not read as one.
         there = values[np.isfinite(values)]
         share = share and bool(((there >= 0) & (there <= 1)).all())
