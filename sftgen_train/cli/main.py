@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import compare as compare_cli
 from sftgen_train.cli import cost as plan_cli
+from sftgen_train.cli import data as data_cli
 from sftgen_train.cli import distance as distance_cli
 from sftgen_train.cli import gate as gate_cli
 from sftgen_train.cli import judge as judge_cli
@@ -59,6 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(judge_cli.app, name="judge")
+app.add_typer(data_cli.app, name="data")
 app.add_typer(selftest_cli.app, name="selftest")
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
