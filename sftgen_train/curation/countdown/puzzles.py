@@ -1,7 +1,7 @@
 """Countdown puzzles in bulk: solvable, different up to the order of their numbers, train and test apart.
 
 A puzzle is made backwards: random exact operations combine random numbers, and the result is the target. Rows come in
-blocks, each with a random stream of its own, so that a smaller set is the beginning of a larger one with the same seed.
+blocks, each with a random stream of its own, so that a larger set with the same seed holds every puzzle of a smaller one.
 
 Train and test are apart by construction: a hash of the sorted numbers, without the target, says which of the two a
 puzzle belongs to, whatever the seed. So no two puzzles with the same numbers are on both sides.
@@ -94,8 +94,8 @@ def make_puzzles(
                 f"found {made:,} different puzzles of this kind, not {size:,}: "
                 "allow larger numbers or targets, more numbers, more levels or more operators"
             )
-        for each in fresh:
-            found = each.take(slice(min(most, size - made)))
+        for place, each in enumerate(fresh):
+            found = each.take(slice(min(most, -(-(size - made) // (len(fresh) - place)))))
             # A stable sort of two sorted halves is a merge.
             seen = np.sort(np.concatenate([seen, np.sort(_key(found.numbers, found.targets))]), kind="stable")
             made += len(found)

@@ -44,6 +44,8 @@ class Recipe:
         unknown = set(self.styles) - set(STYLES)
         if unknown or not self.styles:
             raise CountdownError(f"styles {', '.join(self.styles) or '(none)'}: expected some of {', '.join(STYLES)}")
+        if self.width < 1 or not 0 <= self.errors < 1:
+            raise CountdownError(f"width {self.width}, errors {self.errors}: expected 1 or more, and 0 to below 1")
         if self.size < 1 or self.seed < 0:
             raise CountdownError(
                 f"size {self.size}, seed {self.seed}: expected a size of 1 or more, a seed of 0 or more"

@@ -116,14 +116,10 @@ def search(
         errors: Share of equations that get a planted error.
 
     Raises:
-        CountdownError: There is no such style, a number is out of range, or the plan does not lead to the target.
+        CountdownError: There is no such style, or the plan does not lead to the target.
     """
     if style not in STYLES:
         raise CountdownError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    if width < 1 or not 0 <= errors < 1:
-        raise CountdownError(
-            f"width {width}, errors {errors}: expected a width of 1 or more, and errors from 0 to below 1"
-        )
     page = _Page(random.Random(seed), errors, len(numbers))
     values = tuple(Value(number, str(number)) for number in numbers)
     steps = tuple(Step(*map(int, step)) for step in plan)

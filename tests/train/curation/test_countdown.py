@@ -62,7 +62,7 @@ def _factored(numbers: list[int], *, single: bool) -> Iterator[str]:
 def _values(expressions: Iterator[str]) -> Iterator[Fraction]:
     for expression in expressions:
         try:
-            yield eval(re.sub(r"(\d+)", r"Fraction(\1)", expression), {"Fraction": Fraction})  # noqa: S307 - ours
+            yield eval(re.sub(r"(\d+)", r"Fraction(\1)", expression), {"Fraction": Fraction})
         except ZeroDivisionError:
             continue
 
@@ -96,7 +96,7 @@ def test_no_two_puzzles_are_the_same_in_another_order_and_each_count_is_as_frequ
     rows = [row for block in make_puzzles(4000, kind=Kind(counts=(3, 4, 5))) for row in block.rows()]
     assert len({(*sorted(numbers), target) for numbers, target, _, _ in rows}) == 4000
     counts = np.bincount([len(numbers) for numbers, *_ in rows], minlength=6)[3:]
-    assert counts[0] == counts[1] == counts[2] or counts.sum() == 4000
+    assert sorted(counts) == [1333, 1333, 1334]
 
 
 def test_balanced_levels_are_equally_frequent() -> None:
@@ -116,9 +116,9 @@ def test_train_and_test_share_no_numbers_whatever_their_seeds() -> None:
     assert 0.04 < is_test(everything, 0.05).mean() < 0.06
 
 
-def test_a_smaller_set_is_the_beginning_of_a_larger_one() -> None:
+def test_a_larger_set_holds_every_puzzle_of_a_smaller_one() -> None:
     small, large = ([row for block in make_puzzles(size, seed=3) for row in block.rows()] for size in (50, 900))
-    assert large[:50] == small
+    assert all(row in large for row in small)
 
 
 def test_puzzles_of_an_evaluation_are_left_out() -> None:
@@ -187,5 +187,5 @@ def test_a_kind_out_of_range_is_refused_by_name(fields: dict[str, object], said:
 
 
 def test_too_many_puzzles_of_a_small_kind_are_refused_with_how_many_there_are() -> None:
-    with pytest.raises(CountdownError, match="found .* different puzzles of this kind, not 100,000"):
+    with pytest.raises(CountdownError, match=r"found .* different puzzles of this kind, not 100,000"):
         list(make_puzzles(100_000, kind=Kind(counts=(3,), largest_number=3, largest_target=9)))
