@@ -1,7 +1,7 @@
 """Countdown puzzles in bulk: solvable, different up to the order of their numbers, train and test apart.
 
 A puzzle is made backwards: random exact operations combine random numbers, and the result is the target. Rows come in
-blocks, each with a random stream of its own, so that a larger set with the same seed holds every puzzle of a smaller one.
+blocks, each with a random stream of its own: a larger set with the same seed holds every puzzle of a smaller one.
 
 Train and test are apart by construction: a hash of the sorted numbers, without the target, says which of the two a
 puzzle belongs to, whatever the seed. So no two puzzles with the same numbers are on both sides.
