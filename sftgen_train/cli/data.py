@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from sftgen_train.cli.console import console, progress
+from sftgen_train.cli.contamination import show_contamination
 
 app = typer.Typer(help="Make and check training data.", no_args_is_help=True)
+app.command("contamination")(show_contamination)
 
 
 @app.command("countdown")
