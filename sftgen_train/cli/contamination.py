@@ -84,7 +84,7 @@ def _print(report: dict[str, Any]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("benchmark", no_wrap=True)
     for column in ("questions", "found", "rows", "verbatim", "answer near", *report["methods"]):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=column != "answer near")
     for name, facts in report["benchmarks"].items():
         counts = (facts[name] for name in ("questions", "questions_found", "rows", "verbatim", "answer_near"))
         by_method = (facts["rows_by_method"][name] for name in report["methods"])

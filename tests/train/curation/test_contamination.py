@@ -44,7 +44,8 @@ def question(number: int, shift: int = 0) -> str:
     rng = random.Random(number)
     a, b = rng.sample(PEOPLE, 2)
     x, y, z = (rng.randint(11, 99) + shift for _ in range(3))
-    return STORIES[number % len(STORIES)].format(a=f"{a} the {number}th", b=f"{b} of house {number}", x=x, y=y, z=z)
+    place = "".join("bcdfghklmn"[int(digit)] + vowel for digit, vowel in zip(f"{number:02}", "ao", strict=True))
+    return STORIES[number % len(STORIES)].format(a=f"{a} of {place}", b=f"{b} from upper {place}", x=x, y=y, z=z)
 
 
 ITEMS = [
@@ -158,12 +159,12 @@ def test_a_passage_alone_is_no_contamination() -> None:
 
 
 def test_hashes_are_those_of_words_wherever_they_stand() -> None:
-    words = words_of(["The cat sat.", "", "a cat!", "\u00c9COLE \u00e9cole 12 1a"])
-    assert np.diff(words.starts).tolist() == [3, 0, 2, 4]
+    words = words_of(["The cat sat.", "", "a cat!", "\u00c9COLE \u00e9cole 12 4x"])
+    assert np.diff(words.starts).tolist() == [3, 0, 2, 5]
     assert words.hashes[1] == words.hashes[4]
     assert words.hashes[5] == words.hashes[6]
-    assert words.numbers.tolist() == [False] * 7 + [True, False]
-    assert len(set(words.hashes.tolist())) == 7
+    assert words.numbers.tolist() == [False] * 7 + [True, True, False]
+    assert len(set(words.hashes.tolist())) == 8
     # An n-gram never reaches into the next text.
     assert words_of(["a b c", "d e f"]).ngrams(5)[0].size == 0
 
