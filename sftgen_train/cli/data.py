@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from sftgen_train.cli.audit import diff_data, report_data, verify_data
 from sftgen_train.cli.console import console, progress
 from sftgen_train.cli.contamination import show_contamination
 
 app = typer.Typer(help="Make and check training data.", no_args_is_help=True)
+app.command("report")(report_data)
+app.command("verify")(verify_data)
+app.command("diff")(diff_data)
 app.command("contamination")(show_contamination)
 
 
