@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend
 from sftgen_judges.plugins.contracts.checkpoints import Checkpoint, CheckpointSource
 from sftgen_judges.plugins.contracts.diagnosing import Diagnostic, Sample
+from sftgen_judges.plugins.contracts.exporting import Export, Exporter
 from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
 from sftgen_judges.plugins.contracts.scheduling import Schedule
@@ -38,6 +39,7 @@ KINDS = {
     "checkpoint_source": Kind(CheckpointSource, "register_checkpoint_sources", "lists a folder"),
     "schedule": Kind(Schedule, "register_schedules", "says at which steps checkpoints are evaluated"),
     "tracker": Kind(Tracker, "register_trackers", "shows scores elsewhere"),
+    "exporter": Kind(Exporter, "register_exporters", "writes runs in another format"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
@@ -47,6 +49,8 @@ __all__ = [
     "Connection",
     "Diagnostic",
     "Execution",
+    "Export",
+    "Exporter",
     "Failure",
     "Grader",
     "Item",
