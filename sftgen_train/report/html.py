@@ -41,7 +41,7 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
         for metric, title in CHARTS
     ]
     steps = steps_of(metrics)
-    found = shown.verdicts
+    found = shown.explained.verdicts if shown.explained else None
     verdicts = sorted(found.verdicts, key=lambda verdict: verdict.name not in in_domain) if found else []
     html = template.render(
         plotly=get_plotlyjs(),

@@ -17,7 +17,7 @@ import sftgen
 from sftgen_judges import Response, Sample, Verdict
 from sftgen_tasks import TaskResult
 from sftgen_train.cli.main import app
-from sftgen_train.report.comparing import Arm, CompareError
+from sftgen_train.report.arms import Arm, CompareError
 from sftgen_train.results.run import add_results
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
