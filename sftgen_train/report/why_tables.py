@@ -28,17 +28,15 @@ def brief(found: Explained) -> list[Section]:
     """One table that fits below the verdicts: what the changes to the lowest step and to the last are made of."""
     rows = []
     for why in found.tasks:
-        word = why.regime.word if why.regime else "-"
-        lines = [why.turns[0], *why.turns[2:]] if why.turns else []
-        for place, each in enumerate(lines):
+        # From the lowest step to the last is the difference of both.
+        for each in [why.turns[0], *why.turns[2:]] if why.turns else []:
             of = each.parts
             parts = (f"{getattr(of, name).change:+.3f}" for name, _ in FACTORS)
-            told = (f"{each.before} to {each.after}", f"{of.change:+.3f}", *parts, word if place == 0 else "")
-            rows.append((short(why.task), *told))
-        if not lines:
-            rows.append((short(why.task), *["-"] * 5, word))
-    head = ("task", "steps", "change =", "truncation", "+ finished", "+ before cut", "regime")
-    return with_rows([Section("Why: what the changes are made of, and how far training is", head, tuple(rows))])
+            rows.append((_task(why), f"{each.before} to {each.after}", f"{of.change:+.3f}", *parts))
+    head = ("task", "steps", "change", *(name for _, name in FACTORS))
+    return with_rows(
+        [Section("Why: what changes are made of (more: `sftgen trajectory RUN --details`)", head, tuple(rows))]
+    )
 
 
 def details(found: Explained) -> list[Section]:
@@ -86,10 +84,16 @@ def tradeoff_sections(found: Tradeoff | None) -> list[Section]:
 
 
 def remarks_of(found: Explained) -> list[str]:
-    """What reasoning cost in safety in one line, or why this is not told."""
+    """How far training is, and what reasoning cost in safety, a line each; or why this is not told."""
+    words: dict[str, list[str]] = {}
+    for why in found.tasks:
+        if why.regime:
+            words.setdefault(why.regime.word, []).append(_task(why))
+    told = "; ".join(f"{word}: {', '.join(tasks)}" for word, tasks in sorted(words.items()))
+    lines = [f"How far training is: {told}"] if told else []
     if found.tradeoff:
-        return [price_sentence(found.tradeoff)]
-    return [f"no trade-off of safety: {found.no_tradeoff}"] if found.no_tradeoff else []
+        return [*lines, price_sentence(found.tradeoff)]
+    return lines + ([f"no trade-off of safety: {found.no_tradeoff}"] if found.no_tradeoff else [])
 
 
 def price_sentence(found: Tradeoff) -> str:
@@ -112,7 +116,9 @@ def stage_rows(stages: Stages) -> Iterator[tuple[str, ...]]:
     for place, each in enumerate(stages.stages):
         knot = stages.knots[place] if place < len(stages.knots) else None
         to = f"{each.ends:.0f}" + (f" ({knot.low:.0f} to {knot.high:.0f})" if knot else "")
-        yield (each.kind, f"{each.begins:.0f}", to, f"{each.slope:+.0f} ({each.low:+.0f} to {each.high:+.0f})")
+        slope, low, high = (f"{value:+.0f}".replace("-0", "+0") if abs(value) < 1 else f"{value:+.0f}"
+                            for value in (each.slope, each.low, each.high))  # fmt: skip
+        yield (each.kind, f"{each.begins:.0f}", to, f"{slope} ({low} to {high})")
 
 
 def _task(why: TaskWhy) -> str:
