@@ -154,7 +154,7 @@ def _of_tradeoffs(other: AgainstFirst) -> Iterator[_Row]:
     if told := other.tradeoff:
         for point in told.points:
             for name, both, difference in (("reasoning", point.gains, point.gain), ("asr", point.attacks, point.asr)):
-                numbers = {"first": both[0], "second": both[1], "difference": difference}
+                numbers: dict[str, float | None] = {"first": both[0], "second": both[1], "difference": difference}
                 yield (other.arm, TRADED, "trade-offs", name, point.step, numbers)
         prices = Interval(told.difference, told.low, told.high)
         yield (other.arm, TRADED, "prices", "", told.points[-1].step, _both(*told.prices, prices))

@@ -62,17 +62,26 @@ def print_sections(found: Iterable[Section], console: Console) -> None:
 
 def for_markdown(found: Sequence[Section]) -> str:
     """Tables in Markdown, one below the other."""
-    return "\n\n".join(f"**{part.title}**\n\n{as_markdown(part.head, part.rows)}" for part in found)
+    return "\n\n".join(f"**{part.title}**\n\n{as_markdown(part.head, _lines(part))}" for part in found)
 
 
 def for_latex(found: Sequence[Section]) -> str:
     """Tables in LaTeX, one below the other."""
-    return "\n\n".join(f"% {part.title}\n{as_latex(part.head, part.rows)}" for part in found)
+    return "\n\n".join(f"% {part.title}\n{as_latex(part.head, _lines(part))}" for part in found)
 
 
 def plain(text: str) -> str:
     """A text that comes from a run, as text: no markup, no control codes."""
     return escape(printable(text))
+
+
+def _lines(part: Section) -> list[list[str]]:
+    """The rows with each cell in one line: a number with its interval in brackets."""
+    return [[_one_line(*cell.split("\n")) for cell in row] for row in part.rows]
+
+
+def _one_line(first: str, *others: str) -> str:
+    return f"{first} ({' '.join(others)})" if others else first
 
 
 def _cell(text: str) -> str:
