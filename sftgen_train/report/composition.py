@@ -191,17 +191,26 @@ def _among_finished(of: TaskSamples, seed: int) -> Iterator[TaskSafety]:
             yield TaskSafety(of.task, None if of.outside else step, measure, found)
 
 
+PARTS = (("truncation", "truncation"), ("finished", "finished"), ("before_cut", "before cut"))
+"""The parts of a change, with their names in tables."""
+
+
 def change_rows(changes: Sequence[TaskChange]) -> Iterable[tuple[str, ...]]:
-    """The cells of the table of changes: task, steps, n, change, and the three parts with their intervals."""
+    """The cells of the table of changes: task, steps, part, its size and interval, and the factor at both steps."""
     for each in changes:
-        parts = each.parts
-        factors = (parts.truncation, parts.finished, parts.before_cut)
-        yield (
-            each.task, f"{each.before} to {each.after}", str(parts.documents),
-            f"{parts.change:+.3f}\n{parts.low:+.3f} to {parts.high:+.3f}",
-            *(f"{of.change:+.3f}\n{of.low:+.3f} to {of.high:+.3f}" for of in factors),
-            f"{parts.truncation.before:.0%} to {parts.truncation.after:.0%}",
-        )  # fmt: skip
+        whole = each.parts
+        steps = f"{each.before} to {each.after}"
+        ends = f"{whole.before:.2f} to {whole.after:.2f}"
+        yield (each.task, steps, "change", f"{whole.change:+.3f}", f"{whole.low:+.3f} to {whole.high:+.3f}", ends)
+        for field, name in PARTS:
+            part = getattr(whole, field)
+            ends = f"{_seen(part.before)} to {_seen(part.after)}"
+            yield (each.task, "", name, f"{part.change:+.3f}", f"{part.low:+.3f} to {part.high:+.3f}", ends)
+
+
+def _seen(value: float) -> str:
+    """A factor at a step; a step at which no answer shows it has none."""
+    return f"{value:.2f}" if np.isfinite(value) else "-"
 
 
 def safety_rows(safety: Sequence[TaskSafety]) -> Iterable[tuple[str, ...]]:

@@ -15,15 +15,13 @@ from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained, TaskWhy
 from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import remarks_of
+from sftgen_train.report.sections import Section, with_rows
 from sftgen_train.report.verdict_tables import words_of
 from sftgen_train.report.why_charts import change_chart, parts_chart, tradeoff_chart
-from sftgen_train.report.why_tables import details, price_sentence, stage_rows
+from sftgen_train.report.why_tables import parts_sections, price_sentence, stage_rows, tradeoff_sections
 from sftgen_train.trajectory import WORDS, Verdict
 from sftgen_train.trajectory.landmarks import MEANINGS
 from sftgen_train.trajectory.words import REGIMES
-
-IN_DETAILS = ("What changes are made of", "Safety among finished answers", "Safety against reasoning")
-"""Tables that stand below the charts of all tasks; landmarks and lengths stand with their task."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
         tradeoff=_drawn(tradeoff_chart(found.tradeoff), "tradeoff") if found and found.tradeoff else "",
         price=price_sentence(found.tradeoff) if found and found.tradeoff else "",
         no_tradeoff=found.no_tradeoff if found else "",
-        sections=[part for part in details(found) if part.title.startswith(IN_DETAILS)] if found else (),
+        sections=_numbers(found) if found else (),
         landmark_value=landmark_value,
         landmark_span=landmark_span,
         stage_rows=stage_rows,
@@ -106,6 +104,13 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
 def _blocks(found: Explained, in_domain: set[str]) -> Sequence[Block]:
     ordered = sorted(found.verdicts.verdicts, key=lambda verdict: verdict.name not in in_domain)
     return [_block(f"task-{place}", verdict, found.by_task.get(verdict.name)) for place, verdict in enumerate(ordered)]
+
+
+def _numbers(found: Explained) -> Sequence[Section]:
+    """Tables behind the charts of all tasks: of every step, where the terminal has those that matter."""
+    changes = [change for why in found.tasks for change in why.changes]
+    safety = [each for why in found.tasks for each in why.safety]
+    return with_rows([*parts_sections(changes, safety), *tradeoff_sections(found.tradeoff)])
 
 
 def _block(anchor: str, verdict: Verdict, why: TaskWhy | None) -> Block:

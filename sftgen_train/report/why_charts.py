@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from sftgen_train.report.composition import TaskChange
-from sftgen_train.report.why_tables import FACTORS
+from sftgen_train.report.composition import PARTS, TaskChange
 from sftgen_train.trajectory import Verdict
 from sftgen_train.trajectory.tradeoff import Tradeoff
 
@@ -70,7 +69,7 @@ def parts_chart(changes: Sequence[TaskChange]) -> Any:
 
     steps = [str(change.after) for change in changes]
     figure = go.Figure()
-    for (field, name), colour in zip(FACTORS, (ORANGE, BLUE, PINK), strict=True):
+    for (field, name), colour in zip(PARTS, (ORANGE, BLUE, PINK), strict=True):
         factors = [getattr(change.parts, field) for change in changes]
         figure.add_trace(
             go.Bar(

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from sftgen_judges.records.schema import printable
 from sftgen_train.report.cells import landmark_span, landmark_value
-from sftgen_train.report.composition import change_rows, safety_rows
+from sftgen_train.report.composition import PARTS, TaskChange, TaskSafety, change_rows, safety_rows
 from sftgen_train.report.explaining import Explained, TaskWhy
 from sftgen_train.report.reading import short
 from sftgen_train.report.sections import ELSE, Section, with_rows
-from sftgen_train.trajectory import Stages
+from sftgen_train.trajectory import SIGNIFICANCE, Regime, Stages
 from sftgen_train.trajectory.landmarks import MEANINGS, STEPS
 from sftgen_train.trajectory.parts import Parts
 from sftgen_train.trajectory.resampling import Interval
 from sftgen_train.trajectory.tradeoff import Tradeoff
 
-FACTORS = (("truncation", "truncation"), ("finished", "finished answers"), ("before_cut", "before the cut"))
-"""The parts of a change, with their names in tables."""
-PARTS = ("change", *(name for _, name in FACTORS), "truncated")
 TRADED = "reasoning and attack success"
 
 
@@ -31,9 +28,9 @@ def brief(found: Explained) -> list[Section]:
         # From the lowest step to the last is the difference of both.
         for each in [why.turns[0], *why.turns[2:]] if why.turns else []:
             of = each.parts
-            parts = (f"{getattr(of, name).change:+.3f}" for name, _ in FACTORS)
+            parts = (f"{getattr(of, name).change:+.3f}" for name, _ in PARTS)
             rows.append((_task(why), f"{each.before} to {each.after}", f"{of.change:+.3f}", *parts))
-    head = ("task", "steps", "change", *(name for _, name in FACTORS))
+    head = ("task", "steps", "change", *(name for _, name in PARTS))
     return with_rows(
         [Section("Why: what changes are made of (more: `sftgen trajectory RUN --details`)", head, tuple(rows))]
     )
@@ -42,36 +39,53 @@ def brief(found: Explained) -> list[Section]:
 def details(found: Explained) -> list[Section]:
     """Every table of what stands behind the verdicts of a run."""
     tasks = found.tasks
-    safety = [each for why in tasks for each in why.safety]
+    changes, safety = parts_sections(
+        [change for why in tasks for change in why.turns], [each for why in tasks for each in why.safety]
+    )
     return with_rows(
         [
-            Section(
-                "What changes are made of, 95 % intervals",
-                ("task", "steps", "n", *PARTS),
-                tuple(_named(change_rows([change for why in tasks for change in why.turns]))),
-            ),
+            changes,
             Section(
                 "Landmarks; of steps the share of resampled documents",
                 ("task", "landmark", "value", "95 % interval"),
                 tuple(row for why in tasks for row in landmark_rows(why)),
             ),
-            Section(
-                "Stages of the length",
-                ("task", "stage", "from step", "to step (95 % interval)", "tokens a doubling (95 % interval)"),
-                tuple((_task(why), *row) for why in tasks if why.stages for row in stage_rows(why.stages)),
-            ),
-            Section(
-                "How far training is",
-                ("task", "regime", ELSE),
-                tuple((_task(why), why.regime.word, why.regime.sentence) for why in tasks if why.regime),
-            ),
-            Section(
-                "Safety among finished answers: less is better, 95 % intervals",
-                ("task", "step", "measure", "among finished answers", "answers", "truncated"),
-                tuple(_named(safety_rows(safety))),
-            ),
+            *length_sections([(_task(why), why.stages, why.regime) for why in tasks]),
+            safety,
             *tradeoff_sections(found.tradeoff),
         ]
+    )
+
+
+def parts_sections(
+    changes: Sequence[TaskChange], safety: Sequence[TaskSafety], measure: str = "score"
+) -> tuple[Section, Section]:
+    """What changes of a measure are made of; safety among finished answers."""
+    head = ("task", "step", "measure", "among finished answers", "answers", "truncated")
+    return (
+        Section(
+            f"What changes of {measure} are made of, 95 % intervals",
+            ("task", "steps", "part", "of it", "95 % interval", "itself"),
+            tuple(_named(change_rows(changes))),
+        ),
+        Section("Safety: less is better, 95 % intervals", head, tuple(_named(safety_rows(safety)))),
+    )
+
+
+def length_sections(found: Sequence[tuple[str, Stages | None, Regime | None]]) -> tuple[Section, Section]:
+    """The stages of the length of tasks, and how far their training is."""
+    stages, regimes = [], []
+    for task, turning, regime in found:
+        rows = stage_rows(turning) if turning else [("too few steps or documents", "-", "-", "-")]
+        stages += [(task, *row) for row in rows]
+        if regime:
+            odd = turning is not None and turning.misfit <= SIGNIFICANCE
+            more = "; lengths of checkpoints differ in more than their stage" * odd
+            regimes.append((task, regime.word, regime.sentence + more))
+    head = ("task", "stage", "from step", "to step (95 % interval)", "tokens a doubling (95 % interval)")
+    return (
+        Section("Stages of the length", head, tuple(stages)),
+        Section("How far training is", ("task", "regime", ELSE), tuple(regimes)),
     )
 
 
@@ -172,7 +186,7 @@ def step_columns(why: TaskWhy | None, step: int) -> dict[str, Any]:
 def _part_columns(parts: Parts | None) -> dict[str, Any]:
     found: dict[str, Any] = {"truncated_at_base": parts.truncation.before if parts else None}
     found["truncated"] = parts.truncation.after if parts else None
-    for name, _ in FACTORS:
+    for name, _ in PARTS:
         factor = getattr(parts, name) if parts else None
         for end, field in (("", "change"), ("_low", "low"), ("_high", "high")):
             found[f"by_{name}{end}"] = getattr(factor, field) if factor else None

@@ -139,8 +139,8 @@ def test_csv_and_parquet_hold_it_by_step(run: Path, tmp_path: Path) -> None:
 def test_papers_get_every_table(run: Path) -> None:
     text = printed("trajectory", run, "--format", "markdown")
     assert text.startswith("**What became of the scores**\n\n| task | n | dips at |")
-    assert "**What changes are made of, 95 % intervals**" in text
-    assert "| math500 | 0 to 10 | 200 | -0.300 (-0.360 to -0.240) |" in text
+    assert "**What changes of score are made of, 95 % intervals**" in text
+    assert "| math500 | 0 to 10 | change | -0.300 | -0.360 to -0.240 | 0.50 to 0.20 |" in text
     assert printed("trajectory", run, "--format", "latex").count(r"\begin{tabular}") == text.count("| --- |\n")
 
 
