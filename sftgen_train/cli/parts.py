@@ -29,7 +29,7 @@ def show_parts(
         _print_limits(run, budgets, sorted(full_names(tasks)), tokenizer, as_json)
         return
     from sftgen_train.report import composition
-    from sftgen_train.report.sections import print_sections
+    from sftgen_train.report.sections import print_sections, with_rows
     from sftgen_train.report.why_tables import parts_sections
 
     names = full_names(tasks)
@@ -37,7 +37,7 @@ def show_parts(
     if as_json:
         print(composition.as_json(found))
         return
-    print_sections(parts_sections(found.changes, found.safety, measure), console)
+    print_sections(with_rows(parts_sections(found.changes, found.safety, measure)), console)
     if not found.changes and not found.safety:
         console.print("no task has two steps that share documents")
 

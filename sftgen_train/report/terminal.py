@@ -21,8 +21,7 @@ from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_o
 from sftgen_train.report.sections import plain, print_sections
 from sftgen_train.report.trajectories import RunVerdicts
 from sftgen_train.report.verdict_tables import COLUMNS, cells
-from sftgen_train.report.why_tables import brief, details
-from sftgen_train.report.why_tables import remarks_of as remarks_of_why
+from sftgen_train.report.why_tables import brief, cost_line, details, regime_line
 from sftgen_train.results.run import budget_of
 from sftgen_train.trajectory.statistics import estimate
 
@@ -84,8 +83,9 @@ def print_explained(found: Explained, console: Console, *, named: bool = False, 
     """
     print_verdicts(found.verdicts, console, named=named)
     print_sections(details(found) if full else brief(found), console)
-    for line in remarks_of_why(found):
-        console.print(plain(line), highlight=False)
+    for line in ("" if full else regime_line(found), cost_line(found)):
+        if line:
+            console.print(plain(line), highlight=False)
 
 
 def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False) -> None:
@@ -98,21 +98,25 @@ def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False)
     """
     for line in found.cautions:
         console.print(f"[yellow]{plain(line)}[/]", highlight=False)
+    shown = [dict(zip(COLUMNS, cells(verdict), strict=True)) for verdict in found.verdicts]
+    deltas = {row["delta"] for row in shown}
+    one = f", delta {min(deltas)}" if len(deltas) == 1 else ""
     table = Table(
-        title="What became of the scores" + (f" of {plain(found.run)}" if named else ""),
+        title="What became of the scores" + (f" of {plain(found.run)}" if named else "") + one,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),  # leaves room in 80 characters
     )
-    for column in ("task", "n", "dips at", "end", "change at end", "delta"):
-        table.add_column(column, overflow="fold", no_wrap=column not in {"task", "dips at"})
-    shown = [dict(zip(COLUMNS, cells(verdict), strict=True)) for verdict in found.verdicts]
+    for column in ("task", "n", "dips at", "end", "change at end", *(["delta"] * (not one))):
+        # The line with both p-values is whole where there is room.
+        least = 24 if column == "dips at" and one else None
+        table.add_column(column, overflow="fold", no_wrap=column not in {"task", "dips at"}, min_width=least)
     for row in shown:
         tested = f"\np {row['p']}, t-test {row['paired t']}" if row["p"] != "-" else ""
         dips = row["dips at"] + (f": {row['deepest']}{tested}" if row["deepest"] != "-" else "")
         end = row["change"] + (f"\n{row['95 % limits']}" if row["95 % limits"] != "-" else "")
-        told = (row["task"], row["n"], dips, row["end"], end, row["delta"])
+        told = (row["task"], row["n"], dips, row["end"], end, *([row["delta"]] * (not one)))
         table.add_row(*("\n".join(map(plain, cell.split("\n"))) for cell in told))
     console.print(table)
     # What explains a verdict stands in full below the table.

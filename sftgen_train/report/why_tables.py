@@ -31,9 +31,7 @@ def brief(found: Explained) -> list[Section]:
             parts = (f"{getattr(of, name).change:+.3f}" for name, _ in PARTS)
             rows.append((_task(why), f"{each.before} to {each.after}", f"{of.change:+.3f}", *parts))
     head = ("task", "steps", "change", *(name for _, name in PARTS))
-    return with_rows(
-        [Section("Why: what changes are made of (more: `sftgen trajectory RUN --details`)", head, tuple(rows))]
-    )
+    return with_rows([Section("Why: what changes of score are made of", head, tuple(rows))])
 
 
 def details(found: Explained) -> list[Section]:
@@ -97,17 +95,21 @@ def tradeoff_sections(found: Tradeoff | None) -> list[Section]:
     return with_rows([Section("Safety against reasoning", head, rows)])
 
 
-def remarks_of(found: Explained) -> list[str]:
-    """How far training is, and what reasoning cost in safety, a line each; or why this is not told."""
+def regime_line(found: Explained) -> str:
+    """How far training is, task by task, in one line; empty where nothing is known of lengths."""
     words: dict[str, list[str]] = {}
     for why in found.tasks:
         if why.regime:
             words.setdefault(why.regime.word, []).append(_task(why))
     told = "; ".join(f"{word}: {', '.join(tasks)}" for word, tasks in sorted(words.items()))
-    lines = [f"How far training is: {told}"] if told else []
+    return f"How far training is: {told}" if told else ""
+
+
+def cost_line(found: Explained) -> str:
+    """What reasoning cost in safety in one line, or why this is not told; empty of a run without tasks of both."""
     if found.tradeoff:
-        return [*lines, price_sentence(found.tradeoff)]
-    return lines + ([f"no trade-off of safety: {found.no_tradeoff}"] if found.no_tradeoff else [])
+        return price_sentence(found.tradeoff)
+    return f"no trade-off of safety: {found.no_tradeoff}" if found.no_tradeoff else ""
 
 
 def price_sentence(found: Tradeoff) -> str:
