@@ -109,14 +109,13 @@ def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False)
         padding=(0, 1, 0, 0),  # leaves room in 80 characters
     )
     for column in ("task", "n", "dips at", "end", "change at end", *(["delta"] * (not one))):
-        # The line with both p-values is whole where there is room.
-        least = 24 if column == "dips at" and one else None
-        table.add_column(column, overflow="fold", no_wrap=column not in {"task", "dips at"}, min_width=least)
+        table.add_column(column, overflow="fold", no_wrap=column not in {"task", "dips at"})
     for row in shown:
         tested = f"\np {row['p']}, t-test {row['paired t']}" if row["p"] != "-" else ""
         dips = row["dips at"] + (f": {row['deepest']}{tested}" if row["deepest"] != "-" else "")
         end = row["change"] + (f"\n{row['95 % limits']}" if row["95 % limits"] != "-" else "")
-        told = (row["task"], row["n"], dips, row["end"], end, *([row["delta"]] * (not one)))
+        name = row["task"].replace(" (", "\n(")
+        told = (name, row["n"], dips, row["end"], end, *([row["delta"]] * (not one)))
         table.add_row(*("\n".join(map(plain, cell.split("\n"))) for cell in told))
     console.print(table)
     # What explains a verdict stands in full below the table.
