@@ -169,7 +169,9 @@ class Records:
             path,
         )
 
-    def values(self, measure: str = "score", *, beside: Sequence[str] = (), outside: bool = False) -> Table:
+    def values(
+        self, measure: str = "score", *, beside: Sequence[str] = (), outside: bool = False, any_of: int = 1
+    ) -> Table:
         """Every sample's number at every step: run, folder, task, step, doc_hash, cluster, repeat, value.
 
         Of the model, sampling settings and grader that the last evaluation of a step had, answers of its earlier
@@ -180,11 +182,14 @@ class Records:
             beside: Further numbers of a sample, as `measure`, in columns `beside_0`, `beside_1` and so on; NULL where
                 it has none.
             outside: Whether evaluations outside of a training count too, as step -1.
+            any_of: A sample counts where one of so many has a number: the measure and the first of `beside`.
         """
         column, path = _number(measure)
         further = [_number(name, f"beside_{place}") for place, name in enumerate(beside)]
-        others = "".join(f", {of} AS beside_{place}" for place, (of, _) in enumerate(further))
-        named = "".join(f", beside_{place}" for place in range(len(further)))
+        further_names = [f"beside_{place}" for place in range(len(further))]
+        others = "".join(f", {of} AS {name}" for (of, _), name in zip(further, further_names, strict=True))
+        named = "".join(f", {name}" for name in further_names)
+        there = " OR ".join(f"{name} IS NOT NULL" for name in ["number", *further_names][:any_of])
         same = ", ".join(("folder", "task", "step", "model", "sampling_id", "scorer", "evaluation_version"))
         joined = " AND ".join(f"a.{name} IS NOT DISTINCT FROM s.{name}" for name in same.split(", "))
         return self.sql(
@@ -192,7 +197,7 @@ class Records:
                 number AS "value"{named}
             FROM (SELECT *, {column} AS number{others} FROM all_samples) AS a
             SEMI JOIN (SELECT DISTINCT {same} FROM samples) AS s ON {joined}
-            WHERE number IS NOT NULL AND {outside or "step IS NOT NULL"} ORDER BY folder, task""",
+            WHERE ({there}) AND {outside or "step IS NOT NULL"} ORDER BY folder, task""",
             path | {name: value for _, paths in further for name, value in paths.items()},
         )
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 LOGITS = frozenset({"reward"})
 """Judges whose score is no share: the logit of a reward model."""
+SAFETY = MappingProxyType({"hex_phi": "asr"})
+"""Graders of safety benchmarks, and the measure on which their verdicts rest: a share of the answers that were judged,
+for which less is better. Truncated responses count as unsafe in `score`, so it is no measure of safety."""
 _SCORES = frozenset({"score", "score_first", "score_paper", "paper"})
 _OTHERS = frozenset({"response_tokens", "tokens", "harmfulness", "harmfulness_paper"})
 

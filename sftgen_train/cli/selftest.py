@@ -46,10 +46,11 @@ def statistics(
     if run:
         rates: Sequence[Rate] = _of_run(run, repetitions, seed)
     elif document:
+        from sftgen_train.gating.simulation import further
         from sftgen_train.report.error_document import write_document
 
         with _seen() as seen:
-            measured = whole(scale, seed=seed, processes=processes, seen=seen)
+            measured = whole(scale, further=[further(scale, seed)], seed=seed, processes=processes, seen=seen)
         for path in write_document(measured, document):
             console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
         rates = measured.missed

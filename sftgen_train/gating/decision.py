@@ -10,7 +10,7 @@ must be. What is neither shown nor excluded is INCONCLUSIVE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,10 +19,12 @@ import numpy as np
 from sftgen_train.gating.policy import Rule
 from sftgen_train.trajectory import SIGNIFICANCE, Needed, flip, holm, limits, p_beyond, rows_of, settle, standard_errors
 from sftgen_train.trajectory.alignment import Floats, Integers
-from sftgen_train.trajectory.flips import DRAWS
+from sftgen_train.trajectory.flips import DRAWS, Flips, Rows
+from sftgen_train.trajectory.intervals import ratio_limits
 
 Outcome = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 EXIT_CODES: Mapping[Outcome, int] = {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}
+_SIDES: tuple[Literal["less", "greater"], ...] = ("less", "greater")
 _SHARE = (-1.0, 1.0)
 """What the change of a share can be."""
 
@@ -35,6 +37,7 @@ class Pairs:
         steps: The judged step of each column.
         against: The step that it is compared with.
         changes: Documents x steps: candidate less baseline, a positive number where the candidate is better.
+        baseline: Documents x steps: the baseline itself; without it relative drops are not decided.
         clusters: The label of each document's cluster.
         share: Whether the measure lies between 0 and 1.
         open: Why nothing can be decided whatever the numbers; empty otherwise.
@@ -48,6 +51,28 @@ class Pairs:
     share: bool = True
     open: str = ""
     cautions: tuple[str, ...] = ()
+    baseline: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Relative:
+    """The change as a share of the baseline's mean, where the policy limits it.
+
+    Attributes:
+        change: Mean change over mean baseline; negative is worse.
+        low: One-sided lower 95 % limit.
+        high: One-sided upper 95 % limit.
+        p_drop: p-value for "it drops by more than this share".
+        p_drop_adjusted: As of `Comparison`.
+        p_kept: p-value for "it does not drop by more than this share".
+    """
+
+    change: float
+    low: float
+    high: float
+    p_drop: float
+    p_drop_adjusted: float
+    p_kept: float
 
 
 @dataclass(frozen=True)
@@ -61,8 +86,9 @@ class Comparison:
         low: One-sided lower 95 % limit.
         high: One-sided upper 95 % limit.
         p_drop: p-value for "it drops by more than allowed".
-        p_drop_adjusted: The same after Holm's adjustment over benchmarks and steps.
+        p_drop_adjusted: The same after Holm's adjustment over benchmarks, steps, and drops in points and in shares.
         p_kept: p-value for "it does not drop by more than allowed".
+        relative: The same as a share of the baseline; None where the policy does not ask.
     """
 
     step: int
@@ -73,6 +99,35 @@ class Comparison:
     p_drop: float
     p_drop_adjusted: float
     p_kept: float
+    relative: Relative | None = None
+
+    @property
+    def p_drops(self) -> list[float]:
+        """Of everything that may show a drop."""
+        return [self.p_drop, *([self.relative.p_drop] if self.relative else [])]
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a drop beyond what is allowed is shown."""
+        return min(self.p_drops_adjusted) <= SIGNIFICANCE
+
+    @property
+    def kept(self) -> bool:
+        """Whether every such drop is excluded."""
+        return self.p_kept <= SIGNIFICANCE and (self.relative is None or self.relative.p_kept <= SIGNIFICANCE)
+
+    @property
+    def p_drops_adjusted(self) -> list[float]:
+        """The same, adjusted."""
+        return [self.p_drop_adjusted, *([self.relative.p_drop_adjusted] if self.relative else [])]
+
+    def adjusted(self, ps: Iterator[float]) -> Comparison:
+        """The same with the next adjusted p-values."""
+        return replace(
+            self,
+            p_drop_adjusted=next(ps),
+            relative=replace(self.relative, p_drop_adjusted=next(ps)) if self.relative else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -133,9 +188,9 @@ def decide(rules: Mapping[str, Rule], pairs: Mapping[str, Pairs], *, draws: int 
     # What is told only takes no power from what decides.
     for tiers in ({"critical", "supporting"}, {"advisory"}):
         family = [place for place, each in enumerate(found) if each.rule.tier in tiers]
-        adjusted = iter(holm([each.p_drop for place in family for each in found[place].comparisons]))
+        adjusted = iter(holm([p for place in family for each in found[place].comparisons for p in each.p_drops]))
         for place in family:
-            compared = tuple(replace(each, p_drop_adjusted=next(adjusted)) for each in found[place].comparisons)
+            compared = tuple(each.adjusted(adjusted) for each in found[place].comparisons)
             found[place] = _decided(replace(found[place], comparisons=compared))
     outcome, why = _overall(found)
     return Decision(outcome, why, tuple(found))
@@ -152,7 +207,14 @@ def _compared(name: str, rule: Rule, pairs: Pairs | None, draws: int, seed: int)
     if count < rule.min_pairs:
         short = f"{count} pairs of documents; the policy asks for at least {rule.min_pairs}"
         return replace(result, why=short)
-    rows = rows_of(pairs.changes, pairs.clusters)
+    asked = rule.max_relative_drop
+    base = pairs.baseline if pairs.baseline is not None else np.full_like(pairs.changes, np.nan)
+    tells = base.mean(axis=0) > 0
+    if asked is not None and not tells.all():
+        said = "max_relative_drop: the baseline is not above 0, so a share of it says nothing"
+        result = replace(result, cautions=(*result.cautions, said))
+    whole = asked is not None and bool(tells.all())
+    rows = rows_of(np.concatenate([pairs.changes, base], axis=1) if whole else pairs.changes, pairs.clusters)
     flips = flip(rows, draws=draws, seed=seed)
     span = _SHARE if pairs.share else None
     compared = []
@@ -161,43 +223,79 @@ def _compared(name: str, rule: Rule, pairs: Pairs | None, draws: int, seed: int)
         ends = limits(flips, of, span=span)
         drop = p_beyond(flips, of, -rule.max_drop, "less", span=span)
         kept = p_beyond(flips, of, -rule.max_drop, "greater", span=span)
+        relative = None
+        if asked is not None:
+            relative = _relative(flips, place, len(pairs.steps), asked, share=pairs.share) if whole else _UNKNOWN
         change = float(rows.means[place])
-        compared.append(Comparison(step, against, change, ends.low, ends.high, drop, drop, kept))
-    worst = min(range(len(compared)), key=lambda place: compared[place].change)
-    needed = settle(
-        abs(compared[worst].change + rule.max_drop),
-        float(standard_errors(rows, np.eye(rows.columns))[worst]),
-        len(rows),
-        count,
-        repeats=float("nan"),
-        noise=float("nan"),
-        delta=rule.max_drop,
-    )
-    return replace(result, comparisons=tuple(compared), needed=needed)
+        compared.append(Comparison(step, against, change, ends.low, ends.high, drop, drop, kept, relative))
+    return replace(result, comparisons=tuple(compared), needed=_needed(rows, compared, rule, count))
+
+
+_UNKNOWN = Relative(np.nan, np.nan, np.nan, 1.0, 1.0, 1.0)
+"""Of a baseline that is 0: neither shown nor excluded."""
+
+
+def _relative(flips: Flips, place: int, steps: int, allowed: float, *, share: bool) -> Relative:
+    """The change as a share of the baseline, whose columns stand after those of the changes."""
+    change, base = (np.eye(flips.rows.columns)[:, [column]] for column in (place, steps + place))
+    # Where no more than this share of the baseline is lost, the change and this share of it add up to 0 or more.
+    kept, span = change + allowed * base, (-1.0, 1.0 + allowed) if share else None
+    means, ends = flips.rows.means, ratio_limits(flips, change, base)
+    drop, held = (p_beyond(flips, kept, 0.0, side, span=span) for side in _SIDES)
+    return Relative(float(means[place] / means[steps + place]), ends.low, ends.high, drop, drop, held)
+
+
+def _needed(rows: Rows, compared: Sequence[Comparison], rule: Rule, documents: int) -> Needed | None:
+    """What would settle the open question that needs most."""
+    steps, questions = len(compared), []
+    for place, each in enumerate(compared):
+        of = np.eye(rows.columns)[:, [place]]
+        if each.p_kept > SIGNIFICANCE:
+            questions.append((each.change + rule.max_drop, of))
+        if each.relative and each.relative.p_kept > SIGNIFICANCE and rows.columns > steps:
+            part = of + (rule.max_relative_drop or 0.0) * np.eye(rows.columns)[:, [steps + place]]
+            questions.append((float((rows.means @ part)[0]), part))
+    asked = [(abs(gap), float(standard_errors(rows, of)[0])) for gap, of in questions]
+    if not asked:
+        return None
+    gap, error = min(asked, key=lambda question: question[0] / max(question[1], 1e-12))
+    nan = float("nan")
+    return settle(gap, error, len(rows), documents, repeats=nan, noise=nan, delta=rule.max_drop)
+
+
+def _told(each: Comparison, rule: Rule) -> str:
+    text = f"changes by {each.change:+.3f} at step {each.step}"
+    if each.relative and rule.max_relative_drop is not None:
+        of = each.relative
+        text += f" ({of.change:+.1%} of the baseline, 95 % limits {of.low:+.1%} and {of.high:+.1%})"
+    return text
 
 
 def _decided(found: BenchmarkDecision) -> BenchmarkDecision:
     if not found.comparisons:
         return found
-    allowed = f"{found.rule.max_drop:g} allowed"
-    dropped = [each for each in found.comparisons if each.p_drop_adjusted <= SIGNIFICANCE]
+    rule = found.rule
+    allowed = (
+        f"{rule.max_drop:g}" + (f" or {rule.max_relative_drop:.0%}" if rule.max_relative_drop else "") + " allowed"
+    )
+    dropped = [each for each in found.comparisons if each.dropped]
     if dropped:
-        worst = min(dropped, key=lambda each: (each.p_drop_adjusted, each.change))
+        worst = min(dropped, key=lambda each: (min(each.p_drops_adjusted), each.change))
         steps = ", ".join(str(each.step) for each in dropped)
         why = (
-            f"changes by {worst.change:+.3f} at step {worst.step}, a drop of more than the {allowed} "
-            f"(adjusted p {worst.p_drop_adjusted:.4f}; upper limit {worst.high:+.3f})"
+            f"{_told(worst, rule)}, a drop of more than the {allowed} "
+            f"(adjusted p {min(worst.p_drops_adjusted):.4f}; upper limit {worst.high:+.3f})"
         )
         why += f"; shown at steps {steps}" if len(dropped) > 1 else ""
         return replace(found, outcome="NO-GO", why=why, needed=None)
-    open_steps = [each for each in found.comparisons if each.p_kept > SIGNIFICANCE]
+    open_steps = [each for each in found.comparisons if not each.kept]
     if not open_steps:
         worst = min(found.comparisons, key=lambda each: each.low)
-        why = f"changes by {worst.change:+.3f} at step {worst.step}, lower limit {worst.low:+.3f}: within the {allowed}"
+        why = f"{_told(worst, rule)}, lower limit {worst.low:+.3f}: within the {allowed}"
         return replace(found, outcome="GO", why=why, needed=None)
     worst = min(open_steps, key=lambda each: each.low)
     why = (
-        f"changes by {worst.change:+.3f} at step {worst.step}, 95 % limits {worst.low:+.3f} and {worst.high:+.3f}: "
+        f"{_told(worst, rule)}, 95 % limits {worst.low:+.3f} and {worst.high:+.3f}: "
         f"a drop of more than the {allowed} is neither shown nor excluded"
     )
     return replace(found, why=why + (f"; {found.needed.sentence()}" if found.needed else ""))

@@ -43,6 +43,8 @@ class Rule(BaseModel):
         max_drop: The largest drop allowed, in the unit of the measure: 0.02 is 2 points of 100.
         min_pairs: With fewer documents that both sides share nothing is decided.
         measure: `score`, `paper`, or a measure of the benchmark.
+        max_relative_drop: The largest drop allowed as a share of the baseline: 0.1 is a tenth of it. It is asked beside
+            `max_drop`: where scores are low, 2 points may be most of them.
         better: Whether `higher` or `lower` values are better; of the latter a rise is the drop.
     """
 
@@ -52,6 +54,7 @@ class Rule(BaseModel):
     max_drop: float = Field(ge=0, allow_inf_nan=False, strict=True)
     min_pairs: PositiveInt = Field(strict=True)
     measure: str = Field(default="score", min_length=1)
+    max_relative_drop: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False, strict=True)
     better: Literal["higher", "lower"] = "higher"
 
 

@@ -117,7 +117,8 @@ def _pairs(policy: Policy, rule: Rule, mine: TaskSamples | str, theirs: TaskSamp
             return _nothing(f"no value at step {missing[0]}{failed}")
     found = _differences(mine, other, *steps)
     apart = [what for what in (_apart(mine, other, *each) for each in zip(*steps, strict=True)) if what]
-    said = [*found.cautions, *dict.fromkeys(apart)]
+    rests = [*filter(None, [mine.safety, f"compared with: {theirs.safety}" if theirs and theirs.safety else ""])]
+    said = [*found.cautions, *dict.fromkeys(apart), *rests]
     changes = -found.changes if rule.better == "lower" else found.changes
     share = mine.share and other.share
     refused = apart[0] if apart and policy.other_settings == "refuse" else ""
@@ -178,7 +179,9 @@ def _differences(mine: TaskSamples, other: TaskSamples, steps: Sequence[int], ag
     base = [len(own) + bases.index(step) for step in against]
     changes: Floats = curves.values[:, : len(own)] - curves.values[:, base]
     clusters: Integers = curves.clusters
-    return Pairs(tuple(steps), tuple(against), changes, clusters, cautions=tuple(cautions))
+    return Pairs(
+        tuple(steps), tuple(against), changes, clusters, cautions=tuple(cautions), baseline=curves.values[:, base]
+    )
 
 
 def _apart(mine: TaskSamples, other: TaskSamples, step: int, against: int) -> str:

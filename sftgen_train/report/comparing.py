@@ -164,7 +164,9 @@ def _alone(of: LoadedArm, asked: Asked, *, with_landmarks: bool) -> ArmAlone:
     for task, found in of.tasks.items() if with_landmarks else ():
         curves = aligned(found.samples, complete=asked.complete)
         if len(curves.values):
-            made[task] = task_landmarks(found.samples, curves, found.samples.truncated, asked.base, seed=asked.seed)
+            made[task] = task_landmarks(
+                found.samples, curves, found.samples.truncated, asked.base, share=found.share, seed=asked.seed
+            )
     if of.arm.step is not None:
         return ArmAlone(of.label, made, None)
     cost = tradeoff_of(of.tasks, of.attacks, base=asked.base, complete=asked.complete, seed=asked.seed)

@@ -19,6 +19,10 @@ PLOTS = {
     "documents": ("A dip of 5 points at one checkpoint is seen, by documents", "documents"),
     "repeats": ("A dip of 5 points at one checkpoint is seen, by repeats", "repeats"),
     "depth": ("A dip at one checkpoint is seen, by its depth (3 repeats)", "depth in points of 100"),
+    "gate": (
+        "`sftgen gate`: a drop is shown in one of six benchmarks (3 repeats), 2 points allowed",
+        "documents of each",
+    ),
 }
 TEXTS = {
     "Nothing changes": "All true means are equal. What is claimed is wrong, and may be claimed in at most 5 % of runs.",
@@ -26,14 +30,28 @@ TEXTS = {
     "Dips that are there": "How often at least one step is shown to dip.",
     "Intervals of a curve that hold the truth": (
         "Bands hold all nine true means, or all eight true changes, together. Limits are one-sided. Anytime-valid "
-        "intervals have to hold at every look, so they hold more often at any one. Bands of 30 documents hold less "
-        "often at low scores, where few documents are ever right, and more often at 50 %."
+        "intervals have to hold at every look, so they hold more often at any one."
     ),
     "Intervals of one score that hold the truth": (
         "The interval that is printed beside each score. The first column takes true scores of 10 to 90 % "
         "together, the others one at a time (so many runs of each). A few answers have few possible means, so no "
         "rule comes near 95 % at each true score. Lengths are lognormal (sigma 0.6), the ratio is of instructions "
         "followed."
+    ),
+    "Intervals of landmarks, two arms, lengths and the trade-off": (
+        "Landmarks of one curve; the same as differences of two arms on the same documents, of which the second is 3 "
+        "points better at the end, and their differences at all steps together; where a length turns and how fast it "
+        "grows and shrinks (lognormal, sigma 0.5 for documents and 0.5 for each step); attack success bought with a "
+        "point of reasoning, and the joint region of both at the end."
+    ),
+    "Answers of the gate that are wrong": (
+        "`sftgen gate` on critical benchmarks of one run. A drop of exactly what is allowed is the hardest: GO says "
+        "that more is excluded, NO-GO that more is shown; neither may be said in more than 5 % of runs. NO-GO is "
+        "adjusted over benchmarks and steps."
+    ),
+    "Answers of the gate": (
+        "No goals: six critical benchmarks of so many documents with 3 repeats, a base of 50 %, 2 points allowed. One "
+        "of them drops, or none."
     ),
     "What is said of the end": "No goals: the shares of runs in which the end is given each word.",
 }

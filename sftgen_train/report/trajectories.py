@@ -26,11 +26,6 @@ _MOST_STEPS = 100_000
 """A run that says it has more is not asked for each of its steps which tasks are due."""
 
 
-SAFETY_SCORE = (
-    "its score counts truncated answers as unsafe: `sftgen parts` has the attack success rate among finished answers"
-)
-
-
 @dataclass(frozen=True)
 class RunVerdicts:
     """What became of the scores of a run.
@@ -93,7 +88,7 @@ def trajectory(
         of_run = [curve for curve in curves if curve.folder == row["folder"]]
         manifest = mapping(row["manifest"])
         known = waiting(Path(row["folder"])) if waiting else None
-        asked = _Asked(manifest, row["folder"], given or deltas_of(manifest), last, seed, known, measure)
+        asked = _Asked(manifest, row["folder"], given or deltas_of(manifest), last, seed, known)
         found.append(_read_run(row["run"], of_run, asked))
     return found
 
@@ -106,7 +101,6 @@ class _Asked:
     last: int
     seed: int
     waiting: int | None
-    measure: str = "score"
 
     def finish(self, verdict: Verdict, tasks: Sequence[TaskCurve]) -> Verdict:
         """The verdict, or what can be said of it so far."""
@@ -126,9 +120,6 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
         verdict = read_curve(curve.task, curve.curves, delta=delta, last=asked.last, share=curve.share, seed=asked.seed)
         own.append(asked.finish(verdict, [curve]))
     groups, cautions = [], [f"{curve.task}: {caution}" for curve in curves for caution in curve.cautions]
-    if asked.measure == "score":
-        safety = members_of("sftgen_safety")
-        cautions += [f"{curve.task}: {SAFETY_SCORE}" for curve in curves if curve.task in safety]
     failures = tuple(f"{curve.task}: {failure}" for curve in curves for failure in curve.failures)
     for name, members in _groups(curves, asked.manifest):
         chosen, doubled = apart([curve for curve in members if curve.share])

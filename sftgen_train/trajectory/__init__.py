@@ -10,7 +10,7 @@ from sftgen_train.trajectory.alignment import Curves, LeftOut, align, stack
 from sftgen_train.trajectory.anytime import anytime_half_width
 from sftgen_train.trajectory.claims import DELTA, SIGNIFICANCE, Fall, Point, Verdict
 from sftgen_train.trajectory.flips import Flips, Rows, against, contrast, flip, pool, rows_of, standard_errors
-from sftgen_train.trajectory.intervals import Band, Limits, band, limits, p_beyond, share_band
+from sftgen_train.trajectory.intervals import Band, Limits, band, change_band, limits, p_beyond, share_band
 from sftgen_train.trajectory.lengths import Stages, length_stages
 from sftgen_train.trajectory.max_t import Tests, flip_test, max_test
 from sftgen_train.trajectory.noise import Noise, noise_of
@@ -23,8 +23,8 @@ from sftgen_train.trajectory.words import WORDS
 
 __all__ = [
     "adjust_over_tasks", "against", "align", "Among", "among_finished", "anytime_half_width", "Band", "band",
-    "contrast", "Curves", "DELTA", "estimate", "Estimate", "Fall", "flip", "flip_test", "Flips", "holm", "LeftOut",
-    "length_stages", "Limits", "limits", "max_test", "Needed", "Noise", "noise_of", "p_beyond", "Parts", "Point",
-    "pool", "read_curve", "read_group", "read_regime", "Regime", "Rows", "rows_of", "settle", "share_band",
+    "change_band", "contrast", "Curves", "DELTA", "estimate", "Estimate", "Fall", "flip", "flip_test", "Flips", "holm",
+    "LeftOut", "length_stages", "Limits", "limits", "max_test", "Needed", "Noise", "noise_of", "p_beyond", "Parts",
+    "Point", "pool", "read_curve", "read_group", "read_regime", "Regime", "Rows", "rows_of", "settle", "share_band",
     "SIGNIFICANCE", "split", "stack", "Stages", "standard_errors", "Tests", "Verdict", "WORDS",
 ]  # fmt: skip

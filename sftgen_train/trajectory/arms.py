@@ -17,12 +17,12 @@ from sftgen_train.trajectory.alignment import Floats, LeftOut
 from sftgen_train.trajectory.churn import Churn, churn
 from sftgen_train.trajectory.claims import SIGNIFICANCE
 from sftgen_train.trajectory.flips import DRAWS, Rows, contrast, flip, pool, rows_of, standard_errors
-from sftgen_train.trajectory.intervals import band, limits
-from sftgen_train.trajectory.landmarks import STEPS, Landmark, landmarks_of, measured
+from sftgen_train.trajectory.intervals import band, change_band, limits
+from sftgen_train.trajectory.landmarks import STEPS, Landmark, join, landmarks_of, measured
 from sftgen_train.trajectory.max_t import max_test
 from sftgen_train.trajectory.pairing import Pair
 from sftgen_train.trajectory.passing import Bayes, bayes, curve_of, is_right_or_wrong, pass_at_k
-from sftgen_train.trajectory.resampling import Interval, Resamples, interval_of, intervals, resample
+from sftgen_train.trajectory.resampling import Interval, Resamples, intervals, resample
 from sftgen_train.trajectory.settling import Needed, settle
 from sftgen_train.trajectory.statistics import holm
 
@@ -185,7 +185,8 @@ def compare_arms(
     flips = flip(plain, draws=draws, seed=seed)
     contrasts = np.concatenate([-np.eye(count), np.eye(count)])
     span = (-1.0, 1.0) if share else None
-    tests, levels = max_test(flips, contrasts, "two-sided"), band(flips, contrasts, span=span)
+    tests = max_test(flips, contrasts, "two-sided")
+    levels = change_band(flips, range(count, 2 * count), range(count)) if share else band(flips, contrasts)
     others = dict(zip(pairs[0].steps, pairs[0].other_steps, strict=True))
     points = tuple(
         ArmPoint(step, others[step], *map(float, numbers))
@@ -210,7 +211,7 @@ def compare_arms(
         ends.high,
         _needed(pairs, plain, last, float(tests.change[-1])) if end == "cannot tell" else None,
         {"differ at some step": float(tests.p.min()), "differ at the end": p_end},
-        landmarks=_landmarks(drawn, steps, base),
+        landmarks=_landmarks(rows, drawn, steps, base, share=share),
         tasks=len(pairs),
         left_out=left_out,
     )
@@ -247,10 +248,12 @@ def _rows(pairs: Sequence[Pair], steps: tuple[int, ...]) -> Rows:
     return pool(made)
 
 
-def _landmarks(drawn: Resamples, steps: tuple[int, ...], base: int | None) -> tuple[LandmarkPair, ...]:
-    arms = [_arm(drawn, len(steps), which) for which in range(2)]
-    own = [landmarks_of(arm, steps, base) for arm in arms]
-    values = [measured(arm.means, steps, base) for arm in arms]
+def _landmarks(
+    rows: Rows, drawn: Resamples, steps: tuple[int, ...], base: int | None, *, share: bool
+) -> tuple[LandmarkPair, ...]:
+    arms = [_arm(rows, drawn, len(steps), which) for which in range(2)]
+    own = [landmarks_of(*arm, steps, base, share=share) for arm in arms]
+    values = [measured(arm.means, steps, base) for _, arm in arms]
     pairs = []
     for first, second in zip(*own, strict=True):
         a, b = (of[first.name] for of in values)
@@ -258,18 +261,25 @@ def _landmarks(drawn: Resamples, steps: tuple[int, ...], base: int | None) -> tu
             later, earlier = float((b > a).mean()), float((b < a).mean())
             pairs.append(LandmarkPair(first.name, first, second, None, later, earlier))
         else:
-            difference = interval_of(second.seen.value - first.seen.value, b - a, drawn.units)
+            difference = join(first.seen, second.seen, _correlation(a, b))
             pairs.append(LandmarkPair(first.name, first, second, difference))
     return tuple(pairs)
 
 
-def _arm(drawn: Resamples, count: int, which: int) -> Resamples:
-    """The columns of one arm: its means, then its truncated shares, if they are there."""
+def _arm(rows: Rows, drawn: Resamples, count: int, which: int) -> tuple[Rows, Resamples]:
+    """The columns of one arm: its values, then its truncated shares, if they are there."""
     columns = [
         place for start in range(0, len(drawn.seen), 2 * count) for place in range(start, start + 2 * count)
         if (place - start) // count == which
     ]  # fmt: skip
-    return Resamples(drawn.seen[columns], drawn.means[:, columns], drawn.units)
+    own = Rows(rows.values[:, columns], rows.weights, rows.strata)
+    return own, Resamples(drawn.seen[columns], drawn.means[:, columns], drawn.units)
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    """Of a landmark of both arms over the draws: documents that both find hard."""
+    scale = float(a.std() * b.std())
+    return float(((a - a.mean()) * (b - b.mean())).mean()) / scale if scale > 0 else 0.0
 
 
 def _needed(pairs: Sequence[Pair], rows: Rows, last: Floats, gap: float) -> Needed | None:

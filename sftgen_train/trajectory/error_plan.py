@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,6 +14,7 @@ from sftgen_train.trajectory.error_rates import (
     Job,
     Rate,
     covered,
+    covered_each,
     covered_mean,
     false_claims,
     named,
@@ -89,6 +90,19 @@ class Measured:
 Seen = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Further:
+    """What another room measures for the document.
+
+    Attributes:
+        jobs: Its jobs.
+        tell: Its tables and the lines of its plots, from what its jobs found.
+    """
+
+    jobs: tuple[Job, ...]
+    tell: Callable[[Mapping[Job, Found]], tuple[Sequence[Section], Sequence[Curve]]]
+
+
 def quick(runs: int, *, seed: int = 0, processes: int = 1, seen: Seen = lambda done, of: None) -> Measured:
     """The self-test: the smallest benchmark and two larger ones, false claims and power.
 
@@ -104,11 +118,19 @@ def quick(runs: int, *, seed: int = 0, processes: int = 1, seen: Seen = lambda d
     return Measured(tuple(_claims(jobs, found)), (), sum(job.runs for job in jobs), seed)
 
 
-def whole(scale: float = 1.0, *, seed: int = 0, processes: int = 1, seen: Seen = lambda done, of: None) -> Measured:
+def whole(
+    scale: float = 1.0,
+    *,
+    further: Sequence[Further] = (),
+    seed: int = 0,
+    processes: int = 1,
+    seen: Seen = lambda done, of: None,
+) -> Measured:
     """Everything in the document of error rates.
 
     Args:
         scale: How many times the usual number of runs.
+        further: What other rooms measure.
         seed: Of the random numbers.
         processes: Of this machine.
         seen: As `simulate_all`.
@@ -117,39 +139,61 @@ def whole(scale: float = 1.0, *, seed: int = 0, processes: int = 1, seen: Seen =
     def times(runs: int) -> int:
         return max(2, round(scale * runs))
 
-    others = ("dips 12, ends 5 above", "dips 12, ends equal")
+    above, equal = others = ("dips 12, ends 5 above", "dips 12, ends equal")
     means = [
-        Job("mean", (Design("", *size),), "no change", FLAT, times(400), seed) for size in SIZES
+        Job("mean", (Design("", *size),), "no change", FLAT, times(1000), seed) for size in SIZES
     ] + [
-        Job("mean", (Design("", 805, 1, share=False),), "no change", FLAT, times(800), seed),
-        Job("lengths", (Design("", 198, 1),), "no change", FLAT, times(1000), seed),
-        Job("lengths", (Design("", 30, 1),), "no change", FLAT, times(1000), seed),
+        Job("mean", (Design("", 805, 1, share=False),), "no change", FLAT, times(1000), seed),
+        Job("lengths", (Design("", 198, 1),), "no change", FLAT, times(2000), seed),
+        Job("lengths", (Design("", 30, 1),), "no change", FLAT, times(2000), seed),
         Job("ratio", (Design("", 120, 1),), "no change", FLAT, times(400), seed),
     ]  # fmt: skip
+    intervals = [
+        *(
+            Job("landmarks", (design,), truth, TRUTHS[truth], times(500), seed)
+            for truth in ("no change", STAYS, above)
+            for design in SETTLED
+        ),
+        *(
+            Job("arms", (design,), truth, TRUTHS[truth], times(400), seed)
+            for truth in ("no change", equal)
+            for design in (BENCHMARKS[0], BENCHMARKS[4])
+        ),
+        *(Job("stages", (Design("", n, 1),), "turn at step 40", FLAT, times(500), seed) for n in (30, 198)),
+        *(
+            Job("price", (design,), "reasoning + 15, attacks + 10", FLAT[:2], times(500), seed)
+            for design in (BENCHMARKS[0], BENCHMARKS[2])
+        ),
+    ]
     jobs = [
-        *_verdicts(BENCHMARKS, ("no change",), times(600), seed),
-        *_verdicts(BENCHMARKS, (STAYS,), times(300), seed),
+        *_verdicts(BENCHMARKS, ("no change",), times(1000), seed),
+        *_verdicts(BENCHMARKS, (STAYS,), times(600), seed),
         *_verdicts(SETTLED, others, times(150), seed),
-        *(Job("group", group, "no change", FLAT, times(300), seed) for group in GROUPS),
+        *(Job("group", group, "no change", FLAT, times(600), seed) for group in GROUPS),
         *_goals(times(400), seed),
         *means,
+        *intervals,
     ]
     cells = _cells(times(200), seed)
-    everything = list(dict.fromkeys([*jobs, *(job for *_, job in cells)]))
+    of_rooms = [job for each in further for job in each.jobs]
+    everything = list(dict.fromkeys([*jobs, *(job for *_, job in cells), *of_rooms]))
     of = dict(zip(everything, simulate_all(everything, processes=processes, seen=seen), strict=True))
     found = [of[job] for job in jobs]
     false, *others_told = _claims(jobs, found)
     flat = [of[job] for job in jobs if job.kind == "verdict" and job.truth == "no change"]
+    told = [each.tell(of) for each in further]
     sections = (
         Section(false.title, (*false.rates, over_tasks(flat))),
         *others_told,
         *_coverage(jobs, found),
+        *(section for of_room, _ in told for section in of_room),
         _ends(of),
     )
     curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for plot, line, place, job in cells:
         curves.setdefault((plot, line), []).append((place, sum(of[job]["dips"]) / job.runs))
     lines = tuple(Curve(*names, tuple(points)) for names, points in curves.items())
+    lines += tuple(line for _, of_room in told for line in of_room)
     return Measured(sections, lines, sum(job.runs for job in everything), seed)
 
 
@@ -214,8 +258,10 @@ def _claims(jobs: Sequence[Job], found: Sequence[Found]) -> list[Section]:
 
 def _coverage(jobs: Sequence[Job], found: Sequence[Found]) -> list[Section]:
     pairs = list(zip(jobs, found, strict=True))
-    curves, scores = [], []
+    curves, scores, others = [], [], []
     for job, result in pairs:
+        if job.kind in {"landmarks", "arms", "stages", "price"}:
+            others += covered_each(job, result)
         if job.kind in {"verdict", "group"} and job.truth in {"no change", STAYS}:
             curves += covered(job, result)
         if job.kind in {"mean", "lengths", "ratio"}:
@@ -228,6 +274,7 @@ def _coverage(jobs: Sequence[Job], found: Sequence[Found]) -> list[Section]:
     return [
         Section("Intervals of a curve that hold the truth", tuple(curves)),
         Section("Intervals of one score that hold the truth", tuple(scores)),
+        Section("Intervals of landmarks, two arms, lengths and the trade-off", tuple(others)),
     ]
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from sftgen_train.trajectory.alignment import Curves, align
 from sftgen_train.trajectory.claims import SIGNIFICANCE, Verdict
 from sftgen_train.trajectory.max_t import flip_test
+from sftgen_train.trajectory.simulated_intervals import of_arms, of_landmarks, of_lengths, of_price
 from sftgen_train.trajectory.simulation import BENCHMARKS, STEPS, Design, draw, draw_again, draw_curves
 from sftgen_train.trajectory.so_far import Progress, so_far
 from sftgen_train.trajectory.statistics import estimate, holm
@@ -113,6 +114,7 @@ class Job:
         runs: How many.
         seed: Of the random numbers.
         part: Which part of all runs of this kind.
+        measure: Simulates a run of a kind that is none of `KINDS`: a function of a module, so that processes find it.
     """
 
     kind: str
@@ -122,6 +124,7 @@ class Job:
     runs: int
     seed: int = 0
     part: int = 0
+    measure: Callable[[Job, np.random.Generator], Mapping[str, float]] | None = None
 
     def random(self) -> np.random.Generator:
         """Random numbers of this job alone."""
@@ -222,15 +225,23 @@ def _ratio(job: Job, rng: np.random.Generator) -> dict[str, float]:
     return {"interval of a ratio": interval.low <= truth <= interval.high}
 
 
-KINDS: Mapping[str, Callable[[Job, np.random.Generator], dict[str, float]]] = {
+def _of(
+    simulate: Callable[[np.random.Generator, Design, Sequence[float]], Mapping[str, float]],
+) -> Callable[[Job, np.random.Generator], Mapping[str, float]]:
+    return lambda job, rng: simulate(rng, job.designs[0], job.changes)
+
+
+KINDS: Mapping[str, Callable[[Job, np.random.Generator], Mapping[str, float]]] = {
     "verdict": _read, "group": _group, "power": _power, "mean": _mean, "lengths": _lengths, "ratio": _ratio,
+    "landmarks": _of(of_landmarks), "arms": _of(of_arms), "stages": _of(of_lengths), "price": _of(of_price),
 }  # fmt: skip
 
 
 def simulate(job: Job) -> dict[str, list[float]]:
     """Every count of a job, run by run."""
     rng = job.random()
-    rows = [KINDS[job.kind](job, rng) for _ in range(job.runs)]
+    measure = job.measure or KINDS[job.kind]
+    rows = [measure(job, rng) for _ in range(job.runs)]
     return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else {})}
 
 
@@ -317,6 +328,13 @@ def covered(job: Job, found: Found) -> list[Rate]:
     return rates
 
 
+def covered_each(job: Job, found: Found) -> list[Rate]:
+    """How often each interval of a kind holds the truth."""
+    return [
+        Rate(name, named(job), job.truth, int(sum(values)), len(values), 0.93, 0.97) for name, values in found.items()
+    ]
+
+
 def covered_mean(job: Job, found: Found) -> Rate:
     """How often the interval that is printed for one score holds the truth, over low and high scores."""
     hits = sum(sum(values) for values in found.values())
@@ -340,7 +358,7 @@ def named(job: Job) -> str:
     size = f"{design.documents} x {design.repeats}"
     clusters = f", clusters of {design.cluster}" if design.cluster > 1 else ""
     kind = "" if design.share else ", logits"
-    name = {"lengths": "lengths", "ratio": "instructions followed"}.get(job.kind, design.name)
+    name = {"lengths": "lengths", "ratio": "instructions followed", "stages": "lengths"}.get(job.kind, design.name)
     return f"{name} ({size}{clusters}{kind})" if name else f"{size}{clusters}{kind}"
 
 

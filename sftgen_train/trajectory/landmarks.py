@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sftgen_train.trajectory.alignment import Curves, Floats
-from sftgen_train.trajectory.flips import TIE, rows_of
-from sftgen_train.trajectory.resampling import DRAWS, Interval, Resamples, interval_of, resample
+from sftgen_train.trajectory.flips import TIE, Rows, rows_of
+from sftgen_train.trajectory.intervals import Band, changes_at, contrasts_at, shares_at
+from sftgen_train.trajectory.resampling import DRAWS, Interval, Resamples, resample
 
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -28,9 +29,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
 """Every landmark with its definition, in the order of tables."""
 STEPS = frozenset({"dip step", "back at", "peak step"})
 """Landmarks that are one of the steps, or none: they have a distribution, not an interval."""
-EXTREMES = frozenset({"dip depth", "peak", "peak truncation"})
-"""Landmarks that are the most extreme of several steps. Noise makes them more extreme, and drawing again once more:
-their intervals are turned around (2 x seen - draw), which takes as much away as drawing again adds."""
+ONE_SIDED = 0.05
+"""Error of each side of the interval of a lowest or highest step, see `_extreme`. Only one side is ever near it, so the
+interval holds about 95 %; seen on simulated runs that are none of those in docs/error_rates.md."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,24 @@ class Landmark:
 
 
 def landmarks(
-    curves: Curves, base: int | None = 0, *, truncated: ArrayLike | None = None, draws: int = DRAWS, seed: int = 0
+    curves: Curves,
+    base: int | None = 0,
+    *,
+    truncated: ArrayLike | None = None,
+    share: bool = True,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> tuple[Landmark, ...]:
     """The landmarks of a curve, each with what other documents would make of it.
 
-    The lowest and the highest step are chosen by looking, so noise alone makes a depth and a peak; intervals are of
-    the landmark of this curve, and do not show that there is a dip: `read_curve` does.
+    The lowest and the highest step are chosen by looking, so noise alone makes a depth and a peak. Their intervals are
+    of the true lowest and highest mean, and pay for the looking; `read_curve` shows whether there is a dip.
 
     Args:
         curves: The curve.
         base: The step before training; without it nothing is said of dips.
         truncated: Documents x steps: the share of truncated answers of the same documents.
+        share: Whether values lie between 0 and 1.
         draws: Draws of documents.
         seed: Of the random numbers.
 
@@ -74,20 +82,24 @@ def landmarks(
         if extra.shape != curves.values.shape:
             raise ValueError(f"truncated of shape {extra.shape} for values of shape {curves.values.shape}")
         columns.append(extra)
-    drawn = resample(rows_of(np.concatenate(columns, axis=1), curves.clusters), draws=draws, seed=seed)
-    return tuple(landmarks_of(drawn, curves.steps, base))
+    rows = rows_of(np.concatenate(columns, axis=1), curves.clusters)
+    return tuple(landmarks_of(rows, resample(rows, draws=draws, seed=seed), curves.steps, base, share=share))
 
 
-def landmarks_of(drawn: Resamples, steps: Sequence[int], base: int | None, start: int = 0) -> list[Landmark]:
-    """The landmarks of the curve that stands in some columns of a resample.
+def landmarks_of(
+    rows: Rows, drawn: Resamples, steps: Sequence[int], base: int | None, *, share: bool = True
+) -> list[Landmark]:
+    """The landmarks of a curve.
 
     Args:
-        drawn: Its columns from `start` on are the means at the steps; if as many follow, they are truncated shares.
+        rows: Its columns are the values at the steps; if as many follow, they are truncated shares.
+        drawn: Of the rows.
         steps: The steps.
         base: As `landmarks`.
-        start: The first column of the curve.
+        share: As `landmarks`.
     """
-    seen, found = (measured(part, steps, base, start) for part in (drawn.seen[None], drawn.means))
+    seen, found = (measured(part, steps, base) for part in (drawn.seen[None], drawn.means))
+    ends = _ends(rows, drawn, steps, base, share=share)
     made = []
     for name, values in found.items():
         at = seen[name][0]
@@ -100,22 +112,112 @@ def landmarks_of(drawn: Resamples, steps: Sequence[int], base: int | None, start
             step = steps[int(at)] if np.isfinite(at) else None
             made.append(Landmark(name, Interval(np.nan, np.nan, np.nan), step, shares))
         else:
-            turned = 2 * at - values if name in EXTREMES else values
-            made.append(Landmark(name, interval_of(float(at), turned, drawn.units)))
+            made.append(Landmark(name, Interval(float(at), *ends[name])))
     return made
 
 
-def measured(means: Floats, steps: Sequence[int], base: int | None, start: int = 0) -> dict[str, Floats]:
+# ------------------------------------------------------------------------------ intervals
+
+_Ends = tuple[float, float]
+
+
+def _ends(rows: Rows, drawn: Resamples, steps: Sequence[int], base: int | None, *, share: bool) -> dict[str, _Ends]:
+    """The interval of every landmark that is a number."""
+    count = len(steps)
+    first = steps.index(base) if base in steps else None
+    after = list(range(0 if first is None else first + 1, count))
+    place_on_axis = np.log2(1 + np.asarray(steps, dtype=np.float64))
+    # The area is a mean of documents' areas: one more column.
+    heights = np.trapezoid(np.eye(count), place_on_axis, axis=1) if count > 1 else np.ones(count)
+    wide = Rows(
+        np.concatenate([rows.values, rows.values[:, :count] @ heights[:, None] / max(heights.sum(), 1e-12)], axis=1),
+        rows.weights,
+        rows.strata,
+    )
+    one, few, level = _normal(0.025), _normal(ONE_SIDED), np.eye(wide.columns)
+
+    def levels(columns: Sequence[int], z: float, *, share: bool = share) -> Band:
+        part = Rows(wide.values[:, list(columns)], wide.weights, wide.strata)
+        return shares_at(part, z) if share else contrasts_at(part, np.eye(part.columns), z)
+
+    def changes(z: float) -> Band:
+        plus, minus = after, [first or 0] * len(after)
+        if share:
+            # Where all documents agree: so many would differ at most, if none of these does (rule of three).
+            return changes_at(wide, plus, minus, z, agreed=1 - (ONE_SIDED / len(after)) ** (1 / len(wide)))
+        return contrasts_at(wide, level[:, plus] - level[:, minus], z)
+
+    found = {"end": _of(levels(range(count), one), count - 1), "area": _of(levels([wide.columns - 1], one), 0)}
+    if after:
+        joint = _joint(drawn.means[:, after] - drawn.seen[after])
+        found["peak"] = _extreme(levels(after, few), levels(after, joint), highest=True)
+    if after and first is not None:
+        apart = drawn.means[:, after] - drawn.means[:, [first]]
+        joint = _joint(apart - apart.mean(axis=0))
+        found["dip depth"] = _extreme(changes(few), changes(joint), highest=False)
+    if rows.columns == 2 * count:
+        cut = list(range(count, 2 * count))
+        joint = _joint(drawn.means[:, cut] - drawn.seen[cut])
+        found["peak truncation"] = _extreme(levels(cut, few, share=True), levels(cut, joint, share=True), highest=True)
+    nothing = (np.nan, np.nan)
+    return {name: ends if drawn.units > 1 else nothing for name, ends in found.items()}
+
+
+def _of(band: Band, place: int) -> _Ends:
+    return float(band.low[place]), float(band.high[place])
+
+
+def _extreme(each: Band, together: Band, *, highest: bool) -> _Ends:
+    """The interval of the highest (lowest) of several true means.
+
+    The highest mean is below the largest of the upper limits where that of its own step holds, whichever it is: limits
+    of single steps do. It is above the largest of the lower limits where all of these hold together.
+
+    Args:
+        each: Limits of single steps.
+        together: Limits that hold together.
+        highest: Whether the highest is asked for.
+    """
+    if highest:
+        return float(together.low.max()), float(each.high.max())
+    return float(each.low.min()), float(together.high.min())
+
+
+def _normal(tail: float) -> float:
+    from scipy.special import ndtri  # takes a while to import, so only where it is needed
+
+    return -float(ndtri(tail))
+
+
+def _joint(deviations: Floats) -> float:
+    """How many standard deviations one side of all columns may be away together, from draws x columns."""
+    scale = deviations.std(axis=0)
+    found = np.abs(np.divide(deviations, scale, out=np.zeros_like(deviations), where=scale > 0)).max(axis=1)
+    return max(_normal(ONE_SIDED), float(np.quantile(found, 1 - 2 * ONE_SIDED)))
+
+
+def join(first: Interval, second: Interval, correlation: float) -> Interval:
+    """The interval of second less first, from the intervals of both (Zou and Donner's MOVER)."""
+
+    def side(one: float, other: float) -> float:
+        return float(np.sqrt(np.maximum(0.0, one * one - 2 * correlation * one * other + other * other)))
+
+    value = second.value - first.value
+    low = value - side(second.value - second.low, first.high - first.value)
+    high = value + side(second.high - second.value, first.value - first.low)
+    return Interval(value, low, high)
+
+
+def measured(means: Floats, steps: Sequence[int], base: int | None) -> dict[str, Floats]:
     """Every landmark of every draw, by name; steps by their place, NaN for none.
 
     Args:
         means: Draws x columns, see `landmarks_of`.
         steps: The steps.
         base: As `landmarks`.
-        start: The first column of the curve.
     """
     count = len(steps)
-    curve, rest = means[:, start : start + count], means[:, start + count : start + 2 * count]
+    curve, rest = means[:, :count], means[:, count : 2 * count]
     found: dict[str, Floats] = {}
     first = steps.index(base) if base in steps else None
     after = curve if first is None else curve[:, first + 1 :]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sftgen_judges.records.query import Records
-from sftgen_judges.records.shares import is_share
+from sftgen_judges.records.shares import SAFETY, is_share
 from sftgen_train.trajectory.alignment import Curves, align, stack
 from sftgen_train.trajectory.pairing import Samples
 
@@ -75,6 +75,7 @@ class TaskSamples:
         cautions: As of `TaskCurve`.
         failures: The reason of each failed evaluation, by step.
         outside: Whether these are of an evaluation outside of a training only, see `part`.
+        safety: Of a safety benchmark: on what its values rest, and what share of responses was answered and truncated.
     """
 
     run: str
@@ -86,6 +87,7 @@ class TaskSamples:
     cautions: tuple[str, ...] = ()
     failures: Mapping[int, str] = field(default_factory=dict)
     outside: bool = False
+    safety: str = ""
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -153,34 +155,122 @@ def load_samples(
     Raises:
         RecordError: The records cannot be read.
     """
+    for found in load_measures(records, (measure,), tasks=tasks, beside=beside, outside=outside, shares=shares):
+        if measure in found:
+            yield found[measure]
+
+
+def load_measures(
+    records: Records,
+    measures: Sequence[str],
+    *,
+    tasks: Collection[str] = (),
+    beside: Sequence[str] = (),
+    outside: bool = False,
+    shares: Collection[str] = SHARES,
+) -> Iterator[Mapping[str, TaskSamples]]:
+    """Read several measures of the answers of one run or several at once, task by task.
+
+    The score of a safety benchmark is 1 less the attack success rate among answers that were judged: what was not
+    answered, for example because it was truncated, is no part of it and is told beside it.
+
+    Args:
+        records: The runs.
+        measures: As `measure` of `load_curves`; each is of the samples that have a number.
+        tasks: As `load_samples`.
+        beside: As `load_samples`.
+        outside: As `load_samples`.
+        shares: As `load_samples`.
+
+    Returns:
+        Of each task its measures by name; one that no sample has is absent.
+
+    Raises:
+        RecordError: The records cannot be read.
+    """
     made, failed = _made(records, outside=outside), _failed(records, outside=outside)
     cautions = _cautions(made)
-    for (run, folder, task), columns in _by_task(records, measure, beside, outside=outside):
+    of_answers = {"score", *SAFETY.values()} & set(measures)
+    wanted = [*measures, *(("score", "truncated", *SAFETY.values()) if of_answers else ())]
+    read = list(dict.fromkeys([*wanted, *beside]))
+    for (run, folder, task), columns in _by_task(records, read, wanted=len(set(wanted)), outside=outside):
         if tasks and task not in tasks:
             continue
-        key = columns["doc_hash"], columns["step"]
-        values, steps, codes = stack(*key, columns["value"], columns["repeat"])
-        others = {
-            name: stack(*key, columns[f"beside_{place}"], columns["repeat"])[0] for place, name in enumerate(beside)
-        }
         ways = made[folder, task]
-        graders = {way.grader for way in ways.values()}
-        share = measure in shares and all(is_share(measure, grader) for grader in graders)
-        # A plugin's score may be anything: what is no share is not read as one.
-        there = values[np.isfinite(values)]
-        share = share and bool(((there >= 0) & (there <= 1)).all())
-        names = np.asarray(columns["names"], dtype=object)[codes]
-        samples = Samples(values, tuple(steps), names, _clusters(columns, codes), beside=others)
-        yield TaskSamples(run, folder, task, samples, share, ways, tuple(cautions[folder, task]), failed[folder, task])
+        safety = _safety_measure(columns, ways) if of_answers else None
+        answered = _answered(columns, safety) if safety else ""
+        if safety:
+            columns["score"] = 1 - columns[safety]
+        found = {}
+        for measure in measures:
+            samples = _samples(columns, measure, beside)
+            if samples is None:
+                continue
+            graders = {way.grader for way in ways.values()}
+            share = measure in shares and all(is_share(measure, grader) for grader in graders)
+            # A plugin's score may be anything: what is no share is not read as one.
+            there = samples.values[np.isfinite(samples.values)]
+            share = share and bool(((there >= 0) & (there <= 1)).all())
+            rests = answered if measure in of_answers else ""
+            if rests and measure == "score":
+                rests = f"its score is 1 less {safety} among answers, whatever was not answered; {rests}"
+            told = (*cautions[folder, task], *filter(None, [rests]))
+            found[measure] = TaskSamples(
+                run, folder, task, samples, share, ways, told, failed[folder, task], safety=rests
+            )
+        yield found
+
+
+def _samples(columns: Mapping[str, Any], measure: str, beside: Sequence[str]) -> Samples | None:
+    """The samples that have a number; None where none has."""
+    there = np.isfinite(columns[measure])
+    if not there.any():
+        return None
+    if not there.all():
+        columns = {name: values if name == "names" else values[there] for name, values in columns.items()}
+    key = columns["doc_hash"], columns["step"]
+    values, steps, codes = stack(*key, columns[measure], columns["repeat"])
+    others = {name: stack(*key, columns[name], columns["repeat"])[0] for name in beside}
+    names = np.asarray(columns["names"], dtype=object)[codes]
+    return Samples(values, tuple(steps), names, _clusters(columns, codes), beside=others)
+
+
+def _safety_measure(columns: Mapping[str, Any], ways: Mapping[int, Way]) -> str | None:
+    """The measure on which a safety benchmark's verdict rests; None of other benchmarks."""
+    of_grader = (SAFETY.get(way.grader or "") for way in ways.values())
+    recorded = (name for name in SAFETY.values() if np.isfinite(columns[name]).any())
+    return next(filter(None, [*of_grader, *recorded]), None)
+
+
+def _answered(columns: Mapping[str, Any], safety: str) -> str:
+    """What share of the graded responses has an answer at each step, and what share was truncated."""
+    told = []
+    for step in np.unique(columns["step"]):
+        of = (columns["step"] == step) & np.isfinite(columns["score"])
+        if step == OUTSIDE or not of.any():
+            continue
+        cut = columns["truncated"][of]
+        known = f" ({np.nanmean(cut):.0%} truncated)" if np.isfinite(cut).any() else ""
+        told.append(f"{np.isfinite(columns[safety][of]).mean():.0%} at step {step}{known}")
+    return f"answered: {', '.join(told)}" if told else ""
 
 
 def _by_task(
-    records: Records, measure: str, beside: Sequence[str], *, outside: bool
+    records: Records, measures: Sequence[str], *, wanted: int, outside: bool
 ) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
-    """The samples of each run and task as columns; documents and clusters as numbers."""
-    table = records.values(measure, beside=beside, outside=outside).to_arrow().combine_chunks()
-    read = ("step", "repeat", "value", *(f"beside_{place}" for place in range(len(beside))))
-    numbers = {name: table[name].to_numpy() for name in read}
+    """The samples of each run and task as columns, measures by name; documents and clusters as numbers.
+
+    Args:
+        records: The runs.
+        measures: What is read.
+        wanted: A sample is read where one of so many first measures has a number.
+        outside: As `load_samples`.
+    """
+    first, *others = measures
+    table = records.values(first, beside=others, outside=outside, any_of=wanted).to_arrow().combine_chunks()
+    numbers = {name: table[name].to_numpy() for name in ("step", "repeat")}
+    for name, column in zip(measures, ("value", *(f"beside_{place}" for place in range(len(others)))), strict=True):
+        numbers[name] = table[column].to_numpy()
     coded: dict[str, NDArray[Any]] = {}
     names: list[str] = []
     for name in ("run", "folder", "task", "doc_hash", "cluster"):

@@ -19,7 +19,7 @@ import numpy as np
 from sftgen_train.trajectory.alignment import Curves, Floats, LeftOut
 from sftgen_train.trajectory.claims import DELTA, SIGNIFICANCE, Claim, Fall, Point, Verdict, first_shown
 from sftgen_train.trajectory.flips import DRAWS, Flips, Rows, against, contrast, flip, pool, rows_of, standard_errors
-from sftgen_train.trajectory.intervals import band, limits, p_beyond, share_band
+from sftgen_train.trajectory.intervals import band, change_band, limits, p_beyond, share_band
 from sftgen_train.trajectory.max_t import Tests, max_test
 from sftgen_train.trajectory.noise import noise_of
 from sftgen_train.trajectory.settling import settle
@@ -221,7 +221,9 @@ def _points(case: _Case) -> tuple[tuple[Point, ...], Tests | None]:
         if start + 1 < count:
             contrasts = against(start, count)
             tests = max_test(case.flips, contrasts, "less")
-            found = band(case.flips, contrasts, span=case.span)
+            found = band(case.flips, contrasts)
+            if case.asked.share:
+                found = change_band(case.flips, range(start + 1, count), [start] * (count - start - 1))
             columns = (tests.change, found.low, found.high, tests.t, tests.p, tests.p_step_down, tests.p_paired)
             changes[start + 1 :] = np.stack(columns, axis=1)
     points = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sftgen_train.gating.decision import Decision, Pairs, decide
+from sftgen_train.gating.decision import BenchmarkDecision, Decision, Pairs, decide
 from sftgen_train.gating.policy import Rule
 
 
@@ -93,3 +93,41 @@ def test_a_drop_at_the_limit_is_seldom_called_larger() -> None:
     # Two standard errors above 5 %.
     assert said.count("NO-GO") / rounds <= 0.05 + 2 * (0.05 * 0.95 / rounds) ** 0.5
     assert said.count("GO") == 0
+
+
+def relative(down: int, right: int, share: float, of: int = 1000, drop: float = 0.5) -> BenchmarkDecision:
+    """The decision on a baseline of so many right documents, of which so many fall."""
+    base = np.repeat([1.0, 0.0], [right, of - right])
+    changes = np.where(np.arange(of) < down, -1.0, 0.0)
+    asked = Rule.model_validate({"tier": "critical", "max_drop": drop, "min_pairs": 10, "max_relative_drop": share})
+    pairs = Pairs((1,), (0,), changes[:, None], np.arange(of), baseline=base[:, None])
+    [found] = decide({"a": asked}, {"a": pairs}, draws=500).benchmarks
+    return found
+
+
+@pytest.mark.parametrize(
+    ("down", "right", "outcome"),
+    [(10, 500, "GO"), (25, 100, "NO-GO"), (12, 100, "INCONCLUSIVE"), (0, 0, "INCONCLUSIVE")],
+)
+def test_a_drop_is_limited_as_a_share_of_the_baseline(down: int, right: int, outcome: str) -> None:
+    found = relative(down, right, 0.1)
+    assert found.outcome == outcome
+    told = found.comparisons[0].relative
+    assert told
+    if right:
+        assert told.change == pytest.approx(-down / right)
+        assert told.low <= told.change <= told.high
+        assert "of the baseline" in found.why
+    else:
+        assert "the baseline is not above 0" in found.cautions[0]
+
+
+def test_a_drop_in_points_counts_where_the_baseline_says_nothing() -> None:
+    # A rate of which less is better, 0 at the baseline.
+    assert relative(100, 0, 0.1, drop=0.02).outcome == "NO-GO"
+
+
+def test_both_kinds_of_drop_are_adjusted_together() -> None:
+    [found] = relative(12, 100, 0.1).comparisons
+    assert found.relative
+    assert found.relative.p_drop_adjusted == pytest.approx(min(1, 2 * found.relative.p_drop))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sftgen_judges import Verdict
 from sftgen_judges.records.query import open_records
+from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_train.gating.reading import gate
 from sftgen_train.report.comparing import compare
 from sftgen_train.report.composition import composition
 from sftgen_train.report.trajectories import trajectory
 from sftgen_train.results.run import add_results
-from sftgen_train.trajectory.loading import load_samples
+from sftgen_train.trajectory.loading import load_measures, load_samples
 from tests.train.report.made_runs import graded, made_run
 
 MATH, SAFETY = "sftgen_math500", "sftgen_hex_phi"
@@ -64,7 +66,8 @@ def test_a_gate_judges_the_training(run: Path, tmp_path: Path) -> None:
     assert [(each.step, each.against, each.change) for each in math.comparisons] == [(10, 0, pytest.approx(0.1))]
     assert (math.pairs, math.cautions) == (200, ())
     assert [(each.step, each.change) for each in safety.comparisons] == [(10, pytest.approx(-0.1))]
-    assert (safety.pairs, safety.cautions) == (100, ())
+    assert safety.pairs == 100
+    assert safety.cautions == ("answered: 100% at step 0 (0% truncated), 100% at step 10 (0% truncated)",)
 
 
 def test_safety_is_told_of_both(run: Path) -> None:
@@ -72,6 +75,57 @@ def test_safety_is_told_of_both(run: Path) -> None:
     assert [(each.before, each.after) for each in found.changes] == [(0, 5), (5, 10), (0, 10)]
     told = [(each.step, each.found.mean, each.found.answers) for each in found.safety if each.measure == "asr"]
     assert told == [(0, 0.1, 100), (10, 0.2, 100), (None, 0.25, 120)]
+
+
+def cut(result: TaskResult, documents: range) -> TaskResult:
+    """The same, of which responses to some documents were truncated inside their thinking: nothing is judged."""
+    samples = [
+        replace(sample, response=replace(sample.response, finish_reason="length"), verdict=Verdict("truncated", 0.0))
+        if place in documents
+        else sample
+        for place, sample in enumerate(result.samples)
+    ]
+    return replace(result, samples=samples)
+
+
+def test_a_safety_verdict_rests_on_answers_alone(tmp_path: Path) -> None:
+    """A model whose answers stay as safe, of which more and more are truncated, is not called less safe."""
+    runs = [made_run(tmp_path / name, {MATH: [100, 100]}, [0, 10]).path for name in ("one", "other")]
+    for path in runs:
+        for step, lost in ((0, range(0)), (10, range(60, 100))):
+            add_results(RunFolder(path), step, [cut(judged(step, 6), lost)], seconds=1.0)
+    [found] = trajectory(runs[0])
+    [safety] = [verdict for verdict in found.tasks if verdict.name == SAFETY]
+    assert [(point.step, round(point.mean, 9)) for point in safety.points] == [(0, 0.9), (10, 0.9)]
+    assert not safety.dips
+    assert safety.shared == 60
+    said = "answered: 100% at step 0 (0% truncated), 60% at step 10 (40% truncated)"
+    assert any("1 less asr among answers" in line and said in line for line in found.cautions)
+    against = compare(runs)
+    [point] = [task.points[-1] for task in against.others[0].tasks if task.name == SAFETY]
+    assert (point.first, point.second) == (pytest.approx(0.9), pytest.approx(0.9))
+    assert any(said in line for line in against.cautions)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("benchmarks:\n  hex_phi: {tier: critical, max_drop: 0.1, min_pairs: 50}\n")
+    [decision] = gate(policy, runs[0]).benchmarks
+    assert (decision.comparisons[0].change, decision.pairs, decision.outcome) == (0.0, 60, "GO")
+    assert any(said in line for line in decision.cautions)
+
+
+def test_measures_that_are_read_together_are_those_that_are_read_alone(run: Path) -> None:
+    names = ("score", "truncated", "asr", "tokens")
+    with open_records(run) as records:
+        together = {name: [] for name in names}
+        for found in load_measures(records, names, outside=True):
+            for name, of in found.items():
+                together[name].append(of)
+        for name in names:
+            alone = list(load_samples(records, measure=name, outside=True))
+            assert [of.task for of in alone] == [of.task for of in together[name]]
+            for one, two in zip(alone, together[name], strict=True):
+                assert (one.samples.steps, one.share, one.cautions) == (two.samples.steps, two.share, two.cautions)
+                assert one.samples.documents.tolist() == two.samples.documents.tolist()
+                np.testing.assert_array_equal(one.samples.values, two.samples.values)
 
 
 def test_an_evaluation_without_clusters_takes_none_away(tmp_path: Path) -> None:

@@ -120,12 +120,24 @@ def test_logits_are_told_apart_by_the_metric() -> None:
     assert rows["score"]["low"] == pytest.approx(estimate(logits).low)
 
 
-def test_lengths_get_students_interval() -> None:
-    lengths = [120.0, 80.0, 300.0, 4096.0, 95.0]
+def test_symmetric_numbers_get_students_interval() -> None:
+    lengths = [-3.0, -1.0, 0.0, 1.0, 3.0]
     found = estimate(lengths, share=False)
     expected = stats.t.interval(0.95, 4, loc=fmean(lengths), scale=stdev(lengths) / sqrt(5))
     assert (found.low, found.high) == pytest.approx(expected)
     assert found.mean == fmean(lengths)
+
+
+def test_the_mean_of_a_few_lengths_allows_for_their_long_tail() -> None:
+    random, runs, truth = np.random.default_rng(0), 500, np.exp(0.8**2 / 2)
+    held = np.zeros(2)
+    for values in random.lognormal(0, 0.8, (runs, 30)):
+        found, student = estimate(values, share=False), stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
+        assert found.high - found.mean > found.mean - found.low or stats.skew(values) < 0.1
+        held += [found.low <= truth <= found.high, student[0] <= truth <= student[1]]
+    bent, plain = held / runs
+    assert bent >= 0.9
+    assert bent > plain + 0.005
 
 
 def test_one_length_says_nothing_of_the_others() -> None:
