@@ -27,6 +27,10 @@ def watch_folder(
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts generated together.")] = 16,
     once: Annotated[bool, typer.Option(help="Evaluate the present checkpoints and end.")] = False,
     until: Annotated[Optional[int], typer.Option(help="End after this step.")] = None,  # noqa: UP045
+    last_step: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Last step of the training; by default --until, or what trainer_state.json tells."),
+    ] = None,
     settle: Annotated[float, typer.Option(min=0, help="Seconds for which a checkpoint must not change.")] = 30.0,
     evaluate: Annotated[bool, typer.Option(help="Evaluate here; otherwise `sftgen worker RUN` does.")] = True,
     model: Annotated[str, typer.Option(help="lm_eval model that generates, e.g. sftgen-vllm.")] = "sftgen-hf",
@@ -54,7 +58,9 @@ def watch_folder(
     suite = Suite(
         [Tier(tasks.split(","), every=every, limit=limit, schedule=schedule)], *settings, chat_template, batch_size
     )
-    what = Watch(folder, base, parse_steps(steps), settle, until, once, poll=5.0 if folder.is_dir() else 60.0)
+    what = Watch(
+        folder, base, parse_steps(steps), settle, until, last_step, once, poll=5.0 if folder.is_dir() else 60.0
+    )
     backend, policy = Backend(model, parse_model_args(model_args)), Policy(keep=parse_steps(keep))
     with shown(into, console):
         watch(what, into, suite, (lambda: work(into, backend, policy, trackers)) if evaluate else None)

@@ -12,7 +12,7 @@ from sftgen_judges.records.query import Records, open_records
 from sftgen_tasks.harness.catalogue import shipped
 from sftgen_train.gating.decision import Decision, Pairs, decide
 from sftgen_train.gating.policy import PREFIX, Policy, PolicyError, Rule, read_policy
-from sftgen_train.report.trajectories import last_step, mapping
+from sftgen_train.report.trajectories import end_unknown, last_step, mapping
 from sftgen_train.trajectory import align
 from sftgen_train.trajectory.alignment import Floats, Integers
 from sftgen_train.trajectory.loading import OUTSIDE, SHARES, TaskSamples, Way, load_samples
@@ -30,12 +30,14 @@ class _Side:
         folder: Its folder.
         tasks: The tasks that it holds samples of.
         goes_on: How far it is, if it is not finished.
+        end_unknown: That nobody knows whether it is; empty otherwise.
     """
 
     records: Records
     folder: Path
     tasks: frozenset[str]
     goes_on: str
+    end_unknown: str
 
     @classmethod
     def of(cls, folder: Path) -> _Side:
@@ -43,9 +45,11 @@ class _Side:
         names = [row["task"] for row in records.sql("SELECT DISTINCT task FROM samples").rows()]
         [row] = records.runs.rows()
         found = records.sql("SELECT max(step) AS step FROM samples").rows()[0]["step"]
-        planned = last_step(mapping(row["manifest"]), folder)
+        manifest = mapping(row["manifest"])
+        planned = last_step(manifest, folder)
         goes_on = planned is not None and found is not None and found < planned
-        return cls(records, folder, frozenset(names), f"step {found} of {planned}" if goes_on else "")
+        unknown = end_unknown(manifest, folder, found) if found is not None else ""
+        return cls(records, folder, frozenset(names), f"step {found} of {planned}" if goes_on else "", unknown)
 
     def values(self, measure: str) -> dict[str, TaskSamples]:
         """Samples by task; of a run without steps those of its evaluations outside training, as step 0."""
@@ -118,7 +122,8 @@ def _pairs(policy: Policy, rule: Rule, mine: TaskSamples | str, theirs: TaskSamp
     found = _differences(mine, other, *steps)
     apart = [what for what in (_apart(mine, other, *each) for each in zip(*steps, strict=True)) if what]
     rests = [*filter(None, [mine.safety, f"compared with: {theirs.safety}" if theirs and theirs.safety else ""])]
-    said = [*found.cautions, *dict.fromkeys(apart), *rests]
+    unknown = [side.end_unknown] if side.end_unknown and not isinstance(policy.steps, list) else []
+    said = [*found.cautions, *dict.fromkeys(apart), *rests, *unknown]
     changes = -found.changes if rule.better == "lower" else found.changes
     share = mine.share and other.share
     refused = apart[0] if apart and policy.other_settings == "refuse" else ""

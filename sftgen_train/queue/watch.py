@@ -19,6 +19,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.preflight import check_local_model, is_local
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, check_complete
+from sftgen_train.checkpoints.planned import last_step_of
 from sftgen_train.checkpoints.sources import TRAINER, known_sources
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
@@ -43,6 +44,7 @@ class Watch:
         steps: Which steps to evaluate.
         settle: Seconds for which the files of a checkpoint must not change. One with a STABLE.json is trusted.
         until: The last step to wait for.
+        last_step: The last step of the training; by default `until`, else what the checkpoints tell.
         once: Whether to enqueue the present checkpoints and end.
         poll: Seconds between two looks.
     """
@@ -52,6 +54,7 @@ class Watch:
     steps: Collection[int] = AllSteps()
     settle: float = 30.0
     until: int | None = None
+    last_step: int | None = None
     once: bool = False
     poll: float = 5.0
 
@@ -74,14 +77,15 @@ def watch(what: Watch, run: Path, suite: Suite, evaluate: Callable[[], object] |
         check_local_model(what.base, chat_template=suite.chat_template)
     resolve_tasks(suite.tasks, OwnTaskManager())
     sources = known_sources()
-    look = _Look(what, sources, Enqueuer(run, suite))
+    look = _Look(what, sources, Enqueuer(run, suite), RunFolder(run))
     if not look.candidates() and (what.once or not what.folder.is_dir()):
         raise CheckpointError(
             f"{str(what.folder)!r} holds no checkpoints ({LAYOUTS}; sources {', '.join(s.name for s in sources)})"
         )
     RunFolder(run).require_writable()
     look.enqueuer.open(resumed=True)
-    RunFolder(run).update_manifest(model=what.base or what.folder.name, tasks=suite.tasks, evaluation="watch")
+    look.run.update_manifest(model=what.base or what.folder.name, tasks=suite.tasks, evaluation="watch")
+    look.plan(what.last_step or what.until)
     stop = threading.Event()
     thread = threading.Thread(target=look.until_stopped, args=(stop,), daemon=True)
     thread.start()
@@ -100,14 +104,19 @@ def watch(what: Watch, run: Path, suite: Suite, evaluate: Callable[[], object] |
 class _Look:
     """One watcher's memory: what each checkpoint looked like, and since when."""
 
-    def __init__(self, what: Watch, sources: list[CheckpointSource], enqueuer: Enqueuer) -> None:
-        self.what, self.sources, self.enqueuer = what, sources, enqueuer
+    def __init__(self, what: Watch, sources: list[CheckpointSource], enqueuer: Enqueuer, run: RunFolder) -> None:
+        self.what, self.sources, self.enqueuer, self.run = what, sources, enqueuer, run
         entries = [entry for state in STATES for entry in enqueuer.queue.entries(state)]
         self.error: Exception | None = None
         self._taken = {entry.step: entry.source for entry in entries}
         self._first: dict[int, float] = {}
         self._since: dict[int, tuple[str, float]] = {}
         self._problems: dict[int, str] = {}
+
+    def plan(self, last: int | None) -> None:
+        """Let the run know at which step its training ends: until then its verdicts are of the steps so far."""
+        if last and self.run.manifest().get("max_steps") != last:
+            self.run.update_manifest(max_steps=last)
 
     def candidates(self) -> dict[int, tuple[CheckpointSource, Checkpoint]]:
         """Every checkpoint by step; where two sources have a step, the first one's."""
@@ -186,6 +195,8 @@ class _Look:
             self._report(step, str(error))
             self._since[step] = (looks, time.monotonic() + PATIENCE)
             return False
+        if not (self.what.last_step or self.what.until):
+            self.plan(last_step_of(checkpoint.path, self.what.folder))
         if added:
             logger.info("step %d: enqueued (%s)", step, source.name)
         self._taken[step] = looks

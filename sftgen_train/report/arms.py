@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.query import Records
 from sftgen_train.report.safety_cost import ATTACKS, SAFETY
-from sftgen_train.report.trajectories import last_step, mapping, members_of
-from sftgen_train.trajectory.loading import OUTSIDE, TaskSamples, load_samples
+from sftgen_train.report.trajectories import end_unknown, last_step, mapping, members_of
+from sftgen_train.trajectory.loading import OUTSIDE, TaskSamples, load_measures
 from sftgen_train.trajectory.pairing import truncated_shares
 
 
@@ -70,7 +70,12 @@ class LoadedArm:
         """That the run is not at its end: who looks often finds differences by chance."""
         planned = last_step(self.manifest, self.arm.folder)
         last = min(task.samples.steps[-1] for task in self.tasks.values())
-        if self.arm.step is not None or planned is None or last == OUTSIDE or last >= planned:
+        if self.arm.step is not None or last == OUTSIDE:
+            return []
+        if planned is None:
+            unknown = end_unknown(self.manifest, self.arm.folder, last)
+            return [f"{self.label}: {unknown}"] if unknown else []
+        if last >= planned:
             return []
         return [f"{self.label}: so far, step {last} of {planned}; intervals and p-values are for one look at the end"]
 
@@ -94,7 +99,7 @@ def load_arms(records: Records, arms: Sequence[Arm], *, measure: str, tasks: Col
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise CompareError(f"{twice[0]} is named twice; expected different runs or steps")
-    answers, attacks = _answers(records, measure, tasks), _attacks(records, tasks)
+    answers, attacks = _answers(records, measure, tasks)
     return [
         LoadedArm(
             of, label, row["folder"], mapping(row["manifest"]), _of_arm(of, label, row["folder"], answers),
@@ -112,25 +117,27 @@ def _labels(arms: Sequence[Arm], runs: Sequence[str]) -> list[str]:
     return [name + (f"@{of.step}" if of.step is not None else "") for name, of in zip(chosen, arms, strict=True)]
 
 
-def _answers(records: Records, measure: str, tasks: Collection[str]) -> dict[tuple[str, str], TaskSamples]:
-    truncated = {(of.folder, of.task): of.samples for of in _read(records, "truncated", tasks)}
-    found = {}
-    for of in _read(records, measure, tasks):
-        cut = truncated.get((of.folder, of.task))
-        shares = truncated_shares(of.samples, cut) if cut else None
-        found[of.folder, of.task] = replace(of, samples=replace(of.samples, truncated=shares))
-    return found
+_Found = dict[tuple[str, str], TaskSamples]
 
 
-def _attacks(records: Records, tasks: Collection[str]) -> dict[tuple[str, str], TaskSamples]:
-    safety = {task for task in members_of(SAFETY) if not tasks or task in tasks}
-    return {(of.folder, of.task): of for of in _read(records, ATTACKS, safety)} if safety else {}
+def _answers(records: Records, measure: str, tasks: Collection[str]) -> tuple[_Found, _Found]:
+    """Every arm's answers and successful attacks by folder and task, in one read.
 
-
-def _read(records: Records, measure: str, tasks: Collection[str]) -> Iterator[TaskSamples]:
-    """The checkpoints of a training; of a task that has none its evaluation outside of one."""
-    for of in load_samples(records, measure=measure, tasks=tasks, outside=True):
-        yield of.part(outside=False) or of
+    They are of the checkpoints of a training; of a task that has none, of its evaluation outside of one.
+    """
+    found: _Found = {}
+    attacks: _Found = {}
+    for read in load_measures(
+        records, tuple(dict.fromkeys((measure, "truncated", ATTACKS))), tasks=tasks, outside=True
+    ):
+        parts = {name: of.part(outside=False) or of for name, of in read.items()}
+        if ATTACKS in parts and parts[ATTACKS].task in members_of(SAFETY):
+            attacks[parts[ATTACKS].folder, parts[ATTACKS].task] = parts[ATTACKS]
+        if measure in parts:
+            of, cut = parts[measure], parts.get("truncated")
+            shares = truncated_shares(of.samples, cut.samples) if cut else None
+            found[of.folder, of.task] = replace(of, samples=replace(of.samples, truncated=shares))
+    return found, attacks
 
 
 def _of_arm(

@@ -146,7 +146,7 @@ def _why(
         of.task,
         tuple(changes),
         tuple(turns),
-        task_landmarks(of.samples, curves, of.samples.beside["truncated"], verdict.base, seed=seed),
+        task_landmarks(of.samples, curves, of.samples.beside["truncated"], verdict.base, share=of.share, seed=seed),
         length_stages(length, seed=seed) if length is not None else None,
         regime_of(verdict, curves, length, share=of.share, seed=seed) if length is not None else None,
         judged,
@@ -167,7 +167,7 @@ def _only(samples: Samples, curves: Curves) -> Samples:
 
 
 def task_landmarks(
-    samples: Samples, curves: Curves, truncated: Any, base: int | None, *, seed: int = 0
+    samples: Samples, curves: Curves, truncated: Any, base: int | None, *, share: bool = True, seed: int = 0
 ) -> tuple[Landmark, ...]:
     """The landmarks of a task.
 
@@ -176,6 +176,7 @@ def task_landmarks(
         curves: The same, aligned.
         truncated: For each of the answers 1 where it was truncated, 0 where not; or their share. None if nobody knows.
         base: As `landmarks`.
+        share: As `landmarks`.
         seed: Of the random numbers.
     """
     if not len(curves.values):
@@ -187,4 +188,4 @@ def task_landmarks(
         there = np.isfinite(cut)
         if np.asarray(there.any(axis=2)).all():
             shares = np.where(there, cut, 0.0).sum(axis=2) / there.sum(axis=2)
-    return landmarks(curves, base, truncated=shares, seed=seed)
+    return landmarks(curves, base, truncated=shares, share=share, seed=seed)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -108,7 +109,8 @@ class _Asked:
         of = last_step(self.manifest, Path(self.folder))
         if of is None or step >= of:
             return verdict
-        planned = _planned(self.manifest, of)
+        steps = sorted({each for curve in tasks for each in curve.curves.steps})
+        planned = _planned(self.manifest, of, steps)
         progress = Progress(step, of, planned, self.waiting)
         return so_far(verdict, [curve.curves for curve in tasks], progress)
 
@@ -120,6 +122,9 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
         verdict = read_curve(curve.task, curve.curves, delta=delta, last=asked.last, share=curve.share, seed=asked.seed)
         own.append(asked.finish(verdict, [curve]))
     groups, cautions = [], [f"{curve.task}: {caution}" for curve in curves for caution in curve.cautions]
+    last = max((step for curve in curves for step in curve.curves.steps), default=0)
+    if curves and (unknown := end_unknown(asked.manifest, Path(asked.folder), last)):
+        cautions.append(unknown)
     failures = tuple(f"{curve.task}: {failure}" for curve in curves for failure in curve.failures)
     for name, members in _groups(curves, asked.manifest):
         chosen, doubled = apart([curve for curve in members if curve.share])
@@ -212,11 +217,33 @@ def last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
     return None
 
 
-def _planned(manifest: Mapping[str, Any], of: int) -> int:
-    """How many steps after the base are evaluated in all; the intervals of a live run are for all of them."""
+def end_unknown(manifest: Mapping[str, Any], folder: Path, step: int) -> str:
+    """That nobody knows whether a watched training has ended; empty where it is known, or there is none.
+
+    Args:
+        manifest: The run's.
+        folder: The run directory.
+        step: The last step that was evaluated.
+    """
+    if manifest.get("evaluation") != "watch" or last_step(manifest, folder) is not None:
+        return ""
+    return (
+        f"the end of the training is not known: step {step} is taken for it, and tests and limits are for one look; "
+        "`sftgen watch ... --last-step N` names it"
+    )
+
+
+def _planned(manifest: Mapping[str, Any], of: int, evaluated: Sequence[int]) -> int:
+    """How many steps after the base are evaluated in all; the intervals of a live run are for all of them.
+
+    Where no schedule tells, checkpoints may go on to come as close together as any did.
+    """
     steps = {of}
     schedule = manifest.get("schedule")
-    for given in schedule if isinstance(schedule, list) else ():
+    if not isinstance(schedule, list):
+        apart = min((b - a for a, b in pairwise(evaluated)), default=of)
+        return min(_MOST_STEPS, max(1, -(-of // max(1, apart))))
+    for given in schedule:
         try:
             tier = Tier(given["tasks"], schedule=given["when"])
         except Exception:  # a plugin's schedule that is not installed here, or damage

@@ -26,6 +26,7 @@ from sftgen_judges.records.journal import append_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, mark_stable
 from sftgen_train.checkpoints.merging import merge_dcp
+from sftgen_train.checkpoints.planned import last_step_of
 from sftgen_train.checkpoints.sources import DCP, FSDP, STEPS, TRAINER, known_sources
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
@@ -193,6 +194,41 @@ def test_a_step_that_is_written_again_with_other_weights_is_evaluated_again(tiny
     assert first
     assert second
     assert first[1].model_id != second[1].model_id
+
+
+def planned(model: Path, folder: Path, state: str | None, **options: Any) -> object:
+    """The last step that the manifest names after a watcher saw one checkpoint with this state."""
+    shutil.copytree(model, folder / "checkpoint-10")
+    if state is not None:
+        (folder / "checkpoint-10" / "trainer_state.json").write_text(state)
+    watch(Watch(folder, settle=0.0, once=True, **options), folder / "sftgen", SUITE)
+    return RunFolder(folder / "sftgen").manifest().get("max_steps")
+
+
+def test_the_last_step_of_a_training_is_that_of_its_state(tiny_model: Path, tmp_path: Path) -> None:
+    assert planned(tiny_model, tmp_path / "state", '{"max_steps": 40, "log_history": []}') == 40
+    assert planned(tiny_model, tmp_path / "named", '{"max_steps": 40}', last_step=20) == 20
+    assert planned(tiny_model, tmp_path / "until", None, until=10) == 10
+
+
+@pytest.mark.parametrize("state", [None, "{", "[]", '{"max_steps": -1}', '{"max_steps": "40"}', '{"max_steps": true}'])
+def test_without_a_state_the_end_is_not_known(tiny_model: Path, tmp_path: Path, state: str | None) -> None:
+    assert planned(tiny_model, tmp_path / "training", state) is None
+
+
+def test_a_state_is_looked_for_above_the_weights_and_never_behind_a_link(tmp_path: Path) -> None:
+    inner = tmp_path / "global_step_4" / "actor" / "huggingface"
+    inner.mkdir(parents=True)
+    (tmp_path / "elsewhere.json").write_text('{"max_steps": 7}')
+    (tmp_path / "global_step_4" / "trainer_state.json").symlink_to(tmp_path / "elsewhere.json")
+    assert last_step_of(inner, tmp_path) is None
+    (tmp_path / "global_step_4" / "trainer_state.json").unlink()
+    (tmp_path / "global_step_4" / "trainer_state.json").write_text('{"max_steps": 8}')
+    assert last_step_of(inner, tmp_path) == 8
+    # A state beside all checkpoints is of no one of them.
+    (tmp_path / "trainer_state.json").write_text('{"max_steps": 9}')
+    (tmp_path / "step5").mkdir()
+    assert last_step_of(tmp_path / "step5", tmp_path) is None
 
 
 # ------------------------------------------------------------------------------ merging

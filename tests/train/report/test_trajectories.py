@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 import sftgen
 from sftgen_train.cli.main import app
+from sftgen_train.gating.reading import gate
+from sftgen_train.report.comparing import compare
 from sftgen_train.report.trajectories import RunVerdicts, trajectory
 from sftgen_train.results.run import add_results
 from sftgen_train.trajectory import WORDS, Verdict
@@ -279,3 +281,23 @@ def test_a_run_without_steps_and_a_folder_that_is_none(tmp_path: Path) -> None:
     assert read(run.path).tasks == ()
     found = CliRunner().invoke(app, ["trajectory", str(tmp_path / "none")])
     assert "not a run directory" in str(found.exception)
+
+
+def test_a_watched_training_whose_end_nobody_knows_says_so(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", {MATH: [140, 80, 60]}, [0, 5, 10], evaluation="watch")
+    [found] = trajectory(run.path)
+    [caution] = found.cautions
+    assert caution.startswith("the end of the training is not known: step 10 is taken for it")
+    assert found.tasks[0].end == "not recovered"
+    assert any(caution in line for line in compare([run.path]).cautions)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("benchmarks:\n  math500: {tier: critical, max_drop: 0.02, min_pairs: 100}\n")
+    assert caution in gate(policy, run.path).benchmarks[0].cautions
+    # A watcher that knows the end: the same steps are so far, with intervals for all steps that may come.
+    run.update_manifest(max_steps=40)
+    [found] = trajectory(run.path)
+    assert found.tasks[0].so_far == "so far, step 10 of 40"
+    assert not found.cautions
+    run.update_manifest(max_steps=10)
+    [found] = trajectory(run.path)
+    assert (found.tasks[0].so_far, found.tasks[0].end, found.cautions) == ("", "not recovered", ())
