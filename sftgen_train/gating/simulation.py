@@ -36,7 +36,7 @@ def further(scale: float = 1.0, seed: int = 0) -> Further:
         scale: How many times the usual number of runs.
         seed: Of the random numbers.
     """
-    runs = [max(2, round(scale * number)) for number in (500, 200)]
+    runs = [max(2, round(scale * number)) for number in (400, 150)]
     jobs = [
         Job(kind, designs, truth, changes, runs[0], seed, measure=_decided)
         for kind, designs, truth, changes in (

@@ -39,10 +39,11 @@ TEXTS = {
         "followed."
     ),
     "Intervals of landmarks, two arms, lengths and the trade-off": (
-        "Landmarks of one curve; the same as differences of two arms on the same documents, of which the second is 3 "
-        "points better at the end, and their differences at all steps together; where a length turns and how fast it "
-        "grows and shrinks (lognormal, sigma 0.5 for documents and 0.5 for each step); attack success bought with a "
-        "point of reasoning, and the joint region of both at the end."
+        "Landmarks of one curve; differences of two arms on the same documents, of which the second is 3 points better "
+        "at the end. Where several steps are nearly as low, or as high, the difference of a dip's depth, or of a peak, "
+        "allows for each of them, so it holds more often. Then where a length turns and how fast it grows and shrinks "
+        "(lognormal, sigma 0.5 for documents and 0.5 for each step); attack success bought with a point of reasoning, "
+        "and the joint region of both at the end. The rules were chosen on other simulated runs."
     ),
     "Answers of the gate that are wrong": (
         "`sftgen gate` on critical benchmarks of one run. A drop of exactly what is allowed is the hardest: GO says "

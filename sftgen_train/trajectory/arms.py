@@ -18,7 +18,7 @@ from sftgen_train.trajectory.churn import Churn, churn
 from sftgen_train.trajectory.claims import SIGNIFICANCE
 from sftgen_train.trajectory.flips import DRAWS, Rows, contrast, flip, pool, rows_of, standard_errors
 from sftgen_train.trajectory.intervals import band, change_band, limits
-from sftgen_train.trajectory.landmarks import STEPS, Landmark, join, landmarks_of, measured
+from sftgen_train.trajectory.landmarks import STEPS, Landmark, differences_of, landmarks_of, measured
 from sftgen_train.trajectory.max_t import max_test
 from sftgen_train.trajectory.pairing import Pair
 from sftgen_train.trajectory.passing import Bayes, bayes, curve_of, is_right_or_wrong, pass_at_k
@@ -253,6 +253,7 @@ def _landmarks(
 ) -> tuple[LandmarkPair, ...]:
     arms = [_arm(rows, drawn, len(steps), which) for which in range(2)]
     own = [landmarks_of(*arm, steps, base, share=share) for arm in arms]
+    ends = differences_of(rows, steps, base)
     values = [measured(arm.means, steps, base) for _, arm in arms]
     pairs = []
     for first, second in zip(*own, strict=True):
@@ -261,7 +262,7 @@ def _landmarks(
             later, earlier = float((b > a).mean()), float((b < a).mean())
             pairs.append(LandmarkPair(first.name, first, second, None, later, earlier))
         else:
-            difference = join(first.seen, second.seen, _correlation(a, b))
+            difference = Interval(second.seen.value - first.seen.value, *ends[first.name])
             pairs.append(LandmarkPair(first.name, first, second, difference))
     return tuple(pairs)
 
@@ -274,12 +275,6 @@ def _arm(rows: Rows, drawn: Resamples, count: int, which: int) -> tuple[Rows, Re
     ]  # fmt: skip
     own = Rows(rows.values[:, columns], rows.weights, rows.strata)
     return own, Resamples(drawn.seen[columns], drawn.means[:, columns], drawn.units)
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    """Of a landmark of both arms over the draws: documents that both find hard."""
-    scale = float(a.std() * b.std())
-    return float(((a - a.mean()) * (b - b.mean())).mean()) / scale if scale > 0 else 0.0
 
 
 def _needed(pairs: Sequence[Pair], rows: Rows, last: Floats, gap: float) -> Needed | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sftgen_train.trajectory.alignment import Curves, Floats
-from sftgen_train.trajectory.flips import TIE, Rows, rows_of
+from sftgen_train.trajectory.flips import TIE, Rows, rows_of, standard_errors
 from sftgen_train.trajectory.intervals import Band, changes_at, contrasts_at, shares_at
 from sftgen_train.trajectory.resampling import DRAWS, Interval, Resamples, resample
 
@@ -126,14 +126,9 @@ def _ends(rows: Rows, drawn: Resamples, steps: Sequence[int], base: int | None, 
     count = len(steps)
     first = steps.index(base) if base in steps else None
     after = list(range(0 if first is None else first + 1, count))
-    place_on_axis = np.log2(1 + np.asarray(steps, dtype=np.float64))
     # The area is a mean of documents' areas: one more column.
-    heights = np.trapezoid(np.eye(count), place_on_axis, axis=1) if count > 1 else np.ones(count)
-    wide = Rows(
-        np.concatenate([rows.values, rows.values[:, :count] @ heights[:, None] / max(heights.sum(), 1e-12)], axis=1),
-        rows.weights,
-        rows.strata,
-    )
+    areas = rows.values[:, :count] @ _heights(steps)
+    wide = Rows(np.concatenate([rows.values, areas], axis=1), rows.weights, rows.strata)
     one, few, level = _normal(0.025), _normal(ONE_SIDED), np.eye(wide.columns)
 
     def levels(columns: Sequence[int], z: float, *, share: bool = share) -> Band:
@@ -196,16 +191,61 @@ def _joint(deviations: Floats) -> float:
     return max(_normal(ONE_SIDED), float(np.quantile(found, 1 - 2 * ONE_SIDED)))
 
 
-def join(first: Interval, second: Interval, correlation: float) -> Interval:
-    """The interval of second less first, from the intervals of both (Zou and Donner's MOVER)."""
+def differences_of(rows: Rows, steps: Sequence[int], base: int | None) -> dict[str, tuple[float, float]]:
+    """The intervals of every landmark that is a number, second arm less first.
 
-    def side(one: float, other: float) -> float:
-        return float(np.sqrt(np.maximum(0.0, one * one - 2 * correlation * one * other + other * other)))
+    Args:
+        rows: Its columns are the values of the first arm at the steps, those of the second, then, if they are there,
+            the truncated shares of both.
+        steps: The steps of both.
+        base: As `landmarks`.
+    """
+    count, identity = len(steps), np.eye(rows.columns)
+    one, two = identity[:, :count], identity[:, count : 2 * count]
+    first = steps.index(base) if base in steps else None
+    after = list(range(0 if first is None else first + 1, count))
+    means = np.concatenate([identity[:, [count - 1]], one @ _heights(steps)], axis=1)
+    means = np.concatenate([two[:, [-1]], two @ _heights(steps)], axis=1) - means
+    plain = contrasts_at(rows, means, _normal(0.025))
+    found = {"end": _of(plain, 0), "area": _of(plain, 1)}
+    if after:
+        found["peak"] = _apart(rows, one[:, after], two[:, after])
+    if after and first is not None:
+        low, high = _apart(rows, one[:, [first]] - one[:, after], two[:, [first]] - two[:, after])
+        found["dip depth"] = -high, -low
+    if rows.columns == 4 * count:
+        found["peak truncation"] = _apart(rows, identity[:, 2 * count : 3 * count], identity[:, 3 * count :])
+    nothing = (np.nan, np.nan)
+    return {name: ends if len(rows) > 1 else nothing for name, ends in found.items()}
 
-    value = second.value - first.value
-    low = value - side(second.value - second.low, first.high - first.value)
-    high = value + side(second.high - second.value, first.value - first.low)
-    return Interval(value, low, high)
+
+def _apart(rows: Rows, one: Floats, two: Floats) -> _Ends:
+    """The interval of the highest of two's true means less the highest of one's, which need not be at one step.
+
+    It is at most what both differ by at two's highest step, and at least what they differ by at one's. Every step that
+    may be the highest counts, so the interval holds more often where several are nearly as high.
+
+    Args:
+        rows: The rows.
+        one: Columns x contrasts: the means of one.
+        two: Of two.
+    """
+    limits = contrasts_at(rows, two - one, _normal(0.025))
+    return float(limits.low[_may_be_highest(rows, one)].min()), float(limits.high[_may_be_highest(rows, two)].max())
+
+
+def _may_be_highest(rows: Rows, contrasts: Floats) -> NDArray[np.bool_]:
+    """Which contrasts are less than three standard errors below the highest."""
+    means = rows.means @ contrasts
+    below = contrasts[:, [int(means.argmax())]] - contrasts
+    return np.asarray(rows.means @ below <= 3 * standard_errors(rows, below) + TIE)
+
+
+def _heights(steps: Sequence[int]) -> Floats:
+    """What each step counts in the area: steps x 1."""
+    place_on_axis = np.log2(1 + np.asarray(steps, dtype=np.float64))
+    found = np.trapezoid(np.eye(len(steps)), place_on_axis, axis=1) if len(steps) > 1 else np.ones(1)
+    return np.asarray(found[:, None] / max(found.sum(), 1e-12))
 
 
 def measured(means: Floats, steps: Sequence[int], base: int | None) -> dict[str, Floats]:
@@ -235,8 +275,7 @@ def measured(means: Floats, steps: Sequence[int], base: int | None) -> dict[str,
         found["peak step"] = after.argmax(axis=1).astype(np.float64) + skipped
     found["end"] = curve[:, -1]
     if count > 1:
-        place_on_axis = np.log2(1 + np.asarray(steps, dtype=np.float64))
-        found["area"] = np.trapezoid(curve, place_on_axis, axis=1) / (place_on_axis[-1] - place_on_axis[0])
+        found["area"] = (curve @ _heights(steps))[:, 0]
     if rest.shape[1] == count and count:
         found["peak truncation"] = rest.max(axis=1)
     return found

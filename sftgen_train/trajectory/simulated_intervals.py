@@ -62,13 +62,13 @@ def of_arms(rng: np.random.Generator, design: Design, changes: Sequence[float]) 
     apart = levels[1] - levels[0]
     one, two = (_true_landmarks(of, steps) for of in levels)
     holds = {
-        mark.name: _holds(mark.difference, two[mark.name] - one[mark.name])
+        f"difference of {mark.name}": _holds(mark.difference, two[mark.name] - one[mark.name])
         for mark in found.landmarks
         if mark.difference
     }
     points = zip(found.points, apart, strict=True)
     return {
-        "differences": all(point.low <= change <= point.high for point, change in points),
+        "differences, all steps together": all(point.low <= change <= point.high for point, change in points),
         "difference at the end": bool(found.end_low <= apart[-1] <= found.end_high),
         **holds,
     }
