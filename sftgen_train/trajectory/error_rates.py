@@ -40,7 +40,7 @@ TRUTHS = {
     "dips 12, ends 5 above": ENDS_ABOVE,
     "dips 12, ends equal": ENDS_EQUAL,
 }
-DRAWS = 999
+DRAWS = 499
 """Flips a test: fewer than a run's verdict takes, with which p = 0.05 is possible too."""
 CHANCE = 0.001
 """A rate is called missed where chance shows such a one less often than this, if the goal is met."""

@@ -20,7 +20,7 @@ from sftgen_train.trajectory.resampling import Interval
 from sftgen_train.trajectory.simulation import STEPS, Design, draw, draw_curves
 from sftgen_train.trajectory.tradeoff import tradeoff
 
-DRAWS = 600
+DRAWS = 500
 """Draws of documents: fewer than in a comparison, whose intervals are as wide but for less of chance."""
 TRUNCATED = (0.0, 0.04, 0.1, 0.06, 0.02, 0.0, 0.0, 0.0, 0.0)
 """How much more is truncated than at the base, in the simulated landmarks."""
