@@ -125,3 +125,20 @@ def test_points_are_not_taken_for_shares(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", {MATH: [140, 100], IFEVAL: [90, 90]}, [0, 5])
     with pytest.raises(SftgenError, match=r"0\.02 is 2 points of 100"):
         gate(policy(tmp_path, drop=2), run.path)
+
+
+def test_a_relative_drop_stands_in_json_and_junit(tmp_path: Path) -> None:
+    """From 20 to 8 of 200 documents: 6 points, which are allowed, but three fifths of the score."""
+    run = made_run(tmp_path / "run", {MATH: [20, 8]}, [0, 5])
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "benchmarks:\n  math500: {tier: critical, max_drop: 0.1, min_pairs: 100, max_relative_drop: 0.25}\n"
+    )
+    result = gate(path, run.path, "--json", str(tmp_path / "gate.json"), "--junit", str(tmp_path / "gate.xml"))
+    assert result.exit_code == 1
+    [found] = json.loads((tmp_path / "gate.json").read_text())["benchmarks"]
+    told = found["comparisons"][0]["relative"]
+    assert (found["outcome"], found["max_relative_drop"], told["change"]) == ("NO-GO", 0.25, pytest.approx(-0.6))
+    assert told["p_drop_adjusted"] == pytest.approx(2 * told["p_drop"])
+    assert told["low"] < -0.6 < told["high"] < -0.25
+    assert "-60.0% of the baseline" in (tmp_path / "gate.xml").read_text()

@@ -25,6 +25,7 @@ from sftgen_train.trajectory import (
     share_band,
     standard_errors,
 )
+from sftgen_train.trajectory.intervals import ratio_limits
 
 Array = NDArray[np.float64]
 
@@ -225,3 +226,32 @@ def test_an_anytime_valid_interval_holds_at_every_look() -> None:
     assert 1.3 < half[-1] / (1.96 / np.sqrt(500)) < 2
     assert anytime_half_width(1.0, 9, planned=500) == np.inf
     assert anytime_half_width(1.0, 100, planned=500, intervals=8) > anytime_half_width(1.0, 100, planned=500)
+
+
+def test_the_band_of_a_change_is_skewed_where_few_are_right() -> None:
+    """Of 30 documents 4 were right and none is: that more were lost is likelier than that fewer were."""
+    values = np.zeros((30, 3))
+    values[:4, 0], values[:4, 1] = 1, 1
+    found = change_band(flip(rows_of(values)), [1, 2], [0, 0])
+    assert found.mean.tolist() == pytest.approx([0, -4 / 30])
+    below, above = found.mean - found.low, found.high - found.mean
+    assert below[1] > 1.1 * above[1]
+    # All documents agree at the second step: what was not asked may differ, to both sides.
+    assert found.low[0] < -0.1
+    assert found.high[0] > 0.1
+    # The other way round the sides change places.
+    turned = change_band(flip(rows_of(values)), [0], [2])
+    assert (turned.mean - turned.low)[0] < (turned.high - turned.mean)[0]
+
+
+def test_a_limit_of_a_ratio_is_where_the_test_stops() -> None:
+    rng = np.random.default_rng(0)
+    base = (rng.random(80) < 0.4).astype(float)
+    change = np.where(rng.random(80) < 0.2, -base, 0.0)
+    flips = flip(rows_of(np.stack([change, base], axis=1)), draws=999)
+    one, two = np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]])
+    found = ratio_limits(flips, one, two)
+    assert found.low < change.mean() / base.mean() < found.high
+    # "Above this share" is shown for shares below the lower limit, and for no others.
+    for share, shown in ((found.low - 0.01, True), (found.low + 0.01, False)):
+        assert (p_beyond(flips, one - share * two, 0.0, "greater") <= 0.05) == shown
