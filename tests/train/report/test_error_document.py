@@ -74,8 +74,8 @@ def test_intervals_hold_the_truth() -> None:
     assert len(cells) > 150
     assert [cell for cell in cells if cell[3] < 93 - 3 * cell[4]] == []
     asked = [cell for cell in cells if "93 to 97 %" in cell[2]]
-    # Three documents answered three times have ten possible means. Depths and peaks allow for every step that may be the
-    # extreme one: where several are nearly as low, or as high, their intervals hold more often.
+    # Three documents answered three times have ten possible means. Depths and peaks allow for every step that may be
+    # the extreme one: where several are nearly as low, or as high, their intervals hold more often.
     wide = [cell for cell in asked if cell[0] == "3 x 3" or cell[2].startswith(("dip depth", "peak"))]
     assert [cell for cell in asked if cell not in wide and cell[3] > 97 + 3 * cell[4]] == []
     # The smallest benchmark at a score near 0 is where intervals failed first.
