@@ -213,7 +213,7 @@ def load_measures(
             share = share and bool(((there >= 0) & (there <= 1)).all())
             rests = answered if measure in of_answers else ""
             if rests and measure == "score":
-                rests = f"its score is 1 less {safety} among answers, whatever was not answered; {rests}"
+                rests = f"its score is 1 less {safety} among answers: responses without an answer do not count; {rests}"
             told = (*cautions[folder, task], *filter(None, [rests]))
             found[measure] = TaskSamples(
                 run, folder, task, samples, share, ways, told, failed[folder, task], safety=rests
