@@ -243,8 +243,10 @@ def _may_be_highest(rows: Rows, contrasts: Floats) -> NDArray[np.bool_]:
 
 def _heights(steps: Sequence[int]) -> Floats:
     """What each step counts in the area: steps x 1."""
+    if len(steps) == 1:
+        return np.ones((1, 1))
     place_on_axis = np.log2(1 + np.asarray(steps, dtype=np.float64))
-    found = np.trapezoid(np.eye(len(steps)), place_on_axis, axis=1) if len(steps) > 1 else np.ones(1)
+    found = np.trapezoid(np.eye(len(steps)), place_on_axis, axis=1)
     return np.asarray(found[:, None] / max(found.sum(), 1e-12))
 
 
