@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean, median
+from collections.abc import Iterator
 
-from sftgen_judges.plugins.contracts import Diagnostic, Sample
-
-
-def diagnose(samples: Sequence[Sample]) -> Mapping[str, float]:
-    """Mean and median tokens of a response, share of responses that think, share whose thinking never closed."""
-    tokens = [sample.response.tokens for sample in samples if sample.response.tokens is not None]
-    thinks = [sample.response.think for sample in samples]
-    found = {
-        "thinking": sum(think != "none" for think in thinks) / len(thinks),
-        "unclosed": thinks.count("unclosed") / len(thinks),
-    }
-    if tokens:
-        found |= {"mean_tokens": fmean(tokens), "median_tokens": median(tokens)}
-    return found
+from sftgen_judges.plugins.contracts import Batch, Diagnostic, Labels, Measure
 
 
-LENGTH = Diagnostic("length", version=1, diagnose=diagnose, texts=False)
+def diagnose(batch: Batch) -> Iterator[Labels]:
+    """Tokens of a response, whether it thinks, and whether its thinking never closed."""
+    for answer in batch:
+        response = answer.response
+        values = {"thinking": float(response.think != "none"), "unclosed": float(response.think == "unclosed")}
+        if response.tokens is not None:
+            values["mean_tokens"] = response.tokens
+        yield Labels(values)
+
+
+LENGTH = Diagnostic(
+    "length", version=2, level="sample", needs=(), diagnose=diagnose,
+    measures=(
+        Measure("mean_tokens", "tokens of a response", unit="tokens", exact=True),
+        Measure("thinking", "share of responses that think", share=True, exact=True),
+        Measure("unclosed", "share of responses whose thinking never closed", share=True, exact=True),
+    ),
+)  # fmt: skip
