@@ -108,7 +108,7 @@ def label_samples(
     annotator: Annotator,
     seen: Callable[[Sample], tuple[Mapping[str, Any], str]] = lambda _: ({}, ""),
 ) -> Iterator[Labelled]:
-    """Label the responses to a task at one step. Memory is that of some responses, however many there are.
+    """Label the responses to a task. Memory is that of some responses, however many there are.
 
     Args:
         run: Where labels are kept.
@@ -124,13 +124,13 @@ def label_samples(
     Raises:
         DiagnosticError: It failed. What it had labelled before is kept.
     """
-    known = _Known(run, diagnostic, task)
+    known = _Known(run, diagnostic, task, annotator)
     pairs: Iterator[tuple[Sample, Answer]]
     pairs = ((sample, answer_of(diagnostic, sample, *seen(sample))) for sample in samples)
     if diagnostic.of:
         pairs = (pair for pair in pairs if _is_of(diagnostic, pair[1]))
     if diagnostic.most is not None:
-        pairs = iter(heapq.nsmallest(diagnostic.most, pairs, key=_by_chance))
+        pairs = _some_of_each_step(pairs, diagnostic.most)
     for some in _chunks(pairs):
         keys = [key_of(diagnostic, answer, annotator) for _, answer in some]
         missing = {key: answer for key, (_, answer) in zip(keys, some, strict=True) if key not in known}
@@ -141,7 +141,7 @@ def label_samples(
             known.copy(key, places[key])
         order = list(missing)
         for position, labels in _labels(diagnostic, list(missing.values()), annotator):
-            known.add(order[position], places[order[position]], labels, at_once=annotator.ask is not None)
+            known.add(order[position], places[order[position]], labels)
         known.flush()
         for key, (sample, _) in zip(keys, some, strict=True):
             yield without_texts(sample), known.numbers.get(key)
@@ -161,8 +161,18 @@ def _is_of(diagnostic: Diagnostic, answer: Answer) -> bool:
         raise DiagnosticError(f"`of` raised {type(error).__name__}") from error
 
 
-def _by_chance(pair: tuple[Sample, Answer]) -> str:
-    return content_hash(pair[0].doc_hash, pair[0].repeat)
+def _some_of_each_step(pairs: Iterable[tuple[Sample, Answer]], most: int) -> Iterator[tuple[Sample, Answer]]:
+    """At most so many of each step, chosen by hash: the same at each step, as far as they are there."""
+    kept: dict[tuple[Any, ...], list[tuple[int, int, tuple[Sample, Answer]]]] = {}
+    for place, pair in enumerate(pairs):
+        sample = pair[0]
+        heap = kept.setdefault((sample.step, sample.model, sample.sampling_id), [])
+        by_chance = int(content_hash(sample.doc_hash, sample.repeat), 16)
+        heapq.heappush(heap, (-by_chance, place, pair))
+        if len(heap) > most:
+            heapq.heappop(heap)
+    for heap in kept.values():
+        yield from (pair for _, _, pair in sorted(heap, reverse=True))
 
 
 def _chunks(pairs: Iterable[tuple[Sample, Answer]]) -> Iterator[list[tuple[Sample, Answer]]]:
@@ -237,8 +247,8 @@ _PLACE = ("step", "model", "sampling_id", "doc_hash", "repeat")
 class _Known:
     """The labels of a diagnostic for one task: an index of its journal, not its rows."""
 
-    def __init__(self, run: RunFolder, diagnostic: Diagnostic, task: str) -> None:
-        self.run, self.diagnostic, self.task = run, diagnostic, task
+    def __init__(self, run: RunFolder, diagnostic: Diagnostic, task: str, annotator: Annotator) -> None:
+        self.run, self.diagnostic, self.task, self.annotator = run, diagnostic, task, annotator
         self.path = run.labels(diagnostic.name, task)
         self.numbers: dict[str, Mapping[str, float]] = {}
         self._rows: dict[str, tuple[int, int]] = {}
@@ -247,8 +257,8 @@ class _Known:
         self._asked: dict[str, Row] = {}  # what a judge said in this process is not asked again
         for place, length, row in placed_rows(self.path, LABELS) if self.path.exists() else ():
             if not row.get("failed"):
-                self._rows[row["key"]] = (place, length)
-                self._at[tuple(row.get(name) for name in _PLACE)] = row["key"]
+                self._rows[row["content"]] = (place, length)
+                self._at[tuple(row.get(name) for name in _PLACE)] = row["content"]
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows or key in self._asked
@@ -266,13 +276,15 @@ class _Known:
             file.seek(place)
             return parsed(file.read(length)) or {}
 
-    def add(self, key: str, samples: Sequence[Sample], labels: Labels, *, at_once: bool) -> None:
+    def add(self, key: str, samples: Sequence[Sample], labels: Labels) -> None:
         """Write new labels."""
         row = {
-            "key": key, "diagnostic": self.diagnostic.name, "version": self.diagnostic.version, "task": self.task,
+            "content": key, "diagnostic": self.diagnostic.name, "version": self.diagnostic.version,
+            "annotator": self.annotator.name, "task": self.task,
             "numbers": dict(labels.values), "spans": [asdict(span) for span in labels.spans],
             "failed": labels.failed or None, "evidence": dict(labels.evidence) or None,
         }  # fmt: skip
+        at_once = self.annotator.ask is not None
         if not labels.failed:
             self.numbers[key] = labels.values
             if at_once:

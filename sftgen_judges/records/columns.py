@@ -136,19 +136,19 @@ EVALUATIONS = Table({"step": WHOLE, "status": TEXT, "seconds": NUMBER, "at": TEX
 
 LABELS = Table(
     {
-        "key": TEXT, "diagnostic": TEXT, "version": WHOLE, "task": TEXT, "step": WHOLE, "model": TEXT,
-        "sampling_id": TEXT, "doc_hash": TEXT, "repeat": WHOLE, "numbers": OBJECT, "spans": LIST, "failed": TEXT,
-        "evidence": OBJECT,
+        "content": TEXT, "diagnostic": TEXT, "version": WHOLE, "annotator": TEXT, "task": TEXT, "step": WHOLE,
+        "model": TEXT, "sampling_id": TEXT, "doc_hash": TEXT, "repeat": WHOLE, "numbers": OBJECT, "spans": LIST,
+        "failed": TEXT, "evidence": OBJECT,
     },
-    needed=("key", "diagnostic", "task", "doc_hash", "repeat"),
+    needed=("content", "diagnostic", "task", "doc_hash", "repeat"),
     key=("diagnostic", "model", "sampling_id", "task", "step", "doc_hash", "repeat"),
     then="is labelled again by `sftgen diagnose`",
 )  # fmt: skip
 """What diagnostics say of responses, one file a diagnostic and task."""
 PROBES = Table(
-    {"key": TEXT, "diagnostic": TEXT, "version": WHOLE, "step": WHOLE, "model": TEXT, "kept": OBJECT},
-    needed=("key", "diagnostic", "kept"),
-    key=("diagnostic", "key"),
+    {"content": TEXT, "diagnostic": TEXT, "version": WHOLE, "step": WHOLE, "model": TEXT, "kept": OBJECT},
+    needed=("content", "diagnostic", "kept"),
+    key=("diagnostic", "content"),
     then="is measured again by `sftgen diagnose`",
 )
 """What diagnostics measured of checkpoints, one file a diagnostic."""

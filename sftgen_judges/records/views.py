@@ -127,8 +127,9 @@ def load_labels(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     valid = "diagnostic IS NOT NULL AND task IS NOT NULL AND doc_hash IS NOT NULL"
     yield from _load_journal("labels", "labels/*.jsonl", snapshots, LABELS, columns.LABELS.key, valid=valid)
     rows = _of_runs(snapshots, _in_journal("labels", LABELS))
-    place = ("folder", *SAMPLE_KEY)
-    yield f"CREATE VIEW labels AS SELECT * FROM ({rows}) AS a SEMI JOIN samples AS s ON {_same(place)}"
+    beside = ("doc_id", "cluster", "status", "score", "paper", "truncated", "tokens", "thinking_tokens")
+    yield f"""CREATE VIEW labels AS SELECT a.*, {", ".join(f's."{name}"' for name in beside)}
+        FROM ({rows}) AS a JOIN samples AS s ON {_same(("folder", *SAMPLE_KEY))}"""
 
 
 def load_probes(snapshots: Sequence[Snapshot]) -> Iterator[str]:

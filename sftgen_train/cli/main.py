@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import compare as compare_cli
 from sftgen_train.cli import cost as plan_cli
+from sftgen_train.cli import diagnose as diagnose_cli
 from sftgen_train.cli import distance as distance_cli
 from sftgen_train.cli import gate as gate_cli
 from sftgen_train.cli import judge as judge_cli
@@ -70,6 +71,7 @@ app.command("parts")(parts_cli.show_parts)
 app.command("distance")(distance_cli.show_distance)
 app.command("lengths")(lengths_cli.show_lengths)
 app.command("gate")(gate_cli.decide_gate)
+app.command("diagnose")(diagnose_cli.diagnose_folder)
 INTERRUPTED = 130
 """Exit code of an interruption, by which Typer ends without a word."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

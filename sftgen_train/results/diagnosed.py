@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sftgen_judges.diagnostics.labelling import DiagnosticError, annotator_of, label_samples
 from sftgen_judges.plugins.contracts import Diagnostic, Measure, Metric, Sample
@@ -27,14 +27,20 @@ class Numbers:
     """The numbers of the labels of one task at one step.
 
     Attributes:
-        documents: The document of each response.
-        clusters: What its document shares with others, None where it stands alone.
-        values: Numbers by name.
+        documents: The hash of the document of each response.
+        clusters: The label of its cluster: what its document shares with others, or the document's own hash.
+        values: Numbers by name; NaN where a response has none.
     """
 
-    documents: Sequence[str]
-    clusters: Sequence[str | None]
-    values: Sequence[Mapping[str, float]]
+    documents: NDArray[Any]
+    clusters: NDArray[Any]
+    values: Mapping[str, NDArray[np.float64]]
+
+    def __getitem__(self, rows: NDArray[Any]) -> Numbers:
+        """Some of the responses."""
+        return Numbers(
+            self.documents[rows], self.clusters[rows], {name: values[rows] for name, values in self.values.items()}
+        )
 
 
 def diagnostics_at_evaluation() -> Iterator[Diagnostic]:
@@ -75,14 +81,16 @@ def diagnosed(
 def numbers_of(labelled: Iterable[tuple[Sample, Mapping[str, float] | None]]) -> Numbers:
     """The numbers of labels as they come; responses without labels are missing."""
     documents: list[str] = []
-    clusters: list[str | None] = []
-    values: list[Mapping[str, float]] = []
+    clusters: list[str] = []
+    rows: list[Mapping[str, float]] = []
     for sample, found in labelled:
         if found is not None:
             documents.append(sample.doc_hash)
-            clusters.append(sample.cluster)
-            values.append(found)
-    return Numbers(documents, clusters, values)
+            clusters.append(sample.cluster or sample.doc_hash)
+            rows.append(found)
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in names}
+    return Numbers(np.array(documents, dtype=object), np.array(clusters, dtype=object), values)
 
 
 def metrics_of(
@@ -108,24 +116,13 @@ def metrics_of(
 
 def _metric(measure: Measure, numbers: Numbers) -> tuple[float, float, float, int] | None:
     """A measure with its interval and the number of documents."""
-    held: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    cluster: dict[str, str] = {}
-    for document, shared, values in zip(numbers.documents, numbers.clusters, numbers.values, strict=True):
-        if measure.name in values and (measure.per is None or measure.per in values):
-            held[document].append((values[measure.name], values[measure.per] if measure.per else 1.0))
-            cluster[document] = document if shared is None else f"cluster {shared}"
-    if not held:
+    _, means, labels = means_of(measure, numbers)
+    if not len(means) or not means[:, 1].any():
         return None
-    # In the order of their hashes, however they came: the same data give the same draws.
-    order = sorted(held)
-    means = np.array([np.mean(held[document], axis=0) for document in order])
-    labels = np.array([cluster[document] for document in order])
-    together = len(set(cluster.values())) < len(order)
-    if measure.per is None and not together:
+    units = len(np.unique(labels))
+    if measure.per is None and units == len(labels):
         told = estimate(means[:, 0].tolist(), share=measure.share)
         return told.mean, told.low, told.high, told.n
-    if not means[:, 1].any():
-        return None
     drawn = resample(rows_of(means, labels), draws=FEWER)
     below = drawn.means[:, 1]
     ratios = np.divide(drawn.means[:, 0], below, out=np.full(len(below), np.nan), where=below != 0)
@@ -133,9 +130,24 @@ def _metric(measure: Measure, numbers: Numbers) -> tuple[float, float, float, in
     told_of = interval_of(seen, measure.scale * ratios, drawn.units)
     if measure.share and not isfinite(told_of.low):
         # All documents agree: so many clusters could agree by chance.
-        wide = estimate([seen] * len(set(cluster.values())))
-        return seen, wide.low, wide.high, len(order)
-    return seen, told_of.low, told_of.high, len(order)
+        wide = estimate([seen] * units)
+        return seen, wide.low, wide.high, len(labels)
+    return seen, told_of.low, told_of.high, len(labels)
+
+
+def means_of(measure: Measure, numbers: Numbers) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[Any]]:
+    """The documents that have a measure, its mean over repeats beside that of what it is taken per, and clusters.
+
+    They stand in the order of their hashes, however they came: the same data give the same draws.
+    """
+    nothing = np.full(len(numbers.documents), np.nan)
+    above = numbers.values.get(measure.name, nothing)
+    below = numbers.values.get(measure.per, nothing) if measure.per else np.ones(len(nothing))
+    there = np.isfinite(above) & np.isfinite(below)
+    names, first, of = np.unique(numbers.documents[there].astype(str), return_index=True, return_inverse=True)
+    counts = np.maximum(np.bincount(of, minlength=len(names)), 1)
+    means = [np.bincount(of, values[there], len(names)) / counts for values in (above, below)]
+    return names, np.stack(means, axis=1), numbers.clusters[there][first].astype(str)
 
 
 def as_row(name: str, metric: Metric) -> dict[str, Any]:

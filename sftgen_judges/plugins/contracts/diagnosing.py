@@ -276,9 +276,9 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if _NOT_GIVEN in (self.level, self.diagnose):
             raise TypeError(
-                f"diagnostic {self.name!r}: expected level, needs and a `diagnose` of that level. A function of "
-                "samples that returns numbers, the former kind, is now one of level 'sample' that yields `Labels` for the "
-                "answers of a `Batch` and names its `measures`; docs/diagnostics.md shows one"
+                f"diagnostic {self.name!r}: expected level, needs and a `diagnose` of that level. The former kind, "
+                "a function of samples, is now one of level 'sample': it yields `Labels` for the answers of a `Batch` "
+                "and names its `measures`; docs/diagnostics.md shows one"
             )
         if self.level not in _ALLOWED:
             raise ValueError(f"diagnostic {self.name!r}: level {self.level!r}: expected one of {', '.join(_ALLOWED)}")
