@@ -289,6 +289,7 @@ def worker(
     attempts: Annotated[int, typer.Option(min=1, help="Tries before a checkpoint counts as failed.")] = 2,
     keep: Annotated[str, typer.Option(help="Steps whose weights are kept, separated by commas; or all.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait for more while the training runs.")] = True,
+    probe: Annotated[str, typer.Option(help="Diagnostics that measure each checkpoint, separated by commas.")] = "",
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
@@ -301,8 +302,9 @@ def worker(
 
     trackers = parse_trackers(log_to)
     backend = Backend(model, parse_model_args(model_args))
+    probes = [name for name in probe.split(",") if name]
     with shown(run, console):
-        work(run, backend, Policy(newest_first, behind, attempts, parse_steps(keep), wait), trackers)
+        work(run, backend, Policy(newest_first, behind, attempts, parse_steps(keep), wait, probes), trackers)
     if not quiet:
         show_run(run)
 

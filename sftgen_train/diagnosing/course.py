@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 from sftgen_judges.diagnostics.labelling import Annotator
-from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, Measure, Metric, Series, Table
+from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, Measure, Metric, Series, Table, Validation
 from sftgen_judges.plugins.contracts.findings import Certainty
 from sftgen_judges.records.query import Records
 from sftgen_train.results.diagnosed import Numbers, means_of, metrics_of
@@ -19,6 +19,8 @@ LEVEL = 0.05
 """Chance of claiming any change of a task where none of its measures changed."""
 FEWEST = 5
 """With fewer documents, or clusters of them, no test can show a change."""
+MOST_STEPS = 5
+"""Steps of a table; the metrics and the figure have all."""
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,47 @@ def findings_of(records: Records, diagnostic: Diagnostic, annotator: Annotator, 
     named = sorted(set(steps.tolist()))
     if not named:
         return
-    by_step = {step: numbers[steps == step] for step in named}
-    metrics = [
-        metric
-        for step, of in by_step.items()
-        for metric in metrics_of(diagnostic, of, task=task, step=None if step < 0 else step)
-    ]
-    sentence, certainty = _told(diagnostic, by_step)
     labelled, failed, asked = counts
     measured = f"{labelled} responses at {len(named)} step{'s' * (len(named) > 1)}"
     measured += f" of {asked} graded" if labelled + failed < asked else ""
     measured += f"; {failed} could not be labelled and are missing" if failed else ""
     measured += f"; labelled by {annotator.name}" if annotator.ask else ""
-    yield Finding(
-        diagnostic.name,
-        sentence,
-        certainty,
-        measured,
-        metrics=tuple(metrics),
-        table=_table(diagnostic, metrics),
-        figure=_figure(diagnostic, metrics, task),
+    by_step = {step: numbers[steps == step] for step in named}
+    yield course_of(
+        diagnostic.name, diagnostic.measures, by_step, task=task, measured_on=measured,
         validation=tuple(diagnostic.validated(annotator.name)) if diagnostic.validated else (),
-        task=task,
-    )
+    )  # fmt: skip
+
+
+def course_of(
+    name: str,
+    measures: Sequence[Measure],
+    by_step: Mapping[int, Numbers],
+    *,
+    task: str,
+    measured_on: str,
+    validation: tuple[Validation, ...] = (),
+) -> Finding:
+    """A finding about the course of some measures of a task.
+
+    Args:
+        name: The diagnostic.
+        measures: The measures, the most telling first.
+        by_step: Their numbers at each step, in order; -1 outside of a training.
+        task: The task.
+        measured_on: What was measured.
+        validation: How good the labels are known to be.
+    """
+    metrics = [
+        metric
+        for step, of in by_step.items()
+        for metric in metrics_of(measures, of, task=task, step=None if step < 0 else step)
+    ]
+    sentence, certainty = _told(name, measures, by_step)
+    return Finding(
+        name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validated=bool(validation)),
+        _figure(name, measures[0], metrics, task), validation, task,
+    )  # fmt: skip
 
 
 def _read(
@@ -133,16 +153,16 @@ def _p_value(delta: float, error: float, units: int) -> float:
     return max(tested, 2.0 ** (1 - min(units, 1000)))
 
 
-def _told(diagnostic: Diagnostic, by_step: dict[int, Numbers]) -> tuple[str, Certainty]:
+def _told(name: str, measures: Sequence[Measure], by_step: Mapping[int, Numbers]) -> tuple[str, Certainty]:
     """The sentence about a task, and how sure it is."""
     steps = [step for step in by_step if step >= 0]
     if len(steps) < 2:
-        return f"{diagnostic.name} was measured at one step only: there is nothing to compare.", "cannot tell"
+        return f"{name} was measured at one step only: there is nothing to compare.", "cannot tell"
     first, last = steps[0], steps[-1]
-    found = (change_of(measure, by_step[first], by_step[last]) for measure in diagnostic.measures)
+    found = (change_of(measure, by_step[first], by_step[last]) for measure in measures)
     changes = [change for change in found if change]
     if not changes or all(change.n < FEWEST for change in changes):
-        return f"Steps {first} and {last} share too few documents to compare {diagnostic.name}.", "cannot tell"
+        return f"Steps {first} and {last} share too few documents to compare {name}.", "cannot tell"
     adjusted = holm([change.p for change in changes])
     shown = [(change, p) for change, p in zip(changes, adjusted, strict=True) if p < LEVEL]
     of = f"of {len(changes)} measures" if len(changes) > 1 else ""
@@ -170,13 +190,18 @@ def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
 
 
-def _table(diagnostic: Diagnostic, metrics: Sequence[Metric]) -> Table:
+def _table(measures: Sequence[Measure], metrics: Sequence[Metric], *, validated: bool) -> Table:
+    """The measures at the first step, the last and some between."""
     steps = list(dict.fromkeys(metric.step for metric in metrics))
+    if len(steps) > MOST_STEPS:
+        steps = [steps[round(place * (len(steps) - 1) / (MOST_STEPS - 1))] for place in range(MOST_STEPS)]
     held = {(metric.name, metric.step): metric for metric in metrics}
     rows = []
-    for measure in diagnostic.measures:
+    for measure in measures:
         cells = [_cell(held.get((measure.name, step))) for step in steps]
-        rows.append((measure.name + (f" ({measure.unit})" if measure.unit else ""), *cells))
+        marks = [measure.unit, "" if measure.exact or validated else "not validated"]
+        said = ", ".join(filter(None, marks))
+        rows.append((measure.name + (f" ({said})" if said else ""), *cells))
     return Table(("measure", *("-" if step is None else f"step {step}" for step in steps)), tuple(rows))
 
 
@@ -188,15 +213,12 @@ def _cell(metric: Metric | None) -> str | None:
     return f"{_short(metric.value)} ({_short(metric.low)} to {_short(metric.high)})"
 
 
-def _figure(diagnostic: Diagnostic, metrics: Sequence[Metric], task: str) -> Figure | None:
-    """The first measure against the step, where there are several."""
-    measure = diagnostic.measures[0]
+def _figure(name: str, measure: Measure, metrics: Sequence[Metric], task: str) -> Figure | None:
+    """A measure against the step, where there are several."""
     of = [metric for metric in metrics if metric.name == measure.name and metric.step is not None]
     if len(of) < 2:
         return None
     steps, values = tuple(str(metric.step) for metric in of), tuple(metric.value for metric in of)
     lows, highs = tuple(metric.low for metric in of), tuple(metric.high for metric in of)
     series = Series(measure.name, steps, values, lows, highs)
-    return Figure(
-        "lines", f"{diagnostic.name}: {measure.says}, {task}", y=measure.unit or measure.name, series=(series,)
-    )
+    return Figure("lines", f"{name}: {measure.says}, {task}", y=measure.unit or measure.name, series=(series,))

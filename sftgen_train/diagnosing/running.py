@@ -21,9 +21,10 @@ from sftgen_judges.records.errors import WriteError
 from sftgen_judges.records.manifest import now
 from sftgen_judges.records.query import Records, open_records
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.checkpoints.leases import verify_stable
 from sftgen_train.diagnosing.answers import Documents, answers_of, documents_facts, tasks_of
 from sftgen_train.diagnosing.course import findings_of
-from sftgen_train.diagnosing.probing import Checkpoints, probe_checkpoint
+from sftgen_train.diagnosing.probing import Checkpoints, Loaded, base_of, probe_checkpoint
 
 logger = logging.getLogger(__name__)
 _ORDER = ("sample", "checkpoint", "trajectory")
@@ -169,6 +170,54 @@ class _Held:
     def _of_trajectory(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
         history = History(self.records, diagnostic.name, annotator.ask)
         return checked_findings(diagnostic, diagnostic.diagnose(history), annotator)
+
+
+def require_probes(names: Sequence[str]) -> list[Diagnostic]:
+    """The diagnostics that measure each checkpoint.
+
+    Raises:
+        UnknownNameError: Nobody registered a name.
+        DiagnosticError: One cannot be loaded, does not look at checkpoints, or lacks its judge.
+    """
+    if not names:
+        return []
+    found, broken = chosen(names)
+    for why in broken.values():
+        raise DiagnosticError(why)
+    for diagnostic in found:
+        if diagnostic.level != "checkpoint":
+            raise DiagnosticError(
+                f"diagnostic {diagnostic.name!r} is of level {diagnostic.level!r}: expected one of level 'checkpoint'; "
+                "the others run at each evaluation, or with `sftgen diagnose RUN`"
+            )
+        annotator_of(diagnostic)
+    return found
+
+
+def probe_step(
+    run: RunFolder, diagnostics: Sequence[Diagnostic], step: int, folder: Path, model_args: Mapping[str, Any]
+) -> None:
+    """Measure one checkpoint while its weights are there. A diagnostic that fails is named; the scores stand.
+
+    Args:
+        run: The run.
+        diagnostics: What measures it.
+        step: Its step.
+        folder: Its folder.
+        model_args: Arguments of the model; `device` and `dtype` are read.
+    """
+    with open_records(run.path) as records:
+        for diagnostic in diagnostics:
+            try:
+                checkpoint = Loaded(step, folder, base_of(run.path), verify_stable(folder), model_args)
+                annotator = annotator_of(diagnostic)
+                given = probe_checkpoint(run, records, diagnostic, checkpoint, annotator=annotator)
+                write_findings(run, diagnostic, checked_findings(diagnostic, given, annotator), [step])
+            except WriteError:
+                raise
+            except Exception as error:  # a plugin's; its message may quote a response
+                why = str(error) if isinstance(error, SftgenError) else f"raised {type(error).__name__}"
+                logger.warning("step %d: diagnostic %r is left out: %s", step, diagnostic.name, why)
 
 
 def checked_findings(diagnostic: Diagnostic, given: Iterable[Any], annotator: Annotator) -> list[Finding]:

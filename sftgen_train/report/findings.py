@@ -99,8 +99,8 @@ def validation_of(finding: Finding) -> list[str]:
     """What is known of how good the labels behind a finding are, a line each."""
     if finding.validation:
         return [told(checked) for checked in finding.validation]
-    estimated = [metric for metric in finding.metrics if not metric.exact]
-    return [NOT_VALIDATED] if estimated else []
+    estimated = dict.fromkeys(metric.name for metric in finding.metrics if not metric.exact)
+    return [f"{NOT_VALIDATED}: {', '.join(estimated)}"] if estimated else []
 
 
 def told(checked: Validation) -> str:
@@ -124,8 +124,14 @@ def as_json(found: Sequence[Found], failed: Mapping[str, str], skipped: Mapping[
 # ------------------------------------------------------------------------------ terminal
 
 
-def print_findings(found: Sequence[Found], console: Console) -> None:
-    """Print each finding: its sentence, how sure it is, what it rests on, and its table."""
+def print_findings(found: Sequence[Found], console: Console, *, tables: bool = True) -> None:
+    """Print each finding: its sentence, how sure it is, what it rests on, and its table.
+
+    Args:
+        found: The findings.
+        console: Where to.
+        tables: Whether the tables are printed too.
+    """
     for one in found:
         finding = one.finding
         console.print(f"\n[bold]{_plain(heading(one))}[/]", highlight=False)
@@ -134,7 +140,7 @@ def print_findings(found: Sequence[Found], console: Console) -> None:
         for line in validation_of(finding):
             console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
         table = table_of(finding)
-        if table:
+        if table and tables:
             printed = Printed(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
             for column in table.columns:
                 printed.add_column(_plain(column), overflow="fold")

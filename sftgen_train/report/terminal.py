@@ -66,7 +66,7 @@ def print_run(shown: Shown, console: Console) -> None:
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
     if shown.verdicts:
         print_verdicts(shown.verdicts, console)
-    print_findings(read_findings(shown.run), console)
+    print_findings(read_findings(shown.run), console, tables=False)
     for line in remarks_of(metrics, shown.manifest):
         console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
     for line in shown.failures:

@@ -73,7 +73,7 @@ def diagnosed(
         given = samples if whole is None or "text" not in diagnostic.needs else whole
         try:
             labelled = label_samples(run, diagnostic, task, given, annotator=annotator_of(diagnostic))
-            yield from ((diagnostic.name, metric) for metric in metrics_of(diagnostic, numbers_of(labelled)))
+            yield from ((diagnostic.name, metric) for metric in metrics_of(diagnostic.measures, numbers_of(labelled)))
         except DiagnosticError as error:  # a plugin's; the scores do not need it
             logger.warning("diagnostic %r is left out for %s: %s", diagnostic.name, task, error)
 
@@ -94,18 +94,18 @@ def numbers_of(labelled: Iterable[tuple[Sample, Mapping[str, float] | None]]) ->
 
 
 def metrics_of(
-    diagnostic: Diagnostic, numbers: Numbers, *, task: str | None = None, step: int | None = None
+    measures: Sequence[Measure], numbers: Numbers, *, task: str | None = None, step: int | None = None
 ) -> list[Metric]:
     """The mean of each measure over documents, with its 95 % interval; of one without a number none.
 
     Args:
-        diagnostic: The diagnostic.
-        numbers: The numbers of its labels.
+        measures: The measures.
+        numbers: The numbers of responses.
         task: The task, for the metrics.
         step: The step, for the metrics.
     """
     found = []
-    for measure in diagnostic.measures:
+    for measure in measures:
         metric = _metric(measure, numbers)
         if metric:
             value, *_, n = metric
