@@ -37,7 +37,7 @@ def _churned(of: TaskSamples) -> Finding:
     first, *others = samples.steps
     found: dict[int, Churn] = {}
     for place, step in enumerate(others, 1):
-        there: NDArray[np.bool_] = np.isfinite(samples.values).any(axis=2)
+        there = np.asarray(np.isfinite(samples.values).any(axis=2))
         both = there[:, 0] & there[:, place]
         if both.any():
             clusters = None if samples.clusters is None else samples.clusters[both]
