@@ -13,6 +13,7 @@ from sftgen_train.report.cells import landmark_span, landmark_value
 from sftgen_train.report.charts import chart
 from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained, TaskWhy
+from sftgen_train.report.findings import findings_html, read_findings
 from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import remarks_of
 from sftgen_train.report.sections import Section, with_rows
@@ -67,6 +68,7 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
     charts = [(metric, title, _drawn(chart(metrics, metric, title, in_domain), metric)) for metric, title in CHARTS]
     found = shown.explained
     html = environment.get_template("report.html.j2").render(
+        findings=findings_html(read_findings(shown.run)),
         plotly=get_plotlyjs(),
         charts=charts,
         opening=base_opening(metrics, shown.manifest),

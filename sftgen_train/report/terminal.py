@@ -16,6 +16,7 @@ from sftgen_train.report.comparison_tables import remarks_of as remarks_of_compa
 from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained
+from sftgen_train.report.findings import print_findings, read_findings
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.sections import plain, print_sections
@@ -66,6 +67,7 @@ def print_run(shown: Shown, console: Console) -> None:
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
     if shown.explained:
         print_explained(shown.explained, console)
+    print_findings(read_findings(shown.run), console, tables=False)
     for line in remarks_of(metrics, shown.manifest):
         console.print(f"[yellow]{plain(line)}[/]", highlight=False)
     for line in shown.failures:
