@@ -25,3 +25,5 @@ def register_judge_backends(register: Register) -> None:
 @hookimpl
 def register_diagnostics(register: Register) -> None:
     register("anatomy", "sftgen_judges.diagnostics.anatomy:ANATOMY")
+    for name in ("patterns", "self_jailbreak", "thinking_safety"):
+        register(name, f"sftgen_judges.diagnostics.{name}:DIAGNOSTIC")

@@ -11,7 +11,7 @@ from sftgen_train.cli.console import JudgeModel, JudgeUrl, console
 
 
 def diagnose_folder(
-    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    run: Annotated[Optional[Path], typer.Argument(help="Run directory; none with --validate.")] = None,  # noqa: UP045
     *,
     only: Annotated[Optional[list[str]], typer.Option(help="Only this diagnostic; may be given again.")] = None,  # noqa: UP045
     judge_model: JudgeModel = None,
@@ -22,10 +22,20 @@ def diagnose_folder(
     ] = None,
     model_args: Annotated[str, typer.Option(help="Arguments of the model, e.g. device=cuda:1,dtype=bfloat16.")] = "",
     output: Annotated[Literal["table", "json"], typer.Option("--format", help="How findings are printed.")] = "table",
+    validate: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Measure this diagnostic on a labelled set: precision, recall, F1. Needs no run."),
+    ] = None,
+    labels: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Labelled set for --validate; default: the one that came with the diagnostic."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Part of the labelled set: dev, test or all.")] = "test",
 ) -> None:
     """Say why: label the responses of a run, probe its checkpoints, read its course. Goes on where it was killed.
 
-    What is known is not made again. Exit code 1 if a diagnostic failed; the others finish.
+    What is known is not made again. Exit code 1 if a diagnostic failed; the others finish. With --validate exit code 3
+    if too many labels are missing.
     """
     from sftgen_judges.errors import SftgenError
     from sftgen_judges.records.store import RunFolder
@@ -36,6 +46,13 @@ def diagnose_folder(
     if checkpoints is not None and not checkpoints.is_dir():
         raise SftgenError(f"--checkpoints {str(checkpoints)!r}: no such folder; expected one that holds checkpoint-N")
     given = {"judge_model": judge_model, "judge_base_url": judge_base_url}
+    if validate:
+        from sftgen_train.cli.validating import validate as measure
+
+        measure(validate, {name: value for name, value in given.items() if value}, labels, split, output == "json")
+        return
+    if run is None:
+        raise SftgenError("no run directory: name one, or a diagnostic to measure with --validate NAME")
     outcome = diagnose_run(
         run,
         list(dict.fromkeys(name.strip() for names in only or () for name in names.split(",") if name.strip())),

@@ -144,7 +144,7 @@ class _Held:
         made = getattr(self, f"_of_{diagnostic.level}")(diagnostic, annotator)
         if diagnostic.summarise:
             self.records.refresh()
-            history = History(self.records, diagnostic.name, annotator.ask)
+            history = History(self.records, diagnostic.name, annotator.ask, diagnostic.version, annotator.name)
             made += checked_findings(diagnostic, diagnostic.summarise(history), annotator)
         return list(made)
 
@@ -168,7 +168,7 @@ class _Held:
         return made
 
     def _of_trajectory(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
-        history = History(self.records, diagnostic.name, annotator.ask)
+        history = History(self.records, diagnostic.name, annotator.ask, diagnostic.version, annotator.name)
         return checked_findings(diagnostic, diagnostic.diagnose(history), annotator)
 
 

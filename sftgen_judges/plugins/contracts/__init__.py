@@ -30,6 +30,7 @@ from sftgen_judges.plugins.contracts.findings import (
     Validation,
 )
 from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
+from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
 from sftgen_judges.plugins.contracts.scheduling import Schedule
 from sftgen_judges.plugins.contracts.scoring import Grader, Item
@@ -76,12 +77,15 @@ __all__ = [
     "Failure",
     "Figure",
     "Finding",
+    "GoldSpan",
     "Grader",
     "History",
     "Interval",
     "Item",
     "Judge",
     "JudgeBackend",
+    "LabelledDocument",
+    "LabelledSet",
     "Labels",
     "Limits",
     "Measure",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from sftgen_judges.plugins.contracts.asking import Failure
 from sftgen_judges.plugins.contracts.findings import Finding, Validation
 from sftgen_judges.plugins.contracts.judging import Reply, Request
+from sftgen_judges.plugins.contracts.labelled import LabelledSet
 from sftgen_judges.records.schema import Response, Verdict
 
 if TYPE_CHECKING:
@@ -217,15 +218,27 @@ class History:
         records: The records, read lazily: `samples`, `texts`, `metrics`, and `labels` and `probes` of diagnostics.
         diagnostic: The name of the diagnostic that asks.
         ask: Asks the judge's model, if `judge` is needed.
+        version: The version of the diagnostic that asks.
+        annotator: What labels for it now: `rule`, or the judge's model.
     """
 
     records: Records
     diagnostic: str
     ask: Ask | None = None
+    version: int | None = None
+    annotator: str = ""
 
     def labels(self, diagnostic: str = "") -> Rows:
-        """The view `labels` of one diagnostic, by default of the one that asks."""
-        return self.records.sql("SELECT * FROM labels WHERE diagnostic = ?", (diagnostic or self.diagnostic,))
+        """The view `labels` of one diagnostic, by default of the one that asks.
+
+        Of its own, those of its version and of what labels now: others may be left of answers that are not chosen now.
+        """
+        if diagnostic or self.version is None:
+            return self.records.sql("SELECT * FROM labels WHERE diagnostic = ?", (diagnostic or self.diagnostic,))
+        return self.records.sql(
+            "SELECT * FROM labels WHERE diagnostic = ? AND version = ? AND annotator = ?",
+            (self.diagnostic, self.version, self.annotator),
+        )
 
     def probes(self, diagnostic: str = "") -> Rows:
         """The view `probes` of one diagnostic, by default of the one that asks."""
@@ -258,6 +271,7 @@ class Diagnostic:
             step, chosen by the hashes of their documents. All by default.
         summarise: Further findings from what was kept of all steps, for level `sample` and `checkpoint`.
         validated: How good it is known to be, by annotator: `rule`, or the judge's model.
+        labelled: The labelled set that it is measured on, by `sftgen diagnose --validate`; for level `sample`.
         judge_model: The judge's model it was made for; goes before SFTGEN_JUDGE_MODEL.
     """
 
@@ -272,6 +286,7 @@ class Diagnostic:
     summarise: Callable[[History], Iterable[Finding]] | None = None
     validated: Callable[[str], Sequence[Validation]] | None = None
     judge_model: str | None = None
+    labelled: Callable[[], LabelledSet] | None = None
 
     def __post_init__(self) -> None:
         if _NOT_GIVEN in (self.level, self.diagnose):

@@ -1,0 +1,160 @@
+"""Readers of two public labelled sets that have no licence: fetch them yourself, nothing of them comes with sftgen.
+
+* Segments of Venhoff et al. (`cvenhoff/steering-thinking-llms`): `responses_MODEL.json`, a list of responses. Each has
+  `annotated_thinking`, in which every stretch stands as `["label"]text["end-section"]`. The labels are a model's.
+* Self-jailbreak of Yong and Bach, arXiv 2510.20956 (`BatsResearch/self-jailbreaking`): JSONL of `selfjb_detect.py`.
+  Each line has `cot_sentences` ("sentence 0 - ..." a line), and `selfjb_annos` with the indices in `answer`. Only
+  unsafe answers (`safety_eval_score`, StrongREJECT, above 1) are labelled, by a model; safe ones are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sftgen_judges.diagnostics.validation.reading import MOST_BYTES, LabelsError, read_lines, read_set
+from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet
+from sftgen_judges.records.schema import text_hash
+
+VENHOFF_LABELS: Mapping[str, str] = {
+    "backtracking": "backtracking",
+    "uncertainty-estimation": "uncertainty",
+    "example-testing": "verification",
+}
+"""Their labels that mean nearly what ours do. `example-testing` is narrower than our verification."""
+# Later files put a number before the label: ["56.9:backtracking"].
+_SECTION = re.compile(r'\["(?:[\d.]+:)?(?P<label>[^"\]]{1,60})"\](?P<text>.*?)\["end-section"\]', re.DOTALL)
+_SENTENCE = re.compile(r"^sentence (\d{1,6}) - ", re.MULTILINE)
+
+
+def read_labels(path: Path) -> LabelledSet:
+    """A labelled set from any file that is known: sftgen's own form, or one of the two public sets.
+
+    Raises:
+        LabelsError: It has none of the forms, or something in it is wrong.
+    """
+    if path.suffix == ".json":
+        return read_venhoff(path)
+    rows = read_lines(path)
+    return read_self_jailbreak(path) if rows and "cot_sentences" in rows[0][1] else read_set(path)
+
+
+def read_venhoff(path: Path) -> LabelledSet:
+    """Venhoff's segments from one `responses_MODEL.json`.
+
+    A response without an annotation is left out, and so is one whose sections are all unreadable.
+
+    Raises:
+        LabelsError: The file has another layout.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise LabelsError(f"{path}: larger than {MOST_BYTES / 1e6:.0f} MB")
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise LabelsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'no JSON'}") from error
+    if not isinstance(rows, list) or not any(isinstance(row, dict) and "annotated_thinking" in row for row in rows):
+        raise LabelsError(f"{path}: expected a list of responses with 'annotated_thinking'")
+    documents = []
+    for number, row in enumerate(rows):
+        text = row.get("annotated_thinking") if isinstance(row, dict) else None
+        if isinstance(text, str) and (document := _sections(text, str(number), _question(row))):
+            documents.append(document)
+    if not documents:
+        raise LabelsError(f'{path}: no section ["label"]text["end-section"] in any annotation')
+    return LabelledSet(
+        f"venhoff/{path.stem}", tuple(documents), segment_labels=tuple(VENHOFF_LABELS.values()),
+        origin="Venhoff et al., labelled by a model", licence="none",
+    )  # fmt: skip
+
+
+def _question(row: Mapping[str, Any]) -> str:
+    """The question of a response; the published files name it in several ways."""
+    for name in ("original_message", "question", "prompt", "original_prompt"):
+        value = row.get(name)
+        if isinstance(value, dict):
+            value = value.get("content")
+        if isinstance(value, str):
+            return value
+    return ""
+
+
+def _sections(annotated: str, name: str, question: str) -> LabelledDocument | None:
+    pieces: list[str] = []
+    spans: list[GoldSpan] = []
+    segments: list[tuple[int, int]] = []
+    length = 0
+    for section in _SECTION.finditer(annotated):
+        text = section["text"].strip()
+        if not text:
+            continue
+        start, end = length, length + len(text)
+        segments.append((start, end))
+        label = VENHOFF_LABELS.get(section["label"].strip())
+        if label:
+            spans.append(GoldSpan(label, start, end))
+        pieces.append(text)
+        length = end + 1
+    if not pieces:
+        return None
+    return LabelledDocument(
+        name, question, " ".join(pieces), spans=tuple(spans), segments=tuple(segments), split=split_of(name)
+    )
+
+
+def read_self_jailbreak(path: Path) -> LabelledSet:
+    """The self-jailbreak traces from one JSONL file of `selfjb_detect.py`.
+
+    Raises:
+        LabelsError: The file has another layout.
+    """
+    documents = []
+    for number, row in read_lines(path):
+        where = f"{path}, line {number}"
+        found = row.get("selfjb_annos")
+        if found is None:  # a safe answer, or one that was not labelled
+            continue
+        indices = found.get("answer") if isinstance(found, dict) else None
+        sentences = row.get("cot_sentences")
+        if not isinstance(sentences, str) or not isinstance(indices, list):
+            raise LabelsError(f"{where}: expected 'cot_sentences', and 'selfjb_annos' with a list as 'answer'")
+        documents.append(_sentences(row, sentences, indices, str(number), where))
+    if not documents:
+        raise LabelsError(f"{path}: no unsafe answer with 'selfjb_annos'")
+    return LabelledSet(
+        f"self-jailbreaking/{path.stem}", tuple(documents), segment_labels=("argues_past",),
+        response_labels=("self_jailbreak",), origin="Yong and Bach, labelled by a model", licence="none",
+    )  # fmt: skip
+
+
+def _sentences(
+    row: Mapping[str, Any], sentences: str, indices: Sequence[Any], name: str, where: str
+) -> LabelledDocument:
+    heads = list(_SENTENCE.finditer(sentences))
+    ends = [*(head.start() for head in heads[1:]), len(sentences)]
+    texts = {int(head[1]): sentences[head.end() : end].strip() for head, end in zip(heads, ends, strict=True)}
+    pieces: list[str] = []
+    segments: dict[int, tuple[int, int]] = {}
+    length = 0
+    for number, text in texts.items():
+        if text:
+            segments[number] = (length, length + len(text))
+            pieces.append(text)
+            length += len(text) + 1
+    absent = [index for index in indices if isinstance(index, bool) or index not in segments]
+    if absent:
+        raise LabelsError(f"{where}: label of sentence {absent[0]!r}, which is not in the text")
+    return LabelledDocument(
+        name, str(row.get("question") or ""), " ".join(pieces), str(row.get("response") or ""),
+        spans=tuple(GoldSpan("argues_past", *segments[index]) for index in sorted({*indices})),
+        holds={"self_jailbreak": bool(indices)}, segments=tuple(segments.values()), measures={"asr": 1.0},
+        split=split_of(name),
+    )  # fmt: skip
+
+
+def split_of(name: str) -> Any:
+    """`dev` for two documents in five, `test` for the others, by a hash of the name."""
+    return "dev" if int(text_hash(name)[:8], 16) % 5 < 2 else "test"
