@@ -24,4 +24,4 @@ def register_judge_backends(register: Register) -> None:
 
 @hookimpl
 def register_diagnostics(register: Register) -> None:
-    register("length", "sftgen_judges.diagnostics.length:LENGTH")
+    register("anatomy", "sftgen_judges.diagnostics.anatomy:ANATOMY")

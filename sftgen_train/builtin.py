@@ -26,6 +26,12 @@ def register_checkpoint_sources(register: Register) -> None:
 
 
 @hookimpl
+def register_diagnostics(register: Register) -> None:
+    register("consistency", "sftgen_train.diagnosing.consistency:CONSISTENCY")
+    register("stability", "sftgen_train.diagnosing.stability:STABILITY")
+
+
+@hookimpl
 def register_schedules(register: Register) -> None:
     for name in ("log-spaced", "at_steps", "every"):
         register(name, f"sftgen_train.evaluation.schedule:{name.upper().replace('-', '_')}")

@@ -90,6 +90,28 @@ def request_for(judge: Judge, item: Item, settings: JudgeSettings) -> Request:
     return fitting_settings(request, settings)
 
 
+def ask_model(settings: JudgeSettings, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | Failure]]:
+    """Ask the model of some settings: the place of each request with what came back, in any order.
+
+    Args:
+        settings: Which model, and how.
+        requests: What is asked.
+    """
+    backend: JudgeBackend = lookup("judge_backend", settings.backend)
+    asked = [
+        replace(
+            request,
+            prompt=_sendable(request.prompt),
+            max_tokens=settings.max_tokens or request.max_tokens,
+            schema=request.schema if settings.structured else None,
+        )
+        for request in requests
+    ]
+    for place, outcome in backend.ask(settings, asked) if asked else ():
+        text = cleaned(outcome.text if isinstance(outcome, Reply) else outcome.reason, settings)
+        yield place, replace(outcome, **{"text" if isinstance(outcome, Reply) else "reason": text})
+
+
 def _sendable(prompt: Any) -> Any:
     """A prompt without half characters (lone surrogates): models sometimes write them, and no request can hold them."""
     if isinstance(prompt, str):

@@ -31,6 +31,8 @@ NUMBER = Kind("double", "DOUBLE", frozenset({int, float, bool}))
 TRUTH = Kind("bool", "BOOLEAN", frozenset({bool}))
 OBJECT = Kind("string", "JSON", frozenset({dict}))
 """An object in a journal, its JSON text in a Parquet file."""
+LIST = Kind("string", "JSON", frozenset({list}))
+"""A list in a journal."""
 
 Columns = Mapping[str, Kind]
 _LARGEST = 2**63
@@ -130,6 +132,36 @@ VERDICTS = Table(
 """Verdicts by the content that they are of."""
 EVALUATIONS = Table({"step": WHOLE, "status": TEXT, "seconds": NUMBER, "at": TEXT, "model": TEXT, "reason": TEXT})
 """When what was evaluated."""
+
+
+LABELS = Table(
+    {
+        "content": TEXT, "diagnostic": TEXT, "version": WHOLE, "annotator": TEXT, "task": TEXT, "step": WHOLE,
+        "model": TEXT, "sampling_id": TEXT, "doc_hash": TEXT, "repeat": WHOLE, "numbers": OBJECT, "spans": LIST,
+        "failed": TEXT, "evidence": OBJECT,
+    },
+    needed=("content", "diagnostic", "task", "doc_hash", "repeat"),
+    key=("diagnostic", "model", "sampling_id", "task", "step", "doc_hash", "repeat"),
+    then="is labelled again by `sftgen diagnose`",
+)  # fmt: skip
+"""What diagnostics say of responses, one file a diagnostic and task."""
+PROBES = Table(
+    {"content": TEXT, "diagnostic": TEXT, "version": WHOLE, "step": WHOLE, "model": TEXT, "kept": OBJECT},
+    needed=("content", "diagnostic", "kept"),
+    key=("diagnostic", "content"),
+    then="is measured again by `sftgen diagnose`",
+)
+"""What diagnostics measured of checkpoints, one file a diagnostic."""
+FINDINGS = Table(
+    {
+        "run": TEXT, "diagnostic": TEXT, "version": WHOLE, "level": TEXT, "task": TEXT, "step": WHOLE, "title": TEXT,
+        "sentence": TEXT, "certainty": TEXT, "measured_on": TEXT, "found": OBJECT, "at": TEXT,
+    },
+    needed=("diagnostic", "sentence", "certainty", "found"),
+    key=("diagnostic", "task", "step", "title"),
+    then="is found again by `sftgen diagnose`",
+)  # fmt: skip
+"""What diagnostics found; `found` holds the whole finding: metrics, table, figure, validation."""
 
 
 def literal(text: str | Path) -> str:

@@ -10,6 +10,7 @@ Nothing is read before a query asks for it, and nothing is written. The views, e
 * `measures`: one row a measure of a sample: `value` is a number, or `vals` a list of numbers.
 * `metrics`: one row a metric, or a failure that no later evaluation made good; `all_metrics`: every one.
 * `texts`: one row a generation, of the current model; also those not graded yet. `all_texts`: of all models.
+* `labels`: what a diagnostic says of a current answer; `probes`: of a checkpoint; `findings`: what diagnostics found.
 * `evaluations`: one row an evaluation; `runs`: one row a run, with its manifest as JSON text.
 
 Current at a step of a task are the answers that the last evaluation was about.
@@ -53,10 +54,13 @@ _TRIES = 9  # 10 s
 
 # For the views that a query names: the files they read and what makes them, in this order.
 _LOADED_BY: tuple[tuple[re.Pattern[str], str, Callable[[Sequence[Snapshot]], Iterator[str]]], ...] = (
-    (re.compile(r"samples|measures|texts", re.IGNORECASE), "samples", views.load_samples),
+    (re.compile(r"samples|measures|texts|labels", re.IGNORECASE), "samples", views.load_samples),
     (re.compile(r"texts", re.IGNORECASE), "generations", views.load_texts),
     (re.compile(r"metrics", re.IGNORECASE), "metrics", views.load_metrics),
     (re.compile(r"evaluations", re.IGNORECASE), "evaluations", views.load_evaluations),
+    (re.compile(r"labels", re.IGNORECASE), "labels", views.load_labels),
+    (re.compile(r"probes", re.IGNORECASE), "probes", views.load_probes),
+    (re.compile(r"findings", re.IGNORECASE), "findings", views.load_findings),
 )
 _NUMBERS = frozenset(
     name for name, of in SAMPLES.columns.items() if of in {NUMBER, WHOLE, TRUTH} and name not in SAMPLES.key

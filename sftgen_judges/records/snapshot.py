@@ -15,7 +15,7 @@ from sftgen_judges.records.manifest import LARGEST, MANIFEST, RUN_SCHEMA
 
 logger = logging.getLogger(__name__)
 
-TABLES = ("samples.jsonl", "samples.parquet", "metrics.jsonl", "evaluations.jsonl")
+TABLES = ("samples.jsonl", "samples.parquet", "metrics.jsonl", "evaluations.jsonl", "findings.jsonl")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Snapshot:
         """Whether no file was removed or replaced since; rows may have been added.
 
         Args:
-            kinds: Of which files: `samples`, `generations`, `metrics`, `evaluations`.
+            kinds: Of which files: `samples`, `generations`, `metrics`, `evaluations`, `labels`, `probes`, `findings`.
         """
         now = list_files(Path(self.folder))
         read = {name: file for name, file in self.files.items() if name.startswith(tuple(kinds))}
@@ -122,6 +122,8 @@ def list_files(folder: Path) -> dict[str, File]:
         while (again := _names(generations)) != names:
             names = again
         found |= {f"generations/{name}": _file(root, generations / name) for name in names}
+    for pattern in ("labels/*/*.jsonl", "probes/*.jsonl"):
+        found |= {str(path.relative_to(root)): _file(root, path) for path in root.glob(pattern)}
     return {name: file for name, file in found.items() if file is not None}
 
 

@@ -5,7 +5,10 @@
 * `verdicts/TASK.jsonl`: every verdict, as it came;
 * `samples.jsonl`: one line a graded response; `samples.parquet`: the same, compacted;
 * `metrics.jsonl`: one line a metric, with interval, or the reason why an evaluation failed;
-* `evaluations.jsonl`: one line an evaluation.
+* `evaluations.jsonl`: one line an evaluation;
+* `labels/DIAGNOSTIC/TASK.jsonl`: what a diagnostic says of each response, as it came;
+* `probes/DIAGNOSTIC.jsonl`: what a diagnostic measured of checkpoints, as it came;
+* `findings.jsonl`: one line a finding of a diagnostic.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records import locks
-from sftgen_judges.records.columns import METRICS, SAMPLES, TEXTS
+from sftgen_judges.records.columns import FINDINGS, METRICS, SAMPLES, TEXTS
 from sftgen_judges.records.compaction import (
     compact_generations,
     compact_samples,
@@ -83,6 +86,19 @@ class RunFolder:
         """The JSONL file of verdicts of a task."""
         return self.path / "verdicts" / f"{_file_name(task)}.jsonl"
 
+    @property
+    def findings(self) -> Path:
+        """One line a finding."""
+        return self.path / "findings.jsonl"
+
+    def labels(self, diagnostic: str, task: str) -> Path:
+        """The JSONL file of what a diagnostic says of the responses of a task."""
+        return self.path / "labels" / _file_name(diagnostic) / f"{_file_name(task)}.jsonl"
+
+    def probes(self, diagnostic: str) -> Path:
+        """The JSONL file of what a diagnostic measured of checkpoints."""
+        return self.path / "probes" / f"{_file_name(diagnostic)}.jsonl"
+
     # ---------------------------------------------------------------------------------------- access
 
     def require_readable(self) -> None:
@@ -105,7 +121,7 @@ class RunFolder:
         """
         try:
             with self.writing():
-                for name in ("generations", "verdicts"):
+                for name in ("generations", "verdicts", "labels", "probes"):
                     self._require_inside(self.path / name)
                 probe = self.path / ".writable"
                 probe.touch()
@@ -164,7 +180,10 @@ class RunFolder:
         Raises:
             WriteError: They cannot be written.
         """
-        self._require_inside(path.parent)
+        for folder in (path.parent, *path.parent.parents):
+            if folder == self.path:
+                break
+            self._require_inside(folder)
         with naming(path), self.writing():
             append_rows(path, rows)
 
@@ -346,6 +365,26 @@ class RunFolder:
             kept = [row for row in whole_rows(self.metrics, METRICS) if not replaced(row)]
             rewrite_rows(self.metrics, (*kept, *metrics))
 
+    def replace_findings(self, diagnostic: str, steps: Collection[int | None] | None, rows: Iterable[Row]) -> None:
+        """Write the findings of a diagnostic in place of its earlier ones.
+
+        Args:
+            diagnostic: Its name.
+            steps: Only the earlier findings of these steps go; all by default.
+            rows: The findings.
+        """
+        with self.writing():
+            kept = [
+                row
+                for row in whole_rows(self.findings, FINDINGS)
+                if row["diagnostic"] != diagnostic or (steps is not None and row.get("step") not in steps)
+            ]
+            rewrite_rows(self.findings, (*kept, *rows))
+
+    def finding_rows(self) -> list[Row]:
+        """What diagnostics found, in the order in which it was found."""
+        return list(whole_rows(self.findings, FINDINGS))
+
     def sample_rows(self, task: str | None = None) -> list[Row]:
         """The graded responses of a task, or of all, of equal keys the last. For much, ask `records.query`."""
         live = [row for row in whole_rows(self.samples, SAMPLES) if task in {None, row.get("task")}]
@@ -375,13 +414,13 @@ def _evaluation(row: Mapping[str, Any]) -> tuple[str, Any, Any]:
 
 
 def _file_name(task: str) -> str:
-    """The name of a task as the name of a file; a manifest of a stranger may hold anything.
+    """The name of a task or a diagnostic as the name of a file; a manifest of a stranger may hold anything.
 
     Raises:
         RecordError: It would lead out of the run directory.
     """
     if "/" in task or "\\" in task or "\0" in task or task.startswith(".") or not task:
-        raise RecordError(f"task {task!r}: expected a name without slashes that does not begin with a dot")
+        raise RecordError(f"name {task!r}: expected a name without slashes that does not begin with a dot")
     return task
 
 

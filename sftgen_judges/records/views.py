@@ -11,13 +11,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sftgen_judges.records import columns
-from sftgen_judges.records.columns import OBJECT, Columns, Kind, literal
+from sftgen_judges.records.columns import LIST, OBJECT, Columns, Kind, literal
 from sftgen_judges.records.snapshot import Snapshot
 
 # Which run a row is of, the folder says.
-SAMPLES, TEXTS, METRICS, EVALUATIONS = (
+SAMPLES, TEXTS, METRICS, EVALUATIONS, LABELS, PROBES, FINDINGS = (
     {name: of for name, of in table.columns.items() if name not in {"run", "schema"}}
-    for table in (columns.SAMPLES, columns.TEXTS, columns.METRICS, columns.EVALUATIONS)
+    for table in (
+        columns.SAMPLES,
+        columns.TEXTS,
+        columns.METRICS,
+        columns.EVALUATIONS,
+        columns.LABELS,
+        columns.PROBES,
+        columns.FINDINGS,
+    )
 )
 SAMPLE_KEY, METRIC_KEY = columns.SAMPLES.key, columns.METRICS.key
 # A prompt that changed makes another text; records before schema 3 know their sampling settings as JSON only.
@@ -114,6 +122,31 @@ def load_evaluations(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield f'CREATE VIEW evaluations AS SELECT * RENAME ("at" AS evaluated_at) FROM ({rows})'
 
 
+def load_labels(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    """Statements that make `labels`, after those of samples: those of the answers in force."""
+    valid = "diagnostic IS NOT NULL AND task IS NOT NULL AND doc_hash IS NOT NULL"
+    yield from _load_journal("labels", "labels/*.jsonl", snapshots, LABELS, columns.LABELS.key, valid=valid)
+    rows = _of_runs(snapshots, _in_journal("labels", LABELS))
+    beside = ("doc_id", "cluster", "status", "score", "paper", "truncated", "tokens", "thinking_tokens")
+    yield f"""CREATE VIEW labels AS SELECT a.*, {", ".join(f's."{name}"' for name in beside)}
+        FROM ({rows}) AS a JOIN samples AS s ON {_same(("folder", *SAMPLE_KEY))}"""
+
+
+def load_probes(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    """Statements that make `probes`."""
+    valid = "diagnostic IS NOT NULL AND kept IS NOT NULL"
+    yield from _load_journal("probes", "probes/*.jsonl", snapshots, PROBES, columns.PROBES.key, valid=valid)
+    yield f"CREATE VIEW probes AS {_of_runs(snapshots, _in_journal('probes', PROBES))}"
+
+
+def load_findings(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    """Statements that make `findings`."""
+    valid = "diagnostic IS NOT NULL AND found IS NOT NULL"
+    yield from _load_journal("findings", "findings.jsonl", snapshots, FINDINGS, columns.FINDINGS.key, valid=valid)
+    rows = _of_runs(snapshots, _in_journal("findings", FINDINGS))
+    yield f'CREATE VIEW findings AS SELECT * RENAME ("at" AS found_at) FROM ({rows})'
+
+
 def _load_journal(
     kind: str,
     file: str,
@@ -178,7 +211,9 @@ def _same(names: Sequence[str]) -> str:
 def _journal(paths: Sequence[Path], fields: Columns) -> str:
     """The lines of journals by their number; one that cannot be read has NULL in every column."""
     given = ", ".join(f"{literal(name)}: {literal(of.sql)}" for name, of in fields.items())
-    named = ", ".join(_quoted(name) + ("::VARCHAR AS " + _quoted(name)) * (of is OBJECT) for name, of in fields.items())
+    named = ", ".join(
+        _quoted(name) + ("::VARCHAR AS " + _quoted(name)) * (of in (OBJECT, LIST)) for name, of in fields.items()
+    )
     return f"""SELECT row_number() OVER () AS line, {named} FROM read_json([{", ".join(map(literal, paths))}],
         format = 'newline_delimited', ignore_errors = true, maximum_object_size = {MOST_LINE}, columns = {{{given}}})"""
 
@@ -201,7 +236,7 @@ def _cast(column: str, of: Kind) -> str:
 
 
 def _stored(of: Kind) -> str:
-    return "VARCHAR" if of is OBJECT else of.sql
+    return "VARCHAR" if of in (OBJECT, LIST) else of.sql
 
 
 def _quoted(name: str) -> str:

@@ -12,6 +12,7 @@ from lm_eval.tasks.manager import TaskManager
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.manager import task_directories
+from sftgen_judges.records.markers import ThinkMarkers, think_markers
 from sftgen_tasks.data.generated import Generated
 from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.harness.limits import limits_of
@@ -166,3 +167,21 @@ def load_tasks(
         if gen_kwargs:
             task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
     return found
+
+
+def reading_of(task: str, options: Mapping[str, Any]) -> tuple[ThinkMarkers | None, bool | None]:
+    """How the responses to a task are read, without loading its documents.
+
+    Args:
+        task: The task; of one that is not known here, the options alone tell.
+        options: Metadata that it was evaluated with.
+
+    Returns:
+        The markers of thinking, None for those of the family that writes like a response; and whether responses begin
+        inside thinking, None for what their prompts say.
+    """
+    manager = OwnTaskManager()
+    known = manager._entry(task) if task in manager.all_subtasks else None
+    metadata = {**((manager._factory._load_full_config(known).get("metadata") or {}) if known else {}), **options}
+    markers = metadata.get("think_markers")
+    return None if markers in (None, "auto") else think_markers(markers), metadata.get("think_prefilled")

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import compare as compare_cli
 from sftgen_train.cli import cost as plan_cli
+from sftgen_train.cli import diagnose as diagnose_cli
 from sftgen_train.cli import distance as distance_cli
 from sftgen_train.cli import gate as gate_cli
 from sftgen_train.cli import judge as judge_cli
@@ -70,6 +71,7 @@ app.command("parts")(parts_cli.show_parts)
 app.command("distance")(distance_cli.show_distance)
 app.command("lengths")(lengths_cli.show_lengths)
 app.command("gate")(gate_cli.decide_gate)
+app.command("diagnose")(diagnose_cli.diagnose_folder)
 INTERRUPTED = 130
 """Exit code of an interruption, by which Typer ends without a word."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -287,6 +289,7 @@ def worker(
     attempts: Annotated[int, typer.Option(min=1, help="Tries before a checkpoint counts as failed.")] = 2,
     keep: Annotated[str, typer.Option(help="Steps whose weights are kept, separated by commas; or all.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait for more while the training runs.")] = True,
+    probe: Annotated[str, typer.Option(help="Diagnostics that measure each checkpoint, separated by commas.")] = "",
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
@@ -299,8 +302,9 @@ def worker(
 
     trackers = parse_trackers(log_to)
     backend = Backend(model, parse_model_args(model_args))
+    probes = [name for name in probe.split(",") if name]
     with shown(run, console):
-        work(run, backend, Policy(newest_first, behind, attempts, parse_steps(keep), wait), trackers)
+        work(run, backend, Policy(newest_first, behind, attempts, parse_steps(keep), wait, probes), trackers)
     if not quiet:
         show_run(run)
 

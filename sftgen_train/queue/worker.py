@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Diagnostic
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_tasks.harness.registry import require_model
 from sftgen_tasks.harness.sampling import check_settings
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
+from sftgen_train.diagnosing.running import probe_step, require_probes
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.entries import INTERRUPTED, Entry, Queue
@@ -62,6 +64,7 @@ class Policy:
         attempts: Tries before a checkpoint counts as failed.
         keep: Steps whose weights are kept after evaluation; for other steps `leases/step-N` is removed.
         wait: Whether to wait for more while the training runs, and for a training that has not begun.
+        probes: Names of diagnostics of level `checkpoint` that run on each checkpoint once it is evaluated.
     """
 
     newest_first: bool = False
@@ -69,6 +72,7 @@ class Policy:
     attempts: int = 2
     keep: Collection[int] = ()
     wait: bool = True
+    probes: Sequence[str] = ()
 
 
 def work(
@@ -91,15 +95,17 @@ def work(
     Raises:
         ScheduleError: Not the run directory of a queue, and the worker is not to wait for one.
         WorkerError: The worker or its machine is at fault, or an entry cannot be read; what else waited is done.
+        UnknownNameError: A diagnostic that nobody registered.
         SftgenError: A task or its data cannot be loaded, or the model does not apply a setting of the suite.
     """
     require_model(backend.model)
+    probes = require_probes(policy.probes)
     queue, run = Queue(folder), RunFolder(folder)
     if policy.wait:
         _wait_for_training(queue)
     suite = Suite.read(queue.suite)
     check_settings(backend.model, suite.gen_kwargs)
-    worker = _Worker(queue, Evaluator(suite), backend, policy)
+    worker = _Worker(queue, Evaluator(suite), backend, policy, probes)
     with closing(Trackers(run, trackers)) as open_trackers:
         while True:
             _release_finished(queue)
@@ -134,6 +140,7 @@ class _Worker:
         evaluator: The tasks, loaded once.
         backend: What generates.
         policy: Which checkpoints, in which order.
+        probes: Diagnostics that run on each checkpoint.
         done: Steps that it evaluated. One of them proves that its arguments and its machine are right.
         doubtful: Steps that failed before that proof, with the reason: by their fault or the worker's.
         pauses: Faults of the machine in a row.
@@ -143,6 +150,7 @@ class _Worker:
     evaluator: Evaluator
     backend: Backend
     policy: Policy
+    probes: Sequence[Diagnostic] = ()
     done: list[int] = field(default_factory=list)
     doubtful: dict[int, str] = field(default_factory=dict)
     pauses: int = 0
@@ -155,6 +163,7 @@ class _Worker:
         """
         run, keep = RunFolder(self.queue.run), entry.step in self.policy.keep
         if _has_results(run, entry):  # a worker was killed between its results and the entry's move
+            self._probe(run, entry)
             self.queue.finish(entry, "done", keep=keep)
             return
         logger.info("step %d: evaluating", entry.step)
@@ -174,11 +183,18 @@ class _Worker:
             return
         seconds = time.perf_counter() - started
         rows = add_results(run, entry.step, results, seconds, entry=entry.id)
+        self._probe(run, entry)
         self.queue.finish(entry, "done", keep=keep)
         self.done.append(entry.step)
         self.doubtful.clear()  # the worker is right: they are tried again, and their failures count
         self.pauses = 0
         logger.info("step %d: %s (%.1f s)", entry.step, in_one_line(rows), seconds)
+
+    def _probe(self, run: RunFolder, entry: Entry) -> None:
+        if self.probes:
+            gc.collect()  # frees the weights that were evaluated
+            with self.queue.alive(entry):
+                probe_step(run, self.probes, entry.step, run.path / entry.path, self.backend.model_args)
 
     def _results(self, entry: Entry) -> list[TaskResult]:
         checkpoint = self.queue.run / entry.path

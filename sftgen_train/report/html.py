@@ -8,6 +8,7 @@ from pathlib import Path
 from sftgen_judges.records.journal import write_atomic
 from sftgen_train.report.charts import chart
 from sftgen_train.report.distance import base_opening
+from sftgen_train.report.findings import findings_html, read_findings
 from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
 from sftgen_train.report.remarks import remarks_of
 from sftgen_train.report.verdict_tables import words_of
@@ -44,6 +45,7 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
     found = shown.verdicts
     verdicts = sorted(found.verdicts, key=lambda verdict: verdict.name not in in_domain) if found else []
     html = template.render(
+        findings=findings_html(read_findings(shown.run)),
         plotly=get_plotlyjs(),
         charts=charts,
         opening=base_opening(metrics, shown.manifest),

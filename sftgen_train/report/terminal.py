@@ -17,6 +17,7 @@ from sftgen_train.report.comparing import Comparison
 from sftgen_train.report.comparison_tables import remarks_of as remarks_of_comparison
 from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.distance import base_opening
+from sftgen_train.report.findings import print_findings, read_findings
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.trajectories import RunVerdicts
@@ -65,6 +66,7 @@ def print_run(shown: Shown, console: Console) -> None:
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
     if shown.verdicts:
         print_verdicts(shown.verdicts, console)
+    print_findings(read_findings(shown.run), console, tables=False)
     for line in remarks_of(metrics, shown.manifest):
         console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
     for line in shown.failures:

@@ -10,9 +10,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.plugins.contracts import Sample
-from sftgen_judges.plugins.manager import plugins
 from sftgen_judges.records.evaluations import documents_hash, next_time
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.results.diagnosed import as_row, diagnosed
 from sftgen_train.trajectory.statistics import estimate
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_results(
         The metric rows.
     """
     about = {"run": run.run_id(), "evaluated_at": next_time(run)}
-    rows = [row for result in results for row in metric_rows(step, result, about)]
+    rows = [row for result in results for row in metric_rows(run, step, result, about)]
     samples = (sample_row(sample, about) for result in results for sample in result.samples)
     evaluation = _evaluation_row(step, results, seconds, about["evaluated_at"])
     run.add_evaluation(samples, rows, {**evaluation, **({"entry": entry} if entry else {})})
@@ -125,7 +125,7 @@ def replace_results(run: RunFolder, results: Sequence[Scored]) -> None:
         step, result = scored.step, scored.result
         about = {"run": begun, "evaluated_at": scored.at}
         samples += [sample_row(sample, about) for sample in result.samples]
-        metrics += metric_rows(step, result, about, scored.whole)
+        metrics += metric_rows(run, step, result, about, scored.whole)
         version = result.samples[0].evaluation_version if result.samples else None
         for origin in (_origin(result), (None, None)):
             of = (step, result.task, *origin)
@@ -161,21 +161,26 @@ def _origin(result: TaskResult) -> tuple[str | None, str | None]:
 
 
 def metric_rows(
-    step: int | None, result: TaskResult, about: Mapping[str, Any], whole: Sequence[Sample] | None = None
+    run: RunFolder,
+    step: int | None,
+    result: TaskResult,
+    about: Mapping[str, Any],
+    whole: Sequence[Sample] | None = None,
 ) -> list[Row]:
     """The metrics of one task with their intervals, and those of the diagnostics.
 
     Args:
+        run: The run directory, which keeps what diagnostics say of each response.
         step: Training step, None outside training.
         result: What was evaluated.
         about: The columns `run` and `evaluated_at`.
         whole: As for `Scored`.
     """
     shared, last = _columns(step, result, about)
-    diagnosed = _diagnosed(result.samples, whole).items()
+    found = diagnosed(run, result.task, result.samples, whole)
     return [
         *estimate_rows(step, result, about),
-        *({**shared, "metric": name, "mean": _finite(value), **last} for name, value in diagnosed),
+        *({**shared, **as_row(name, metric), **last} for name, metric in found),
     ]
 
 
@@ -247,16 +252,3 @@ def _finite(value: float) -> float | None:
 def _number(value: float | None) -> float | None:
     """A score of a plugin may be a truth value."""
     return None if value is None else float(value)
-
-
-def _diagnosed(samples: Sequence[Sample], whole: Sequence[Sample] | None) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name, registered in plugins().registered("register_diagnostics").items():
-        try:
-            diagnostic = registered.load()
-            given = samples if whole is None or not diagnostic.texts else whole
-            values: Mapping[str, float] = diagnostic.diagnose(given) if samples else {}
-            found |= {f"{name}/{metric}": float(value) for metric, value in values.items()}
-        except Exception as error:  # from a plugin; the scores do not need it
-            logger.warning("diagnostic %r failed: %s: %s", name, type(error).__name__, error)
-    return found

@@ -11,14 +11,15 @@ import logging
 import os
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.contracts import Connection, Tracker
+from sftgen_judges.plugins.contracts import Connection, Finding, Tracker
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.records.columns import NUMBER, TEXT, WHOLE, Table
 from sftgen_judges.records.journal import append_rows, whole_rows, write_atomic
@@ -84,11 +85,7 @@ class Trackers:
         with FileLock(folder / f".{name}.lock"):  # another worker may log too
             logged = {(row["step"], row["name"]): row["value"] for row in whole_rows(journal, LOGGED)}
             fresh: dict[int, dict[str, float]] = defaultdict(dict)
-            for row in self._run.metric_rows():
-                value, step = row.get("mean"), row.get("step")
-                if row.get("status") != "ok" or value is None or step is None:
-                    continue
-                called = f"sftgen/{row['task'].removeprefix('sftgen_')}/{row['metric']}"
+            for step, called, value in (*_scores(self._run), *_found(self._run)):
                 if logged.get((step, called)) != value:
                     fresh[step][called] = value
             for step, values in sorted(fresh.items()):
@@ -101,6 +98,23 @@ class Trackers:
                     return 0
                 append_rows(journal, [{"step": step, "name": called, "value": v} for called, v in values.items()])
         return sum(map(len, fresh.values()))
+
+
+def _scores(run: RunFolder) -> Iterator[tuple[int, str, float]]:
+    for row in run.metric_rows():
+        value, step = row.get("mean"), row.get("step")
+        if row.get("status") == "ok" and value is not None and step is not None:
+            yield step, f"sftgen/{row['task'].removeprefix('sftgen_')}/{row['metric']}", value
+
+
+def _found(run: RunFolder) -> Iterator[tuple[int, str, float]]:
+    """The numbers of findings that have a step."""
+    for row in run.finding_rows():
+        with suppress(ValueError):  # the report names one that is damaged
+            for metric in Finding.from_dict(row["found"]).metrics:
+                if metric.step is not None and metric.value is not None:
+                    of = f"{metric.task.removeprefix('sftgen_')}/" if metric.task else ""
+                    yield metric.step, f"sftgen/{of}{row['diagnostic']}/{metric.name}", metric.value
 
 
 def _wandb(run: Path, facts: Mapping[str, Any]) -> Connection:

@@ -1,1 +1,1 @@
-"""A plugin for sftgen: the benchmark `template_letters`, a judge and a diagnostic."""
+"""A plugin for sftgen: the benchmark `template_letters`, a judge and three diagnostics."""

@@ -31,5 +31,7 @@ def register_judges(register: Register) -> None:
 
 @hookimpl
 def register_diagnostics(register: Register) -> None:
-    """Computed at every evaluated checkpoint."""
+    """One of each level; the first is computed at every evaluation, the others by `sftgen diagnose`."""
     register("template_repetition", "sftgen_plugin_template.repetition:REPETITION")
+    register("template_surprise", "sftgen_plugin_template.surprise:SURPRISE")
+    register("template_cut_answers", "sftgen_plugin_template.cut_answers:CUT_ANSWERS")

@@ -1,11 +1,13 @@
-"""The `template_repetition` diagnostic: does the model go round in circles?"""
+"""`template_repetition`, a diagnostic of level `sample`: does the model go round in circles?
+
+It labels single responses. Means over documents, intervals and the figure are made of the labels by sftgen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Iterator
 
-from sftgen_judges import Diagnostic, Sample
+from sftgen_judges import Batch, Diagnostic, Labels, Measure
 
 N = 4
 
@@ -17,10 +19,14 @@ def repeated(text: str) -> float | None:
     return 1 - len(set(ngrams)) / len(ngrams) if ngrams else None
 
 
-def diagnose(samples: Sequence[Sample]) -> Mapping[str, float]:
-    """Mean over responses, thinking included, of the share of repeated 4-grams."""
-    shares = [share for sample in samples if (share := repeated(sample.response.text)) is not None]
-    return {"repeated_4grams": fmean(shares)} if shares else {}
+def diagnose(batch: Batch) -> Iterator[Labels]:
+    """The share of repeated 4-grams of each response, thinking included; a short one has none."""
+    for answer in batch:
+        share = repeated(answer.response.text)
+        yield Labels({} if share is None else {"repeated_4grams": share})
 
 
-REPETITION = Diagnostic("template_repetition", version=1, diagnose=diagnose)
+REPETITION = Diagnostic(
+    "template_repetition", version=2, level="sample", needs=("text",), diagnose=diagnose,
+    measures=(Measure("repeated_4grams", "share of repeated 4-grams", share=True, exact=True),),
+)  # fmt: skip

@@ -7,7 +7,27 @@ from dataclasses import dataclass
 
 from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend
 from sftgen_judges.plugins.contracts.checkpoints import Checkpoint, CheckpointSource
-from sftgen_judges.plugins.contracts.diagnosing import Diagnostic, Sample
+from sftgen_judges.plugins.contracts.diagnosing import (
+    Answer,
+    Batch,
+    Diagnostic,
+    History,
+    Labels,
+    Measure,
+    Probe,
+    Sample,
+    Span,
+)
+from sftgen_judges.plugins.contracts.findings import (
+    Figure,
+    Finding,
+    Interval,
+    Metric,
+    Pane,
+    Series,
+    Table,
+    Validation,
+)
 from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
 from sftgen_judges.plugins.contracts.scheduling import Schedule
@@ -34,7 +54,7 @@ KINDS = {
     "grader": Kind(Grader, "register_graders", "scores a response by a rule"),
     "judge": Kind(Judge, "register_judges", "scores a batch of responses"),
     "judge_backend": Kind(JudgeBackend, "register_judge_backends", "reaches the model of a judge"),
-    "diagnostic": Kind(Diagnostic, "register_diagnostics", "summarises records"),
+    "diagnostic": Kind(Diagnostic, "register_diagnostics", "says why: of responses, checkpoints, runs"),
     "checkpoint_source": Kind(CheckpointSource, "register_checkpoint_sources", "lists a folder"),
     "schedule": Kind(Schedule, "register_schedules", "says at which steps checkpoints are evaluated"),
     "tracker": Kind(Tracker, "register_trackers", "shows scores elsewhere"),
@@ -42,25 +62,40 @@ KINDS = {
 }
 
 __all__ = [
+    "Answer",
+    "Batch",
     "Checkpoint",
     "CheckpointSource",
     "Connection",
     "Diagnostic",
     "Execution",
     "Failure",
+    "Figure",
+    "Finding",
     "Grader",
+    "History",
+    "Interval",
     "Item",
     "Judge",
     "JudgeBackend",
+    "Labels",
     "Limits",
+    "Measure",
+    "Metric",
     "NoAnswer",
+    "Pane",
     "PaperRule",
+    "Probe",
     "Program",
     "Reply",
     "Request",
     "Sample",
     "Sandbox",
     "Schedule",
+    "Series",
     "Setting",
+    "Span",
+    "Table",
     "Tracker",
+    "Validation",
 ]

@@ -212,17 +212,22 @@ def test_arguments_and_packages_that_are_missing_are_one_message(installed: Door
 # ------------------------------------------------------------------------------ diagnostics
 
 
-@pytest.mark.parametrize("level", ["checkpoint", "trajectory", "run"])
-def test_a_diagnostic_of_a_level_that_is_not_called_yet_is_refused_by_name(door: Door, level: str) -> None:
-    drift = (
-        f"from sftgen_judges import Diagnostic\nDRIFT = Diagnostic('drift', 1, lambda samples: {{}}, level={level!r})\n"
-    )
-    says = f"diagnostic 'drift': level {level!r} is not called by this version; expected 'sample'"
-    (door.folder / "lazy.py").write_text(drift)
-    door.add("eager", drift)
+def test_a_diagnostic_that_cannot_be_run_is_refused_with_what_it_has_to_say(door: Door) -> None:
+    level = "from sftgen_judges import Diagnostic\nDRIFT = Diagnostic('drift', 1, 'run', (), lambda run: [])\n"
+    former = "from sftgen_judges import Diagnostic\nDiagnostic('drift', version=1, diagnose=lambda samples: {})\n"
+    needs = level.replace("'run', ()", "'sample', ('model',)")
+    nameless = level.replace("'run', ()", "'sample', ()")
+    says = "diagnostic 'drift': level 'run': expected one of sample, checkpoint, trajectory"
+    (door.folder / "lazy.py").write_text(level)
+    for name, source in (("eager", level), ("former", former), ("needs", needs), ("nameless", nameless)):
+        door.add(name, source)
     door.add("alpha", a_judge("first"))
-    shown, [warned] = door.listing()
-    assert f"'eager' (dist-eager 1.0) is left out. ValueError: {says}" in warned
+    shown, warned = door.listing()
+    told = "\n".join(warned)
+    assert f"'eager' (dist-eager 1.0) is left out. ValueError: {says}" in told
+    assert "'former' (dist-former 1.0) is left out. TypeError: diagnostic 'drift': expected level, needs and" in told
+    assert "needs 'model': a diagnostic of level 'sample' may need judge, prompt, question, text, verdict" in told
+    assert "with 0 measures: a diagnostic of level 'sample' names its numbers as `measures`" in told
     assert judges(shown, "alpha") == ["first"]
     door.add("late", a_hook("register_diagnostics(register)", "register('drift', 'lazy:DRIFT')"))
     done = door.python(

@@ -1,4 +1,4 @@
-"""The plugin that users copy: its benchmark, judge and diagnostic, and that sftgen finds them."""
+"""The plugin that users copy: its benchmark, judge and diagnostics, and that sftgen finds them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_judges import Item, Sample, Verdict, split_thinking
+from sftgen_judges import Answer, Batch, Item, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from tests import ROOT
 from tests.judges.plugins.conftest import Door
@@ -41,7 +41,7 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
     adds = shown["sftgen_plugin_template", "sftgen-plugin-template"]["adds"]
     assert [Path(folder).name for folder in adds.pop("register_tasks")] == ["tasks"]
     assert adds == {
-        "register_diagnostics": ["template_repetition"],
+        "register_diagnostics": ["template_repetition", "template_surprise", "template_cut_answers"],
         "register_graders": ["template_letters"],
         "register_judges": ["template_conciseness"],
     }
@@ -117,17 +117,12 @@ def test_the_judge_prefers_short_answers_and_reads_the_answer_part_only() -> Non
     ]  # fmt: skip
 
 
-def test_the_diagnostic_counts_repeated_4grams() -> None:
+def test_the_diagnostic_of_responses_counts_repeated_4grams() -> None:
     from sftgen_plugin_template.repetition import REPETITION
 
-    def sample(text: str) -> Sample:
-        return Sample("t", 1, "d", 0, split_thinking(text), Verdict("ok", 1.0))
-
-    assert REPETITION.diagnose([sample("a b c d e f g")]) == {"repeated_4grams": 0}
+    texts = ["a b c d e f g", "a " * 8, "too short"]
+    labels = REPETITION.diagnose(Batch([Answer("t", split_thinking(text)) for text in texts]))
     # a a a a: five 4-grams of eight words, one of them new.
-    assert REPETITION.diagnose([sample("a " * 8)]) == {"repeated_4grams": pytest.approx(0.8)}
-    assert REPETITION.diagnose([sample("a " * 8), sample("a b c d"), sample("short")]) == {
-        "repeated_4grams": pytest.approx(0.4)
-    }
-    assert REPETITION.diagnose([sample("too short")]) == {}
-    assert REPETITION.diagnose([]) == {}
+    assert [found.values for found in labels] == [
+        {"repeated_4grams": 0}, {"repeated_4grams": pytest.approx(0.8)}, {},
+    ]  # fmt: skip

@@ -94,7 +94,7 @@ def test_base_and_last_step_are_always_evaluated(tiny_model: Path, tmp_path: Pat
     assert [(row["step"], row["n"], row["docs"]) for row in rows] == [(0, 3, 3), (2, 3, 3), (6, 3, 3)]
     assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
     metrics = {row["metric"] for row in run.metric_rows()}
-    assert {"answered", "truncated", "coverage", "response_tokens", "length/mean_tokens"} <= metrics
+    assert {"answered", "truncated", "coverage", "response_tokens", "anatomy/tokens"} <= metrics
 
 
 def test_a_run_directory_says_what_was_run(tiny_model: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from scipy import stats
 from sftgen_judges import Response, Sample, Verdict
 from sftgen_tasks import TaskResult
 from sftgen_tasks.harness.aggregation import ratio
-from sftgen_train.results.run import metric_rows
+from sftgen_train.results.run import estimate_rows
 from sftgen_train.trajectory.simulation import Design, draw
 from sftgen_train.trajectory.statistics import estimate, holm
 
@@ -111,12 +111,12 @@ def test_logits_are_told_apart_by_the_metric() -> None:
     ]
     values = {"score": logits, "truncated": [0.0] * 4, "reward_skywork": logits}
     result = TaskResult("sftgen_alpaca_eval", values, 4, samples)  # type: ignore[arg-type]
-    rows = {row["metric"]: row for row in metric_rows(0, result, {"run": "r", "evaluated_at": "t"})}
+    rows = {row["metric"]: row for row in estimate_rows(0, result, {"run": "r", "evaluated_at": "t"})}
     assert (rows["score"]["low"], rows["score"]["high"]) == pytest.approx((found.low, found.high))
     assert rows["reward_skywork"]["low"] == pytest.approx(found.low)
     assert rows["truncated"]["high"] > 0.1
     exact = replace(result, samples=[replace(sample, scorer="exact") for sample in samples])
-    rows = {row["metric"]: row for row in metric_rows(0, exact, {"run": "r", "evaluated_at": "t"})}
+    rows = {row["metric"]: row for row in estimate_rows(0, exact, {"run": "r", "evaluated_at": "t"})}
     assert rows["score"]["low"] == pytest.approx(estimate(logits).low)
 
 

@@ -1,0 +1,53 @@
+"""`sftgen diagnose`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import typer
+
+from sftgen_train.cli.console import JudgeModel, JudgeUrl, console
+
+
+def diagnose_folder(
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    *,
+    only: Annotated[Optional[list[str]], typer.Option(help="Only this diagnostic; may be given again.")] = None,  # noqa: UP045
+    judge_model: JudgeModel = None,
+    judge_base_url: JudgeUrl = None,
+    checkpoints: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder of the checkpoints, for diagnostics that need the model."),
+    ] = None,
+    model_args: Annotated[str, typer.Option(help="Arguments of the model, e.g. device=cuda:1,dtype=bfloat16.")] = "",
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="How findings are printed.")] = "table",
+) -> None:
+    """Say why: label the responses of a run, probe its checkpoints, read its course. Goes on where it was killed.
+
+    What is known is not made again. Exit code 1 if a diagnostic failed; the others finish.
+    """
+    from sftgen_judges.errors import SftgenError
+    from sftgen_judges.records.store import RunFolder
+    from sftgen_tasks.harness.registry import parse_model_args
+    from sftgen_train.diagnosing.running import diagnose_run
+    from sftgen_train.report import findings
+
+    if checkpoints is not None and not checkpoints.is_dir():
+        raise SftgenError(f"--checkpoints {str(checkpoints)!r}: no such folder; expected one that holds checkpoint-N")
+    given = {"judge_model": judge_model, "judge_base_url": judge_base_url}
+    outcome = diagnose_run(
+        run,
+        list(dict.fromkeys(name.strip() for names in only or () for name in names.split(",") if name.strip())),
+        judge_options={name: value for name, value in given.items() if value},
+        checkpoints=checkpoints,
+        model_args=parse_model_args(model_args),
+    )
+    found = [found for found in findings.read_findings(RunFolder(run)) if found.diagnostic in outcome.findings]
+    if output == "json":
+        print(findings.as_json(found, outcome.failed, outcome.skipped))
+    else:
+        findings.print_findings(found, console)
+        findings.print_left_out(outcome.failed, outcome.skipped, console)
+    if outcome.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Diagnostics of a run: labels of its responses, probes of its checkpoints, findings about its course."""

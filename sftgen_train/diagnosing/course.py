@@ -1,0 +1,224 @@
+"""The course of labels over the steps of a run: a finding a task, with a test of what changed from first to last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from sftgen_judges.diagnostics.labelling import Annotator
+from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, Measure, Metric, Series, Table, Validation
+from sftgen_judges.plugins.contracts.findings import Certainty
+from sftgen_judges.records.query import Records
+from sftgen_train.results.diagnosed import Numbers, means_of, metrics_of
+from sftgen_train.trajectory.statistics import holm
+
+LEVEL = 0.05
+"""Chance of claiming any change of a task where none of its measures changed."""
+FEWEST = 5
+"""With fewer documents, or clusters of them, no test can show a change."""
+MOST_STEPS = 5
+"""Steps of a table; the metrics and the figure have all."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a measure between two steps, on the documents that both have.
+
+    Attributes:
+        measure: The measure.
+        before: At the first step.
+        after: At the second.
+        p: Two-sided p-value, not adjusted; 1 where there are too few documents.
+        n: Documents.
+    """
+
+    measure: Measure
+    before: float
+    after: float
+    p: float
+    n: int
+
+
+def findings_of(records: Records, diagnostic: Diagnostic, annotator: Annotator, task: str) -> Iterator[Finding]:
+    """The finding about a task, from the labels that are kept.
+
+    Args:
+        records: The run.
+        diagnostic: The diagnostic, of level `sample`.
+        annotator: Who labelled.
+        task: The task.
+    """
+    steps, numbers, counts = _read(records, diagnostic, annotator, task)
+    named = sorted(set(steps.tolist()))
+    if not named:
+        return
+    labelled, failed, asked = counts
+    measured = f"{labelled} responses at {len(named)} step{'s' * (len(named) > 1)}"
+    measured += f" of {asked} graded" if labelled + failed < asked else ""
+    measured += f"; {failed} could not be labelled and are missing" if failed else ""
+    measured += f"; labelled by {annotator.name}" if annotator.ask else ""
+    by_step = {step: numbers[steps == step] for step in named}
+    yield course_of(
+        diagnostic.name, diagnostic.measures, by_step, task=task, measured_on=measured,
+        validation=tuple(diagnostic.validated(annotator.name)) if diagnostic.validated else (),
+    )  # fmt: skip
+
+
+def course_of(
+    name: str,
+    measures: Sequence[Measure],
+    by_step: Mapping[int, Numbers],
+    *,
+    task: str,
+    measured_on: str,
+    validation: tuple[Validation, ...] = (),
+) -> Finding:
+    """A finding about the course of some measures of a task.
+
+    Args:
+        name: The diagnostic.
+        measures: The measures, the most telling first.
+        by_step: Their numbers at each step, in order; -1 outside of a training.
+        task: The task.
+        measured_on: What was measured.
+        validation: How good the labels are known to be.
+    """
+    metrics = [
+        metric
+        for step, of in by_step.items()
+        for metric in metrics_of(measures, of, task=task, step=None if step < 0 else step)
+    ]
+    sentence, certainty = _told(name, measures, by_step)
+    return Finding(
+        name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validated=bool(validation)),
+        _figure(name, measures[0], metrics, task), validation, task,
+    )  # fmt: skip
+
+
+def _read(
+    records: Records, diagnostic: Diagnostic, annotator: Annotator, task: str
+) -> tuple[np.ndarray, Numbers, tuple[int, int, int]]:
+    """Step and numbers of each labelled response, and how many are labelled, failed and graded."""
+    names = list(dict.fromkeys(name for measure in diagnostic.measures for name in (measure.name, measure.per) if name))
+    pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
+    read = ", ".join(f"TRY_CAST(json_extract(numbers, ?) AS DOUBLE) AS v{place}" for place in range(len(names)))
+    which = "diagnostic = ? AND version = ? AND annotator = ? AND task = ?"
+    facts = (diagnostic.name, diagnostic.version, annotator.name, task)
+    table = records.sql(
+        f"""SELECT coalesce(step, -1) AS step, doc_hash, coalesce("cluster", doc_hash) AS "group", {read}
+        FROM labels WHERE {which} AND failed IS NULL""",
+        (*pointers, *facts),
+    ).to_arrow()
+    failed = records.sql(f"SELECT count(*) AS n FROM labels WHERE {which} AND failed IS NOT NULL", facts).rows()
+    asked = records.sql("SELECT count(*) AS n FROM samples WHERE task = ?", (task,)).rows()
+    values = {
+        name: table[f"v{place}"].to_numpy(zero_copy_only=False).astype(np.float64) for place, name in enumerate(names)
+    }
+    documents, clusters = (np.array(table[name].to_pylist(), dtype=object) for name in ("doc_hash", "group"))
+    counts = table.num_rows, int(failed[0]["n"]), int(asked[0]["n"])
+    return table["step"].to_numpy(), Numbers(documents, clusters, values), counts
+
+
+def change_of(measure: Measure, first: Numbers, last: Numbers) -> Change | None:
+    """What became of a measure, on the documents that both steps have; None where they share none.
+
+    The test is Student's on what each document (or cluster) adds to the change: for a ratio of sums by the delta
+    method. Its p-value is never smaller than that of the sign flips of so many documents.
+    """
+    names, before, clusters = means_of(measure, first)
+    others, after, _ = means_of(measure, last)
+    _, rows, columns = np.intersect1d(names, others, return_indices=True)
+    before, after, clusters = before[rows], after[columns], clusters[rows]
+    if not len(rows) or not before[:, 1].any() or not after[:, 1].any():
+        return None
+    ratios = [float(of[:, 0].sum() / of[:, 1].sum()) for of in (before, after)]
+    added = [(of[:, 0] - ratio * of[:, 1]) / of[:, 1].mean() for of, ratio in zip((before, after), ratios, strict=True)]
+    _, numbers = np.unique(clusters, return_inverse=True)
+    summed = np.bincount(numbers, added[1] - added[0])
+    units, delta = len(summed), ratios[1] - ratios[0]
+    error = sqrt(float((summed**2).sum()) * units / max(units - 1, 1)) / len(rows)
+    scale = measure.scale
+    return Change(measure, scale * ratios[0], scale * ratios[1], _p_value(delta, error, units), len(rows))
+
+
+def _p_value(delta: float, error: float, units: int) -> float:
+    if units < FEWEST or abs(delta) < 1e-12:
+        return 1.0
+    from scipy.special import stdtr  # takes a while to import, so only where it is needed
+
+    tested = 2 * float(stdtr(units - 1, -abs(delta) / error)) if error > 0 else 0.0
+    return max(tested, 2.0 ** (1 - min(units, 1000)))
+
+
+def _told(name: str, measures: Sequence[Measure], by_step: Mapping[int, Numbers]) -> tuple[str, Certainty]:
+    """The sentence about a task, and how sure it is."""
+    steps = [step for step in by_step if step >= 0]
+    if len(steps) < 2:
+        return f"{name} was measured at one step only: there is nothing to compare.", "cannot tell"
+    first, last = steps[0], steps[-1]
+    found = (change_of(measure, by_step[first], by_step[last]) for measure in measures)
+    changes = [change for change in found if change]
+    if not changes or all(change.n < FEWEST for change in changes):
+        return f"Steps {first} and {last} share too few documents to compare {name}.", "cannot tell"
+    adjusted = holm([change.p for change in changes])
+    shown = [(change, p) for change, p in zip(changes, adjusted, strict=True) if p < LEVEL]
+    of = f"of {len(changes)} measures" if len(changes) > 1 else ""
+    if not shown:
+        which = f"any {of}" if of else changes[0].measure.name
+        return f"No change of {which} is shown from step {first} to {last}.", "unclear"
+    named = "; ".join(
+        f"{change.measure.name} {'rose' if change.after > change.before else 'fell'} from {_short(change.before)} to "
+        f"{_short(change.after)}{_unit(change.measure)} (p {_p(p)})"
+        for change, p in shown[:3]
+    )
+    more = f", and {len(shown) - 3} more {of}" if len(shown) > 3 else ""
+    return f"From step {first} to {last} {named}{more}.", "clear"
+
+
+def _unit(measure: Measure) -> str:
+    return f" {measure.unit}" if measure.unit else ""
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
+
+
+def _table(measures: Sequence[Measure], metrics: Sequence[Metric], *, validated: bool) -> Table:
+    """The measures at the first step, the last and some between."""
+    steps = list(dict.fromkeys(metric.step for metric in metrics))
+    if len(steps) > MOST_STEPS:
+        steps = [steps[round(place * (len(steps) - 1) / (MOST_STEPS - 1))] for place in range(MOST_STEPS)]
+    held = {(metric.name, metric.step): metric for metric in metrics}
+    rows = []
+    for measure in measures:
+        cells = [_cell(held.get((measure.name, step))) for step in steps]
+        marks = [measure.unit, "" if measure.exact or validated else "not validated"]
+        said = ", ".join(filter(None, marks))
+        rows.append((measure.name + (f" ({said})" if said else ""), *cells))
+    return Table(("measure", *("-" if step is None else f"step {step}" for step in steps)), tuple(rows))
+
+
+def _cell(metric: Metric | None) -> str | None:
+    if metric is None or metric.value is None:
+        return None
+    if metric.low is None or metric.high is None:
+        return _short(metric.value)
+    return f"{_short(metric.value)} ({_short(metric.low)} to {_short(metric.high)})"
+
+
+def _figure(name: str, measure: Measure, metrics: Sequence[Metric], task: str) -> Figure | None:
+    """A measure against the step, where there are several."""
+    of = [metric for metric in metrics if metric.name == measure.name and metric.step is not None]
+    if len(of) < 2:
+        return None
+    steps, values = tuple(str(metric.step) for metric in of), tuple(metric.value for metric in of)
+    lows, highs = tuple(metric.low for metric in of), tuple(metric.high for metric in of)
+    series = Series(measure.name, steps, values, lows, highs)
+    return Figure("lines", f"{name}: {measure.says}, {task}", y=measure.unit or measure.name, series=(series,))
