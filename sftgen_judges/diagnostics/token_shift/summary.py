@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,9 +66,9 @@ class Shift:
         for name, kind in _KEPT.items():
             try:
                 whole = zlib.decompressobj().decompress(base64.b64decode(packed[name], validate=True), 4 * MOST_TOKENS)
-            except (KeyError, TypeError, binascii.Error, zlib.error) as error:
+                values[name] = np.frombuffer(whole, kind)
+            except (KeyError, TypeError, ValueError, zlib.error) as error:
                 raise ValueError(f"{name} cannot be read") from error
-            values[name] = np.frombuffer(whole, kind)
         if len({len(found) for found in values.values()}) > 1 or not all(np.isfinite(v).all() for v in values.values()):
             raise ValueError("the arrays do not belong together")
         if len(values["kind"]) and int(values["kind"].max()) >= len(CLASSES):
@@ -107,7 +106,8 @@ def _sums(shift: Shift, rows: NDArray[np.bool_], suffix: str) -> dict[str, float
 
 
 COLUMNS = (
-    "tokens of", "n", "marginal", "shifted", "KL", "KL p95", "JS", "JS p95", "loss", "base's", "entropy", "base's entropy"
+    "tokens of", "n", "marginal", "shifted", "KL", "KL p95", "JS", "JS p95", "loss", "base loss", "entropy",
+    "base entropy",
 )  # fmt: skip
 
 
