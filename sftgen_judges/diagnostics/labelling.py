@@ -201,7 +201,7 @@ def _labels(diagnostic: Diagnostic, answers: Sequence[Answer], annotator: Annota
         for given in diagnostic.diagnose(Batch(answers, annotator.ask)):
             place, labels = given if isinstance(given, tuple) else (next(iter(left)), given)
             if not isinstance(labels, Labels):
-                raise TypeError(f"gave {type(labels).__name__}, expected Labels")
+                raise DiagnosticError(f"gave {type(labels).__name__}, expected Labels")
             del left[place]
             yield place, checked(diagnostic, answers[place], labels)
             if not left:
@@ -211,8 +211,7 @@ def _labels(diagnostic: Diagnostic, answers: Sequence[Answer], annotator: Annota
     except SftgenError as error:
         raise DiagnosticError(str(error)) from error
     except Exception as error:  # a plugin's; its message may quote a response
-        said = f": {error}" if isinstance(error, TypeError) and "expected Labels" in str(error) else ""
-        raise DiagnosticError(f"raised {type(error).__name__}{said}") from error
+        raise DiagnosticError(f"raised {type(error).__name__}") from error
     raise DiagnosticError(f"gave labels for {len(answers) - len(left)} of {len(answers)} responses")
 
 

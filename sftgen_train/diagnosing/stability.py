@@ -37,7 +37,7 @@ def _churned(of: TaskSamples) -> Finding:
     first, *others = samples.steps
     found: dict[int, Churn] = {}
     for place, step in enumerate(others, 1):
-        there: NDArray[np.bool_] = np.isfinite(samples.values).any(axis=2)
+        there = np.asarray(np.isfinite(samples.values).any(axis=2))
         both = there[:, 0] & there[:, place]
         if both.any():
             clusters = None if samples.clusters is None else samples.clusters[both]
@@ -160,7 +160,7 @@ def _ends_told(ends: list[Change | None], first: int, last: int) -> tuple[str, C
             "Sharpening cannot be told from loss: it needs several answers to each of several documents.",
             "cannot tell",
         )
-    went = (f"{change.measure.name} from {change.before:.2f} to {change.after:.2f}" for change in (one, many))
+    went = (f"{change.measure.name} went from {change.before:.2f} to {change.after:.2f}" for change in (one, many))
     moved = f"from step {first} to {last} {' and '.join(went)} (p = {one.p / 2:.3f} and {many.p / 2:.3f})"
     shown = [change.p / 2 < LEVEL for change in (one, many)]
     signs = [np.sign(change.after - change.before) for change in (one, many)]

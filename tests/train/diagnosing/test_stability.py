@@ -1,0 +1,104 @@
+"""Documents won and lost, sharpening against loss, agreement of repeats: runs with known answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sftgen_judges import Finding, History, Verdict
+from sftgen_judges.records.query import open_records
+from sftgen_judges.records.store import RunFolder
+from sftgen_train.diagnosing.consistency import CONSISTENCY
+from sftgen_train.diagnosing.stability import STABILITY
+from sftgen_train.results.run import add_results
+from tests.train.report.made_runs import graded
+
+TASK, DOCUMENTS, REPEATS = "sftgen_math500", 60, 8
+
+
+def found(folder: Path, rights: dict[int, np.ndarray], kind: str = "stability") -> dict[str, Finding]:
+    """The findings of a run whose answers are right where an array, documents x repeats, says so."""
+    run = RunFolder(folder)
+    run.update_manifest(model="m", tasks=[TASK])
+    for step, right in rights.items():
+        result = graded(TASK, step, 0, of=len(right), repeats=right.shape[1])
+        samples = [
+            replace(sample, verdict=Verdict("ok", float(of), answer=str(of)))
+            for sample, of in zip(result.samples, right.reshape(-1).tolist(), strict=True)
+        ]
+        add_results(run, step, [replace(result, samples=samples)], 1.0)
+    with open_records(folder) as records:
+        diagnostic = {"stability": STABILITY, "consistency": CONSISTENCY}[kind]
+        return {finding.title: finding for finding in diagnostic.diagnose(History(records, kind))}
+
+
+def drawn(rates: np.ndarray | float, seed: int, repeats: int = REPEATS) -> np.ndarray:
+    return (
+        np.random.default_rng(seed).random((DOCUMENTS, repeats)) < np.broadcast_to(rates, DOCUMENTS)[:, None]
+    ).astype(int)
+
+
+HALF = np.full(DOCUMENTS, 0.5)
+SURE = np.where(np.arange(DOCUMENTS) % 3 < 2, 0.97, 0.0)
+"""Two thirds are answered nearly always, the others never: pass@1 up, pass@k down."""
+
+
+@pytest.mark.parametrize(
+    ("after", "word", "certainty"),
+    [
+        (SURE, "Sharpening: ", "clear"),
+        (np.full(DOCUMENTS, 0.1), "Loss: ", "clear"),
+        (HALF, "Neither sharpening nor loss is shown: ", "unclear"),
+    ],
+)
+def test_sharpening_is_told_from_loss(tmp_path: Path, after: np.ndarray, word: str, certainty: str) -> None:
+    finding = found(tmp_path, {0: drawn(HALF, 1), 9: drawn(after, 2)})["sharpening or loss"]
+    assert finding.sentence.startswith(word)
+    assert finding.certainty == certainty
+    assert finding.table
+    assert finding.table.columns == ("step", "pass@1", "pass@2", "pass@4", "pass@8")
+    assert "from step 0 to 9 pass@1 went from" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("after", "word", "certainty"),
+    [
+        (lambda: drawn(1 - SURE, 2), "More changed than chance: ", "clear"),
+        (lambda: drawn(SURE, 3), "No more than chance is shown: ", "unclear"),
+        (
+            lambda: 1 - np.round(drawn(SURE, 1, 1)),
+            "With one answer each nobody can tell luck from change: ",
+            "cannot tell",
+        ),
+    ],
+)
+def test_what_changed_is_told_from_luck(
+    tmp_path: Path, after: Callable[[], np.ndarray], word: str, certainty: str
+) -> None:
+    second = after()
+    finding = found(tmp_path, {0: drawn(SURE, 1, second.shape[1]), 9: second})["won and lost"]
+    assert finding.sentence.startswith(word)
+    assert finding.certainty == certainty
+    values = {metric.name: metric.value for metric in finding.metrics}
+    assert sum(values[name] or 0 for name in ("won", "lost", "kept", "missed")) == pytest.approx(1)
+
+
+def test_where_every_document_moved_alike_it_is_no_luck(tmp_path: Path) -> None:
+    finding = found(tmp_path, {0: np.ones((8, 2), int), 9: np.zeros((8, 2), int)})["won and lost"]
+    assert finding.certainty == "clear"
+    assert "100% lost" in finding.sentence
+
+
+def test_agreement_of_repeats(tmp_path: Path) -> None:
+    right = np.array([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0]])
+    finding = found(tmp_path, {0: right}, "consistency")["consistency"]
+    values = {metric.name: (metric.value, metric.n) for metric in finding.metrics}
+    assert values["majority"] == (pytest.approx((3 / 4 + 1 + 2 / 4) / 3), 3)
+    assert values["pairs"] == (pytest.approx((3 / 6 + 1 + 2 / 6) / 3), 3)
+    assert finding.certainty == "cannot tell"
+    assert finding.measured_on.startswith("3 documents with 4 answers each at 1 step;")
+    assert found(tmp_path / "one", {0: right[:, :1]}, "consistency") == {}
