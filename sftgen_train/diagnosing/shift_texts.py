@@ -62,7 +62,7 @@ class Texts:
     Attributes:
         texts: The texts.
         without_prompt: Answers whose prompt cannot be made again.
-        empty: Answers without a token.
+        empty: Texts without a token to score: empty ones, and those whose prompt fills the context.
     """
 
     texts: list[Text] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Texts:
     @property
     def left_out(self) -> str:
         """What was left out, for a person."""
-        told = {"without a prompt that can be made again": self.without_prompt, "empty": self.empty}
+        told = {"without a prompt that can be made again": self.without_prompt, "without a token to score": self.empty}
         return "; left out: " + ", ".join(f"{n} {why}" for why, n in told.items() if n) if any(told.values()) else ""
 
 

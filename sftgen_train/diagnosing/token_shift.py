@@ -90,7 +90,9 @@ def diagnose(probe: Probe) -> Iterator[Finding]:
             return _measured(text, base, checkpoint, tokenizer, show=text in shown)
 
         found = _read(probe.once((*text.key, base_id), measure))
-        if found is not None and len(found.shift):
+        if found is None:
+            texts.empty += 1
+        else:
             kept.setdefault(text.source, []).append(found)
     for source, of in kept.items():
         yield _of_checkpoint(probe.step, source, of, texts.left_out)
