@@ -1,19 +1,20 @@
 """Teacher-forcing: what a base model and a checkpoint say of every token of a text, given the same prefix.
 
-A text is read once by each model, window by window with a cache of keys and values, and the two models take turns. So
-memory holds the logits of one window of each, in the models' own number format, and float32 copies of a few rows only.
+A text is read once by each model. Logits are made of some of its hidden states at a time, in the model's own number
+format, and compared before the next: memory holds a block of them, however long the text is. Texts longer than a window
+are read window by window with a cache of keys and values.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from sftgen_judges.errors import SftgenError
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 2048
+WINDOW = 32_768
 """Tokens that a model reads at once."""
-ROWS_ON_GPU = 64
-"""Rows of logits in float32 at a time."""
+OWN_WINDOW = 2048
+"""The same for a model that does something to its logits behind its head, so that they are made with the pass."""
+BLOCK = 256
+"""Rows of logits of each model at a time."""
 ELEMENTS_ON_CPU = 1 << 17
-"""Logits in float32 at a time: they stay in the processor's cache."""
+"""Logits that are compared at a time: they stay in the processor's cache."""
 
 
 class ForcingError(SftgenError):
@@ -93,9 +96,9 @@ def force(
     if not 1 <= start < len(ids):
         raise ForcingError(f"start {start} of a text of {len(ids)} tokens: expected a place from 1 to {len(ids) - 1}")
     tokens = torch.tensor(list(ids), device=base.device if device is None else device)
-    parts: list[Mapping[str, Tensor]] = []
+    parts: list[Tensor] = []
     with torch.inference_mode():
-        pairs = zip(*(_logits(model, tokens, start, window) for model in (base, checkpoint)), strict=True)
+        pairs = zip(*(_blocks(model, tokens, start, window) for model in (base, checkpoint)), strict=True)
         for (first, ours), (_, theirs) in pairs:
             if ours.shape != theirs.shape:
                 raise ForcingError(
@@ -103,43 +106,76 @@ def force(
                     "expected the same vocabulary"
                 )
             parts.append(_by_rows(ours, theirs.to(ours.device), tokens[first : first + len(ours)]))
-        found = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in QUANTITIES}
-    for name, values in found.items():
-        if not math.isfinite(float(values.sum())):
+        values = torch.cat(parts, dim=1).cpu().numpy()
+    found = dict(zip(QUANTITIES, values, strict=True))
+    for name, of in found.items():
+        if not math.isfinite(float(of.sum())):
             raise ForcingError(f"{name} is no number at some tokens: the logits of a model hold NaN or infinity")
-    return Forced(start, **found)
+    return Forced(start, **{name: of.astype("int64") if "rank" in name else of for name, of in found.items()})
 
 
-def _logits(model: Any, tokens: Tensor, start: int, window: int) -> Iterator[tuple[int, Tensor]]:
-    """Logits window by window, each with the place of the token that its first row is about."""
+def _blocks(model: Any, tokens: Tensor, start: int, window: int) -> Iterator[tuple[int, Tensor]]:
+    """Logits block by block, each with the place of the token that its first row is about."""
     end = len(tokens) - 1  # the last token is followed by none
-    keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+    inner, apart = _whole(model), _has_head_apart(model)
+    window = window if apart else min(window, OWN_WINDOW)
     cache = None
     for first in range(0, end, window):
         last = min(first + window, end)
-        scored = last - max(first, start - 1)
-        found = model(
-            input_ids=tokens[first:last].unsqueeze(0).to(model.device),
-            past_key_values=cache,
-            use_cache=end > window,
-            **({"logits_to_keep": max(scored, 1)} if keeps else {}),
-        )
-        cache = found.past_key_values if end > window else None
-        if scored > 0:
-            yield last - scored + 1, found.logits[0, -scored:]
+        place = max(first, start - 1)
+        given = {"input_ids": tokens[first:last].unsqueeze(0).to(model.device)}
+        made = (inner.base_model if apart else model)(**given, past_key_values=cache, use_cache=end > window)
+        cache = made.past_key_values if end > window else None
+        rows = (made.last_hidden_state if apart else made.logits)[0, place - first :]
+        for at in range(0, last - place, BLOCK):
+            block = rows[at : at + BLOCK]
+            yield place + at + 1, inner.get_output_embeddings()(block) if apart else block
 
 
-def _by_rows(base: Tensor, checkpoint: Tensor, tokens: Tensor) -> Mapping[str, Tensor]:
+def _whole(model: Any) -> Any:
+    """The transformers model, with an adapter in it if there is one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+_apart: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+def _has_head_apart(model: Any) -> bool:
+    """Whether the logits of a model are what its head makes of hidden states, and nothing is done to them after it.
+
+    Some models scale or cap them; it is tried on a few tokens, once a model.
+    """
+    if model not in _apart:
+        import torch
+
+        ids, inner = torch.arange(4, device=model.device).unsqueeze(0), _whole(model)
+        try:
+            states = inner.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            made = inner.get_output_embeddings()(states)
+            _apart[model] = bool(torch.allclose(made, model(input_ids=ids, use_cache=False).logits, equal_nan=True))
+        except (AttributeError, TypeError):  # put together in another way
+            _apart[model] = False
+    return _apart[model]
+
+
+def _by_rows(base: Tensor, checkpoint: Tensor, tokens: Tensor) -> Tensor:
+    """`QUANTITIES` x rows, in float64."""
     import torch
 
-    on_gpu = base.device.type == "cuda"
-    rows = ROWS_ON_GPU if on_gpu else max(1, ELEMENTS_ON_CPU // base.shape[-1])
-    work = fused if on_gpu else compare
+    if base.device.type == "cuda":
+        return fused(base, checkpoint, tokens)
+    rows = max(1, ELEMENTS_ON_CPU // base.shape[-1])
     parts = [
-        work(base[first : first + rows], checkpoint[first : first + rows], tokens[first : first + rows])
+        _stacked(base[first : first + rows], checkpoint[first : first + rows], tokens[first : first + rows])
         for first in range(0, len(base), rows)
     ]
-    return {name: torch.cat([part[place] for part in parts]) for place, name in enumerate(QUANTITIES)}
+    return torch.cat(parts, dim=1)
+
+
+def _stacked(base: Tensor, checkpoint: Tensor, tokens: Tensor) -> Tensor:
+    import torch
+
+    return torch.stack([values.double() for values in compare(base, checkpoint, tokens)])
 
 
 def compare(base: Tensor, checkpoint: Tensor, tokens: Tensor) -> tuple[Tensor, ...]:
@@ -216,25 +252,27 @@ class _Fused:
     def __init__(self) -> None:
         self.works = importlib.util.find_spec("triton") is not None
 
-    def __call__(self, base: Tensor, checkpoint: Tensor, tokens: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, base: Tensor, checkpoint: Tensor, tokens: Tensor) -> Tensor:
         from torch.nn.functional import pad
 
-        missing = ROWS_ON_GPU - len(tokens)  # all calls have one shape, which is compiled once
-        given = (pad(base, (0, 0, 0, missing)), pad(checkpoint, (0, 0, 0, missing)), pad(tokens, (0, missing)))
+        given = base, checkpoint, tokens
+        if missing := BLOCK - len(tokens):  # all calls have one shape, which is compiled once
+            given = pad(base, (0, 0, 0, missing)), pad(checkpoint, (0, 0, 0, missing)), pad(tokens, (0, missing))
         if self.works:
             try:
-                return tuple(values[: len(tokens)] for values in self._compiled(*given))
+                found: Tensor = self._compiled(*given)
+                return found[:, : len(tokens)]
             except Exception as error:  # the compiler of this machine, in any way
                 reason = str(error).split("\n", 1)[0]
                 logger.warning("token shift goes on without compiled kernels, and is slower: %s", reason)
                 self.works = False
-        return compare(base, checkpoint, tokens)
+        return _stacked(base, checkpoint, tokens)
 
     @cached_property
     def _compiled(self) -> Any:
         import torch
 
-        return torch.compile(compare, dynamic=False, fullgraph=True)
+        return torch.compile(_stacked, dynamic=False, fullgraph=True)
 
 
 fused = _Fused()

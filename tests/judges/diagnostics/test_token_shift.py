@@ -88,8 +88,8 @@ def test_a_text_is_scored_as_a_plain_pass_would(models: tuple[Any, Any]) -> None
             np.testing.assert_allclose(getattr(forced, name), expected[name].numpy(), atol=1e-9, err_msg=name)
 
 
-def test_memory_is_bounded_by_the_window(models: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
+def test_memory_is_bounded_by_block_and_window(models: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
     compared: list[int] = []
     real = compare
 
@@ -97,19 +97,45 @@ def test_memory_is_bounded_by_the_window(models: tuple[Any, Any], monkeypatch: p
         compared.append(base.numel())
         return real(base, *given)
 
+    force(*models, text(9))
     monkeypatch.setattr(forcing, "compare", noted)
     monkeypatch.setattr(forcing, "ELEMENTS_ON_CPU", 1000)
-    hooks = [
-        model.register_forward_hook(lambda *given: read.append(given[-1].logits.shape[1]), always_call=False)
-        for model in models
-    ]
+    monkeypatch.setattr(forcing, "BLOCK", 16)
+    read: list[int] = []
+    hooks = [model.lm_head.register_forward_hook(lambda *given: made.append(len(given[-1]))) for model in models]
+    hooks += [model.model.register_forward_pre_hook(noted_lengths(read), with_kwargs=True) for model in models]
     forced = force(*models, text(400), start=300, window=32)
     for hook in hooks:
         hook.remove()
     assert len(forced) == 100
+    assert max(made) == 16
+    assert sum(made) == 200  # of the prompt no logits are made
     assert max(read) == 32
-    assert sorted(read)[:18] == [1] * 18  # of the prompt's windows one row of logits is made
     assert max(compared) <= 1000
+
+
+def noted_lengths(read: list[int]) -> Any:
+    return lambda _, __, given: read.append(given["input_ids"].shape[1])
+
+
+@pytest.mark.parametrize("window", [2048, 16])
+def test_a_model_that_caps_its_logits_is_read_through_its_own_pass(window: int) -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, final_logit_softcapping=0.5, sliding_window=8,
+    )  # fmt: skip
+    base, other = (Gemma2ForCausalLM(config).eval() for _ in range(2))
+    ids = text(40)
+    forced = force(base, other, ids, window=window)
+    with torch.no_grad():
+        logits = [model(input_ids=torch.tensor([ids])).logits[0, :-1] for model in (base, other)]
+    assert float(logits[0].max()) <= 0.5
+    expected = by_definition(logits[0], logits[1], torch.tensor(ids[1:]))
+    for name in ("logprob", "kl", "base_entropy"):
+        np.testing.assert_allclose(getattr(forced, name), expected[name].numpy(), atol=1e-5, err_msg=name)
 
 
 def test_what_cannot_be_forced_is_told(models: tuple[Any, Any]) -> None:
