@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -77,10 +77,15 @@ def make_docs(seed: int = 0, size: int = 500, **options: Any) -> list[dict[str, 
 
     def draw() -> dict[str, Any]:
         numbers, target = make_puzzle(rng, **options)
-        listed = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
-        return {"question": PROMPT.format(numbers=listed, target=target), "numbers": numbers, "target": target}
+        return {"question": question(numbers, target), "numbers": numbers, "target": target}
 
     return distinct(draw, size)
+
+
+def question(numbers: Sequence[int], target: int) -> str:
+    """What the model is asked."""
+    listed = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+    return PROMPT.format(numbers=listed, target=target)
 
 
 documents = Generated("sftgen_countdown", make_docs).documents

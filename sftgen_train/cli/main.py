@@ -19,8 +19,10 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import compare as compare_cli
 from sftgen_train.cli import cost as plan_cli
+from sftgen_train.cli import data as data_cli
 from sftgen_train.cli import diagnose as diagnose_cli
 from sftgen_train.cli import distance as distance_cli
+from sftgen_train.cli import exchange as exchange_cli
 from sftgen_train.cli import gate as gate_cli
 from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import lengths as lengths_cli
@@ -60,6 +62,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(judge_cli.app, name="judge")
+app.add_typer(data_cli.app, name="data")
+app.add_typer(exchange_cli.import_app, name="import")
 app.add_typer(selftest_cli.app, name="selftest")
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)

@@ -19,7 +19,9 @@ LEVEL = 0.05
 """Chance of claiming any change of a task where none of its measures changed."""
 FEWEST = 5
 """With fewer documents, or clusters of them, no test can show a change."""
-MOST_STEPS = 5
+NOT_VALIDATED = "\N{DAGGER}"
+"""Stands beside numbers that a rule or a judge estimates, and that nobody has measured against labels."""
+MOST_STEPS = 4
 """Steps of a table; the metrics and the figure have all."""
 
 
@@ -171,7 +173,7 @@ def _told(name: str, measures: Sequence[Measure], by_step: Mapping[int, Numbers]
         return f"No change of {which} is shown from step {first} to {last}.", "unclear"
     named = "; ".join(
         f"{change.measure.name} {'rose' if change.after > change.before else 'fell'} from {_short(change.before)} to "
-        f"{_short(change.after)}{_unit(change.measure)} (p {_p(p)})"
+        f"{_short(change.after)}{_unit(change.measure)} (p {p_text(p)})"
         for change, p in shown[:3]
     )
     more = f", and {len(shown) - 3} more {of}" if len(shown) > 3 else ""
@@ -183,10 +185,13 @@ def _unit(measure: Measure) -> str:
 
 
 def _short(value: float) -> str:
+    if abs(value) < 0.001 and value:
+        return f"{value:.4f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p-value in a sentence."""
     return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
 
 
@@ -199,9 +204,9 @@ def _table(measures: Sequence[Measure], metrics: Sequence[Metric], *, validated:
     rows = []
     for measure in measures:
         cells = [_cell(held.get((measure.name, step))) for step in steps]
-        marks = [measure.unit, "" if measure.exact or validated else "not validated"]
-        said = ", ".join(filter(None, marks))
-        rows.append((measure.name + (f" ({said})" if said else ""), *cells))
+        if any(cells):
+            mark = "" if measure.exact or validated else f" {NOT_VALIDATED}"
+            rows.append((measure.name + (f" ({measure.unit})" if measure.unit else "") + mark, *cells))
     return Table(("measure", *("-" if step is None else f"step {step}" for step in steps)), tuple(rows))
 
 

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, History, Measure, Metric, Series, Table
 from sftgen_judges.plugins.contracts.findings import Certainty
-from sftgen_train.diagnosing.course import FEWEST, LEVEL, Change, change_of
+from sftgen_train.diagnosing.course import FEWEST, LEVEL, Change, change_of, p_text
 from sftgen_train.results.diagnosed import Numbers
+from sftgen_train.trajectory.alignment import Floats
 from sftgen_train.trajectory.churn import Churn, churn
 from sftgen_train.trajectory.loading import TaskSamples, load_samples
+from sftgen_train.trajectory.pairing import Samples
 from sftgen_train.trajectory.passing import curve_of, is_right_or_wrong, pass_at_k
 from sftgen_train.trajectory.resampling import Interval
 
@@ -25,7 +27,7 @@ def diagnose(history: History) -> Iterator[Finding]:
     for of in load_samples(history.records):
         if of.share and len(of.samples.steps) > 1:
             yield _churned(of)
-            if is_right_or_wrong(of.samples.values):
+            if is_right_or_wrong(of.samples.values) and of.samples.values.shape[2] > 1:
                 yield _sharpened(of)
 
 
@@ -46,7 +48,8 @@ def _churned(of: TaskSamples) -> Finding:
         said = "The steps share no document, so that nothing was won or lost."
         return Finding("won and lost", said, "cannot tell", f"{len(samples.documents)} documents", task=of.task)
     last = max(found)
-    sentence, certainty = _told(found[last], first, last)
+    net = _change("score", np.nanmean(samples.values[:, [0, -1]], axis=2), samples)
+    sentence, certainty = _told(found[last], first, last, net)
     metrics = tuple(
         _metric(name, getattr(churned, name), churned.documents, of.task, step)
         for step, churned in found.items()
@@ -68,11 +71,17 @@ def _churned(of: TaskSamples) -> Finding:
     )
 
 
-def _told(churned: Churn, first: int, last: int) -> tuple[str, Certainty]:
-    """What became of documents, and whether more changed than asking the first model twice would change."""
+def _told(churned: Churn, first: int, last: int, net: Change | None) -> tuple[str, Certainty]:
+    """What became of documents, and whether more changed than asking the first model twice would change.
+
+    Of one answer each nobody knows how much luck is in it. But luck wins as many documents as it loses.
+    """
     won, lost, moved = churned.won.value, churned.lost.value, churned.moved
     shares = f"from step {first} to {last} {won:.0%} of the documents were won and {lost:.0%} lost"
     if not isfinite(moved.value) or churned.documents < FEWEST:
+        if net and net.p < LEVEL:
+            more, fewer = ("won", "lost") if net.after > net.before else ("lost", "won")
+            return f"More were {more} than {fewer}, which luck does not do: {shares} (p {p_text(net.p)}).", "clear"
         why = "few documents" if churned.documents < FEWEST else "one answer each"
         return f"With {why} nobody can tell luck from change: {shares}.", "cannot tell"
     twice = f"{2 * churned.by_chance.value:.0%} would change by asking step {first} twice"
@@ -132,9 +141,7 @@ def _sharpened(of: TaskSamples) -> Finding:
     steps = tuple(map(str, samples.steps))
     lines = tuple(Series(f"pass@{k}", steps, tuple(map(float, means[k]))) for k in ks) if whole.any() else ()
     figure = Figure("lines", f"pass@k, {of.task}", y="share of documents", series=lines) if lines else None
-    documents = samples.documents[whole]
-    clusters = documents if samples.clusters is None else samples.clusters[whole]
-    ends = [_change(f"pass@{k}", curves[k], documents, clusters) for k in (1, answers)] if answers > 1 else []
+    ends = [_change(f"pass@{k}", curves[k], samples, whole) for k in (1, answers)]
     sentence, certainty = _ends_told(ends, samples.steps[0], samples.steps[-1])
     metrics = tuple(
         Metric(f"pass@{k}", float(means[k][place]), n=int(whole.sum()), task=of.task, step=step, exact=True)
@@ -145,16 +152,25 @@ def _sharpened(of: TaskSamples) -> Finding:
     return Finding("sharpening or loss", sentence, certainty, measured, metrics, table, figure, task=of.task)
 
 
-def _change(
-    name: str, values: NDArray[np.float64], documents: NDArray[np.object_], clusters: NDArray[np.object_]
-) -> Change | None:
+def _change(name: str, values: Floats, samples: Samples, rows: NDArray[np.bool_] | None = None) -> Change | None:
+    """What became of a number of documents from the first column to the last.
+
+    Args:
+        name: Its name.
+        values: Documents x steps.
+        samples: The documents and clusters.
+        rows: Which documents the values are of, all by default.
+    """
+    of = np.ones(len(samples.documents), dtype=bool) if rows is None else rows
+    documents = samples.documents[of]
+    clusters = documents if samples.clusters is None else samples.clusters[of]
     first, last = (Numbers(documents, clusters, {name: values[:, place]}) for place in (0, -1))
     return change_of(Measure(name, name, share=True), first, last)
 
 
 def _ends_told(ends: list[Change | None], first: int, last: int) -> tuple[str, Certainty]:
     """Sharpening is two claims, pass@1 rose and pass@k fell: both have to be shown, each one-sided at 5 %."""
-    one, many = ends or (None, None)
+    one, many = ends
     if one is None or many is None or one.n < FEWEST:
         return (
             "Sharpening cannot be told from loss: it needs several answers to each of several documents.",

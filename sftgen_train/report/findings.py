@@ -32,7 +32,8 @@ MOST_ROWS = 200
 """Rows of a table that are shown."""
 MOST_TOKENS = 20_000
 """Tokens of a text that are shown."""
-NOT_VALIDATED = "not validated"
+NOT_VALIDATED = "\N{DAGGER} not validated"
+"""Beside numbers that are estimated by a rule or a judge that nobody has measured against labels."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def print_findings(found: Sequence[Found], console: Console, *, tables: bool = T
         if table and tables:
             printed = Printed(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
             for column in table.columns:
-                printed.add_column(_plain(column), overflow="fold")
+                # The name of what is measured stays whole.
+                printed.add_column(_plain(column), overflow="fold", no_wrap=column == "measure")
             for row in table.rows[:MOST_ROWS]:
                 printed.add_row(*(_plain(shown(cell)) for cell in row))
             console.print(printed)

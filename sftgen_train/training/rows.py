@@ -94,15 +94,15 @@ def read_rows(name: str, split: str = "train", limit: int | None = None) -> list
     if limit and len(rows) < limit:
         raise DataError(f"{name}: {len(rows)} rows; train_rows asks for {limit}")
     if not name.endswith(SUFFIXES) or name.endswith(".parquet"):
-        rows = [{column: _without_none(value) for column, value in row.items()} for row in rows[:limit]]
+        rows = [{column: without_none(value) for column, value in row.items()} for row in rows[:limit]]
     return rows[:limit]
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
     """A table gives every object the fields of all others, empty: in a tool's schema they would be new text."""
     if isinstance(value, Mapping):
-        return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
-    return [_without_none(inner) for inner in value] if isinstance(value, list) else value
+        return {name: without_none(inner) for name, inner in value.items() if inner is not None}
+    return [without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
 def read_row(row: Mapping[str, Any], where: str) -> Row:

@@ -67,6 +67,9 @@ def test_the_page_names_every_view(records: Records) -> None:
         "texts",
         "all_texts",
         "evaluations",
+        "labels",
+        "probes",
+        "findings",
         "runs",
     ):
         assert f"`{view}`" in PAGE

@@ -70,7 +70,7 @@ def test_sharpening_is_told_from_loss(tmp_path: Path, after: np.ndarray, word: s
         (lambda: drawn(1 - SURE, 2), "More changed than chance: ", "clear"),
         (lambda: drawn(SURE, 3), "No more than chance is shown: ", "unclear"),
         (
-            lambda: 1 - np.round(drawn(SURE, 1, 1)),
+            lambda: drawn(SURE, 4, 1),
             "With one answer each nobody can tell luck from change: ",
             "cannot tell",
         ),
@@ -85,6 +85,15 @@ def test_what_changed_is_told_from_luck(
     assert finding.certainty == certainty
     values = {metric.name: metric.value for metric in finding.metrics}
     assert sum(values[name] or 0 for name in ("won", "lost", "kept", "missed")) == pytest.approx(1)
+
+
+def test_of_one_answer_each_only_the_balance_tells(tmp_path: Path) -> None:
+    before = drawn(HALF, 1, 1)
+    after = np.where(np.arange(DOCUMENTS)[:, None] < 40, 0, before)
+    finding = found(tmp_path, {0: before, 9: after})
+    assert finding.keys() == {"won and lost"}
+    assert finding["won and lost"].sentence.startswith("More were lost than won, which luck does not do: ")
+    assert finding["won and lost"].certainty == "clear"
 
 
 def test_where_every_document_moved_alike_it_is_no_luck(tmp_path: Path) -> None:

@@ -1,0 +1,164 @@
+"""What a training set holds: lengths, how thinking ends, what is there twice, what is cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sftgen_judges.records.schema import content_hash
+from sftgen_judges.records.thinking import split_thinking
+from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_train.training.rows import READ, Row
+
+PARTS = ("prompt", "thinking", "answer")
+_MOST_VALUES, _LONGEST_LABEL = 20, 40
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Lengths of one part of the rows that have it.
+
+    Attributes:
+        total: Sum.
+        median: Median.
+        p95: 95th percentile.
+        longest: Maximum.
+    """
+
+    total: int
+    median: float
+    p95: float
+    longest: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Spread:
+        """Summarise lengths; all zero where there are none."""
+        values = np.array(lengths or [0])
+        return cls(int(values.sum()), float(np.median(values)), float(np.percentile(values, 95)), int(values.max()))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a set holds.
+
+    Attributes:
+        rows: How many rows.
+        unit: `tokens` where a tokenizer counted, else `characters`.
+        lengths: Of each of `PARTS`.
+        thinking: How many rows think: `closed`, `unclosed` or `none`.
+        boxed: Rows whose answer part has a boxed answer.
+        empty: Rows without an answer part.
+        same_prompt: Rows whose prompt an earlier row has.
+        same_row: Rows whose prompt and response an earlier row has.
+        cut: Rows longer than the limit; None where none was named.
+        columns: Rows by the values of columns with few of them.
+    """
+
+    rows: int
+    unit: str
+    lengths: Mapping[str, Spread]
+    thinking: Mapping[str, int]
+    boxed: int
+    empty: int
+    same_prompt: int
+    same_row: int
+    cut: int | None
+    columns: Mapping[str, Mapping[str, int]]
+
+
+def audit(rows: Iterable[tuple[Mapping[str, Any], Row]], tokenizer: Any = None, max_length: int | None = None) -> Audit:
+    """Look through a set once; memory grows by a hash and four numbers a row.
+
+    Args:
+        rows: Each row as it is stored, and its conversation.
+        tokenizer: Counts lengths in tokens.
+        max_length: Rows of more tokens in all are counted as cut; wants a tokenizer.
+    """
+    lengths: dict[str, list[int]] = {part: [] for part in PARTS}
+    thinking: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    prompts: set[str] = set()
+    pairs: set[str] = set()
+    columns: dict[str, Counter[str]] = {}
+    for stored, row in rows:
+        prompt = row.prompt if isinstance(row.prompt, str) else "\n".join(turn.content or "" for turn in row.prompt)
+        content = row.response.content or ""
+        read = split_thinking(content)
+        parts = (prompt, row.response.reasoning or read.thinking, read.answer)
+        sizes = [
+            len(tokenizer(part, add_special_tokens=False)["input_ids"]) if tokenizer else len(part) for part in parts
+        ]
+        for part, size in zip(PARTS, sizes, strict=True):
+            lengths[part].append(size)
+        thinking["closed" if row.response.reasoning else read.think] += 1
+        hashed, pair = content_hash(prompt), content_hash(prompt, row.response.reasoning, content)
+        counts["rows"] += 1
+        counts["boxed"] += last_boxed(read.answer) is not None
+        counts["empty"] += not read.answer.strip()
+        counts["same_prompt"] += hashed in prompts
+        counts["same_row"] += pair in pairs
+        counts["cut"] += bool(max_length and sum(sizes) > max_length)
+        prompts.add(hashed)
+        pairs.add(pair)
+        _count_columns(columns, stored)
+    return Audit(
+        rows=counts["rows"],
+        unit="tokens" if tokenizer else "characters",
+        lengths={part: Spread.of(sizes) for part, sizes in lengths.items()},
+        thinking=dict(thinking),
+        boxed=counts["boxed"],
+        empty=counts["empty"],
+        same_prompt=counts["same_prompt"],
+        same_row=counts["same_row"],
+        cut=counts["cut"] if max_length else None,
+        columns={name: dict(values) for name, values in columns.items() if 1 < len(values) <= _MOST_VALUES},
+    )
+
+
+def _count_columns(columns: dict[str, Counter[str]], row: Mapping[str, Any]) -> None:
+    """Count values of labels. A column with a long text, or with many values, is none: it is counted no further."""
+    for name, value in row.items():
+        if name in READ or value is None:
+            continue
+        values = columns.setdefault(name, Counter())
+        if len(values) <= _MOST_VALUES:
+            label = isinstance(value, str | int | bool) and len(str(value)) <= _LONGEST_LABEL
+            values.update([str(value)] if label else map(str, range(_MOST_VALUES + 1)))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two sets differ, by prompt.
+
+    Attributes:
+        same: Prompts with the same responses in both.
+        changed: Prompts with other responses.
+        only_first: Prompts of the first alone.
+        only_second: Prompts of the second alone.
+    """
+
+    same: int
+    changed: int
+    only_first: int
+    only_second: int
+
+
+def difference(first: Iterable[Row], second: Iterable[Row]) -> Difference:
+    """Compare two sets; the order of rows does not matter."""
+    a, b = _responses(first), _responses(second)
+    both = a.keys() & b.keys()
+    same = sum(a[prompt] == b[prompt] for prompt in both)
+    return Difference(same, len(both) - same, len(a.keys() - both), len(b.keys() - both))
+
+
+def _responses(rows: Iterable[Row]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        prompt = row.prompt if isinstance(row.prompt, str) else [(turn.role, turn.content) for turn in row.prompt]
+        response = content_hash(row.response.reasoning, row.response.content)
+        found.setdefault(content_hash(prompt), Counter())[response] += 1
+    return found

@@ -1,0 +1,1 @@
+"""Which training rows hold questions of a benchmark."""

@@ -1,0 +1,43 @@
+"""Rows of a training set, one after the other, whatever its form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sftgen_tasks.data.tables import SUFFIXES, DataError, stream_table
+from sftgen_train.training.rows import Row, read_row, read_rows, without_none
+
+
+def stream_rows(name: str, split: str = "train") -> Iterator[dict[str, Any]]:
+    """The rows of a local file, a folder of sftgen, or a dataset of the hub.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    folder = Path(name)
+    shards = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    if not shards and not name.endswith(SUFFIXES):
+        yield from read_rows(name, split)
+        return
+    for path in shards or [folder]:
+        for row in stream_table(path):
+            yield {column: without_none(value) for column, value in row.items()}
+
+
+def conversations(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[tuple[str, Row]]:
+    """Each row's `id`, or nothing, and its conversation.
+
+    Raises:
+        DataError: A row cannot be trained on; the message names it.
+    """
+    number = -1
+    for number, row in enumerate(rows):
+        yield _id_of(row), read_row(row, f"{name}, row {number + 1}")
+    if number < 0:
+        raise DataError(f"{name}: no rows")
+
+
+def _id_of(row: Mapping[str, Any]) -> str:
+    return str(next((row[name] for name in ("id", "uuid", "question_id") if row.get(name) is not None), ""))

@@ -1,0 +1,1 @@
+"""Runs from other tools, and for other tools."""

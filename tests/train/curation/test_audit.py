@@ -1,0 +1,98 @@
+"""What a set holds, graded again, and against another set: through the commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Command
+
+ROWS: list[dict[str, Any]] = [
+    {"id": "a", "question": "1+1?", "answer": "2", "response": "<think>two</think>\n\\boxed{2}", "subject": "sums"},
+    {"id": "b", "question": "2+2?", "answer": "4", "response": "<think>?</think>\n\\boxed{5}", "subject": "sums"},
+    {"id": "c", "question": "1/2+1/2?", "answer": "1", "response": "<think>on and on", "subject": "parts"},
+    {"id": "d", "question": "Half of 3?", "answer": "3/2", "response": "It is \\boxed{1.5}.", "subject": "parts"},
+    {"id": "e", "question": "7*3?", "answer": "21", "response": "I do not know.", "subject": "sums"},
+    {"id": "f", "question": "1+1?", "answer": "", "response": "<think>two</think>\n\\boxed{2}", "subject": "sums"},
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [{**row, "message": [{"role": "user", "content": row["question"]}]} for row in ROWS]
+    return _written(tmp_path / "set.jsonl", rows)
+
+
+def _written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_every_row_is_graded_and_what_is_not_right_is_listed(command: Command, data: Path, tmp_path: Path) -> None:
+    ended = command("sftgen", "data", "verify", data, "--out", tmp_path / "failing.jsonl")
+    assert ended.returncode == 0, ended.stderr
+    assert "6 rows: 2 right, 1 wrong, 1 no answer, 1 unclosed, 1 no gold" in ended.stdout
+    failing = {row["row_id"]: row for row in map(json.loads, (tmp_path / "failing.jsonl").read_text().splitlines())}
+    assert {name: row["word"] for name, row in failing.items()} == {
+        "b": "wrong", "c": "unclosed", "e": "no answer", "f": "no gold",
+    }  # fmt: skip
+    assert (failing["b"]["gold"], failing["b"]["answer"]) == ("4", "5")
+
+
+def test_countdown_rows_are_graded_by_countdown(command: Command, tmp_path: Path) -> None:
+    row = {"prompt": "Make 10 of 2 and 5.", "completion": "\\boxed{2 * 5}", "numbers": [2, 5], "target": 10}
+    wrong = {**row, "completion": "\\boxed{5 + 5}"}
+    ended = command("sftgen", "data", "verify", _written(tmp_path / "set.jsonl", [row, wrong]))
+    assert "2 rows: 1 right, 1 wrong" in ended.stdout
+    assert "not every number exactly once" in ended.stdout
+
+
+def test_an_unknown_grader_is_named(command: Command, data: Path) -> None:
+    ended = command("sftgen", "data", "verify", data, "--grader", "math5000")
+    assert ended.returncode == 2
+    assert "math5000" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_report_counts_lengths_thinking_and_what_is_there_twice(command: Command, data: Path) -> None:
+    found = json.loads(command("sftgen", "data", "report", data, "--json").stdout)
+    assert (found["rows"], found["unit"], found["same_prompt"], found["same_row"]) == (6, "characters", 1, 1)
+    assert found["thinking"] == {"closed": 3, "unclosed": 1, "none": 2}
+    assert (found["boxed"], found["empty"], found["cut"]) == (4, 1, None)
+    assert found["lengths"]["prompt"]["total"] == sum(len(row["question"]) for row in ROWS)
+    assert found["columns"]["subject"] == {"sums": 4, "parts": 2}
+    assert "response" not in found["columns"]
+
+
+def test_a_tokenizer_counts_what_a_limit_would_cut(command: Command, data: Path, tiny_model: Path) -> None:
+    asked = ["sftgen", "data", "report", data, "--tokenizer", tiny_model, "--max-length"]
+    whole, cut = (json.loads(command(*asked, limit, "--json").stdout) for limit in ("1000", "12"))
+    assert (whole["unit"], whole["cut"]) == ("tokens", 0)
+    assert 0 < cut["cut"] <= 6
+    ended = command("sftgen", "data", "report", data, "--max-length", "10")
+    assert ended.returncode == 2
+    assert "name the model with --tokenizer" in ended.stderr
+
+
+def test_two_sets_are_compared_by_prompt_and_response(command: Command, data: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    rows[1]["response"] = "\\boxed{4}"
+    rows[4]["message"][0]["content"] = "7 times 3?"
+    other = _written(tmp_path / "other.jsonl", rows[::-1])
+    found = json.loads(command("sftgen", "data", "diff", data, other, "--json").stdout)
+    assert found == {"same": 3, "changed": 1, "only_first": 1, "only_second": 1}
+
+
+@pytest.mark.parametrize("asked", ["report", "verify"])
+def test_rows_of_no_form_are_refused_with_their_number(command: Command, tmp_path: Path, asked: str) -> None:
+    data = _written(
+        tmp_path / "set.jsonl", [{"prompt": "a", "completion": "b", "answer": "b"}, {"text": "\x1b[31mred"}]
+    )
+    ended = command("sftgen", "data", asked, data)
+    assert ended.returncode == 2
+    assert "row 2" in ended.stderr
+    assert "\x1b" not in ended.stderr
+    assert "Traceback" not in ended.stderr
