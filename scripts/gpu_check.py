@@ -597,7 +597,6 @@ def machine(bench: Bench) -> dict[str, Any]:
 
 def run_one(name: str, bench: Bench) -> None:
     """Run a check in this process and print what it found."""
-    logging.disable(logging.INFO)
     started = time.perf_counter()
     if name == "vllm" and importlib.util.find_spec("vllm") is None:
         told: dict[str, Any] = {"ok": None, "skipped": "vllm is not installed"}
@@ -644,6 +643,7 @@ def main() -> None:
     asked = parser.parse_args()
     names = asked.names or ["machine", *CHECKS]
     if asked.here:
+        logging.disable(logging.INFO)
         for name in names:
             run_one(name, Bench(asked.device, asked.tiny))
         return
