@@ -62,7 +62,7 @@ class Shift:
         Raises:
             ValueError: It is not what `packed` made.
         """
-        values = {}
+        values: dict[str, NDArray[Any]] = {}
         for name, kind in _KEPT.items():
             try:
                 whole = zlib.decompressobj().decompress(base64.b64decode(packed[name], validate=True), 4 * MOST_TOKENS)
@@ -73,8 +73,7 @@ class Shift:
             raise ValueError("the arrays do not belong together")
         if len(values["kind"]) and int(values["kind"].max()) >= len(CLASSES):
             raise ValueError("a kind of word that is not known")
-        return cls({name: found if "rank" in name or name == "kind" else found.astype(np.float64)
-                    for name, found in values.items()})  # fmt: skip
+        return cls(values)
 
 
 def positions_of(tokens: int) -> NDArray[np.uint8]:
