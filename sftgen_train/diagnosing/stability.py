@@ -63,7 +63,7 @@ def _churned(of: TaskSamples) -> Finding:
         "won and lost",
         sentence,
         certainty,
-        f"{found[last].documents} documents with up to {samples.values.shape[2]} answers each, against step {first}",
+        f"{found[last].documents} documents with {_answers(samples.values.shape[2])} each, against step {first}",
         metrics,
         Table(("step", "n", *(name.replace("_", " ") for name in PARTS)), rows),
         _figure(of.task, found),
@@ -90,6 +90,10 @@ def _told(churned: Churn, first: int, last: int, net: Change | None) -> tuple[st
     if moved.low > 0 or all_moved:
         return f"More changed than chance: {shares}, while {twice}.", "clear"
     return f"No more than chance is shown: {shares}, and {twice}.", "unclear"
+
+
+def _answers(most: int) -> str:
+    return f"up to {most} answers" if most > 1 else "one answer"
 
 
 def _metric(name: str, interval: Interval, documents: int, task: str, step: int) -> Metric:

@@ -53,7 +53,7 @@ def read_findings(run: RunFolder) -> list[Found]:
     """The findings of a run, those of one diagnostic together; one that cannot be read is named and left out."""
     found: list[Found] = []
     damaged = 0
-    for row in run.finding_rows():
+    for row in sorted(run.finding_rows(), key=_in_order):
         try:
             finding = Finding.from_dict(row["found"])
             _require_plain(finding)
@@ -63,8 +63,16 @@ def read_findings(run: RunFolder) -> list[Found]:
         found.append(Found(str(row["diagnostic"]), finding))
     if damaged:
         logger.warning("%s: %d findings cannot be read; `sftgen diagnose` makes them again", run.findings, damaged)
-    order = list(dict.fromkeys(one.diagnostic for one in found))
-    return sorted(found, key=lambda one: order.index(one.diagnostic))
+    return found
+
+
+_LEVELS = ("trajectory", "checkpoint", "sample")
+
+
+def _in_order(row: Mapping[str, Any]) -> tuple[int, str]:
+    """What is said of the whole run first, and the findings of one diagnostic together, however they were made."""
+    level = row.get("level")
+    return _LEVELS.index(level) if level in _LEVELS else len(_LEVELS), str(row["diagnostic"])
 
 
 def _require_plain(finding: Finding) -> None:
@@ -219,7 +227,8 @@ def findings_html(found: Sequence[Found]) -> str:
 _STYLE = """<style>
   .finding { border-left: 3px solid #d7dce1; padding-left: .8rem; margin: 1.2rem 0; }
   .finding h3 { font-size: 1rem; margin: 0; } .finding p { margin: .2rem 0; }
-  .certainty { font-size: .8rem; border: 1px solid #d7dce1; border-radius: .6rem; padding: 0 .5rem; }
+  .certainty { font-size: .8rem; border: 1px solid #d7dce1; border-radius: .6rem; padding: 0 .5rem;
+    white-space: nowrap; }
   .panes { display: flex; gap: 1rem; } .pane { flex: 1; white-space: pre-wrap; font: .85rem/1.6 monospace; }
 </style>
 """

@@ -63,7 +63,7 @@ def test_the_built_in_floors_come_through_the_entry_point_group(door: Door) -> N
     assert warned == []
     assert all(plugin["version"] == metadata.version("sftgen") for plugin in shown.values())
     assert "refusal" in shown["sftgen_judges", "sftgen"]["adds"]["register_judges"]
-    assert "length" in shown["sftgen_judges", "sftgen"]["adds"]["register_diagnostics"]
+    assert "anatomy" in shown["sftgen_judges", "sftgen"]["adds"]["register_diagnostics"]
     assert "math500" in shown["sftgen_tasks", "sftgen"]["adds"]["register_graders"]
     assert "trainer" in shown["sftgen_train", "sftgen"]["adds"]["register_checkpoint_sources"]
     [tasks] = shown["sftgen_tasks", "sftgen"]["adds"]["register_tasks"]
@@ -279,7 +279,7 @@ def test_an_unknown_hook_is_one_message(door: Door) -> None:
         assert part in message
 
 
-@pytest.mark.parametrize(("kind", "known"), [("judge", "refusal"), ("grader", "math500"), ("diagnostic", "length")])
+@pytest.mark.parametrize(("kind", "known"), [("judge", "refusal"), ("grader", "math500"), ("diagnostic", "anatomy")])
 def test_an_unknown_name_tells_the_known_ones(kind: str, known: str) -> None:
     with pytest.raises(UnknownNameError, match=rf"{kind} 'refusall'.*Known: .*\b{known}\b.*sftgen plugins"):
         lookup(kind, "refusall")
