@@ -312,7 +312,7 @@ def _coloured(source: str, by_step: Mapping[int, Sequence[_Kept]]) -> Iterator[F
 
 
 def _panes(by_step: Mapping[int, Sequence[_Kept]]) -> tuple[Pane, ...]:
-    """One text at two checkpoints: where KL to the base is largest, and the last; the first where that is the last."""
+    """One text at two checkpoints: the first, and the one farthest from the base; the last where that is the first."""
     texts = {step: next((of for of in kept if of.pieces), None) for step, kept in by_step.items()}
     found = {step: of for step, of in texts.items() if of is not None}
     if len(found) < 2 or len({of.key for of in found.values()}) > 1:
@@ -321,7 +321,7 @@ def _panes(by_step: Mapping[int, Sequence[_Kept]]) -> tuple[Pane, ...]:
     most = max(found, key=lambda step: float(found[step].shift["kl"].mean()))
     return tuple(
         Pane(f"step {step}", found[step].pieces, tuple(map(float, found[step].shift["kl"][: len(found[step].pieces)])))
-        for step in ((first, last) if most == last else (most, last))
+        for step in (first, last if most == first else most)
     )
 
 
