@@ -10,6 +10,7 @@ Nothing is read before a query asks for it, and nothing is written. The views, e
 * `measures`: one row a measure of a sample: `value` is a number, or `vals` a list of numbers.
 * `metrics`: one row a metric, or a failure that no later evaluation made good; `all_metrics`: every one.
 * `texts`: one row a generation, of the current model; also those not graded yet. `all_texts`: of all models.
+* `prompts`: one row a prompt as the model got it, see `sftgen_judges.records.prompts`; none in older runs.
 * `labels`: what a diagnostic says of a current answer; `probes`: of a checkpoint; `findings`: what diagnostics found.
 * `evaluations`: one row an evaluation; `runs`: one row a run, with its manifest as JSON text.
 
@@ -56,6 +57,7 @@ _TRIES = 9  # 10 s
 _LOADED_BY: tuple[tuple[re.Pattern[str], str, Callable[[Sequence[Snapshot]], Iterator[str]]], ...] = (
     (re.compile(r"samples|measures|texts|labels", re.IGNORECASE), "samples", views.load_samples),
     (re.compile(r"texts", re.IGNORECASE), "generations", views.load_texts),
+    (re.compile(r"prompts", re.IGNORECASE), "prompts", views.load_prompts),
     (re.compile(r"metrics", re.IGNORECASE), "metrics", views.load_metrics),
     (re.compile(r"evaluations", re.IGNORECASE), "evaluations", views.load_evaluations),
     (re.compile(r"labels", re.IGNORECASE), "labels", views.load_labels),
@@ -148,7 +150,8 @@ class Records:
         Raises:
             RecordError: Not one SELECT.
         """
-        with _as_record_error():
+        # DuckDB refuses a second call to a connection at the same time.
+        with self._lock, _as_record_error():
             statements = self._database.extract_statements(query)
         if [statement.type.name for statement in statements] != ["SELECT"]:
             raise RecordError(f"query {query!r}: expected one SELECT; records are read only")

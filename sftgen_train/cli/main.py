@@ -31,6 +31,7 @@ from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import selftest as selftest_cli
 from sftgen_train.cli import trajectory as trajectory_cli
+from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
 
@@ -77,6 +78,7 @@ app.command("distance")(distance_cli.show_distance)
 app.command("lengths")(lengths_cli.show_lengths)
 app.command("gate")(gate_cli.decide_gate)
 app.command("diagnose")(diagnose_cli.diagnose_folder)
+app.command("view")(view_cli.view_runs)
 INTERRUPTED = 130
 """Exit code of an interruption, by which Typer ends without a word."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -339,7 +341,9 @@ def demo(
     """Train a tiny model for real and watch its scores fall and recover: a whole study in miniature."""
     from sftgen_train.demo.study import run_demo
 
-    show_run(run_demo(folder, console))
+    run = run_demo(folder, console)
+    show_run(run)
+    console.print(f"look at every answer: sftgen view {run}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _allow_unsandboxed(allowed: bool) -> None:
