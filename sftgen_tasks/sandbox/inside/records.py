@@ -11,8 +11,9 @@ import os
 import struct
 from dataclasses import dataclass
 
-OK, LAST, CONFINED, COMPILE, MEMORY, REFUSED, CRASH, WRONG = range(8)
-"""LAST: as OK, and the process cannot take another test. CONFINED: the first of all; no program has run before it."""
+OK, LAST, CONFINED, COMPILE, MEMORY, REFUSED, CRASH, WRONG, LATE = range(9)
+"""LAST: as OK, and the process cannot take another test. LATE: as LAST, and more was printed after the main thread had
+ended. CONFINED: the first of all; no program has run before it."""
 
 REASONS = {
     COMPILE: "compile error",
