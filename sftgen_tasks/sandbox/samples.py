@@ -208,9 +208,7 @@ def _in_turn(
     return Outcome(True, only_as_process=both_ways and (late or not streams)), limits.total_seconds - left, alone
 
 
-def _alone(
-    program: Program, case: Case, limits: Limits, same: Same, used: Sandbox
-) -> tuple[Reason, str, float]:
+def _alone(program: Program, case: Case, limits: Limits, same: Same, used: Sandbox) -> tuple[Reason, str, float]:
     """Run one test as a process; why it failed, as `_judge` says it, and the seconds it took."""
     with closing(cast(Any, used.execute(program, [case.given], limits))) as executions:
         execution = next(executions)

@@ -94,7 +94,13 @@ def read_request(body: bytes) -> tuple[Program, list[str], Limits]:
 def execution(one: Execution) -> tuple[bytes, bytes]:
     """The line and the output of one execution, as the service sends them."""
     output = one.output.encode("utf-8", "replace")
-    about = {"reason": one.reason, "detail": one.detail[:_DETAIL], "spent": one.spent, "fresh": one.fresh, "late": one.late}
+    about = {
+        "reason": one.reason,
+        "detail": one.detail[:_DETAIL],
+        "spent": one.spent,
+        "fresh": one.fresh,
+        "late": one.late,
+    }
     return json.dumps({**about, "bytes": len(output)}).encode() + b"\n", output
 
 

@@ -67,8 +67,8 @@ class Execution:
         detail: For a person, short.
         spent: Seconds of the limits used so far.
         fresh: Whether this was the first test in its process, or had nothing of an earlier one around.
-        late: For a program that has its streams only: whether a part of the output was printed after the main thread had
-            ended, by other threads or at exit.
+        late: For a program that has its streams only: whether a part of the output was printed after the main thread
+            had ended, by other threads or at exit.
     """
 
     output: str = ""

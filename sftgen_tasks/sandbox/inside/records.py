@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 OK, LAST, CONFINED, COMPILE, MEMORY, REFUSED, CRASH, WRONG, LATE = range(9)
 """LAST: as OK, and the process cannot take another test. LATE: as LAST, and more was printed after the main thread had
@@ -25,8 +25,7 @@ REASONS = {
 _RECORD = struct.Struct("<B127s")
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """How a test ended, and a detail for a person if it failed."""
 
     status: int
@@ -50,5 +49,4 @@ def read(file: int) -> Record | None:
         return None
     if not data:
         raise EOFError
-    status, detail = _RECORD.unpack(data.ljust(_RECORD.size, b"\0"))
-    return Record(status, detail.rstrip(b"\0").decode("utf-8", "replace"))
+    return Record(data[0], data[1:].rstrip(b"\0").decode("utf-8", "replace"))

@@ -21,7 +21,6 @@ import threading
 import time
 import types
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NoReturn
@@ -165,11 +164,17 @@ def _recursion_limit() -> int:
     return sys.getrecursionlimit()
 
 
+@cache
+def _file() -> str:
+    """Where the program would be a file, in the folder in which it starts."""
+    return f"{os.getcwd().rstrip('/')}/program.py"
+
+
 def _module(name: str) -> dict[str, Any]:
     module = types.ModuleType(name)
     sys.modules[name] = module
     sys.argv = ["program.py"]
-    module.__dict__.update(__builtins__=builtins, __file__=f"{os.getcwd().rstrip('/')}/program.py")
+    module.__dict__.update(__builtins__=builtins, __file__=_file())
     sys.setrecursionlimit(_recursion_limit())
     return module.__dict__
 
@@ -184,25 +189,28 @@ def _run(code: types.CodeType, files: Files, nothing: int | None) -> int:
     given = _Standard(0, files.input if streams else 0)
     sys.stdin = sys.__stdin__ = _text(io.BufferedReader(given), "r")  # type: ignore[misc]
     sys.stdout = sys.__stdout__ = own = _text(io.BufferedWriter(printed), "w")  # type: ignore[misc]
-    with suppress(SystemExit):
+    try:  # noqa: SIM105 - `suppress` would cost each test more
         exec(code, namespace)
+    except SystemExit:
+        pass
     threads = _thread._count() > 0
-    if streams:
-        # A checker in the same process looks now.
-        if threads:
-            _switch()
-        _flush(own)
+    if threads and streams:
+        _switch()
+    _flush(own)  # a checker in the same process looks now
+    status = records.LAST if threads else records.OK
+    if threads or atexit._ncallbacks() or getattr(sys, "stdout", None) is not own:
         seen = os.fstat(files.output).st_size
-    if threads:
-        threading._shutdown()  # type: ignore[attr-defined]
-    if atexit._ncallbacks():
-        atexit._run_exitfuncs()
-    for stream in (getattr(sys, "stdout", None), own):
-        _flush(stream)
-    late = streams and os.fstat(files.output).st_size != seen
+        if threads:
+            threading._shutdown()  # type: ignore[attr-defined]
+        if atexit._ncallbacks():
+            atexit._run_exitfuncs()
+        for stream in (getattr(sys, "stdout", None), own):
+            _flush(stream)
+        if streams and os.fstat(files.output).st_size != seen:
+            status = records.LATE
     printed.over = True
     namespace.clear()
-    return records.LATE if late else records.LAST if threads else records.OK
+    return status
 
 
 def _switch() -> None:
@@ -216,8 +224,10 @@ def _switch() -> None:
 
 
 def _flush(stream: Any) -> None:
-    with suppress(AttributeError, ValueError):  # the stream is missing, closed or detached
+    try:  # noqa: SIM105 - as above
         stream.flush()
+    except (AttributeError, ValueError):  # the stream is missing, closed or detached
+        pass
 
 
 def _load(code: types.CodeType, name: str) -> Callable[..., Any]:
