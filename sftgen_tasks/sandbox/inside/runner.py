@@ -143,8 +143,8 @@ def _text(buffer: Any, mode: str) -> io.TextIOWrapper:
 class _Standard(io.FileIO):
     """Standard input or output of one test, which says its usual number whatever descriptor it reads or writes."""
 
-    over = False
-    """What is written after its test is lost."""
+    main_ended = late = over = False
+    """`late`: something was written after the main thread had ended. `over`: what is written after its test is lost."""
 
     def __init__(self, number: int, file: int) -> None:
         super().__init__(file, "rw"[number], closefd=False)
@@ -155,7 +155,10 @@ class _Standard(io.FileIO):
         return self.number
 
     def write(self, data: Any) -> int:
-        return len(data) if self.over else super().write(data)
+        if self.over:
+            return len(data)
+        self.late |= self.main_ended
+        return super().write(data)
 
 
 @cache
@@ -196,21 +199,18 @@ def _run(code: types.CodeType, files: Files, nothing: int | None) -> int:
     threads = _thread._count() > 0
     if threads and streams:
         _switch()
-    _flush(own)  # a checker in the same process looks now
-    status = records.LAST if threads else records.OK
-    if threads or atexit._ncallbacks() or getattr(sys, "stdout", None) is not own:
-        seen = os.fstat(files.output).st_size
-        if threads:
-            threading._shutdown()  # type: ignore[attr-defined]
-        if atexit._ncallbacks():
-            atexit._run_exitfuncs()
-        for stream in (getattr(sys, "stdout", None), own):
-            _flush(stream)
-        if streams and os.fstat(files.output).st_size != seen:
-            status = records.LATE
-    printed.over = True
+    _flush(own)
+    printed.main_ended = True  # a checker in the same process looks now
+    if threads:
+        threading._shutdown()  # type: ignore[attr-defined]
+    if atexit._ncallbacks():
+        atexit._run_exitfuncs()
+    if getattr(sys, "stdout", None) is not own:
+        _flush(getattr(sys, "stdout", None))
     namespace.clear()
-    return status
+    _flush(own)
+    printed.over = True
+    return records.LATE if streams and printed.late else records.LAST if threads else records.OK
 
 
 def _switch() -> None:

@@ -10,12 +10,27 @@ import secrets
 import sys
 import time
 import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sftgen_tasks.sandbox import Case, Level, Limits, Outcome, Program, SandboxError, decode, run_sample, run_samples
+from sftgen_judges import Execution
+from sftgen_tasks.sandbox import (
+    Case,
+    Level,
+    Limits,
+    Outcome,
+    Program,
+    SandboxError,
+    decode,
+    run_sample,
+    run_samples,
+    samples,
+)
 from sftgen_tasks.sandbox.inside import children, start
+from sftgen_tasks.sandbox.local import SANDBOX
 from tests.tasks.sandbox.conftest import Run, same
 
 SHORT = Limits(0.5, 2, 1 << 30)
@@ -328,6 +343,49 @@ def test_a_program_that_kills_itself_crashes(run: Run) -> None:
         assert run(f"import os\nos.kill(os.getpid(), {number})", ("", "x")).reason == "refused call"
 
 
+# ----------------------------------------------------------------------------- no program is run more often than needed
+
+LATER_THREAD = """
+import threading, time
+def main():
+    n = int(input())
+    time.sleep(0.1 * n)
+    print(n)
+threading.Thread(target=main).start()
+"""
+STAYS = "import math\nprint(math.floor(float(input())))\nmath.floor = lambda x: 'patched'\n"
+DESCRIPTOR = "import os\nn = input()\nif n == '1':\n    os.write(1, b'1')\nelse:\n    print(n)\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "right", "runs", "only_as_process"),
+    [
+        (LATER_THREAD, "0 1 2", ["streams 3"], True),
+        (LATER_THREAD.replace("print(n)", "print(-1)"), "0 1 2", ["streams 3"], False),
+        ("print(-1)", "0 1 2", ["streams 3"], False),
+        # What failed after other tests is run alone, and only then once more without them.
+        (STAYS, "0 1", ["streams 2", "process 1", "streams 1"], False),
+        (DESCRIPTOR, "0 1 2", ["streams 3", "process 1", "streams 2", "process 1"], True),
+        (DESCRIPTOR, "0 1", ["streams 2", "process 1", "streams 1"], True),
+        (DESCRIPTOR, "1 0", ["streams 2", "process 2"], True),
+    ],
+)
+def test_no_more_runs_than_needed(
+    source: str, right: str, runs: list[str], only_as_process: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator[Execution]:
+        done.append(f"{'streams' if program.streams_only else 'process'} {len(inputs)}")
+        return SANDBOX.execute(program, inputs, limits)
+
+    monkeypatch.setattr(samples, "SANDBOX", replace(SANDBOX, execute=execute))
+    cases = [Case(text, text) for text in right.split()]
+    outcome = run_sample(Program(source), cases, same=same)
+    assert done == runs
+    assert (outcome.passed, outcome.only_as_process) == ("-1" not in source, only_as_process)
+
+
 # ------------------------------------------------------------------------------ what a checker inside the process sees
 
 # Each gives the right output. The first group takes or gives it by descriptor and claims, in every way that a program
@@ -344,6 +402,7 @@ os._exit(0)
     "the old place": "import os\ndata = os.read(0, 100)\nos.lseek(0, 0, 0)\nos.write(1, data)\n",
     "counting": "import os, sys\nos.write(1, os.read(0, 9))\nsys.stdout.buffer.raw.count = 1",
     "a patched end": "import os\nos.write(1, os.read(0, 9))\nos.fstat = lambda file: os.stat_result([1] * 10)\n",
+    "at the end of its objects": "class A:\n    def __del__(self): print(input())\na = A()\n",
     "a thread that goes on": (
         "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print(input()))).start()\n"
     ),

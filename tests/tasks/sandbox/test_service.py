@@ -89,6 +89,7 @@ PROGRAMS: list[tuple[str, list[tuple[str, str]], str | None]] = [
         None,
     ),
     ("import os\nos.write(1, b'1')", RIGHT, None),
+    ("import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print(1))).start()", RIGHT, None),
     ("x = (", RIGHT, None),
     ("1 / 0", RIGHT, None),
     ("while True: pass", RIGHT, None),
@@ -219,7 +220,8 @@ OK = b"HTTP/1.0 200 OK\r\n\r\n"
 
 def said(*, output: bytes = b"1\n", **changes: object) -> bytes:
     """One execution, and the end."""
-    about = {"reason": "", "detail": "", "spent": 0.1, "fresh": True, "bytes": len(output), **changes}
+    about = {"reason": "", "detail": "", "spent": 0.1, "fresh": True, "late": False, **changes}
+    about = {"bytes": len(output), **about}
     return OK + json.dumps(about).encode() + b"\n" + output + b'{"end": true}\n'
 
 
@@ -294,6 +296,7 @@ def test_the_lying_service_can_tell_the_truth(run: Run, monkeypatch: pytest.Monk
         (said(spent=10**400), "a time that cannot be"),
         (said(reason="right"), "no reason of a program"),
         (said(reason="sandbox error"), "no reason of a program"),
+        (said(late=1), "expected late of type bool"),
         (said(fresh=False, reason="crash"), "has run something else"),
         (said() [:-14] + said()[len(OK):], "has run something else"),
     ],
@@ -336,7 +339,7 @@ def test_a_service_that_does_not_end(replies: Sequence[bytes], again: bytes, mon
     ("reply", "says"),
     [
         (OK + b"<html>", "no sandbox service of this version: description: expected JSON"),
-        (OK + LEVEL.replace(b"1", b"2"), "protocol 2: expected 1; use the same version"),
+        (OK + LEVEL.replace(b": 2", b": 1"), "protocol 1: expected 2; use the same version"),
         (OK + b"x" * (1 << 20), "expected JSON"),
         (b"HTTP/1.0 401 x\r\n\r\n", f"refuses the token: set {wire.TOKEN}"),
         (b"HTTP/1.0 404 x\r\n\r\nno", "answers 404, expected 200: no"),
