@@ -38,15 +38,20 @@ BARE = "import sys; sys.modules['sortedcontainers'] = None; from sftgen_tasks.sa
 
 @contextmanager
 def started(
-    *arguments: str, code: str = "", before: Sequence[str] = (), **environment: str
+    *arguments: str,
+    code: str = "",
+    module: str = "sftgen_tasks.sandbox.service",
+    before: Sequence[str] = (),
+    cwd: str | Path = ROOT,
+    **environment: str,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service, and its address."""
-    what = ["-c", code] if code else ["-m", "sftgen_tasks.sandbox.service"]
+    what = ["-c", code] if code else ["-m", module]
     process = subprocess.Popen(
         [*before, sys.executable, *what, "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, wire.TOKEN: SECRET, CHOOSE: "", **environment},
     )
     try:
@@ -501,3 +506,22 @@ print(sorted(names))
     text = (ROOT / "docker" / "sandbox.Dockerfile").read_text(encoding="utf-8")
     [line] = re.findall(r"pip install .*-c constraints.txt (.+?)\s*\\?\n", text)
     assert imported == set(line.split())
+
+
+def test_the_command_of_the_image_grades_a_program(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker is not needed for this: the folders that the image copies, its settings, and its command as it stands."""
+    text = (ROOT / "docker" / "sandbox.Dockerfile").read_text(encoding="utf-8")
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for name in line.split()]
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    settings = dict(word.split("=") for line in re.findall("^ENV (.+)$", text, re.MULTILINE) for word in line.split())
+    [command] = re.findall("^ENTRYPOINT (.+)$", text, re.MULTILINE)
+    python, *arguments = json.loads(command)
+    assert python == "python"
+    with started(*arguments[2:], "--workers", "1", module=arguments[1], cwd="/", PYTHONPATH=str(ROOT), **settings) as (
+        _,
+        url,
+    ):
+        assert url.startswith("http://0.0.0.0:")
+        use(monkeypatch, url.replace("0.0.0.0", "127.0.0.1"))
+        assert run("print(int(input()) * 2)", ("2", "4")).passed
+        assert not run("print(int(input()) * 2)", ("2", "5")).passed
