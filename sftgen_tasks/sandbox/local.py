@@ -40,12 +40,12 @@ def execute(
         with suppress(GeneratorExit):
             while not ended and wanted():
                 header, _ = worker.receive()
+                ended = "end" in header
                 for reason, detail, begin, end, fresh, late in header.get("results", ()):
                     if reason == "sandbox error":
                         raise WorkerError(detail)
                     output = os.pread(files[-1], end - begin, begin) if end > begin else b""
                     yield Execution(output.decode("utf-8", "replace"), reason, detail, header["spent"], fresh, late)
-                ended = "end" in header
         if not ended:
             worker.send({"do": "stop"})
             while "end" not in worker.receive()[0]:

@@ -104,7 +104,7 @@ def _run(channel: socket.socket, about: dict[str, Any], files: Sequence[int], co
     function, streams, allowance = about["function"], about["streams"], Allowance(*about["limits"])
     # What stands at descriptors 0 and 1 of a program that has its streams only: reading and writing raise an error.
     nothing = os.open(os.path.dirname(os.__file__), os.O_RDONLY | os.O_CLOEXEC)
-    done, last = 0, False
+    done, last, header = 0, False, {}
 
     def inside(files: runner.Files) -> None:
         source = os.pread(tests.program, os.fstat(tests.program).st_size, 0).decode("utf-8", "surrogatepass")
@@ -112,10 +112,13 @@ def _run(channel: socket.socket, about: dict[str, Any], files: Sequence[int], co
         runner.run_tests(source, function, files, nothing if streams else None)
 
     while done < len(tests.ends) and not last:
+        if header:
+            send(channel, header)
         child = fork(allowance, confinement, inside, channel.fileno(), tests.program, nothing)
-        done, last = _follow(channel, child, tests, done, may_end=not (function or streams))
+        done, last, results = _follow(channel, child, tests, done, may_end=not (function or streams))
+        header = {"results": results, "spent": allowance.spent}
     os.close(nothing)
-    send(channel, {"end": True, "spent": allowance.spent})
+    send(channel, {**header, "end": True})
 
 
 def _import_numpy() -> None:
@@ -127,8 +130,10 @@ def _import_numpy() -> None:
     os.environ.clear()
 
 
-def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, may_end: bool) -> tuple[int, bool]:
-    """Give a process its tests, one when the one before has ended, and pass on the results.
+def _follow(
+    channel: socket.socket, child: Child, tests: _Tests, first: int, *, may_end: bool
+) -> tuple[int, bool, list[list[Any]]]:
+    """Give a process its tests, one when the one before has ended, and pass on results while it runs.
 
     Args:
         channel: To sftgen.
@@ -138,7 +143,7 @@ def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, 
         may_end: Whether a test may end by the end of the process.
 
     Returns:
-        The test to go on with, and whether it was the last process.
+        The test to go on with, whether it was the last process, and the results that were not passed on.
     """
     done, last_message = first, time.monotonic()
     failed = stopped = over = False
@@ -178,9 +183,8 @@ def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, 
         results.append([reason, detail, *((0, 0) if reason else tests.keep(child)), done == first, False])
         failed = bool(reason)
         done += 1
-    send(channel, {"results": results, "spent": child.spent()})
     child.close()
-    return done, failed or stopped
+    return done, failed or stopped, results
 
 
 def _decode(channel: socket.socket, job: dict[str, Any], data: bytes, confinement: Confinement) -> None:
