@@ -104,7 +104,8 @@ def _run(channel: socket.socket, about: dict[str, Any], files: Sequence[int], co
     function, streams, allowance = about["function"], about["streams"], Allowance(*about["limits"])
     # What stands at descriptors 0 and 1 of a program that has its streams only: reading and writing raise an error.
     nothing = os.open(os.path.dirname(os.__file__), os.O_RDONLY | os.O_CLOEXEC)
-    done, last, header = 0, False, {}
+    done, last = 0, False
+    header: dict[str, Any] = {}
 
     def inside(files: runner.Files) -> None:
         source = os.pread(tests.program, os.fstat(tests.program).st_size, 0).decode("utf-8", "surrogatepass")
