@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -29,24 +28,24 @@ def execute(
     given = [text.encode("utf-8", "surrogatepass") for text in inputs]
     about = {
         "do": "run", "ends": list(accumulate(map(len, given))), "limits": astuple(limits),
-        "prints": not program.function, "streams": program.streams_only, "numpy": "numpy" in program.source,
+        "function": program.function, "streams": program.streams_only, "numpy": "numpy" in program.source,
     }  # fmt: skip
-    job = {"source": program.source, "function": program.function, "streams": program.streams_only}
     with borrowed(require_local().name, program.setting) as worker, ExitStack() as open_files:
         # The worker reads none of them: what it held once, a later program could find in its memory.
-        files = [_file(open_files, data) for data in ([json.dumps(job).encode()], given, [])]
+        source = program.source.encode("utf-8", "surrogatepass")
+        files = [_file(open_files, data) for data in ([source], given, [])]
         worker.send(about)
         worker.send_files(*files)
         ended = False
         with suppress(GeneratorExit):
             while not ended and wanted():
                 header, _ = worker.receive()
-                for reason, detail, begin, end, fresh in header.get("results", ()):
+                ended = "end" in header
+                for reason, detail, begin, end, fresh, late in header.get("results", ()):
                     if reason == "sandbox error":
                         raise WorkerError(detail)
                     output = os.pread(files[-1], end - begin, begin) if end > begin else b""
-                    yield Execution(output.decode("utf-8", "replace"), reason, detail, header["spent"], fresh)
-                ended = "end" in header
+                    yield Execution(output.decode("utf-8", "replace"), reason, detail, header["spent"], fresh, late)
         if not ended:
             worker.send({"do": "stop"})
             while "end" not in worker.receive()[0]:

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from urllib.parse import SplitResult, urlsplit
 
 from sftgen_judges.plugins.contracts import Execution, Limits, Program, Sandbox
@@ -77,10 +77,8 @@ def execute(program: Program, inputs: Sequence[str], limits: Limits) -> Iterator
                 if count == len(inputs) or (not count and not about["fresh"]):
                     raise wire.BadMessageError("it has run something else")
                 count += 1
-                text = output.decode("utf-8", "replace")
-                yield Execution(
-                    text, about["reason"], wire.plain(about["detail"]), float(about["spent"]), about["fresh"]
-                )
+                about |= {"output": output.decode("utf-8", "replace"), "detail": wire.plain(about["detail"])}
+                yield Execution(**{field.name: about[field.name] for field in fields(Execution)})
                 if about["reason"]:
                     return
         except (OSError, http.client.HTTPException, ValueError) as error:

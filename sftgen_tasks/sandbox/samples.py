@@ -24,9 +24,9 @@ _MOST_WORKERS = 64
 _AHEAD = 2048
 _AHEAD_CHARACTERS = 256 << 20
 _DETAIL = 200
-# What a program names if more than its streams may matter: descriptors, threads, its end, or names made at run time.
+# What a program names if more than its streams may matter: descriptors, its end, or names made at run time.
 _BEYOND_STREAMS = re.compile(
-    r"\b(os|io|raw|dev|proc|posix|signal|fd)\b|open|fileno|thread|concurrent|multiprocessing|asyncio|atexit|_exit|detach|"
+    r"\b(os|io|raw|dev|proc|posix|signal|fd|_thread)\b|open|fileno|interrupt|multiprocessing|asyncio|_exit|detach|"
     r"mmap|memmap|fromfile|ctypes|exec|eval|getattr|globals|builtins|import_module|__import__|finalize|__del__"
 )
 
@@ -154,7 +154,12 @@ def _run(program: Program, cases: Sequence[Case], limits: Limits, same: Same, us
     outcome, spent, alone = _in_turn(program, cases, limits, same, used)
     if outcome.passed and not alone and spent > limits.test_seconds:
         # One test may have used the time of others: each must do with its own.
-        return _fails_alone(program, cases, limits, same, used) or outcome
+        left = limits.total_seconds
+        for number, case in enumerate(cases):
+            reason, detail, spent = _alone(program, case, replace(limits, total_seconds=left), same, used)
+            left -= spent
+            if reason or left <= 0:
+                return Outcome(False, reason or "time limit", number, _short(detail))
     return outcome
 
 
@@ -166,10 +171,11 @@ def _in_turn(
     Returns:
         The outcome, the seconds used, and whether each test had a process of its own.
     """
-    start, left, alone = 0, limits.total_seconds, True
+    start, left, alone, late = 0, limits.total_seconds, True, False
     both_ways = used.streams and program.function is None
     streams = both_ways
-    while True:
+    right_alone: dict[int, float] = {}  # tests that passed as a process of their own, and the seconds they took
+    while start < len(cases):
         inputs = [case.given for case in cases[start:]]
         allowed = replace(limits, total_seconds=left)
         number, before = start, 0.0
@@ -181,39 +187,32 @@ def _in_turn(
                     break
                 before = execution.spent
                 alone &= execution.fresh
+                late |= execution.late
             else:
                 if number != len(cases) - 1:
                     raise RuntimeError("the sandbox gave too few results")
-                spent = limits.total_seconds - left + before
-                return Outcome(True, only_as_process=both_ways and not streams), spent, alone
+                left -= before
+                break
         as_process = not streams or not _BEYOND_STREAMS.search(program.source)
         final = (execution.fresh and as_process) or reason in ("time limit", "compile error")
         # A test that is run again is charged once.
         left -= execution.spent if final else before
+        if left > 0 and streams and not execution.fresh:  # most fail as a process too, which is how it is decided
+            reason, detail, spent = _alone(program, cases[number], replace(limits, total_seconds=left), same, used)
+            final, right_alone[number] = bool(reason), spent
         if final or left <= 0:
             return Outcome(False, reason, number, _short(detail)), limits.total_seconds - left, alone
-        if streams and not execution.fresh:  # most fail as a process too, which is how it is decided
-            rest = replace(limits, total_seconds=left)
-            if failure := _fails_alone(program, cases[number : number + 1], rest, same, used):
-                return replace(failure, failed_case=number), limits.total_seconds - left, alone
         start, streams = number, streams and not execution.fresh
+        if not streams and number in right_alone:
+            start, left = number + 1, left - right_alone[number]
+    return Outcome(True, only_as_process=both_ways and (late or not streams)), limits.total_seconds - left, alone
 
 
-def _fails_alone(program: Program, cases: Sequence[Case], limits: Limits, same: Same, used: Sandbox) -> Outcome | None:
-    """Run each test in a process of its own; all together have the sample's time once more.
-
-    Returns:
-        The failure, None if every test passed.
-    """
-    left = limits.total_seconds
-    for number, case in enumerate(cases):
-        with closing(cast(Any, used.execute(program, [case.given], replace(limits, total_seconds=left)))) as executions:
-            execution = next(executions)
-            reason, detail = _judge(program, case, execution, same)
-        left -= execution.spent
-        if reason or left <= 0:
-            return Outcome(False, reason or "time limit", number, _short(detail))
-    return None
+def _alone(program: Program, case: Case, limits: Limits, same: Same, used: Sandbox) -> tuple[Reason, str, float]:
+    """Run one test as a process; why it failed, as `_judge` says it, and the seconds it took."""
+    with closing(cast(Any, used.execute(program, [case.given], limits))) as executions:
+        execution = next(executions)
+        return *_judge(program, case, execution, same), execution.spent
 
 
 def _judge(program: Program, case: Case, execution: Execution, same: Same) -> tuple[Reason, str]:

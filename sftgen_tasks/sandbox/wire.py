@@ -19,7 +19,7 @@ from sftgen_tasks.sandbox.inside import records
 from sftgen_tasks.sandbox.inside.children import OUTPUT_BYTES
 from sftgen_tasks.sandbox.levels import SandboxError
 
-PROTOCOL = 1
+PROTOCOL = 2
 TOKEN = "SFTGEN_SANDBOX_TOKEN"
 REQUEST_BYTES = 256 << 20
 """The most that one sample may take: its program and all its inputs."""
@@ -94,7 +94,13 @@ def read_request(body: bytes) -> tuple[Program, list[str], Limits]:
 def execution(one: Execution) -> tuple[bytes, bytes]:
     """The line and the output of one execution, as the service sends them."""
     output = one.output.encode("utf-8", "replace")
-    about = {"reason": one.reason, "detail": one.detail[:_DETAIL], "spent": one.spent, "fresh": one.fresh}
+    about = {
+        "reason": one.reason,
+        "detail": one.detail[:_DETAIL],
+        "spent": one.spent,
+        "fresh": one.fresh,
+        "late": one.late,
+    }
     return json.dumps({**about, "bytes": len(output)}).encode() + b"\n", output
 
 
@@ -109,7 +115,7 @@ def read_line(line: bytes) -> dict[str, Any] | None:
         return None
     if "error" in about:
         raise BadMessageError(f"it failed: {plain(about['error'])}")
-    _fields(about, "message", reason=str, detail=str, spent=float, fresh=bool, bytes=int)
+    _fields(about, "message", reason=str, detail=str, spent=float, fresh=bool, late=bool, bytes=int)
     _expect(about["reason"] in REASONS, "it gave no reason of a program")
     _expect(0 <= about["spent"] <= 1000 * _LONGEST, "it gave a time that cannot be")
     _expect(0 <= about["bytes"] <= OUTPUT_BYTES, f"an output has more than {OUTPUT_BYTES} bytes")

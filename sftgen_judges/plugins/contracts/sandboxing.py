@@ -30,8 +30,8 @@ class Program:
             the function, or of the method of `class Solution`, that is called.
         setting: What the benchmark promises its programs.
         streams_only: Run it as a checker does that runs programs inside its own process, as LiveCodeBench's: there is
-            nothing at descriptors 0 and 1, only at `sys.stdin` and `sys.stdout`, and the output is what was printed
-            when the main thread was at its end.
+            nothing at descriptors 0 and 1, only at `sys.stdin` and `sys.stdout`, and such a checker sees what was
+            printed when the main thread was at its end (`Execution.late`).
     """
 
     source: str
@@ -67,6 +67,8 @@ class Execution:
         detail: For a person, short.
         spent: Seconds of the limits used so far.
         fresh: Whether this was the first test in its process, or had nothing of an earlier one around.
+        late: For a program that has its streams only: whether a part of the output was printed after the main thread
+            had ended, by other threads or at exit.
     """
 
     output: str = ""
@@ -74,6 +76,7 @@ class Execution:
     detail: str = ""
     spent: float = 0.0
     fresh: bool = True
+    late: bool = False
 
 
 @dataclass(frozen=True)

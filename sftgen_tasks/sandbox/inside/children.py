@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sftgen_tasks.sandbox.inside import records
 from sftgen_tasks.sandbox.inside.runner import Files
-from sftgen_tasks.sandbox.inside.system import drop_capabilities, open_memory, open_process
+from sftgen_tasks.sandbox.inside.system import drop_capabilities, fork_alone, open_memory, open_process
 
 OUTPUT_BYTES = 64 << 20
 """The most that one program prints in one test."""
@@ -215,7 +215,7 @@ def fork(
     (take, go), (report, tell) = os.pipe(), os.pipe()
     os.set_blocking(report, False)
     input_, output = open_memory("input"), open_memory("output")
-    pid = os.fork()
+    pid = fork_alone()
     if pid:
         os.close(take)
         os.close(tell)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
-OK, LAST, CONFINED, COMPILE, MEMORY, REFUSED, CRASH, WRONG = range(8)
-"""LAST: as OK, and the process cannot take another test. CONFINED: the first of all; no program has run before it."""
+OK, LAST, CONFINED, COMPILE, MEMORY, REFUSED, CRASH, WRONG, LATE = range(9)
+"""LAST: as OK, and the process cannot take another test. LATE: as LAST, and more was printed after the main thread had
+ended. CONFINED: the first of all; no program has run before it."""
 
 REASONS = {
     COMPILE: "compile error",
@@ -24,8 +25,7 @@ REASONS = {
 _RECORD = struct.Struct("<B127s")
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """How a test ended, and a detail for a person if it failed."""
 
     status: int
@@ -49,5 +49,4 @@ def read(file: int) -> Record | None:
         return None
     if not data:
         raise EOFError
-    status, detail = _RECORD.unpack(data.ljust(_RECORD.size, b"\0"))
-    return Record(status, detail.rstrip(b"\0").decode("utf-8", "replace"))
+    return Record(data[0], data[1:].rstrip(b"\0").decode("utf-8", "replace"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -34,6 +34,7 @@ def serve(channel: socket.socket, confinement: Confinement) -> None:
     # Programs must not import these modules.
     for name in [name for name in sys.modules if name.startswith("sftgen_tasks")]:
         del sys.modules[name]
+    random.seed(0)  # so that a program that uses random numbers has one verdict
     gc.freeze()
     while True:
         header, body = receive(channel)
@@ -100,21 +101,25 @@ def _run(channel: socket.socket, about: dict[str, Any], files: Sequence[int], co
         _import_numpy()
     program, inputs, outputs = files
     tests = _Tests(program, inputs, outputs, about["ends"])
-    allowance = Allowance(*about["limits"])
+    function, streams, allowance = about["function"], about["streams"], Allowance(*about["limits"])
     # What stands at descriptors 0 and 1 of a program that has its streams only: reading and writing raise an error.
     nothing = os.open(os.path.dirname(os.__file__), os.O_RDONLY | os.O_CLOEXEC)
     done, last = 0, False
+    header: dict[str, Any] = {}
 
     def inside(files: runner.Files) -> None:
-        job = json.loads(os.pread(tests.program, os.fstat(tests.program).st_size, 0))
+        source = os.pread(tests.program, os.fstat(tests.program).st_size, 0).decode("utf-8", "surrogatepass")
         os.close(tests.program)
-        runner.run_tests(job["source"], job["function"], files, nothing if job["streams"] else None)
+        runner.run_tests(source, function, files, nothing if streams else None)
 
     while done < len(tests.ends) and not last:
+        if header:
+            send(channel, header)
         child = fork(allowance, confinement, inside, channel.fileno(), tests.program, nothing)
-        done, last = _follow(channel, child, tests, done, may_end=about["prints"] and not about["streams"])
+        done, last, results = _follow(channel, child, tests, done, may_end=not (function or streams))
+        header = {"results": results, "spent": allowance.spent}
     os.close(nothing)
-    send(channel, {"end": True, "spent": allowance.spent})
+    send(channel, {**header, "end": True})
 
 
 def _import_numpy() -> None:
@@ -126,8 +131,10 @@ def _import_numpy() -> None:
     os.environ.clear()
 
 
-def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, may_end: bool) -> tuple[int, bool]:
-    """Give a process its tests, one when the one before has ended, and pass on the results.
+def _follow(
+    channel: socket.socket, child: Child, tests: _Tests, first: int, *, may_end: bool
+) -> tuple[int, bool, list[list[Any]]]:
+    """Give a process its tests, one when the one before has ended, and pass on results while it runs.
 
     Args:
         channel: To sftgen.
@@ -137,7 +144,7 @@ def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, 
         may_end: Whether a test may end by the end of the process.
 
     Returns:
-        The test to go on with, and whether it was the last process.
+        The test to go on with, whether it was the last process, and the results that were not passed on.
     """
     done, last_message = first, time.monotonic()
     failed = stopped = over = False
@@ -151,13 +158,14 @@ def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, 
         record = child.record()
         if record and not (over or stopped):
             fresh = done == first
-            if record.status in (records.OK, records.LAST):
-                results.append(["", "", *tests.keep(child), fresh])
+            late = record.status == records.LATE
+            if late or record.status in (records.OK, records.LAST):
+                results.append(["", "", *tests.keep(child), fresh, late])
             else:
-                results.append([records.REASONS.get(record.status, "crash"), record.detail, 0, 0, fresh])
+                results.append([records.REASONS.get(record.status, "crash"), record.detail, 0, 0, fresh, False])
                 failed = True
             done += 1
-            over = failed or record.status == records.LAST or done == len(tests.ends)
+            over = failed or record.status != records.OK or done == len(tests.ends)
             if over:
                 child.kill("over")
             else:
@@ -168,17 +176,16 @@ def _follow(channel: socket.socket, child: Child, tests: _Tests, first: int, *, 
             send(channel, {"results": results, "spent": child.spent()})
             results, last_message = [], time.monotonic()
     if not child.confined:
-        results, failed = [["sandbox error", "a program could not be confined", 0, 0, True]], True
+        results, failed = [["sandbox error", "a program could not be confined", 0, 0, True, False]], True
     elif not (over or stopped):
         reason, detail = child.ending()
         if not reason and not may_end:
             reason, detail = "crash", "ended before the function returned"
-        results.append([reason, detail, *((0, 0) if reason else tests.keep(child)), done == first])
+        results.append([reason, detail, *((0, 0) if reason else tests.keep(child)), done == first, False])
         failed = bool(reason)
         done += 1
-    send(channel, {"results": results, "spent": child.spent()})
     child.close()
-    return done, failed or stopped
+    return done, failed or stopped, results
 
 
 def _decode(channel: socket.socket, job: dict[str, Any], data: bytes, confinement: Confinement) -> None:

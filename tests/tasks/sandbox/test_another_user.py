@@ -13,7 +13,8 @@ from tests import PATIENCE, ROOT
 from tests.tasks.sandbox import another_user
 
 WHICH = (
-    "rights_owner or in_proc or earlier_program or decoded_test or later_test or each_level or streams_were or kills"
+    "rights_owner or in_proc or earlier_program or decoded_test or later_test or each_level or streams_were or kills "
+    "or new_folders or says_it_ends or dead_main or charged_once"
 )
 
 

@@ -37,7 +37,7 @@ SHAPES = [
     "copy.deepcopy({0})",
     "math.gcd({0}, {1})", "Decimal({0})", "Fraction({0}, {1})", "re.findall('.', {0})", "({0}).split()",
     "({0}).encode('utf-8')", "list(itertools.chain({0}, {1}))", "collections.Counter({0})", "heapq.nsmallest(2, {0})",
-    "random.Random({0}).random()", "type({0}).__name__", "struct.pack('<q', {0})",
+    "random.Random(repr({0})).random()", "type({0}).__name__", "struct.pack('<q', {0})",
     "hashlib.sha1(repr({0}).encode()).hexdigest()", "functools.reduce(max, {0})", "zlib.crc32(repr({0}).encode())",
     "eval(repr({0}))", "isinstance({0}, int)", "bisect.bisect([1, 2, 3], {0})", "datetime.timedelta({0})",
     "statistics.mean({0})", "ast.literal_eval(repr({0}))", "time.sleep(0.001)",

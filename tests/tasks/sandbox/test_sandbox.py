@@ -36,6 +36,7 @@ from sftgen_tasks.sandbox.levels import ALLOW, CHOOSE, LEVELS
 from tests import PATIENCE, ROOT
 from tests.judges.plugins.conftest import Door
 from tests.tasks.sandbox import table
+from tests.tasks.sandbox import test_another_user as another_user
 from tests.tasks.sandbox.conftest import Run, same
 from tests.tasks.sandbox.hostile import HOSTILE
 from tests.tasks.sandbox.search import children, depth
@@ -322,3 +323,15 @@ def test_documentation_has_every_hostile_program() -> None:
     """`python -m tests.tasks.sandbox.table` writes the table."""
     rows = re.findall(r"^\| \d+ \| (.+?) \| (.+?) \| .+ \|$", table.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == [(hostile.name, hostile.stops) for hostile in HOSTILE]
+
+
+def test_documentation_names_a_test_for_each_fault() -> None:
+    text = table.PAGE.read_text(encoding="utf-8")
+    part = text.partition("<!-- faults: begin -->")[2].partition("<!-- faults: end -->")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \| .+ \| `(.+)::(\w+)`( \*)? \| .+ \|$", part, re.MULTILINE)
+    assert len({fault for fault, *_ in rows}) == 26
+    again = another_user.WHICH.split(" or ")
+    for fault, file, name, star in rows:
+        paths = list((ROOT / "tests").glob(f"**/{file}"))
+        assert any(f"def {name}(" in path.read_text(encoding="utf-8") for path in paths), fault
+        assert not star or any(word in name for word in again), fault

@@ -38,15 +38,20 @@ BARE = "import sys; sys.modules['sortedcontainers'] = None; from sftgen_tasks.sa
 
 @contextmanager
 def started(
-    *arguments: str, code: str = "", before: Sequence[str] = (), **environment: str
+    *arguments: str,
+    code: str = "",
+    module: str = "sftgen_tasks.sandbox.service",
+    before: Sequence[str] = (),
+    cwd: str | Path = ROOT,
+    **environment: str,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service, and its address."""
-    what = ["-c", code] if code else ["-m", "sftgen_tasks.sandbox.service"]
+    what = ["-c", code] if code else ["-m", module]
     process = subprocess.Popen(
         [*before, sys.executable, *what, "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, wire.TOKEN: SECRET, CHOOSE: "", **environment},
     )
     try:
@@ -89,6 +94,7 @@ PROGRAMS: list[tuple[str, list[tuple[str, str]], str | None]] = [
         None,
     ),
     ("import os\nos.write(1, b'1')", RIGHT, None),
+    ("import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print(1))).start()", RIGHT, None),
     ("x = (", RIGHT, None),
     ("1 / 0", RIGHT, None),
     ("while True: pass", RIGHT, None),
@@ -219,7 +225,8 @@ OK = b"HTTP/1.0 200 OK\r\n\r\n"
 
 def said(*, output: bytes = b"1\n", **changes: object) -> bytes:
     """One execution, and the end."""
-    about = {"reason": "", "detail": "", "spent": 0.1, "fresh": True, "bytes": len(output), **changes}
+    about = {"reason": "", "detail": "", "spent": 0.1, "fresh": True, "late": False, **changes}
+    about = {"bytes": len(output), **about}
     return OK + json.dumps(about).encode() + b"\n" + output + b'{"end": true}\n'
 
 
@@ -294,6 +301,7 @@ def test_the_lying_service_can_tell_the_truth(run: Run, monkeypatch: pytest.Monk
         (said(spent=10**400), "a time that cannot be"),
         (said(reason="right"), "no reason of a program"),
         (said(reason="sandbox error"), "no reason of a program"),
+        (said(late=1), "expected late of type bool"),
         (said(fresh=False, reason="crash"), "has run something else"),
         (said() [:-14] + said()[len(OK):], "has run something else"),
     ],
@@ -336,7 +344,7 @@ def test_a_service_that_does_not_end(replies: Sequence[bytes], again: bytes, mon
     ("reply", "says"),
     [
         (OK + b"<html>", "no sandbox service of this version: description: expected JSON"),
-        (OK + LEVEL.replace(b"1", b"2"), "protocol 2: expected 1; use the same version"),
+        (OK + LEVEL.replace(b": 2", b": 1"), "protocol 1: expected 2; use the same version"),
         (OK + b"x" * (1 << 20), "expected JSON"),
         (b"HTTP/1.0 401 x\r\n\r\n", f"refuses the token: set {wire.TOKEN}"),
         (b"HTTP/1.0 404 x\r\n\r\nno", "answers 404, expected 200: no"),
@@ -498,3 +506,22 @@ print(sorted(names))
     text = (ROOT / "docker" / "sandbox.Dockerfile").read_text(encoding="utf-8")
     [line] = re.findall(r"pip install .*-c constraints.txt (.+?)\s*\\?\n", text)
     assert imported == set(line.split())
+
+
+def test_the_command_of_the_image_grades_a_program(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker is not needed for this: the folders that the image copies, its settings, and its command as it stands."""
+    text = (ROOT / "docker" / "sandbox.Dockerfile").read_text(encoding="utf-8")
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for name in line.split()]
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    settings = dict(word.split("=") for line in re.findall("^ENV (.+)$", text, re.MULTILINE) for word in line.split())
+    [command] = re.findall("^ENTRYPOINT (.+)$", text, re.MULTILINE)
+    python, *arguments = json.loads(command)
+    assert python == "python"
+    with started(*arguments[2:], "--workers", "1", module=arguments[1], cwd="/", PYTHONPATH=str(ROOT), **settings) as (
+        _,
+        url,
+    ):
+        assert url.startswith("http://0.0.0.0:")
+        use(monkeypatch, url.replace("0.0.0.0", "127.0.0.1"))
+        assert run("print(int(input()) * 2)", ("2", "4")).passed
+        assert not run("print(int(input()) * 2)", ("2", "5")).passed
