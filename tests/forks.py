@@ -53,8 +53,8 @@ def main(descriptor: int, modules: list[str]) -> None:
             if key.fileobj is listener:
                 asked = listener.accept()[0]
                 kind, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
-                if kind == b"c":
-                    running[_fork(asked, descriptors, listener)] = asked
+                if kind == b"c" and (pid := _fork(asked, descriptors, listener)):
+                    running[pid] = asked
                 elif kind == b"h" and _tell(asked, started_with):
                     holds.add(asked)
                     waiting.register(asked, selectors.EVENT_READ)
@@ -77,10 +77,13 @@ def _tell(connection: socket.socket, what: bytes) -> bool:
 
 
 def _fork(asked: socket.socket, descriptors: list[int], listener: socket.socket) -> int:
+    """Start the command that is asked for; 0 where who asked was gone before all was said."""
     with asked.makefile("rb") as lines:
-        job = json.loads(lines.readline())
-    pid = os.fork()
-    if not pid:
+        said = lines.readline()
+    whole = said.endswith(b"\n")
+    pid = os.fork() if whole else 0
+    if whole and not pid:
+        job = json.loads(said)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number, descriptor in enumerate(descriptors, start=1):
@@ -90,8 +93,9 @@ def _fork(asked: socket.socket, descriptors: list[int], listener: socket.socket)
         become(**job)
     for descriptor in descriptors:
         os.close(descriptor)
-    _set_group(pid)
-    _tell(asked, f"{pid}\n".encode())
+    if pid:
+        _set_group(pid)
+        _tell(asked, f"{pid}\n".encode())
     return pid
 
 
