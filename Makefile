@@ -10,13 +10,10 @@ export OMP_NUM_THREADS ?= 1
 
 # uv installs in seconds what takes pip minutes. It reads no settings of pip: here it is told where those find packages.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL = \
-	of_pip() { $(PIP) config list | sed -n "s/^[a-z:]*\.$$1='\(.*\)'$$/\1/p" | head -n 1; }; \
-	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$(of_pip index-url)}" UV_INDEX="$${UV_INDEX:-$$(of_pip extra-index-url)}" \
-		UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(of_pip find-links | tr ' ' ,)}" SSL_CERT_FILE="$${SSL_CERT_FILE:-$$(of_pip cert)}" \
-		UV_INDEX_STRATEGY=unsafe-best-match; \
-	for name in UV_DEFAULT_INDEX UV_INDEX UV_FIND_LINKS SSL_CERT_FILE; do eval "[ -n \"\$$$$name\" ]" || unset $$name; done; \
-	$(BIN)/uv pip install --quiet $(TORCH_PIP_ARGS) -c constraints.txt
+INSTALL = set -a; eval "$$($(PIP) config list | sort -r | sed -n \
+		-e 's/.*\.index-url=/UV_DEFAULT_INDEX=/p' -e 's/.*\.extra-index-url=/UV_INDEX=/p' \
+		-e '/\.find-links=/{s/ /,/g;s/.*\.find-links=/UV_FIND_LINKS=/p}' -e 's/.*\.cert=/SSL_CERT_FILE=/p')"; \
+	UV_INDEX_STRATEGY=unsafe-best-match $(BIN)/uv pip install --quiet $(TORCH_PIP_ARGS) -c constraints.txt
 
 .PHONY: help demo test lint compiled browser clean
 .DEFAULT_GOAL := help
