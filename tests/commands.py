@@ -1,73 +1,205 @@
 """Commands in processes that are forked from one that has imported the large libraries: a start costs no seconds.
 
-The server of forks is that of `multiprocessing`. It has imported nothing of sftgen, so that a command starts as the
+The workers of pytest-xdist share that process. It has imported nothing of sftgen, so that a command starts as the
 installed one does: with its own environment, folder and arguments.
 """
 
 from __future__ import annotations
 
-import atexit
+import base64
+import errno
 import json
-import multiprocessing
 import os
-import runpy
+import pickle
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
-from importlib import metadata
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tests import PATIENCE, ROOT
 
 SCRIPTS = Path(sys.executable).parent
-LARGE = [
+LARGE = (
     "torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.generation", "datasets",
     "lm_eval._cli", "lm_eval.evaluator", "lm_eval.models.huggingface", "lm_eval.tasks", "trl", "peft", "accelerate",
     "scipy.stats", "sympy", "plotly.graph_objects", "pyarrow.parquet", "openai", "typer", "rich.console",
-]  # fmt: skip
+)  # fmt: skip
 # Large libraries read these when they are imported.
 READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "OMP_", "TOKENIZERS_", "TQDM_", "PYTHON", "LD_", "SFTGEN_NO_AUTOLOAD")
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(LARGE)
+_SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 
 
-def run(
-    program: str,
-    *arguments: str | Path,
-    timeout: float = PATIENCE,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    before: Callable[[], None] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` does with text captured.
+class Forked:
+    """A command in a fork, with what `subprocess.Popen` has for it."""
 
-    Args:
-        program: Name of an installed command.
-        arguments: What it is given.
-        timeout: Seconds after which it is killed.
-        env: All of its environment, by default that of this process.
-        cwd: Folder to run in.
-        before: A function of a module, called in the new process before the command.
+    def __init__(self, address: str, line: Sequence[str], job: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+        """Start it; `descriptors` are its standard output and its standard error."""
+        self.args = list(line)
+        self.returncode: int | None = None
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.connect(address)
+        socket.send_fds(self._server, [b"c"], descriptors)
+        self._server.sendall(json.dumps({**job, "line": self.args}).encode() + b"\n")
+        self.pid = self._number()
 
-    Raises:
-        subprocess.TimeoutExpired: It did not end in time.
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end in time.
+        """
+        if self.returncode is None:
+            self._server.settimeout(timeout)
+            try:
+                self.returncode = self._number()
+            except (TimeoutError, BlockingIOError) as error:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0) from error
+            self._server.close()
+        return self.returncode
+
+    def _number(self) -> int:
+        """The next number that its parent tells."""
+        told = b""
+        while not told.endswith(b"\n"):
+            if not (byte := self._server.recv(1)):
+                raise EOFError(f"the process that forked {self.args[0]} has ended")
+            told += byte
+        return int(told)
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, where it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+@dataclass
+class Warm:
+    """A process that has imported what is large, and starts commands as forks of itself.
+
+    It starts with the first command, and ends with the last process that has used it.
+
+    Attributes:
+        name: Tells it from others of one test session.
+        modules: What it imports.
+        python: The interpreter, and so the environment.
+        settings: Environment variables that are set for it and for all its commands.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        process = start(program, *arguments, env=env, cwd=cwd, before=before, out=out, err=err)
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired([program, *map(str, arguments)], timeout, out.read_text(), err.read_text())
-        return subprocess.CompletedProcess(
-            [program, *map(str, arguments)], process.exitcode, out.read_text(), err.read_text()
+
+    name: str
+    modules: Sequence[str]
+    python: Path = Path(sys.executable)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    _server: subprocess.Popen[bytes] | None = None
+    _hold: socket.socket | None = None
+    _started_with: Mapping[str, str] = field(default_factory=dict)
+
+    def start(
+        self,
+        program: str | Path,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        before: Callable[[], None] | None = None,
+        out: Path = Path(os.devnull),
+        err: Path = Path(os.devnull),
+    ) -> Forked:
+        """Start a command, in a process group of its own, and do not wait for it."""
+        environment = {**(os.environ if env is None else env), **self.settings}
+        self._connect()
+        if differ := sorted(
+            name for name, _ in _read_on_import(environment).items() ^ _read_on_import(self._started_with).items()
+        ):
+            raise ValueError(f"{', '.join(differ)}: read before the fork; use the fixture `installed`")
+        given = base64.b64encode(pickle.dumps(before)).decode() if before else ""
+        job = {"environment": environment, "folder": str(cwd or Path.cwd()), "before": given}
+        line = [str(self.python.parent / program), *map(str, arguments)]
+        with out.open("ab") as output, err.open("ab") as errors:
+            return Forked(self._address, line, job, [output.fileno(), errors.fileno()])
+
+    def run(
+        self, program: str | Path, *arguments: str | Path, timeout: float = PATIENCE, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as `subprocess.run` does with text captured; `options` are those of `start`.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end in time, and was killed.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            process = self.start(program, *arguments, out=out, err=err, **options)
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired as expired:
+                process.kill()
+                process.wait()
+                raise subprocess.TimeoutExpired(process.args, timeout, out.read_text(), err.read_text()) from expired
+            return subprocess.CompletedProcess(process.args, process.wait(), out.read_text(), err.read_text())
+
+    @property
+    def _address(self) -> str:
+        # In Linux's abstract namespace: it is free as soon as nobody listens, and there is no file to remove.
+        return f"\0sftgen-tests-{_SESSION}-{self.name}"
+
+    def _connect(self) -> None:
+        """Hold the process that forks; the first to come starts it."""
+        until = time.monotonic() + PATIENCE
+        while not self._started_with:
+            assert time.monotonic() < until, f"no process forks at {self._address!r}"
+            with socket.socket(socket.AF_UNIX) as listener:
+                try:
+                    listener.bind(self._address)
+                    listener.listen(1024)
+                    self._serve(listener)
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE:
+                        raise
+            self._hold = socket.socket(socket.AF_UNIX)
+            try:
+                self._hold.connect(self._address)
+                self._hold.sendall(b"h")
+                with self._hold.makefile("rb") as lines:
+                    self._started_with = json.loads(lines.readline() or b"{}")
+            except OSError:  # between two states: it does not listen yet, or ends
+                time.sleep(0.1)
+
+    def _serve(self, listener: socket.socket) -> None:
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "cwd": ROOT}
+        line = [self.python, "-m", "tests.forks", str(listener.fileno()), *self.modules]
+        environment = {**os.environ, **self.settings}
+        self._server = subprocess.Popen(
+            line, env=environment, pass_fds=[listener.fileno()], start_new_session=True, **given
         )
+
+
+def _read_on_import(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(READ_ON_IMPORT)}
+
+
+HERE = Warm("here", LARGE)
+run = HERE.run
+start = HERE.start
 
 
 def run_installed(
@@ -76,88 +208,3 @@ def run_installed(
     """Run the installed command from its start, which takes seconds; `options` are those of `subprocess.run`."""
     line = [str(SCRIPTS / program), *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, timeout=timeout, check=False, **options)
-
-
-def start(
-    program: str,
-    *arguments: str | Path,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    before: Callable[[], None] | None = None,
-    out: Path = Path(os.devnull),
-    err: Path = Path(os.devnull),
-) -> multiprocessing.process.BaseProcess:
-    """Start a command, in a process group of its own, and do not wait for it."""
-    environment = dict(os.environ if env is None else env)
-    if differ := sorted(name for name, _ in _read_on_import(environment).items() ^ _read_by_server().items()):
-        raise ValueError(f"{', '.join(differ)}: read before the fork; use the fixture `installed`")
-    line = [str(SCRIPTS / program), *map(str, arguments)]
-    options = {"folder": cwd or Path.cwd(), "out": out, "err": err, "before": before}
-    process = _FORKS.Process(target=become, args=(line, environment), kwargs=options)
-    process.start()
-    return process
-
-
-@contextmanager
-def warm(python: Path, script: Path, settings: Mapping[str, str]) -> Iterator[Callable[..., Any]]:
-    """A function like `run` for the commands of another environment; `script` imports there what is large and forks."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    pipe = subprocess.PIPE
-    given = {"stdin": pipe, "stdout": pipe, "text": True, "env": {**os.environ, **settings, "PYTHONPATH": path}}
-    with tempfile.TemporaryDirectory() as folder, subprocess.Popen([python, script], **given) as server:
-        assert server.stdin
-        assert server.stdout
-        out, err = Path(folder, "out"), Path(folder, "err")
-
-        def run_there(
-            program: str | Path, *arguments: str | Path, env: Mapping[str, str] = {}
-        ) -> subprocess.CompletedProcess[str]:
-            for file in (out, err):
-                file.write_text("")
-            line = [str(word) for word in (program, *arguments)]
-            files = {"folder": str(Path.cwd()), "out": str(out), "err": str(err)}
-            job = {"line": line, "environment": {**os.environ, **settings, **env}, **files}
-            print(json.dumps(job), file=server.stdin, flush=True)
-            return subprocess.CompletedProcess(line, int(server.stdout.readline()), out.read_text(), err.read_text())
-
-        yield run_there
-        server.stdin.close()
-
-
-def _read_on_import(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(READ_ON_IMPORT)}
-
-
-@cache
-def _read_by_server() -> dict[str, str]:
-    """The server starts with the first command."""
-    return _read_on_import(os.environ)
-
-
-def become(
-    line: list[str],
-    environment: dict[str, str],
-    *,
-    folder: Path,
-    out: Path,
-    err: Path,
-    before: Callable[[], None] | None,
-) -> NoReturn:
-    """Turn this forked process into a command, or into a script in Python: `line[0]` names it."""
-    os.setpgid(0, 0)
-    for path, descriptor in ((out, 1), (err, 2)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), descriptor)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.argv = line
-    if before:
-        before()
-    try:
-        if line[0].endswith(".py"):
-            runpy.run_path(line[0], run_name="__main__")
-            sys.exit()
-        [entry] = metadata.entry_points(group="console_scripts", name=Path(line[0]).name)
-        sys.exit(entry.load()())
-    finally:
-        atexit._run_exitfuncs()  # multiprocessing ends a process without them

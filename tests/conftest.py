@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests import ROOT, commands
+from tests import commands
 
 # Several threads on a busy machine make a tiny model ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -18,6 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # pytest-xdist sets it in its processes: the console would keep that width, whatever a test sets.
 os.environ.pop("COLUMNS", None)
 
+LONGEST_NAME = 80
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -43,13 +44,26 @@ def installed() -> Command:
 
 
 @pytest.fixture(scope="session")
-def vllm_command() -> Iterator[Command]:
-    """Run a command of the environment with vLLM, in a forked process; for tests of the group `vllm` only."""
+def vllm() -> commands.Warm:
+    """Forks of a process that has imported vLLM, in the environment that has it; for tests of the group `vllm` only."""
     from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 
-    script = ROOT / "tests" / "tasks" / "harness" / "backends" / "vllm_commands.py"
-    with commands.warm(VLLM_ENVIRONMENT / "bin" / "python", script, SETTINGS) as run:
-        yield run
+    modules = ["tests.tasks.harness.backends.warm_vllm"]
+    return commands.Warm("vllm", modules, VLLM_ENVIRONMENT / "bin" / "python", SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def vllm_command(vllm: commands.Warm) -> Command:
+    """Run a command of the environment with vLLM."""
+    return vllm.run
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The start of a long value only: processes send each other the names of all tests, and again with every report."""
+    if not isinstance(val, (str, bytes)) or len(val) <= LONGEST_NAME:
+        return None
+    start = val[:LONGEST_NAME].decode("latin-1") if isinstance(val, bytes) else val[:LONGEST_NAME]
+    return f"{start.encode('unicode_escape').decode()}...{len(val)}"
 
 
 @pytest.fixture(scope="session")

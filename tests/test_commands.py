@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests import commands
+from tests import PATIENCE, commands
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,35 @@ def test_a_command_that_hangs_is_killed(tmp_path: Path) -> None:
     line = ("judge", "run", "refusal", tmp_path / "never.jsonl", "--out", tmp_path / "out.jsonl")
     with pytest.raises(subprocess.TimeoutExpired):
         commands.run("sftgen", *line, timeout=0.1)
+
+
+def test_test_processes_share_the_one_that_forks_and_it_ends_with_the_last() -> None:
+    first, second = (commands.Warm("shared", modules) for modules in (["json"], ["no_such_module"]))
+    for warm in (first, second):
+        done = warm.run("sftgen", "tasks-dir")
+        assert done.returncode == 0, done.stderr
+    assert first._server
+    assert not second._server
+    for warm in (first, second):
+        assert first._server.poll() is None
+        assert warm._hold
+        warm._hold.close()
+    assert first._server.wait(PATIENCE) == 0
+
+
+def test_what_is_asked_of_a_fork_is_done(tmp_path: Path) -> None:
+    """As `subprocess.Popen` does it."""
+    (tmp_path / "waits.py").write_text("import sys, time\nprint(*sys.argv[1:], flush=True)\ntime.sleep(1000)\n")
+    process = commands.start(tmp_path / "waits.py", "a", "b c", out=tmp_path / "out")
+    while not (tmp_path / "out").read_text().endswith("\n"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert (tmp_path / "out").read_text() == "a b c\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.01)
+    assert os.getpgid(process.pid) == process.pid
+    process.terminate()
+    assert process.wait(PATIENCE) == process.poll() == process.returncode == -signal.SIGTERM
+    (tmp_path / "says.py").write_text("import sys\nsys.exit('no')\n")
+    done = commands.run(tmp_path / "says.py")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "no\n")

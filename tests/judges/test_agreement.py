@@ -321,12 +321,12 @@ def test_a_mistake_is_shown_without_a_traceback(command: Command) -> None:
     assert done.stderr.startswith("sftgen: judge 'polite': no plugin registered it.")
 
 
-def test_judges_are_listed_with_what_they_need(installed: Command) -> None:
+def test_judges_are_listed_with_what_they_need(command: Command, installed: Command) -> None:
     listed = {judge["name"]: judge for judge in json.loads(installed("sftgen", "judge", "list", "--json").stdout)}
     assert listed["refusal"]["to_do"] == ""
     assert listed["truth-logprob"]["needs"] == ["completions", "logprobs"]
     assert "SFTGEN_JUDGE_MODEL" in listed["policy"]["to_do"]
-    assert "policy" in installed("sftgen", "judge", "list").stdout
+    assert "policy" in command("sftgen", "judge", "list").stdout
 
 
 def test_a_judge_without_a_model_needs_no_settings(installed: Command, tmp_path: Path) -> None:

@@ -120,10 +120,10 @@ def test_a_batch_that_was_waited_for_is_found_again(command: Command, tmp_path: 
         ]  # fmt: skip
         killed = commands.start(*line)
         while not office.batches:
-            assert killed.is_alive()
+            assert killed.poll() is None
             time.sleep(0.01)
         killed.kill()
-        killed.join()
+        killed.wait()
         office.finish = True
         done = command(*line)
         assert done.returncode == 0, done.stderr

@@ -132,11 +132,11 @@ def test_a_killed_run_loses_nothing(command: Command, tmp_path: Path) -> None:
     with serving(only_first(40, GOOD)) as server:
         killed = commands.start(*line, "--base-url", server.url)
         while len(list(read_rows(tmp_path / "out.verdicts.jsonl"))) < 40:
-            assert killed.is_alive()
+            assert killed.poll() is None
             time.sleep(0.01)
         killed.kill()
-        killed.join()
-        assert killed.exitcode == -signal.SIGKILL
+        killed.wait()
+        assert killed.returncode == -signal.SIGKILL
         assert not (tmp_path / "out.jsonl").exists()
         assert len(server.calls) <= 40 + 4
     with serving(GOOD) as server:

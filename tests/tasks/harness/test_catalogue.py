@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from sftgen_tasks.data.task_files import task_configs
 from sftgen_tasks.harness.catalogue import BEGIN, END, CatalogueError, benchmarks, read_configs, rewrite, tables
-from tests import ROOT
+from tests import ROOT, commands
 
 PAGE = ROOT / "docs" / "tasks.md"
 
@@ -58,7 +57,8 @@ def test_a_new_task_gets_a_line(tmp_path: Path) -> None:
 def test_the_command_writes_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    subprocess.run([sys.executable, "-m", "sftgen_tasks.harness.catalogue", str(page)], check=True)
+    done = commands.run(sys.executable, "-m", "sftgen_tasks.harness.catalogue", page)
+    assert done.returncode == 0, done.stderr
     assert page.read_text() == f"before\n{BEGIN}\n{tables()}\n{END}\nafter\n"
     page.write_text("no marks")
     with pytest.raises(CatalogueError, match="made by"):

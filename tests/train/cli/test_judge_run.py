@@ -40,7 +40,7 @@ def test_a_second_run_on_one_output_is_refused_and_pays_nothing(
     with serving(only_first(5, GOOD)) as server:
         first = commands.start(*line(rows, out, "--base-url", server.url))
         while not (tmp_path / "out.verdicts.jsonl").exists():
-            assert first.is_alive()
+            assert first.poll() is None
             time.sleep(0.01)
         asked = len(server.calls)
         refused = command(*line(rows, tmp_path / second, "--base-url", "http://127.0.0.1:9/v1"))
@@ -50,7 +50,7 @@ def test_a_second_run_on_one_output_is_refused_and_pays_nothing(
         assert "Traceback" not in refused.stderr
         assert asked <= len(server.calls) <= 5 + 4
         first.kill()
-        first.join()
+        first.wait()
     # The lock goes with the process.
     with serving(GOOD) as server:
         done = command(*line(rows, out, "--base-url", server.url))

@@ -115,7 +115,7 @@ def test_the_counts_are_those_of_the_data(data_dir: Path) -> None:
         assert (task, len(found)) == (task, count)
 
 
-def test_the_command(installed: Command) -> None:
+def test_the_command(command: Command, installed: Command) -> None:
     line = ["--tasks", "sftgen_ood", "--model", "Qwen/Qwen3-4B", "--device", "h100", "--checkpoints", "9"]
     shown = installed("sftgen", "plan", *line, env={**os.environ, "COLUMNS": "200"})
     assert shown.returncode == 0, shown.stderr
@@ -123,7 +123,7 @@ def test_the_command(installed: Command) -> None:
         assert part in shown.stdout
     rows = [line.split("│") for line in shown.stdout.splitlines() if "mmlu_pro" in line]
     assert [[cell.strip() for cell in row[1:3]] for row in rows] == [["sftgen_mmlu_pro", "1,000"]]  # of 14 subjects
-    found: dict[str, Any] = json.loads(installed("sftgen", "plan", *line, "--json").stdout)
+    found: dict[str, Any] = json.loads(command("sftgen", "plan", *line, "--json").stdout)
     assert found["total"]["generations"] == 9 * sum(task["generations"] for task in found["tasks"])
     assert found["dip"]["tokens"] > 2 * found["ordinary"]["tokens"]
 

@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.progress import describe
 from sftgen_train.queue.watch import Watch, watch
-from tests import ROOT
+from tests import commands
 from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout
@@ -46,8 +45,8 @@ OPTIONS = ["--tasks", "sftgen_parity", "--limit", "2", "--gen-kwargs", '{"max_ge
 def sharded(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as two ranks save it, without configuration: `verl` and `dcp`."""
     folder = tmp_path_factory.mktemp("sharded")
-    command = [sys.executable, "-m", "tests.train.training.sharded", str(tiny_model), str(folder), "2"]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    done = commands.run(sys.executable, "-m", "tests.train.training.sharded", tiny_model, folder, "2")
+    assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -22,7 +22,7 @@ from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.sandbox.inside.system import drop_capabilities
-from tests import PATIENCE, ROOT
+from tests import PATIENCE, commands
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
 
@@ -50,10 +50,7 @@ def samples(run: Path, *without: str) -> list[str]:
 def test_a_run_killed_at_fifty_points_ends_like_one_that_was_not(whole: Path, tiny_model: Path, tmp_path: Path) -> None:
     script = Path(__file__).with_name("killed_runs.py")
     log = tmp_path / "log"
-    done = subprocess.run(
-        [sys.executable, script, str(KILLS), log, tmp_path, *eval_arguments(tiny_model, Path("RUN"))],
-        capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = commands.run(script, str(KILLS), log, tmp_path, *eval_arguments(tiny_model, Path("RUN")))
     assert done.returncode == 0, done.stderr + log.read_text()
     killed = [int(word) for word in done.stdout.split()]
     assert sum(killed) == KILLS

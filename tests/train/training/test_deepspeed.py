@@ -15,8 +15,9 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
+from tests import ROOT
+from tests.commands import LARGE, Warm
 from tests.train.training.launching import (
-    ROOT,
     STEPS,
     assert_same_weights,
     assert_trained_the_same,
@@ -32,30 +33,28 @@ PACKAGES = ("deepspeed", "einops", "hjson", "msgpack", "py-cpuinfo")
 
 
 @pytest.fixture(scope="module")
-def with_deepspeed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment variables that put DeepSpeed beside the installed packages, in a folder of its own.
+def with_deepspeed(tmp_path_factory: pytest.TempPathFactory) -> Warm:
+    """A process with DeepSpeed beside the installed packages, in a folder of its own, from which trainings are forked.
 
     Where it is installed, accelerate imports it into every training: the other tests are to see what users have.
     """
     folder = tmp_path_factory.mktemp("deepspeed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
     subprocess.run([*pip, "-c", ROOT / "constraints.txt", "--target", folder, *PACKAGES], check=True)
-    return {
-        "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT))),
-        "DS_ACCELERATOR": "cpu",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+    path = os.pathsep.join((str(folder), str(ROOT)))
+    settings = {"PYTHONPATH": path, "DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    return Warm("deepspeed", ("deepspeed", *LARGE), settings=settings)
 
 
 @pytest.fixture(scope="module")
 def runs(
-    trained_alone: Path, tiny_model: Path, with_deepspeed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    trained_alone: Path, tiny_model: Path, with_deepspeed: Warm, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     """In one process without DeepSpeed; in two that share an evaluation; in two that have parts of the weights."""
     found = {"one": trained_alone}
     for name, form in (("zero2", "in_process"), ("zero3", "queue")):
         file = configuration(tiny_model, tmp_path_factory.mktemp(name), form, use_cpu=False)
-        done = launched(f"gpu-8-{name}", ON_CPU, "train", "--config", file, env=with_deepspeed)
+        done = launched(f"gpu-8-{name}", ON_CPU, "train", "--config", file, warm=with_deepspeed)
         assert done.returncode == 0, done.stderr[-3000:]
         found[name] = file.parent / "run"
     return found
@@ -98,11 +97,11 @@ def test_whole_weights_are_enqueued_under_zero3_the_base_model_among_them(
 
 
 def test_checkpoints_of_shards_only_are_gathered_evaluated_and_resumed_from(
-    runs: dict[str, Path], tiny_model: Path, with_deepspeed: dict[str, str], tmp_path: Path
+    runs: dict[str, Path], tiny_model: Path, with_deepspeed: Warm, tmp_path: Path
 ) -> None:
     file = configuration(tiny_model, tmp_path, "queue", use_cpu=False, harness_worker="after")
     flags = ("--num_processes", "1", "--zero3_save_16bit_model", "false")
-    done = launched("gpu-8-zero3", ON_CPU, "train", "--config", file, flags=flags, env=with_deepspeed)
+    done = launched("gpu-8-zero3", ON_CPU, "train", "--config", file, flags=flags, warm=with_deepspeed)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not is_complete(tmp_path / "run" / f"checkpoint-{STEPS}")
     found = scores(tmp_path / "run")
@@ -113,7 +112,7 @@ def test_checkpoints_of_shards_only_are_gathered_evaluated_and_resumed_from(
     }
     lines = (tmp_path / "run" / "metrics.jsonl").read_text()
     more = ("train", "--config", file, "--resume_from_checkpoint", "last", "--max_steps", str(STEPS + 1))
-    again = launched("gpu-8-zero3", ON_CPU, *more, flags=flags, env=with_deepspeed)
+    again = launched("gpu-8-zero3", ON_CPU, *more, flags=flags, warm=with_deepspeed)
     assert again.returncode == 0, again.stderr[-3000:]
     longer = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert longer.startswith(lines)
@@ -122,11 +121,11 @@ def test_checkpoints_of_shards_only_are_gathered_evaluated_and_resumed_from(
 
 
 def test_evaluating_inside_is_refused_under_zero3_before_training(
-    tiny_model: Path, with_deepspeed: dict[str, str], tmp_path: Path
+    tiny_model: Path, with_deepspeed: Warm, tmp_path: Path
 ) -> None:
     file = configuration(tiny_model, tmp_path, "in_process", use_cpu=False)
     flags = ("--num_processes", "1")
-    done = launched("gpu-8-zero3", ON_CPU, "train", "--config", file, flags=flags, env=with_deepspeed)
+    done = launched("gpu-8-zero3", ON_CPU, "train", "--config", file, flags=flags, warm=with_deepspeed)
     assert done.returncode != 0
     assert "DeepSpeed ZeRO-3 shards the weights" in done.stderr
     assert "form='queue'" in done.stderr

@@ -16,9 +16,14 @@ from sftgen_tasks.harness.shards import Shard, ShardError
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import work
 from sftgen_train.training.distributed import accelerate_config, accelerate_configs, alone
-from tests import PATIENCE, ROOT
 from tests.conftest import Command
-from tests.train.training.launching import STEPS, assert_trained_the_same, configuration, launched
+from tests.train.training.launching import (
+    STEPS,
+    assert_trained_the_same,
+    configuration,
+    launched,
+    launched_from_its_start,
+)
 
 # They share the port of accelerate's launcher, and the run in one process.
 pytestmark = pytest.mark.xdist_group("launched")
@@ -29,7 +34,7 @@ def runs(trained_alone: Path, tiny_model: Path, tmp_path_factory: pytest.TempPat
     """The same training in one process, in two (evaluating inside), and in two that shard the weights (queue)."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("ddp", "fsdp2")}
     started = {
-        "ddp": launched(
+        "ddp": launched_from_its_start(
             "cpu-2", "-m", "sftgen_train", "train", "--config", configuration(tiny_model, folders["ddp"], "in_process")
         ),
         "fsdp2": launched(
@@ -103,7 +108,7 @@ def test_a_failure_in_one_process_ends_no_training_and_leaves_none_waiting(tiny_
     from tests.train.training.failing_on_one import LAST, PLACES
 
     script = Path(__file__).with_name("failing_on_one.py")
-    done = launched("cpu-2", script, tiny_model, tmp_path, env={"PYTHONPATH": str(ROOT)}, timeout=PATIENCE)
+    done = launched("cpu-2", script, tiny_model, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     run = RunFolder(tmp_path / "in_process")
     assert run.evaluated_steps() == {0, LAST}
@@ -162,10 +167,10 @@ def test_accelerate_takes_every_configuration(name: str) -> None:
         assert taken.fsdp_state_dict_type == "FULL_STATE_DICT"
 
 
-def test_the_command_names_the_files(installed: Command) -> None:
+def test_the_command_names_the_files(command: Command, installed: Command) -> None:
     assert installed("sftgen", "accelerate-config").stdout.split() == accelerate_configs()
-    assert Path(installed("sftgen", "accelerate-config", "gpu-8-fsdp2").stdout.strip()).is_file()
-    unknown = installed("sftgen", "accelerate-config", "gpu-9")
+    assert Path(command("sftgen", "accelerate-config", "gpu-8-fsdp2").stdout.strip()).is_file()
+    unknown = command("sftgen", "accelerate-config", "gpu-9")
     assert unknown.returncode == 2
     assert "expected one of cpu-2, " in unknown.stderr
 

@@ -167,8 +167,7 @@ def test_three_processes_in_bfloat16(biased: Path, tmp_path: Path) -> None:
         env = {**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
         started.append(commands.start("sftgen", "train", *arguments, env=env, err=log))
     for process, log in zip(started, logs, strict=True):
-        process.join(PATIENCE)
-        assert process.exitcode == 0, log.read_text()[-3000:]
+        assert process.wait(PATIENCE) == 0, log.read_text()[-3000:]
     found = load_file(tmp_path / "run" / "model.safetensors")
     different = sum(int((value != weights[name]).sum()) for name, value in found.items())
     assert different < 0.001 * sum(value.numel() for value in found.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_the_out_of_domain_suite_runs_whole(
         "--apply_chat_template", "--gen_kwargs", "max_gen_toks=8", "--output_path", tmp_path / "results",
         "--log_samples", "--metadata", json.dumps({"subset": str(subset)}),
         env={
-            "SFTGEN_DATA_DIR": str(data), "SFTGEN_RUN_DIR": str(tmp_path / "run"),
+            **os.environ, "SFTGEN_DATA_DIR": str(data), "SFTGEN_RUN_DIR": str(tmp_path / "run"),
             "XDG_CACHE_HOME": str(tmp_path / "cache"), "SFTGEN_JUDGE_BASE_URL": judge.url, "SFTGEN_JUDGE_MODEL": "m",
             "SFTGEN_JUDGE_REWARD_MODEL": str(build_reward_model(tmp_path / "rm")),
             "SFTGEN_JUDGE_REWARD_BACKEND": "transformers", "SFTGEN_JUDGE_REWARD_BASE_URL": "",

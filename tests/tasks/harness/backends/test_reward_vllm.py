@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +10,11 @@ import pytest
 from sftgen_judges import Item, split_thinking
 from sftgen_judges.reward.judge import REWARD
 from sftgen_judges.scoring.grading import grade_batch
-from tests import PATIENCE
+from tests.commands import Warm
 from tests.judges.reward.test_reward import PAIRS
 from tests.judges.reward.tiny_reward import build_reward_model, reference
-from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
+from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
+from tests.tasks.harness.backends.vllm_server import LONGEST, vllm_serving
 
 pytestmark = [
     pytest.mark.xdist_group("vllm"),
@@ -27,7 +22,6 @@ pytestmark = [
         not (VLLM_ENVIRONMENT / "installed").is_file(), reason="no .venv-vllm: `make .venv-vllm/installed` makes it"
     ),
 ]
-LONGEST = 256
 
 
 @pytest.fixture(scope="module")
@@ -36,40 +30,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def address(vllm: Warm, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("serve") / "log"
-    with log.open("w") as output:
-        serving = subprocess.Popen(
-            [
-                VLLM_ENVIRONMENT / "bin" / "vllm", "serve", model, "--runner", "pooling", "--dtype", "float32",
-                "--max-model-len", str(LONGEST), "--enforce-eager", "--host", "127.0.0.1", "--port", str(port),
-            ],
-            stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **SETTINGS},
-        )  # fmt: skip
-    try:
-        end = time.monotonic() + PATIENCE
-        while not _answers(port):
-            assert serving.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < end, log.read_text()[-3000:]
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        serving.terminate()
-        try:
-            serving.wait(30)
-        except subprocess.TimeoutExpired:
-            serving.kill()
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    with vllm_serving(vllm, model, log, "--runner", "pooling") as found:
+        yield found
 
 
 def test_logits_are_those_of_transformers(model: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:

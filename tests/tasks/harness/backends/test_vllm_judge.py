@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,10 +15,11 @@ from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH_LOGPROB
-from tests import PATIENCE
+from tests.commands import Warm
 from tests.conftest import Command
 from tests.judges.tiny_judge import example, train_judge
-from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
+from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
+from tests.tasks.harness.backends.vllm_server import vllm_serving
 
 pytestmark = [
     pytest.mark.xdist_group("vllm"),
@@ -35,36 +30,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(vllm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("served")
     model = train_judge(folder / "model")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (folder / "log").open("w") as log:
-        serve = subprocess.Popen(
-            [
-                VLLM_ENVIRONMENT / "bin" / "vllm", "serve", model, "--served-model-name", "judge", "--port", str(port),
-                "--dtype", "float32", "--max-model-len", "256", "--enforce-eager",
-            ],
-            stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **SETTINGS},
-        )  # fmt: skip
-        try:
-            until = time.monotonic() + PATIENCE
-            while not _answers(port):
-                assert serve.poll() is None, (folder / "log").read_text()[-3000:]
-                assert time.monotonic() < until, (folder / "log").read_text()[-3000:]
-                time.sleep(0.5)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            serve.terminate()
-            serve.wait(60)
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as reply:
-        return bool(reply.status == 200)
-    return False
+    with vllm_serving(vllm, model, folder / "log", "--served-model-name", "judge") as address:
+        yield address
 
 
 def rate(_item: Item, _settings: JudgeSettings) -> Request:

@@ -1,0 +1,50 @@
+"""`vllm serve`, for real, as a fork of a process that has imported it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests import PATIENCE
+from tests.commands import Warm
+
+LONGEST = 256
+"""Tokens of a prompt and its answer."""
+
+
+@contextmanager
+def vllm_serving(vllm: Warm, model: Path, log: Path, *flags: str | Path) -> Iterator[str]:
+    """The address of a server of a model, `http://.../v1`, from when it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = ("serve", model, "--dtype", "float32", "--max-model-len", str(LONGEST), "--enforce-eager", *flags)
+    where = ("--host", "127.0.0.1", "--port", str(port))
+    # Its engine is one more process, which would import vLLM once more.
+    env = {**os.environ, "VLLM_WORKER_MULTIPROC_METHOD": "fork"}
+    serving = vllm.start("vllm", *line, *where, env=env, out=log, err=log)
+    try:
+        until = time.monotonic() + PATIENCE
+        while not _answers(port):
+            assert serving.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        serving.terminate()
+        try:
+            serving.wait(60)
+        except subprocess.TimeoutExpired:
+            serving.kill()
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
