@@ -118,6 +118,12 @@ def intervals(seen: Floats, found: Floats, units: int, *, confidence: float = 0.
     return low, high
 
 
+def interval_of(seen: float, found: Floats, units: int, *, confidence: float = 0.95) -> Interval:
+    """The interval of one number, see `intervals`."""
+    [low], [high] = intervals(np.asarray([seen]), found[:, None], units, confidence=confidence)
+    return Interval(float(seen), float(low), float(high))
+
+
 def percentiles(found: Floats, *, confidence: float = 0.95) -> tuple[float, float]:
     """The plain percentile interval of draws that have a number; NaN where none has one."""
     there = found[np.isfinite(found)]
