@@ -17,9 +17,10 @@ from sftgen_judges.plugins.contracts import *  # noqa: F403 - every contract, a 
 if TYPE_CHECKING:
     from sftgen_train import HarnessCallback, evaluate_checkpoint, load_run
     from sftgen_train.report.comparing import compare
+    from sftgen_train.report.explaining import explain
     from sftgen_train.report.trajectories import trajectory
 
-__all__ = ["HarnessCallback", "compare", "evaluate_checkpoint", "load_run", "trajectory"]
+__all__ = ["HarnessCallback", "compare", "evaluate_checkpoint", "explain", "load_run", "trajectory"]
 __all__ += sftgen_judges.__all__
 
 
@@ -34,6 +35,10 @@ def __getattr__(name: str) -> Any:
         from sftgen_train.report.comparing import compare
 
         return compare
+    if name == "explain":
+        from sftgen_train.report.explaining import explain
+
+        return explain
     import sftgen_train
 
     return getattr(sftgen_train, name)

@@ -41,3 +41,9 @@ def register_schedules(register: Register) -> None:
 def register_trackers(register: Register) -> None:
     for name in ("wandb", "tensorboard", "trackio"):
         register(name, f"sftgen_train.results.trackers:{name.upper()}")
+
+
+@hookimpl
+def register_exporters(register: Register) -> None:
+    for name in ("csv", "parquet", "hf"):
+        register(name, f"sftgen_train.exchange.exporters:{name.upper()}")

@@ -37,10 +37,11 @@ def _specify(kind: Kind) -> Callable[[Register], None]:
     @hookspec
     def specification(register: Register) -> None: ...
 
+    article = "an" if kind.contract.__name__[0] in "AEIO" else "a"
     things = kind.hook.removeprefix("register_").replace("_", " ")
     specification.__name__ = kind.hook
     specification.__doc__ = (
-        f"Add {things}: `register(name, target)`, target a `{kind.contract.__name__}` that {kind.does}."
+        f"Add {things}: `register(name, target)`, target {article} `{kind.contract.__name__}` that {kind.does}."
     )
     return specification
 

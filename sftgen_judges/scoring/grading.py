@@ -24,6 +24,7 @@ from sftgen_judges.records.columns import VERDICTS
 from sftgen_judges.records.journal import append_rows, whole_rows
 from sftgen_judges.records.schema import Verdict, content_hash
 from sftgen_judges.scoring import process_pool as workers
+from sftgen_judges.scoring.telling import told
 
 logger = logging.getLogger(__name__)
 
@@ -76,17 +77,15 @@ def grade_batch(
     if isinstance(scorer, Judge) and scorer.paper and not _judges_all(scorer):
         # Of some responses only; their mean would not be that of the paper's rule.
         verdicts = [replace(verdict, paper=None) for verdict in verdicts]
-    failed = [verdict for verdict in verdicts if verdict.score is None]
     if not final:
         return verdicts
+    failed = [place for place, verdict in enumerate(verdicts) if verdict.score is None]
     if failed:
-        # Only the kind of failure is logged: a message may quote the response, and responses stay in the records.
-        kind = failed[0].reason.partition(":")[0]
-        logger.warning("%s: %d of %d responses not graded. First: %s", label, len(failed), len(verdicts), kind)
+        first = told(verdicts[failed[0]].reason, items[failed[0]])
+        logger.warning("%s: %d of %d responses not graded. First: %s", label, len(failed), len(verdicts), first)
         with suppress(SftgenError):  # settings that cannot be used: the verdicts say so
             if isinstance(scorer, Judge) and too_many_missing(scorer, verdicts):
                 logger.warning("%s: incomplete, more than %.0f%% missing", label, 100 * allowed_missing(scorer))
-        logger.debug("%s: first failure: %s", label, failed[0].reason)
     unclosed = sum(map(_paper_failed, verdicts))
     if unclosed and not (isinstance(scorer, Judge) and scorer.parts):
         logger.warning("%s: %d judgements of responses without an answer failed, for `paper` scores", label, unclosed)

@@ -156,6 +156,16 @@ def _facts(config: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def source_of(task: str) -> HubSource | None:
+    """The hub's dataset that a shipped task asks; None for a task that makes its documents, and one of a plugin."""
+    config = shipped()[0].get(task)
+    if config is None:
+        return None
+    module = importlib.import_module(config["custom_dataset"].rpartition(".")[0])
+    found = list(_sources(module))
+    return next((source for source in found if source.task == task), found[0] if found else None)
+
+
 def _sources(module: ModuleType) -> Iterator[HubSource]:
     for value in vars(module).values():
         for found in value.values() if isinstance(value, dict) else [value]:

@@ -62,14 +62,14 @@ def _parts(text: str) -> list[str]:
 def _options(text: str) -> tuple[str, int]:
     task, _, number = text.rpartition("=")
     if not task:
-        from sftgen_train.report.comparing import CompareError
+        from sftgen_train.report.arms import CompareError
 
         raise CompareError(f"--options {text!r}: expected TASK=NUMBER, for example gpqa_diamond=4")
     return task, int(_number("--options", number, 2, 1000))
 
 
 def _number(option: str, text: str, low: float, high: float) -> float:
-    from sftgen_train.report.comparing import CompareError
+    from sftgen_train.report.arms import CompareError
 
     try:
         number = float(text)

@@ -1,4 +1,4 @@
-"""`sftgen import`."""
+"""`sftgen import` and `sftgen export`."""
 
 from __future__ import annotations
 
@@ -39,3 +39,37 @@ def import_lm_eval(
             console.print(f"step {step}: {said}", markup=False, highlight=False, soft_wrap=True)
         folder.compact()
     console.print(f"next: sftgen report {run}", markup=False, highlight=False, soft_wrap=True)
+
+
+def export_runs(
+    name: Annotated[str, typer.Argument(metavar="FORMAT", help="csv, parquet, hf, or one of a plugin.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
+    *,
+    to: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("export"),
+    step: Annotated[Optional[int], typer.Option(help="Step, for formats of one model; the last by default.")] = None,  # noqa: UP045
+    texts: Annotated[bool, typer.Option("--texts", help="Responses too, where the format holds them.")] = False,
+    harmful_texts: Annotated[
+        bool, typer.Option("--harmful-texts", help="Responses to harmful prompts too; with --texts.")
+    ] = False,
+) -> None:
+    """Write runs in the format of other tools."""
+    import importlib.util
+
+    from sftgen_judges.errors import SftgenError
+    from sftgen_judges.plugins.contracts import Export
+    from sftgen_judges.plugins.manager import lookup
+    from sftgen_judges.records.query import open_records
+    from sftgen_tasks.harness.catalogue import leaves, shipped
+
+    exporter = lookup("exporter", name)
+    if exporter.package and importlib.util.find_spec(exporter.package) is None:
+        raise SftgenError(f"format {name} needs the package {exporter.package}; install it")
+    harmful = leaves("sftgen_safety", *shipped())
+    with open_records(runs) as records:
+        tasks = {row["task"] for row in records.sql("SELECT DISTINCT task FROM texts").rows()} if texts else set()
+        shown = frozenset(tasks if harmful_texts else tasks - harmful)
+        to.mkdir(parents=True, exist_ok=True)
+        for path in exporter.write(Export(records, to, step, texts, shown)):
+            console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    if left := sorted(tasks - shown):
+        console.print(f"without the texts of {', '.join(left)}: --harmful-texts writes them", soft_wrap=True)

@@ -111,7 +111,7 @@ def run(
         verdicts = grade_batch(chosen, items, journal=journal, label=judge)
         lines = [{**row, **_columns(judge, verdict)} for row, verdict in zip(rows, verdicts, strict=True)]
         write_atomic(out, "".join(_json(line) + "\n" for line in lines))
-    _report(chosen, verdicts, out, as_json)
+    _report(chosen, items, verdicts, out, as_json)
 
 
 @app.command()
@@ -318,11 +318,16 @@ def _shown(interval: Interval) -> str:
     return f"{interval.value:.3f}\n{interval.low:.3f}\u2013{interval.high:.3f}"
 
 
-def _report(judge: Judge, verdicts: Sequence[Verdict], out: Path, as_json: bool) -> None:
+def _report(judge: Judge, items: Sequence[Item], verdicts: Sequence[Verdict], out: Path, as_json: bool) -> None:
     from sftgen_judges.asking.throttle import SPENT
     from sftgen_judges.scoring.grading import too_many_missing
+    from sftgen_judges.scoring.telling import told
 
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
+    known: dict[str, str] = {}
+    for item, verdict in zip(items, verdicts, strict=True):
+        if verdict.score is None and verdict.reason not in known:  # who quotes an item has a reason of its own
+            known[verdict.reason] = told(verdict.reason, item)
     summary = {
         "judge": judge.name,
         "rows": len(verdicts),
@@ -330,7 +335,7 @@ def _report(judge: Judge, verdicts: Sequence[Verdict], out: Path, as_json: bool)
         "mean": sum(scores) / len(scores) if scores else None,
         "success": sum(score >= judge.success for score in scores) / len(scores) if scores else None,
         "statuses": dict(Counter(verdict.status for verdict in verdicts)),
-        "missing": dict(Counter(verdict.reason for verdict in verdicts if verdict.score is None)),
+        "missing": dict(Counter(known[verdict.reason] for verdict in verdicts if verdict.score is None)),
         "models": dict(Counter(str(verdict.evidence["model"]) for verdict in verdicts if "model" in verdict.evidence)),
         "calls": SPENT.calls,
         "tokens": SPENT.tokens,

@@ -18,26 +18,15 @@ def show_lengths(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say where lengths surge and contract, and if training is under-optimised, converged or over-fitted."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
     from sftgen_judges.records.schema import printable
     from sftgen_train.report import lengths
     from sftgen_train.report.reading import short
+    from sftgen_train.report.sections import print_sections, with_rows
+    from sftgen_train.report.why_tables import length_sections
 
     found = lengths.lengths(run, tasks=full_names(tasks), knots=knots)
     if as_json:
         print(lengths.as_json(found))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("task", "length", "turns at step (95 % interval)", "regime", "why"):
-        table.add_column(column, overflow="fold")
-    for each in found:
-        stages = each.stages
-        turns = [f"{knot.step:.0f} ({knot.low:.0f} to {knot.high:.0f})" for knot in stages.knots] if stages else []
-        odd = "; checkpoints differ in more than their stage" if stages and stages.misfit <= 0.05 else ""
-        said = stages.sentence() + odd if stages else "too few steps or documents"
-        cells = (short(each.task), said, ", ".join(turns) or "-", each.regime.word, each.regime.sentence)
-        table.add_row(*(escape(printable(cell)) for cell in cells))
-    console.print(table)
+    told = [(printable(short(each.task)), each.stages, each.regime) for each in found]
+    print_sections(with_rows(length_sections(told)), console)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -29,19 +29,15 @@ def show_parts(
         _print_limits(run, budgets, sorted(full_names(tasks)), tokenizer, as_json)
         return
     from sftgen_train.report import composition
+    from sftgen_train.report.sections import print_sections, with_rows
+    from sftgen_train.report.why_tables import parts_sections
 
     names = full_names(tasks)
     found = composition.composition(run, tasks=names, measure=measure, before=before, after=after)
     if as_json:
         print(composition.as_json(found))
         return
-    if found.changes:
-        of = ("change", "truncation", "finished answers", "before the cut", "truncated")
-        title = f"What changes of {measure} are made of, 95 % intervals"
-        _print(title, ("task", "steps", "n", *of), composition.change_rows(found.changes))
-    if found.safety:
-        columns = ("task", "step", "measure", "among finished answers", "answers", "truncated")
-        _print("Safety: less is better, 95 % intervals", columns, composition.safety_rows(found.safety))
+    print_sections(with_rows(parts_sections(found.changes, found.safety, measure)), console)
     if not found.changes and not found.safety:
         console.print("no task has two steps that share documents")
 
@@ -52,7 +48,10 @@ def _print_limits(run: Path, budgets: str, tasks: Sequence[str], tokenizer: str 
 
     from sftgen_judges.records.journal import clean
     from sftgen_judges.records.query import open_records
+    from sftgen_judges.records.schema import printable
     from sftgen_train.report.other_limits import verdicts_at_limits
+    from sftgen_train.report.reading import short
+    from sftgen_train.report.sections import Section, print_sections, with_rows
     from sftgen_train.results.budgets import parse_budgets
 
     limits = parse_budgets(budgets)
@@ -65,23 +64,8 @@ def _print_limits(run: Path, budgets: str, tasks: Sequence[str], tokenizer: str 
     if as_json:
         print(json.dumps(clean([{**asdict(each), "survives": each.survives} for each in found]), indent=2))
         return
-    rows = ((each.task, f"{each.limit:,}", each.sentence()) for each in found)
-    _print("Does the verdict survive another token limit?", ("task", "tokens", "verdict"), rows)
+    rows = tuple((printable(short(each.task)), f"{each.limit:,}", each.sentence()) for each in found)
+    title = "Does the verdict survive another token limit?"
+    print_sections(with_rows([Section(title, ("task", "tokens", "verdict"), rows)]), console)
     if not found:
         console.print("no evaluated steps: there is no verdict that could survive")
-
-
-def _print(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    from sftgen_judges.records.schema import printable
-    from sftgen_train.report.reading import short
-
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for task, *cells in rows:
-        table.add_row(escape(printable(short(task))), *map(escape, cells))
-    console.print(table)

@@ -23,18 +23,21 @@ def show_trajectories(
     delta: Annotated[str, typer.Option(help="The loss that does not matter, e.g. 0.02,math500=0.05.")] = "",
     last: Annotated[int, typer.Option(min=1, max=2, help="The end is the mean of so many last steps.")] = 1,
     complete: Annotated[bool, typer.Option(help="Only documents with all repeats at all steps.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="All tables: parts of changes, landmarks, lengths, safety.")
+    ] = False,
     out: Annotated[Optional[Path], typer.Option(help="Write to this file.")] = None,  # noqa: UP045
 ) -> None:
     """Say what became of each score: dips, recovers, ends above base, or cannot tell, and how sure that is."""
     from sftgen_judges.records.schema import printable
+    from sftgen_train.report.explaining import explain
     from sftgen_train.report.forms import check_format
-    from sftgen_train.report.terminal import print_verdicts
-    from sftgen_train.report.trajectories import trajectory
+    from sftgen_train.report.terminal import print_explained
     from sftgen_train.report.verdict_tables import write_verdicts
     from sftgen_train.trajectory.deltas import parse_deltas
 
     check_format(form, out)
-    found = trajectory(
+    found = explain(
         runs,
         tasks=full_names(tasks),
         measure=measure,
@@ -45,8 +48,8 @@ def show_trajectories(
     )
     if form == "table":
         for run in found:
-            print_verdicts(run, console, named=len(found) > 1)
-            for line in run.failures:
+            print_explained(run, console, named=len(found) > 1, full=details)
+            for line in run.verdicts.failures:
                 console.print(printable(line), style="red", markup=False, highlight=False)
         return
     text = write_verdicts(found, form, out)

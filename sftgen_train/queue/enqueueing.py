@@ -29,7 +29,7 @@ from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.entries import LEASES, STATES, Entry, Queue
 from sftgen_train.queue.liveness import this_process, touching
-from sftgen_train.queue.progress import TRAINING
+from sftgen_train.results.training_file import TRAINING
 
 logger = logging.getLogger(__name__)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -19,28 +17,18 @@ from sftgen_judges.records.columns import EVALUATIONS
 from sftgen_judges.records.journal import whole_rows
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.liveness import is_dead
+from sftgen_train.results.training_file import TRAINING, read_training
 
 logger = logging.getLogger(__name__)
 
-TRAINING = "training.json"
-"""In the queue's folder: what the trainer tells its workers. The trainer touches it as long as it lives."""
 GIVEN_UP = 600.0
 """Seconds without a sign of life after which a trainer on another machine is taken for dead."""
 
 
-def read_training(queue: Queue) -> dict[str, Any] | None:
-    """The trainer's last message to its workers, None when there is no message."""
-    try:
-        facts = json.loads((queue.folder / TRAINING).read_text())
-    except (OSError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) else None
-
-
 def training_goes_on(queue: Queue) -> bool:
     """Whether the trainer may enqueue more: it has not finished, and nothing says that it is dead."""
-    training = read_training(queue)
-    if training is None or training.get("state") == "finished":
+    training = read_training(queue.folder)
+    if not training or training.get("state") == "finished":
         return False
     if is_dead(training):
         logger.warning("the training process died before its end; start it again, then this worker")
@@ -61,7 +49,7 @@ def training_goes_on(queue: Queue) -> bool:
 def describe(run: Path) -> str:
     """Training step, numbers of entries, which process evaluates what, and about how long it takes."""
     queue = Queue(run)
-    training = read_training(queue) or {}
+    training = read_training(queue.folder)
     parts = []
     if training.get("step") is not None:
         of = f" of {training['max_steps']}" if training.get("max_steps", 0) > 0 else ""

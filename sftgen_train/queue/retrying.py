@@ -7,8 +7,8 @@ from collections.abc import Collection
 from sftgen_judges.errors import SftgenError
 from sftgen_train.checkpoints.leases import verify_stable
 from sftgen_train.queue.entries import LEASES, STATES, Entry, Queue, Unreadable
-from sftgen_train.queue.progress import read_training
 from sftgen_train.queue.steps import AllSteps
+from sftgen_train.results.training_file import read_training
 
 
 def retry_steps(queue: Queue, steps: Collection[int]) -> list[int]:
@@ -55,7 +55,7 @@ def _make_anew(queue: Queue, step: int, found: Unreadable) -> None:
     """Write an entry for the leased weights of a step; the file that cannot be read stays beside it, renamed."""
     path = _lease(step, None)
     model_id = verify_stable(queue.run / path)
-    training = read_training(queue) or {}
+    training = read_training(queue.folder)
     last = training.get("state") == "finished" and training.get("step") == step
     found.path.rename(found.path.with_suffix(".unreadable"))
     queue.add(Entry(step, path, model_id, last=last))

@@ -45,12 +45,11 @@ def chart(metrics: Metrics, metric: str, title: str, in_domain: set[str]) -> Any
             )
         )
     figure.update_layout(
-        title=f"{title} against training step, 95 % intervals",
         xaxis={"title": "training step", "type": "category", "categoryorder": "array", "categoryarray": steps},
         yaxis={"title": title, "rangemode": "tozero"},
         template="plotly_white",
         height=460,
         legend={"orientation": "h", "y": -0.25},
-        margin={"l": 60, "r": 20, "t": 50, "b": 60},
+        margin={"l": 60, "r": 20, "t": 10, "b": 60},
     )
     return figure

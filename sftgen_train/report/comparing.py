@@ -12,57 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.query import Records, open_records
-from sftgen_judges.records.schema import printable
-from sftgen_train.report.trajectories import apart, groups_of, last_step, mapping, members_of, trained_on
-from sftgen_train.trajectory.alignment import align
+from sftgen_train.report.arms import Arm, CompareError, LoadedArm, load_arms
+from sftgen_train.report.explaining import aligned, task_landmarks
+from sftgen_train.report.safety_cost import tradeoff_of, tradeoffs_of
+from sftgen_train.report.trajectories import apart, groups_of, trained_on
+from sftgen_train.report.ways import graders_differ, settings_differ
 from sftgen_train.trajectory.arms import ArmDifference, adjust_over_comparisons, compare_arms
 from sftgen_train.trajectory.iso_id import EqualInDomain, equal_in_domain
-from sftgen_train.trajectory.landmarks import Landmark, landmarks
-from sftgen_train.trajectory.loading import OUTSIDE, TaskSamples, load_curves, load_samples
-from sftgen_train.trajectory.pairing import Pair, pair, truncated_shares
-from sftgen_train.trajectory.tradeoff import Tradeoff, tradeoff
+from sftgen_train.trajectory.landmarks import Landmark
+from sftgen_train.trajectory.pairing import Pair, pair
+from sftgen_train.trajectory.tradeoff import Tradeoff
+from sftgen_train.trajectory.tradeoff_arms import TradeoffPair
 
 OPTIONS: Mapping[str, int] = MappingProxyType(
     {"sftgen_gpqa_diamond": 4, "sftgen_mmlu_pro": 10, "sftgen_mmlu_pro_full": 10, "sftgen_halueval": 2,
      "sftgen_halueval_full": 2}
 )  # fmt: skip
 """Among how many options an answer of a benchmark can be guessed."""
-REASONING, SAFETY, ATTACKS = "sftgen_reasoning", "sftgen_safety", "asr"
-_SHOWN = 40
-"""Characters of a sampling setting that a caution shows."""
-
-
-class CompareError(SftgenError, ValueError):
-    """Arms that cannot be compared."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A run, or one checkpoint of it.
-
-    Attributes:
-        folder: The run directory.
-        step: The checkpoint; None for all of them.
-    """
-
-    folder: Path
-    step: int | None = None
-
-    @classmethod
-    def parse(cls, text: str | Path) -> Arm:
-        """Read RUN or RUN@STEP.
-
-        Raises:
-            CompareError: The step is no number.
-        """
-        name, at, step = str(text).rpartition("@")
-        if not at or Path(text).is_dir():
-            return cls(Path(text))
-        if not step.isdecimal():
-            raise CompareError(f"{str(text)!r}: {step!r} is no step; expected RUN or RUN@STEP, for example {name}@40")
-        return cls(Path(name), int(step))
 
 
 @dataclass(frozen=True)
@@ -74,12 +41,16 @@ class AgainstFirst:
         tasks: A difference for each task.
         groups: For each group of at least two tasks.
         equal_in_domain: The comparison at equal in-domain score; None without in-domain tasks or others.
+        tradeoff: What reasoning cost in safety in both arms; None without tasks of both, or of one checkpoint.
+        no_tradeoff: Why there is none, if tasks of both are there.
     """
 
     arm: str
     tasks: tuple[ArmDifference, ...]
     groups: tuple[ArmDifference, ...]
     equal_in_domain: EqualInDomain | None
+    tradeoff: TradeoffPair | None = None
+    no_tradeoff: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,38 +133,21 @@ def compare(arms: Iterable[str | Path | Arm], *, asked: Asked | None = None, **s
     if not given:
         raise CompareError("no run is given; expected RUN or RUN@STEP, and those to compare it with")
     records = open_records([of.folder for of in given])
-    runs = {Path(row["folder"]).resolve(): row for row in records.runs.rows()}
-    rows = [runs[of.folder.resolve()] for of in given]
-    labels = _labels(given, [row["run"] for row in rows])
-    loaded = _load(records, asked)
-    arms_of = [_of_arm(of, label, row, loaded) for of, label, row in zip(given, labels, rows, strict=True)]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise CompareError(f"{twice[0]} is named twice; expected different runs or steps")
-    cautions = [line for of, row in zip(arms_of, rows, strict=True) for line in _goes_on(of, mapping(row["manifest"]))]
+    arms_of = load_arms(records, given, measure=asked.measure, tasks=asked.tasks)
+    cautions = [line for of in arms_of for line in of.goes_on()]
     others = []
     for other in arms_of[1:]:
-        found, said = _against(records, arms_of[0], other, mapping(rows[0]["manifest"]), asked)
+        found, said = _against(records, arms_of[0], other, asked)
         others.append(found)
         cautions += said
     cautions += [
         f"{of.label}, {task.task}: {line}" for of in arms_of for task in of.tasks.values()
         for line in (*task.cautions, *task.failed)
     ]  # fmt: skip
-    alone = [_alone(records, of, asked, with_landmarks=len(arms_of) == 1) for of in arms_of]
-    return Comparison(tuple(labels), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone))
-
-
-# ------------------------------------------------------------------------------ one arm
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """An arm with its answers, by task."""
-
-    arm: Arm
-    label: str
-    tasks: Mapping[str, TaskSamples]
+    alone = [_alone(of, asked, with_landmarks=len(arms_of) == 1) for of in arms_of]
+    return Comparison(
+        tuple(of.label for of in arms_of), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone)
+    )
 
 
 @dataclass(frozen=True)
@@ -205,89 +159,22 @@ class _Named:
     documents: NDArray[Any]
 
 
-def _labels(arms: Sequence[Arm], runs: Sequence[str]) -> list[str]:
-    """The runs' folders by their last part where it tells them apart, else by their ids."""
-    names = [of.folder.resolve().name for of in arms]
-    apart_by_name = len(set(names)) == len({of.folder.resolve() for of in arms})
-    chosen = names if apart_by_name else runs
-    return [name + (f"@{of.step}" if of.step is not None else "") for name, of in zip(chosen, arms, strict=True)]
-
-
-def _load(records: Records, asked: Asked) -> dict[tuple[str, str], TaskSamples]:
-    truncated = {(of.folder, of.task): of.samples for of in _read(records, "truncated", asked)}
-    found = {}
-    for of in _read(records, asked.measure, asked):
-        cut = truncated.get((of.folder, of.task))
-        shares = truncated_shares(of.samples, cut) if cut else None
-        found[of.folder, of.task] = replace(of, samples=replace(of.samples, truncated=shares))
-    return found
-
-
-def _read(records: Records, measure: str, asked: Asked) -> Iterable[TaskSamples]:
-    """The checkpoints of a training; of a task that has none its evaluation outside of one."""
-    for of in load_samples(records, measure=measure, tasks=asked.tasks, outside=True):
-        yield of.part(outside=False) or of
-
-
-def _of_arm(arm: Arm, label: str, row: Mapping[str, Any], loaded: Mapping[tuple[str, str], TaskSamples]) -> _Loaded:
-    tasks = {task: of for (folder, task), of in loaded.items() if folder == row["folder"]}
-    if arm.step is not None:
-        steps = sorted({step for of in tasks.values() for step in of.samples.steps})
-        tasks = {
-            task: replace(of, samples=of.samples.only(arm.step))
-            for task, of in tasks.items()
-            if arm.step in of.samples.steps
-        }
-        if not tasks:
-            known = ", ".join(map(str, steps)) or "none"
-            raise CompareError(f"{label}: nothing was evaluated at step {arm.step}; expected one of {known}")
-    if not tasks:
-        raise CompareError(f"{label}: no evaluation of the tasks and the measure that are asked for")
-    return _Loaded(arm, label, tasks)
-
-
-def _goes_on(of: _Loaded, manifest: Mapping[str, Any]) -> list[str]:
-    """That a run is not at its end: who looks often finds differences by chance."""
-    planned = last_step(manifest, of.arm.folder)
-    last = min(task.samples.steps[-1] for task in of.tasks.values())
-    if of.arm.step is not None or planned is None or last == OUTSIDE or last >= planned:
-        return []
-    return [f"{of.label}: so far, step {last} of {planned}; intervals and p-values are for one look at the end"]
-
-
-def _alone(records: Records, of: _Loaded, asked: Asked, *, with_landmarks: bool) -> ArmAlone:
+def _alone(of: LoadedArm, asked: Asked, *, with_landmarks: bool) -> ArmAlone:
     made: dict[str, tuple[Landmark, ...]] = {}
-    for task, samples in of.tasks.items() if with_landmarks else ():
-        curves = align(
-            samples.samples.values, samples.samples.steps, clusters=samples.samples.clusters, complete=asked.complete
-        )
-        cut = samples.samples.truncated
+    for task, found in of.tasks.items() if with_landmarks else ():
+        curves = aligned(found.samples, complete=asked.complete)
         if len(curves.values):
-            places = [samples.samples.steps.index(step) for step in curves.steps]
-            shares = None if cut is None else cut[curves.kept][:, places, 0]
-            shares = shares if shares is not None and np.isfinite(shares).all() else None
-            made[task] = landmarks(curves, asked.base, truncated=shares, seed=asked.seed)
-    reasoning, safety = members_of(REASONING) & set(of.tasks), members_of(SAFETY) & set(of.tasks)
-    if of.arm.step is not None or not reasoning or not safety:
+            made[task] = task_landmarks(found.samples, curves, found.samples.truncated, asked.base, seed=asked.seed)
+    if of.arm.step is not None:
         return ArmAlone(of.label, made, None)
-    folder = next(iter(of.tasks.values())).folder
-    gains = [c for c in load_curves(records, measure=asked.measure, tasks=reasoning) if c.folder == folder and c.share]
-    attacks = [c for c in load_curves(records, measure=ATTACKS, tasks=safety) if c.folder == folder]
-    try:
-        if not attacks or not gains:
-            raise ValueError(f"no {ATTACKS} of {', '.join(safety)}" if gains else "no reasoning score that is a share")
-        found = tradeoff([curve.curves for curve in gains], attacks[0].curves, asked.base, seed=asked.seed)
-    except ValueError as error:
-        return ArmAlone(of.label, made, None, str(error))
-    return ArmAlone(of.label, made, found)
+    cost = tradeoff_of(of.tasks, of.attacks, base=asked.base, complete=asked.complete, seed=asked.seed)
+    return ArmAlone(of.label, made, *cost)
 
 
 # ------------------------------------------------------------------------------ an arm against the first
 
 
-def _against(
-    records: Records, first: _Loaded, other: _Loaded, manifest: Mapping[str, Any], asked: Asked
-) -> tuple[AgainstFirst, list[str]]:
+def _against(records: Records, first: LoadedArm, other: LoadedArm, asked: Asked) -> tuple[AgainstFirst, list[str]]:
     who = f"{other.label} against {first.label}"
     shared = [task for task in first.tasks if task in other.tasks]
     said = [
@@ -302,11 +189,11 @@ def _against(
     for task in shared:
         a, b = first.tasks[task], other.tasks[task]
         made = pair(task, a.samples, b.samples, complete=asked.complete)
-        wrong = _graders_differ(a, b, made)
+        wrong = graders_differ(a, b, made)
         if wrong:
             refused.append(f"{task}: {wrong}")
             continue
-        said += [f"{who}, {task}: {line}" for line in _settings_differ(records, a, b, made)]
+        said += [f"{who}, {task}: {line}" for line in settings_differ(records, a, b, made)]
         pairs[task] = _Named(task, made, np.asarray(sorted({*a.samples.documents} & {*b.samples.documents})))
     if not any(len(of.pair.values) for of in pairs.values()):
         reasons = [*refused, *starmap("{}: {}".format, ((task, _nothing(of.pair)) for task, of in pairs.items()))]
@@ -321,7 +208,7 @@ def _against(
         for task, of in pairs.items()
     ]  # fmt: skip
     whole = [of for task, of in pairs.items() if share[task] and len(of.pair.values)]
-    trained = {*asked.in_domain} or trained_on(manifest)
+    trained = {*asked.in_domain} or trained_on(first.manifest)
     groups = []
     for name, members in groups_of({of.task for of in whole}, {"in_domain": sorted(trained)}).items():
         chosen, doubled = apart([of for of in whole if of.task in members])
@@ -333,7 +220,16 @@ def _against(
     equal = None
     if inside and outside and other.arm.step is None and first.arm.step is None:
         equal = equal_in_domain(inside, outside, levels=asked.levels, seed=asked.seed)
-    return AgainstFirst(other.label, tuple(tasks), tuple(groups), equal), said
+    cost: tuple[TradeoffPair | None, str] = None, ""
+    if other.arm.step is None and first.arm.step is None:
+        attacks = {
+            task: pair(task, of.samples, other.attacks[task].samples, complete=asked.complete)
+            for task, of in first.attacks.items()
+            if task in other.attacks and task in pairs
+        }
+        scores = {task: of.pair for task, of in pairs.items()}
+        cost = tradeoffs_of(scores, share, attacks, base=asked.base, seed=asked.seed)
+    return AgainstFirst(other.label, tuple(tasks), tuple(groups), equal, *cost), said
 
 
 def _adjusted(others: Sequence[AgainstFirst]) -> tuple[AgainstFirst, ...]:
@@ -351,51 +247,9 @@ def _options(task: str, asked: Asked) -> int | None:
     return {**OPTIONS, **asked.options, **given}.get(task)
 
 
-def _list(of: _Loaded) -> str:
+def _list(of: LoadedArm) -> str:
     return ", ".join(sorted(of.tasks))
 
 
 def _nothing(of: Pair) -> str:
     return "; ".join(f"{entry.count} {entry.what}: {entry.why}" for entry in of.left_out) or "no documents"
-
-
-def _ways(a: TaskSamples, b: TaskSamples, of: Pair, name: str) -> list[tuple[Any, Any]]:
-    """How each compared step was evaluated in both arms, where it differs."""
-    steps = zip(of.steps, of.other_steps, strict=True)
-    found = [(getattr(a.ways.get(one), name, None), getattr(b.ways.get(two), name, None)) for one, two in steps]
-    return list(dict.fromkeys((one, two) for one, two in found if one != two))
-
-
-def _graders_differ(a: TaskSamples, b: TaskSamples, of: Pair) -> str:
-    for name, word in (("grader", "grader"), ("version", "evaluation version")):
-        for one, two in _ways(a, b, of, name):
-            return f"{word} {printable(str(one))} and {printable(str(two))}; grade both alike first (sftgen rescore)"
-    return ""
-
-
-def _settings_differ(records: Records, a: TaskSamples, b: TaskSamples, of: Pair) -> list[str]:
-    """Sampling settings and token limits that differ, by name where the run's texts tell."""
-    found = []
-    for ids in _ways(a, b, of, "sampling"):
-        known = [_settings(records, arm, identity) for arm, identity in zip((a, b), ids, strict=True)]
-        if not all(known):
-            found.append("other sampling settings or another token limit")
-            continue
-        one, two = known
-        # Another seed is another answer of the same model, as it should be.
-        names = sorted(name for name in {*one, *two} - {"seed"} if one.get(name) != two.get(name))
-        found += [
-            f"other sampling settings: {printable(name)} {_short(one.get(name))} and {_short(two.get(name))}"
-            for name in names
-        ]
-    return list(dict.fromkeys(found))
-
-
-def _settings(records: Records, of: TaskSamples, identity: str | None) -> dict[str, Any]:
-    query = "SELECT any_value(sampling) AS sampling FROM texts WHERE folder = ? AND task = ? AND sampling_id = ?"
-    [row] = records.sql(query, (of.folder, of.task, identity)).rows()
-    return mapping(row["sampling"])
-
-
-def _short(value: Any) -> str:
-    return printable(str(value))[:_SHOWN]

@@ -3,104 +3,82 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from math import isfinite, isnan
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.comparing import Comparison
-from sftgen_train.report.forms import as_csv, as_latex, as_markdown, write_forms
+from sftgen_train.report.cells import landmark_span, landmark_value, named_keys, number, span, step_name
+from sftgen_train.report.comparing import AgainstFirst, Comparison
+from sftgen_train.report.forms import as_csv, write_forms
 from sftgen_train.report.reading import short
+from sftgen_train.report.sections import ELSE, Section, for_latex, for_markdown, with_rows
 from sftgen_train.trajectory.arms import ArmDifference, LandmarkPair
 from sftgen_train.trajectory.churn import Churn
 from sftgen_train.trajectory.claims import SIGNIFICANCE, p_text
-from sftgen_train.trajectory.landmarks import STEPS, Landmark
-from sftgen_train.trajectory.loading import OUTSIDE
+from sftgen_train.trajectory.landmarks import STEPS
 from sftgen_train.trajectory.resampling import Interval
 
 BOTH = ("first", "other", "difference")
-LIKELY = 3
-"""So many steps of a distribution are shown, the likeliest first."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table of a comparison."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+TRADED = "reasoning and attack success"
 
 
 def sections(found: Comparison) -> list[Section]:
     """The tables of a comparison that have rows, the answer first."""
     first = printable(found.arms[0])
-    several = len(found.others) > 1
-    made: list[Section] = []
-
-    def add(title: str, head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> None:
-        kept = tuple(rows)
-        if kept:
-            made.append(Section(title, tuple(head), kept))
-
-    def each(of: Any) -> Iterator[tuple[str, ...]]:
-        for other in found.others:
-            for one in (*other.tasks, *other.groups):
-                for row in of(one):
-                    yield ((printable(other.arm),) if several else ()) + row
-
-    arm = ("arm",) if several else ()
+    arm = ("arm",) if len(found.others) > 1 else ()
     against = f"{first} against " + (printable(found.others[0].arm) if len(found.others) == 1 else "the others")
-    add(
-        f"At the end: {against}; differences are the other less {first}",
-        (
-            *arm,
-            "task",
-            "n",
-            "first",
-            "other",
-            "difference",
-            "95 % interval",
-            "p",
-            "over tasks",
-            "other is",
-            "what else",
-        ),
-        each(_end),
+
+    def each(of: Callable[[ArmDifference], Iterator[tuple[str, ...]]]) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            ((printable(other.arm),) if arm else ()) + row
+            for other in found.others
+            for one in (*other.tasks, *other.groups)
+            for row in of(one)
+        )
+
+    tested = ("difference", "95 % interval", "p", "over tasks", "other is", ELSE)
+    churned = ("won", "lost", "kept", "by chance", "excess churn", "95 % interval", "moved")
+    return with_rows(
+        [
+            Section(
+                f"At the end: {against}; differences are the other less {first}",
+                (*arm, "task", "n", "first", "other", *tested),
+                each(_end),
+            ),
+            Section(
+                "At each step, adjusted over the steps", (*arm, "task", "step", *BOTH, "95 % band", "p"), each(_steps)
+            ),
+            Section("Landmarks", (*arm, "task", "landmark", *BOTH, "95 % interval"), each(_landmarks)),
+            Section("Answers won and lost at the end, as shares of documents", (*arm, "task", *churned), each(_churn)),
+            Section("pass@k", (*arm, "task", "step", "k", *BOTH, "95 % interval"), each(_passes)),
+            Section("Bayes@N at the end, of these documents", (*arm, "task", "N", *BOTH), each(_bayes)),
+            Section(
+                "Out of domain at equal in-domain score",
+                ("arm", "in-domain score", *BOTH, "95 % band", "reached"),
+                tuple(_equal(found)),
+            ),
+            Section("Landmarks", ("task", "landmark", "value", "95 % interval"), tuple(_own_landmarks(found))),
+            Section(
+                "Safety against reasoning: reasoning gained, and attack success",
+                ("arm", "step", "of", *BOTH, "no difference is in the joint region"),
+                tuple(_tradeoff_pairs(found)),
+            ),
+            Section(
+                "Safety against reasoning",
+                ("arm", "step", "reasoning gained", "attack success"),
+                tuple(_tradeoff(found)),
+            ),
+            Section(
+                "Attack success a point of reasoning gained, at the end",
+                ("arm", "reasoning", "attack success", "price", "95 % interval", ELSE),
+                tuple(_price(found)),
+            ),
+        ]
     )
-    add(
-        "At each step, adjusted over the steps",
-        (*arm, "task", "step", *BOTH, "95 % band", "p"),
-        each(_steps),
-    )
-    add("Landmarks", (*arm, "task", "landmark", *BOTH, "95 % interval"), each(_landmarks))
-    add(
-        "Answers won and lost at the end, as shares of documents",
-        (*arm, "task", "won", "lost", "kept", "by chance", "excess churn", "95 % interval", "moved"),
-        each(_churn),
-    )
-    add("pass@k", (*arm, "task", "step", "k", *BOTH, "95 % interval"), each(_passes))
-    add("Bayes@N at the end, of these documents", (*arm, "task", "N", *BOTH), each(_bayes))
-    add(
-        "Out of domain at equal in-domain score",
-        ("arm", "in-domain score", *BOTH, "95 % band", "reached"),
-        _equal(found),
-    )
-    add("Landmarks", ("task", "landmark", "value", "95 % interval"), _own_landmarks(found))
-    add(
-        "Safety against reasoning",
-        ("arm", "step", "reasoning gained", "attack success"),
-        _tradeoff(found),
-    )
-    add(
-        "Attack success a point of reasoning gained, at the end",
-        ("arm", "reasoning", "attack success", "price", "95 % interval", "what else"),
-        _price(found),
-    )
-    return made
 
 
 def remarks_of(found: Comparison) -> list[str]:
@@ -113,7 +91,12 @@ def remarks_of(found: Comparison) -> list[str]:
     churned = [one.churn for other in found.others for one in other.tasks if one.churn]
     if any(isnan(churn.excess.value) for churn in churned):
         lines.append("excess churn needs two answers to each document: one does not tell how much of it is luck")
-    return lines + [f"{of.arm}: no trade-off of safety: {of.why}" for of in found.alone if of.why]
+    lines += [f"{of.arm}: no trade-off of safety: {of.why}" for of in found.alone if of.why]
+    return lines + [
+        f"{of.arm} against {found.arms[0]}: trade-offs of safety not compared: {of.no_tradeoff}"
+        for of in found.others
+        if of.no_tradeoff
+    ]
 
 
 def write_comparison(found: Comparison, form: str, out: Path | None) -> str | None:
@@ -123,23 +106,18 @@ def write_comparison(found: Comparison, form: str, out: Path | None) -> str | No
         FormatError: An unknown form, or Parquet without a file.
         OSError: The file cannot be written.
     """
-
-    def papers(make: Any, title: str) -> str:
-        texts = [title.format(part.title) + "\n" + make(part.head, part.rows) for part in sections(found)]
-        return "\n\n".join(texts)
-
     forms = {
         "json": lambda: as_json(found),
         "csv": lambda: as_csv(records_of(found), ["arm", "task", "kind"]),
-        "markdown": lambda: papers(as_markdown, "**{}**\n"),
-        "latex": lambda: papers(as_latex, "% {}"),
+        "markdown": lambda: for_markdown(sections(found)),
+        "latex": lambda: for_latex(sections(found)),
     }
     return write_forms(forms, lambda: records_of(found), form, out)
 
 
 def as_json(found: Comparison) -> str:
     """Every number; one that JSON cannot hold is null."""
-    return json.dumps(clean(_plain(asdict(found))), indent=2)
+    return json.dumps(clean(named_keys(asdict(found))), indent=2)
 
 
 def records_of(found: Comparison) -> list[dict[str, Any]]:
@@ -163,13 +141,23 @@ def _numbers(found: Comparison) -> Iterator[_Row]:
         for level in other.equal_in_domain.levels if other.equal_in_domain else ():
             both = _both(level.first, level.second, level.difference)
             yield (other.arm, "out-of-domain", "equal in-domain", f"{level.level:.4f}", None, both)
+        yield from _of_tradeoffs(other)
     for of in found.alone:
         if told := of.tradeoff:
-            name = "reasoning and attack success"
             for point in told.points:
-                yield (of.arm, name, "trade-off", "", point.step, _both(point.gain, point.asr, None))
+                yield (of.arm, TRADED, "trade-off", "", point.step, _both(point.gain, point.asr, None))
             price: dict[str, float | None] = {"difference": told.price, "low": told.low, "high": told.high}
-            yield (of.arm, name, "price", "", told.points[-1].step, price)
+            yield (of.arm, TRADED, "price", "", told.points[-1].step, price)
+
+
+def _of_tradeoffs(other: AgainstFirst) -> Iterator[_Row]:
+    if told := other.tradeoff:
+        for point in told.points:
+            for name, both, difference in (("reasoning", point.gains, point.gain), ("asr", point.attacks, point.asr)):
+                numbers: dict[str, float | None] = {"first": both[0], "second": both[1], "difference": difference}
+                yield (other.arm, TRADED, "trade-offs", name, point.step, numbers)
+        prices = Interval(told.difference, told.low, told.high)
+        yield (other.arm, TRADED, "prices", "", told.points[-1].step, _both(*told.prices, prices))
 
 
 def _of_task(one: ArmDifference) -> Iterator[tuple[str, str, int | None, dict[str, float | None]]]:
@@ -199,7 +187,7 @@ def _of_task(one: ArmDifference) -> Iterator[tuple[str, str, int | None, dict[st
 
 
 def _end(one: ArmDifference) -> Iterator[tuple[str, ...]]:
-    what = [f"differs at step {', '.join(map(_step, steps))}"] if (steps := _differing(one)) else []
+    what = [f"differs at step {', '.join(map(step_name, steps))}"] if (steps := _differing(one)) else []
     what += [one.why] * bool(one.why) + ([one.needed.sentence()] if one.needed else [])
     what += [f"{entry.count} {entry.what} left out ({entry.why})" for entry in one.left_out]
     if not one.points or not one.p:
@@ -213,7 +201,7 @@ def _end(one: ArmDifference) -> Iterator[tuple[str, ...]]:
         f"{point.first:.3f}",
         f"{point.second:.3f}",
         f"{point.difference:+.3f}",
-        _range(one.end_low, one.end_high),
+        span(one.end_low, one.end_high),
         p_text(one.p["differ at the end"]),
         p_text(over["differ at the end"]),
         one.end,
@@ -225,18 +213,18 @@ def _steps(one: ArmDifference) -> Iterator[tuple[str, ...]]:
     for point in one.points if len(one.points) > 1 else ():
         yield (
             _name(one),
-            _step(point.step),
+            step_name(point.step),
             f"{point.first:.3f}",
             f"{point.second:.3f}",
             f"{point.difference:+.3f}",
-            _range(point.low, point.high),
+            span(point.low, point.high),
             p_text(point.p),
         )
 
 
 def _landmarks(one: ArmDifference) -> Iterator[tuple[str, ...]]:
     for mark in one.landmarks if len(one.points) > 1 else ():
-        yield (_name(one), mark.name, _value(mark.first), _value(mark.second), *_change(mark))
+        yield (_name(one), mark.name, landmark_value(mark.first), landmark_value(mark.second), *_change(mark))
 
 
 def _churn(one: ArmDifference) -> Iterator[tuple[str, ...]]:
@@ -245,17 +233,17 @@ def _churn(one: ArmDifference) -> Iterator[tuple[str, ...]]:
             shown = (of.won, of.lost, of.kept, of.by_chance)
             yield (
                 _name(one) + what,
-                *(_number(part.value, "") for part in shown),
-                _number(of.excess.value),
-                _range(of.excess.low, of.excess.high),
-                _number(of.moved.value, ""),
+                *(number(part.value, "") for part in shown),
+                number(of.excess.value),
+                span(of.excess.low, of.excess.high),
+                number(of.moved.value, ""),
             )
 
 
 def _passes(one: ArmDifference) -> Iterator[tuple[str, ...]]:
     for of in one.passes:
         numbers = (f"{of.first.value:.3f}", f"{of.second.value:.3f}", f"{of.difference.value:+.3f}")
-        yield (_name(one), _step(of.step), str(of.drawn), *numbers, _range(of.difference.low, of.difference.high))
+        yield (_name(one), step_name(of.step), str(of.drawn), *numbers, span(of.difference.low, of.difference.high))
 
 
 def _bayes(one: ArmDifference) -> Iterator[tuple[str, ...]]:
@@ -269,8 +257,8 @@ def _bayes(one: ArmDifference) -> Iterator[tuple[str, ...]]:
 def _equal(found: Comparison) -> Iterator[tuple[str, ...]]:
     for other in found.others:
         for of in other.equal_in_domain.levels if other.equal_in_domain else ():
-            numbers = (_number(of.first, ""), _number(of.second, ""), _number(of.difference.value))
-            band = _range(of.difference.low, of.difference.high)
+            numbers = (number(of.first, ""), number(of.second, ""), number(of.difference.value))
+            band = span(of.difference.low, of.difference.high)
             yield (printable(other.arm), f"{of.level:.3f}", *numbers, band, f"{of.reached:.0%}")
 
 
@@ -278,21 +266,39 @@ def _own_landmarks(found: Comparison) -> Iterator[tuple[str, ...]]:
     for of in found.alone:
         for task, marks in of.landmarks.items():
             for mark in marks:
-                yield (printable(short(task)), mark.name, _value(mark), _range(mark.seen.low, mark.seen.high))
+                yield (printable(short(task)), mark.name, landmark_value(mark), landmark_span(mark))
+
+
+def _tradeoff_pairs(found: Comparison) -> Iterator[tuple[str, ...]]:
+    for other in found.others:
+        for point in other.tradeoff.points if other.tradeoff else ():
+            told = "no" if point.differ else "yes"
+            place = (printable(other.arm), step_name(point.step))
+            yield (*place, "reasoning", *(f"{each:+.3f}" for each in (*point.gains, point.gain)), told)
+            yield (*place, "attacks", *(f"{each:.3f}" for each in point.attacks), f"{point.asr:+.3f}", "")
 
 
 def _tradeoff(found: Comparison) -> Iterator[tuple[str, ...]]:
+    """Of arms that are not compared."""
+    compared = {other.arm for other in found.others if other.tradeoff}
+    compared |= {found.arms[0]} if compared else set()
     for of in found.alone:
-        for point in of.tradeoff.points if of.tradeoff else ():
-            yield (printable(of.arm), _step(point.step), f"{point.gain:+.3f}", f"{point.asr:.3f}")
+        for point in of.tradeoff.points if of.tradeoff and of.arm not in compared else ():
+            yield (printable(of.arm), step_name(point.step), f"{point.gain:+.3f}", f"{point.asr:.3f}")
 
 
 def _price(found: Comparison) -> Iterator[tuple[str, ...]]:
     for of in found.alone:
-        if of.tradeoff:
-            told = of.tradeoff
-            numbers = (f"{told.gain:+.3f}", f"{told.asr_change:+.3f}", _number(told.price))
-            yield (printable(of.arm), *numbers, _range(told.low, told.high), told.why)
+        if told := of.tradeoff:
+            numbers = (f"{told.gain:+.3f}", f"{told.asr_change:+.3f}", number(told.price))
+            yield (printable(of.arm), *numbers, span(told.low, told.high), told.why)
+    for other in found.others:
+        if pair := other.tradeoff:
+            last = pair.points[-1]
+            base = pair.points[0]
+            numbers = (f"{last.gain:+.3f}", f"{last.asr - base.asr:+.3f}", number(pair.difference))
+            who = printable(f"{other.arm} less {found.arms[0]}")
+            yield (who, *numbers, span(pair.low, pair.high), pair.why)
 
 
 # ------------------------------------------------------------------------------ cells
@@ -307,32 +313,10 @@ def _name(one: ArmDifference) -> str:
     return printable(short(one.name)) + (f" ({one.tasks} tasks)" if one.tasks > 1 else "")
 
 
-def _step(step: int) -> str:
-    return "-" if step == OUTSIDE else str(step)
-
-
-def _number(value: float, sign: str = "+") -> str:
-    return f"{value:{sign}.3f}" if isfinite(value) else "-"
-
-
-def _range(low: float, high: float) -> str:
-    if isnan(low) or isnan(high):
-        return "-"
-    return f"{low:+.3f} to {high:+.3f}"
-
-
-def _value(mark: Landmark) -> str:
-    if mark.name not in STEPS or mark.distribution is None:
-        return _number(mark.seen.value, "+" if mark.name == "dip depth" else "")
-    likely = sorted(mark.distribution.items(), key=lambda item: -item[1])[:LIKELY]
-    shares = ", ".join(f"{'none' if step is None else step} {share:.0%}" for step, share in likely)
-    return f"{'none' if mark.step is None else mark.step} ({shares})"
-
-
 def _change(mark: LandmarkPair) -> tuple[str, str]:
     if mark.difference is None:
         return f"later {mark.later or 0:.0%}, earlier {mark.earlier or 0:.0%}", "-"
-    return _number(mark.difference.value), _range(mark.difference.low, mark.difference.high)
+    return number(mark.difference.value), span(mark.difference.low, mark.difference.high)
 
 
 def _both(first: float, second: float, difference: Interval | None) -> dict[str, float | None]:
@@ -346,12 +330,3 @@ def _parts(of: Churn | None) -> Iterator[tuple[str, Interval]]:
     if of:
         for name in ("won", "lost", "kept", "missed", "by_chance", "excess", "moved"):
             yield name, getattr(of, name)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: a step that is none has the name `none`."""
-    if isinstance(value, Mapping):
-        return {"none" if key is None else str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value

@@ -12,10 +12,10 @@ import numpy as np
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import Records, open_records
-from sftgen_train.trajectory import align
+from sftgen_train.trajectory import Curves, align
 from sftgen_train.trajectory.loading import TaskSamples, load_samples
 from sftgen_train.trajectory.pairing import Samples
-from sftgen_train.trajectory.parts import Among, Parts, among_finished, split
+from sftgen_train.trajectory.parts import Among, Parts, among_finished, split_steps
 
 SAFETY = ("asr", "harmfulness")
 """Measures of safety benchmarks, for which less is better; their `score` counts truncated answers as unsafe."""
@@ -98,7 +98,7 @@ def composition(
         StepError: No task has a value at a step that was named.
     """
     records = run if isinstance(run, Records) else open_records(run)
-    safety = list(_safety(records, tasks, seed))
+    safety = list(safety_of(records, tasks, seed=seed))
     named = {each.task for each in safety}
     loaded = [
         each
@@ -119,24 +119,19 @@ def as_json(found: Composition) -> str:
     return json.dumps(clean(asdict(found)), indent=2)
 
 
-def _changes(of: TaskSamples, before: int | None, after: int | None, seed: int) -> Iterator[TaskChange]:
+def _changes(of: TaskSamples, before: int | None, after: int | None, seed: int) -> Iterable[TaskChange]:
     samples = of.samples
-    for one, two in _pairs(samples, before, after):
-        places = [samples.steps.index(step) for step in (one, two)]
-        scores, truncated = samples.values[:, places], samples.beside["truncated"][:, places]
-        if np.asarray(np.isfinite(scores).any(axis=2)).all(axis=1).any():
-            yield TaskChange(of.task, one, two, split(scores, truncated, samples.clusters, seed=seed))
-
-
-def _pairs(samples: Samples, before: int | None, after: int | None) -> list[tuple[int, int]]:
     first = samples.steps[0] if before is None else before
-    if first not in samples.steps or (after is not None and after not in samples.steps):
-        return []
     if after is not None:
-        return [(first, after)]
-    curves = align(samples.values, samples.steps)
+        return changes_of(of.task, samples, [(first, after)], seed=seed)
+    curves = align(samples.values, samples.steps, clusters=samples.clusters)
+    return changes_of(of.task, samples, turning_pairs(curves, first), steps=curves.steps, seed=seed)
+
+
+def turning_pairs(curves: Curves, first: int) -> list[tuple[int, int]]:
+    """The changes that matter of a curve: first step to lowest, lowest to last, first to last."""
     later = [step for step in curves.steps if step > first]
-    if not later or not len(curves.values):
+    if first not in curves.steps or not later or not len(curves.values):
         return []
     means = dict(zip(curves.steps, curves.values.mean(axis=0), strict=True))
     lowest, last = min(later, key=lambda step: (means[step], step)), later[-1]
@@ -144,15 +139,48 @@ def _pairs(samples: Samples, before: int | None, after: int | None) -> list[tupl
     return [pair for pair in dict.fromkeys(found) if pair[0] != pair[1]]
 
 
-def _safety(records: Records, tasks: Collection[str], seed: int) -> Iterator[TaskSafety]:
+def changes_of(
+    task: str, samples: Samples, pairs: Sequence[tuple[int, int]], *, steps: Sequence[int] = (), seed: int = 0
+) -> list[TaskChange]:
+    """Split changes between steps of one task.
+
+    Args:
+        task: The task.
+        samples: Its answers, with `truncated` beside.
+        pairs: The steps of each change; those that the task lacks are passed over.
+        steps: Documents that have a value at all of these count, by default at those of `pairs`.
+        seed: Of the resampled documents.
+    """
+    pairs = [pair for pair in pairs if set(pair) <= set(samples.steps)]
+    used = sorted({*steps, *(step for pair in pairs for step in pair)})
+    places = [samples.steps.index(step) for step in used]
+    scores, truncated = samples.values[:, places], samples.beside["truncated"][:, places]
+    if not pairs or not np.asarray(np.isfinite(scores).any(axis=2)).all(axis=1).any():
+        return []
+    columns = [(used.index(one), used.index(two)) for one, two in pairs]
+    found = split_steps(scores, truncated, columns, samples.clusters, seed=seed)
+    return [TaskChange(task, *pair, parts) for pair, parts in zip(pairs, found, strict=True)]
+
+
+def safety_of(records: Records, tasks: Collection[str] = (), *, seed: int = 0) -> Iterator[TaskSafety]:
+    """Safety among finished answers, of each safety benchmark and step.
+
+    Args:
+        records: One run.
+        tasks: Only these; all by default.
+        seed: Of the resampled documents.
+
+    Raises:
+        RecordError: The records cannot be read.
+    """
     loaded = list(load_samples(records, measure="truncated", tasks=tasks, beside=SAFETY, outside=True))
     for outside in (False, True):
         for part in (of.part(outside=outside) for of in loaded):
             if part:
-                yield from _safety_of(part, seed)
+                yield from _among_finished(part, seed)
 
 
-def _safety_of(of: TaskSamples, seed: int) -> Iterator[TaskSafety]:
+def _among_finished(of: TaskSamples, seed: int) -> Iterator[TaskSafety]:
     samples = of.samples
     for measure in SAFETY:
         judged = samples.beside[measure]
@@ -163,17 +191,26 @@ def _safety_of(of: TaskSamples, seed: int) -> Iterator[TaskSafety]:
             yield TaskSafety(of.task, None if of.outside else step, measure, found)
 
 
+PARTS = (("truncation", "truncation"), ("finished", "finished"), ("before_cut", "before cut"))
+"""The parts of a change, with their names in tables."""
+
+
 def change_rows(changes: Sequence[TaskChange]) -> Iterable[tuple[str, ...]]:
-    """The cells of the table of changes: task, steps, n, change, and the three parts with their intervals."""
+    """The cells of the table of changes: task, steps, part, its size and interval, and the factor at both steps."""
     for each in changes:
-        parts = each.parts
-        factors = (parts.truncation, parts.finished, parts.before_cut)
-        yield (
-            each.task, f"{each.before} to {each.after}", str(parts.documents),
-            f"{parts.change:+.3f}\n{parts.low:+.3f} to {parts.high:+.3f}",
-            *(f"{of.change:+.3f}\n{of.low:+.3f} to {of.high:+.3f}" for of in factors),
-            f"{parts.truncation.before:.0%} to {parts.truncation.after:.0%}",
-        )  # fmt: skip
+        whole = each.parts
+        steps = f"{each.before} to {each.after}"
+        ends = f"{whole.before:.2f} to {whole.after:.2f}"
+        yield (each.task, steps, "change", f"{whole.change:+.3f}", f"{whole.low:+.3f} to {whole.high:+.3f}", ends)
+        for field, name in PARTS:
+            part = getattr(whole, field)
+            ends = f"{_seen(part.before)} to {_seen(part.after)}"
+            yield (each.task, "", name, f"{part.change:+.3f}", f"{part.low:+.3f} to {part.high:+.3f}", ends)
+
+
+def _seen(value: float) -> str:
+    """A factor at a step; a step at which no answer shows it has none."""
+    return f"{value:.2f}" if np.isfinite(value) else "-"
 
 
 def safety_rows(safety: Sequence[TaskSafety]) -> Iterable[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import Records, open_records
 from sftgen_train.report.trajectories import trajectory
+from sftgen_train.trajectory import Curves, Verdict
 from sftgen_train.trajectory.lengths import Stages, length_stages
 from sftgen_train.trajectory.loading import load_curves
 from sftgen_train.trajectory.regime import Regime, read_regime
@@ -52,16 +53,17 @@ def lengths(
     told = []
     for curve in load_curves(records, tasks=tasks):
         verdict, length = verdicts[curve.task], tokens.get(curve.task)
-        if length is None:
-            continue
-        if verdict.so_far:
-            regime = Regime("cannot tell", f"the run goes on: {verdict.so_far}")
-        else:
-            regime = read_regime(
-                curve.curves, length, fall=verdict.fall, delta=verdict.delta, share=curve.share, seed=seed
-            )
-        told.append(TaskLengths(curve.task, length_stages(length, knots=knots, seed=seed), regime))
+        if length is not None:
+            regime = regime_of(verdict, curve.curves, length, share=curve.share, seed=seed)
+            told.append(TaskLengths(curve.task, length_stages(length, knots=knots, seed=seed), regime))
     return told
+
+
+def regime_of(verdict: Verdict, scores: Curves, length: Curves, *, share: bool, seed: int = 0) -> Regime:
+    """What score and length together show, by the verdict's own delta and fall; nothing of a run that goes on."""
+    if verdict.so_far:
+        return Regime("cannot tell", f"the run goes on: {verdict.so_far}")
+    return read_regime(scores, length, fall=verdict.fall, delta=verdict.delta, share=share, seed=seed)
 
 
 def as_json(found: list[TaskLengths]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.report.trajectories import RunVerdicts, trained_on, trajectory
+from sftgen_train.report.explaining import Explained, explain
+from sftgen_train.report.trajectories import trained_on
 
 # Task -> metric -> step -> row
 Metrics = dict[str, dict[str, dict[int | None, dict[str, Any]]]]
@@ -25,14 +26,14 @@ class Shown:
         manifest: Its manifest.
         metrics: Its metrics, by task, metric and step; the step of an evaluation outside training is None.
         failures: Steps whose evaluation failed and did not succeed later, one line each.
-        verdicts: What became of every task and group; None of a run without steps.
+        explained: What became of every task and group, and what stands behind it; None of a run without steps.
     """
 
     run: RunFolder
     manifest: Mapping[str, Any]
     metrics: Metrics
     failures: Sequence[str]
-    verdicts: RunVerdicts | None
+    explained: Explained | None
 
     @classmethod
     def of(cls, run: RunFolder, waiting: int | None = None) -> Shown:
@@ -59,7 +60,7 @@ class Shown:
         evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
         failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}
         failures = [f"step {step}: {failed[step]}" for step in sorted(set(failed) - evaluated, key=_in_order)]
-        return cls(run, run.manifest(), metrics, failures, _verdicts(run, waiting))
+        return cls(run, run.manifest(), metrics, failures, _explained(run, waiting))
 
     def documents(self, task: str, number: int) -> str:
         """A number of a task's documents in a table, and of how many, if the benchmark has more."""
@@ -83,8 +84,8 @@ def _metrics(rows: Sequence[Mapping[str, Any]]) -> Metrics:
     return metrics
 
 
-def _verdicts(run: RunFolder, waiting: int | None) -> RunVerdicts | None:
-    [found] = trajectory(run.path, waiting=(lambda _: waiting) if waiting is not None else None)
+def _explained(run: RunFolder, waiting: int | None) -> Explained | None:
+    [found] = explain(run.path, waiting=(lambda _: waiting) if waiting is not None else None)
     return found if found.tasks else None
 
 

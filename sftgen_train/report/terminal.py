@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_train.report.comparing import Comparison
 from sftgen_train.report.comparison_tables import remarks_of as remarks_of_comparison
 from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.distance import base_opening
+from sftgen_train.report.explaining import Explained
 from sftgen_train.report.findings import print_findings, read_findings
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
+from sftgen_train.report.sections import plain, print_sections
 from sftgen_train.report.trajectories import RunVerdicts
 from sftgen_train.report.verdict_tables import COLUMNS, cells
+from sftgen_train.report.why_tables import brief, cost_line, details, regime_line
 from sftgen_train.results.run import budget_of
 from sftgen_train.trajectory.statistics import estimate
 
@@ -33,12 +34,12 @@ def print_run(shown: Shown, console: Console) -> None:
     """Print scores and lengths by step, then what became of each task."""
     metrics, in_domain = shown.metrics, shown.in_domain
     if first := base_opening(metrics, shown.manifest):
-        console.print(f"[red]{_plain(first)}[/]", highlight=False)
+        console.print(f"[red]{plain(first)}[/]", highlight=False)
     for metric, title in CHARTS:
         table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
         for task in metrics:
-            name = _plain(short(task)) + ("*" if task in in_domain else "")
+            name = plain(short(task)) + ("*" if task in in_domain else "")
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
             table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
@@ -54,7 +55,7 @@ def print_run(shown: Shown, console: Console) -> None:
     for task, found in metrics.items():
         documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
-            _plain(short(task)) + ("*" if task in in_domain else ""),
+            plain(short(task)) + ("*" if task in in_domain else ""),
             "\n".join(shown.documents(task, number) for number in documents),
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
@@ -64,13 +65,29 @@ def print_run(shown: Shown, console: Console) -> None:
     if in_domain:
         console.print("* in-domain")
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
-    if shown.verdicts:
-        print_verdicts(shown.verdicts, console)
+    if shown.explained:
+        print_explained(shown.explained, console)
     print_findings(read_findings(shown.run), console, tables=False)
     for line in remarks_of(metrics, shown.manifest):
-        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
+        console.print(f"[yellow]{plain(line)}[/]", highlight=False)
     for line in shown.failures:
-        console.print(f"[red]evaluation failed[/] at {_plain(line)}", highlight=False)
+        console.print(f"[red]evaluation failed[/] at {plain(line)}", highlight=False)
+
+
+def print_explained(found: Explained, console: Console, *, named: bool = False, full: bool = False) -> None:
+    """Print what became of each task and group, and below it what stands behind.
+
+    Args:
+        found: A run.
+        console: Where to.
+        named: Whether the run is named.
+        full: Whether every table is printed that stands behind; else one.
+    """
+    print_verdicts(found.verdicts, console, named=named)
+    print_sections(details(found) if full else brief(found), console)
+    for line in ("" if full else regime_line(found), cost_line(found)):
+        if line:
+            console.print(plain(line), highlight=False)
 
 
 def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False) -> None:
@@ -82,56 +99,40 @@ def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False)
         named: Whether the run is named.
     """
     for line in found.cautions:
-        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
+        console.print(f"[yellow]{plain(line)}[/]", highlight=False)
+    shown = [dict(zip(COLUMNS, cells(verdict), strict=True)) for verdict in found.verdicts]
+    deltas = {row["delta"] for row in shown}
+    one = f", delta {min(deltas)}" if len(deltas) == 1 else ""
     table = Table(
-        title="What became of the scores" + (f" of {_plain(found.run)}" if named else ""),
+        title="What became of the scores" + (f" of {plain(found.run)}" if named else "") + one,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),  # leaves room in 80 characters
     )
-    for column in ("task", "n", "dips at", "end", "change at end", "delta"):
+    for column in ("task", "n", "dips at", "end", "change at end", *(["delta"] * (not one))):
         table.add_column(column, overflow="fold", no_wrap=column not in {"task", "dips at"})
-    shown = [dict(zip(COLUMNS, cells(verdict), strict=True)) for verdict in found.verdicts]
     for row in shown:
         tested = f"\np {row['p']}, t-test {row['paired t']}" if row["p"] != "-" else ""
         dips = row["dips at"] + (f": {row['deepest']}{tested}" if row["deepest"] != "-" else "")
         end = row["change"] + (f"\n{row['95 % limits']}" if row["95 % limits"] != "-" else "")
-        told = (row["task"], row["n"], dips, row["end"], end, row["delta"])
-        table.add_row(*("\n".join(map(_plain, cell.split("\n"))) for cell in told))
+        name = row["task"].replace(" (", "\n(")
+        told = (name, row["n"], dips, row["end"], end, *([row["delta"]] * (not one)))
+        table.add_row(*("\n".join(map(plain, cell.split("\n"))) for cell in told))
     console.print(table)
     # What explains a verdict stands in full below the table.
     for row in shown:
         if row["what else"]:
-            console.print(f"{_plain(row['task'])}: {_plain(row['what else'])}", highlight=False)
+            console.print(f"{plain(row['task'])}: {plain(row['what else'])}", highlight=False)
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
     """Print what a reader has to know first, then every table of a comparison."""
     for line in found.cautions:
-        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
-    for part in sections(found):
-        # What explains a row stands in full below the table.
-        told = part.head[-1] == "what else"
-        table = Table(
-            title=_plain(part.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-        )
-        for column in part.head[: len(part.head) - told]:
-            table.add_column(column, overflow="fold")
-        names = part.head.index("task") + 1 if "task" in part.head else 1
-        before: tuple[str, ...] = ()
-        for row in part.rows:
-            # What the row above says too is not said again.
-            same = row[:names] == before
-            shown = ("",) * names + row[names:] if same else row
-            table.add_row(*map(_plain, shown[: len(row) - told]))
-            before = row[:names]
-        console.print(table)
-        for row in part.rows if told else ():
-            if row[-1]:
-                console.print(f"{_plain(' '.join(row[:names]))}: {_plain(row[-1])}", highlight=False)
+        console.print(f"[yellow]{plain(line)}[/]", highlight=False)
+    print_sections(sections(found), console)
     for line in remarks_of_comparison(found):
-        console.print(_plain(line), highlight=False)
+        console.print(plain(line), highlight=False)
 
 
 def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Console) -> None:
@@ -156,7 +157,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         notes += remarks(result.task, step, means)
         table.add_row(
             named(step),
-            _plain(short(result.task)) + ("\nincomplete" if result.incomplete else ""),
+            plain(short(result.task)) + ("\nincomplete" if result.incomplete else ""),
             f"{score.mean:.3f}\n{score.low:.3f}-{score.high:.3f}" if score else "-",
             f"{means['score_paper']:.3f}" if "score_paper" in means else "-",
             asked(result.documents, result.of).replace(" of", "\nof"),
@@ -165,7 +166,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         )
     console.print(table)
     for line in notes:
-        console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
+        console.print(f"[yellow]{plain(line)}[/]", highlight=False)
     measures = Table(title="Further measures of the benchmarks, with 95 % intervals", title_justify="left")
     for column in ("step", "task", "measure", "value", "n"):
         measures.add_column(column, overflow="fold")
@@ -175,7 +176,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
                 result.values[metric], share=result.is_share(metric), aggregation=result.aggregations.get(metric)
             )
             value = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
-            measures.add_row(named(step), _plain(short(result.task)), _plain(metric), value, str(found.n))
+            measures.add_row(named(step), plain(short(result.task)), plain(metric), value, str(found.n))
     if measures.row_count:
         console.print(measures)
 
@@ -207,18 +208,13 @@ def print_budgets(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
             score = metrics.get("score")
             interval = f" ({score['low']:.2f}-{score['high']:.2f})" if score and has_interval(score) else ""
             table.add_row(
-                _plain(short(task)), named(step), "whole" if budget == inf else f"{budget:,}",
+                plain(short(task)), named(step), "whole" if budget == inf else f"{budget:,}",
                 f"{score['mean']:.3f}{interval}" if score else "-",
                 *(f"{metrics[name]['mean']:.3f}" if name in metrics else "-" for name in ("score_paper", "truncated")),
                 str(score.get("n", "-")) if score else "-",
             )  # fmt: skip
     if table.row_count:
         console.print(table)
-
-
-def _plain(text: str) -> str:
-    """A text that comes from a run, as text: no markup, no control codes."""
-    return escape(printable(text))
 
 
 def _range(rows: Mapping[int | None, Mapping[str, Any]]) -> str:

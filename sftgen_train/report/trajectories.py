@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from sftgen_judges.records.journal import no_link
 from sftgen_judges.records.query import Records, open_records
 from sftgen_tasks.harness.catalogue import leaves, shipped
 from sftgen_train.evaluation.schedule import Tier
+from sftgen_train.results.training_file import read_training
 from sftgen_train.trajectory import Verdict, adjust_over_tasks, read_curve, read_group
 from sftgen_train.trajectory.deltas import Deltas, deltas_of
 from sftgen_train.trajectory.loading import TaskCurve, load_curves
@@ -214,14 +214,8 @@ def apart(curves: Sequence[Of]) -> tuple[list[Of], list[str]]:
 
 def last_step(manifest: Mapping[str, Any], folder: Path) -> int | None:
     """The last step that will be evaluated; None where nobody planned one."""
-    of = manifest.get("max_steps")
-    try:
-        # The trainer writes here at which step it ended, which may be earlier. A stranger's link is not followed.
-        with open(folder / "training.json", encoding="utf-8", opener=no_link) as file:
-            ended = mapping(file.read(1 << 20)).get("ended")
-    except (OSError, ValueError):
-        ended = None
-    for step in (ended, of):
+    # A training may end earlier than was planned.
+    for step in (read_training(folder).get("ended"), manifest.get("max_steps")):
         if isinstance(step, int) and not isinstance(step, bool) and step > 0:
             return step
     return None

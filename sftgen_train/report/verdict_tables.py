@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.forms import as_csv, as_latex, as_markdown, write_forms
+from sftgen_train.report.cells import named_keys
+from sftgen_train.report.explaining import Explained
+from sftgen_train.report.forms import as_csv, write_forms
 from sftgen_train.report.reading import short
-from sftgen_train.report.trajectories import RunVerdicts
+from sftgen_train.report.sections import Section, for_latex, for_markdown
+from sftgen_train.report.why_tables import NO_TRADEOFF, details, step_columns, task_columns, tradeoff_columns
 from sftgen_train.trajectory import Verdict
 from sftgen_train.trajectory.claims import p_text
 
@@ -73,54 +76,69 @@ def _else(verdict: Verdict) -> Iterator[str]:
     yield from (f"{entry.count} {entry.what} left out ({entry.why})" for entry in verdict.left_out)
 
 
-def records_of(found: Sequence[RunVerdicts]) -> list[dict[str, Any]]:
-    """One row a run, task and step with every number of the step, and the verdict of the task."""
-    rows = []
+def records_of(found: Sequence[Explained]) -> list[dict[str, Any]]:
+    """One row a run, task and step: every number of the step, the verdict of the task, and what stands behind both.
+
+    A run with safety and reasoning has rows of their trade-off too.
+    """
+    rows: list[dict[str, Any]] = []
     for run in found:
-        for verdict in run.verdicts:
+        for verdict in run.verdicts.verdicts:
+            why = run.by_task.get(verdict.name)
             about = {
-                "run": run.run, "task": verdict.name, "tasks": verdict.tasks, "shared": verdict.shared,
+                "run": run.verdicts.run, "task": verdict.name, "tasks": verdict.tasks, "shared": verdict.shared,
                 "clusters": verdict.clusters, "base": verdict.base, "delta": verdict.delta, "end": verdict.end,
                 "end_change": verdict.end_change, "end_low": verdict.end_low, "end_high": verdict.end_high,
-                "smallest_delta": verdict.smallest_delta, "so_far": verdict.so_far,
+                "smallest_delta": verdict.smallest_delta, "so_far": verdict.so_far, **task_columns(why), **NO_TRADEOFF,
             }  # fmt: skip
             rows += [
-                {**about, **asdict(point), "dips": point.step in verdict.dips, "rises": point.step in verdict.rises}
+                {
+                    **about,
+                    **asdict(point),
+                    "dips": point.step in verdict.dips,
+                    "rises": point.step in verdict.rises,
+                    **step_columns(why, point.step),
+                }
                 for point in verdict.points
             ]
+        rows += tradeoff_columns(run, rows[0] if rows else {})
     return rows
 
 
-def as_json(found: Sequence[RunVerdicts]) -> str:
-    """Every verdict with all its numbers; a number that JSON cannot hold is null."""
+def as_json(found: Sequence[Explained]) -> str:
+    """Every verdict with all its numbers and what stands behind it; a number that JSON cannot hold is null."""
 
-    def whole(verdict: Verdict) -> dict[str, Any]:
+    def whole(verdict: Verdict, run: Explained) -> dict[str, Any]:
+        why = run.by_task.get(verdict.name)
         return {
             **asdict(verdict),
             "claims": verdict.claims,
             "claims_over_tasks": verdict.claims_over_tasks,
             "sentence": verdict.sentence(),
+            **({"why_so": {name: value for name, value in asdict(why).items() if name != "task"}} if why else {}),
         }
 
     runs = [
         {
-            "run": run.run,
-            "folder": run.folder,
-            "cautions": run.cautions,
-            "failures": run.failures,
-            "tasks": [whole(verdict) for verdict in run.tasks],
-            "groups": [whole(verdict) for verdict in run.groups],
+            "run": run.verdicts.run,
+            "folder": run.verdicts.folder,
+            "cautions": run.verdicts.cautions,
+            "failures": run.verdicts.failures,
+            "tasks": [whole(verdict, run) for verdict in run.verdicts.tasks],
+            "groups": [whole(verdict, run) for verdict in run.verdicts.groups],
+            "tradeoff": asdict(run.tradeoff) if run.tradeoff else None,
+            "no_tradeoff": run.no_tradeoff,
         }
         for run in found
     ]
-    return json.dumps(clean(runs), indent=2)
+    return json.dumps(clean(named_keys(runs)), indent=2)
 
 
-def write_verdicts(found: Sequence[RunVerdicts], form: str, out: Path | None) -> str | None:
+def write_verdicts(found: Sequence[Explained], form: str, out: Path | None) -> str | None:
     """Write verdicts in a form for programs or papers.
 
     Args:
-        found: The verdicts.
+        found: The verdicts, and what stands behind them.
         form: One of `Format` but `table`.
         out: The file.
 
@@ -134,13 +152,18 @@ def write_verdicts(found: Sequence[RunVerdicts], form: str, out: Path | None) ->
     forms = {
         "json": lambda: as_json(found),
         "csv": lambda: as_csv(records_of(found), ["run", "task", "step"]),
-        "markdown": lambda: as_markdown(*_rows(found)),
-        "latex": lambda: as_latex(*_rows(found)),
+        "markdown": lambda: for_markdown(_sections(found)),
+        "latex": lambda: for_latex(_sections(found)),
     }
     return write_forms(forms, lambda: records_of(found), form, out)
 
 
-def _rows(found: Sequence[RunVerdicts]) -> tuple[list[str], list[list[str]]]:
+def _sections(found: Sequence[Explained]) -> list[Section]:
     several = len(found) > 1
-    rows = [[printable(run.run)] * several + list(cells(verdict)) for run in found for verdict in run.verdicts]
-    return ["run"] * several + list(COLUMNS), rows
+    parts = []
+    for run in found:
+        of = f" of {printable(run.verdicts.run)}" * several
+        rows = tuple(cells(verdict) for verdict in run.verdicts.verdicts)
+        parts += [Section(f"What became of the scores{of}", COLUMNS, rows)]
+        parts += [replace(part, title=part.title + of) for part in details(run)]
+    return parts

@@ -28,11 +28,12 @@ from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import undisturbed
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
+from sftgen_train.results.training_file import TRAINING, read_training
 from sftgen_train.training.distributed import has_shards
 
 logger = logging.getLogger(__name__)
 
-FILE, LOCK = "training.json", ".training.lock"
+LOCK = ".training.lock"
 # Fields of a trainer's arguments that change no weights.
 _BESIDE = (
     "logging_", "log_", "report_to", "run_name", "project", "trackio", "save_", "push_to_hub", "hub_", "eval_", "do_",
@@ -126,7 +127,7 @@ def take(
     if step == 0 and (queued or known):
         held = f"queued checkpoints of steps {queued}" if queued else f"evaluations of steps {sorted(known)}"
         require_own(run, settings, held, output)
-    elif step and (changed := different(read(run).get("settings"), settings)):
+    elif step and (changed := different(read_training(run.path).get("settings"), settings)):
         logger.warning("this training goes on from step %d with other settings: %s", step, changed)
     if enqueuer:
         enqueuer.open(resumed=step > 0)
@@ -154,7 +155,7 @@ def require_own(run: RunFolder, mine: Mapping[str, Any], held: str, output: Path
     Raises:
         RecordError: The records are another training's, or those of a training that can be resumed or has ended.
     """
-    known = read(run)
+    known = read_training(run.path)
     earlier = known.get("settings")
     if not isinstance(earlier, dict):
         raise RecordError(_not_empty(run, held, "", "choose another, remove it, or resume training from a checkpoint"))
@@ -207,20 +208,11 @@ def end(run: RunFolder, **facts: Any) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    _write(run, {**read(run), **facts})
-
-
-def read(run: RunFolder) -> dict[str, Any]:
-    """What is known of the training of a run directory; empty when nothing is."""
-    try:
-        found = json.loads((run.path / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    _write(run, {**read_training(run.path), **facts})
 
 
 def _write(run: RunFolder, facts: Mapping[str, Any]) -> None:
-    write_atomic(run.path / FILE, json.dumps(facts, indent=1) + "\n")
+    write_atomic(run.path / TRAINING, json.dumps(facts, indent=1) + "\n")
 
 
 def hold(run: RunFolder) -> None:
@@ -241,7 +233,7 @@ def hold(run: RunFolder) -> None:
         file.close()
         if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
             return
-        by = read(run).get("process") or {}
+        by = read_training(run.path).get("process") or {}
         raise RecordError(
             f"run directory {str(run.path)!r} is being written by the training of process {by.get('pid', 'unknown')} "
             f"on host {by.get('host', 'unknown')} since {by.get('since', 'unknown')}; wait for it, or choose another"

@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import is_complete
+from sftgen_train.results.training_file import read_training
 from sftgen_train.training import continuing
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def ended_step(args: TrainingArguments, run: RunFolder, command: str) -> int | N
         run: Its output folder.
         command: The fingerprint of the command.
     """
-    known = continuing.read(run)
+    known = read_training(run.path)
     step = known.get("ended")
     if args.resume_from_checkpoint not in {None, "last"} or known.get("command") != command:
         return None

@@ -11,6 +11,7 @@ values: a factor's change, averaged over all orders in which the three can chang
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -101,17 +102,51 @@ def split(
     Raises:
         ValueError: The shapes do not fit, or no document has a value at both steps.
     """
+    if np.ndim(scores) not in {2, 3} or np.shape(scores)[1] != 2:
+        raise ValueError(f"scores of shape {np.shape(scores)}: expected documents x 2 steps, or x 2 steps x repeats")
+    [parts] = split_steps(scores, truncated, [(0, 1)], clusters, draws=draws, seed=seed)
+    return parts
+
+
+def split_steps(
+    scores: ArrayLike,
+    truncated: ArrayLike,
+    pairs: Sequence[tuple[int, int]],
+    clusters: ArrayLike | None = None,
+    *,
+    draws: int = FEWER,
+    seed: int = 0,
+) -> list[Parts]:
+    """Split several changes of one curve, on the same documents and the same draws of them.
+
+    Args:
+        scores: Documents x steps, or documents x steps x repeats. Only documents that have a value at every step count.
+        truncated: As `split`, in the same shape.
+        pairs: The places of two steps for each change.
+        clusters: As `split`.
+        draws: As `split`.
+        seed: As `split`.
+
+    Raises:
+        ValueError: The shapes do not fit, or no document has a value at every step.
+    """
     sums, labels = _document_sums(scores, truncated, clusters)
+    drawn = _drawn(sums.reshape(len(sums), -1), labels, draws, seed).reshape(draws, -1, 4)
     total = sums.sum(axis=0)[None]
+    return [_parts(total[:, pair], drawn[:, pair], documents=len(sums)) for pair in map(list, pairs)]
+
+
+def _parts(total: Floats, drawn: Floats, *, documents: int) -> Parts:
+    """The parts of one change: the sums of the curve, and of each draw, at two steps."""
     before, after, parts = _split_sums(total)
-    drawn_before, drawn_after, drawn = _split_sums(_drawn(sums, labels, draws, seed))
+    drawn_before, drawn_after, parts_drawn = _split_sums(drawn)
     values = _factors(total)
     truncation, finished, before_cut = (
         Factor(
             float(values[0, 0, place]),
             float(values[0, 1, place]),
             float(parts[0, place]),
-            *percentiles(drawn[:, place]),
+            *percentiles(parts_drawn[:, place]),
         )
         for place in range(3)
     )
@@ -120,7 +155,7 @@ def split(
         raise ArithmeticError(f"the parts sum to {parts[0].sum()}, the change is {change}")
     low, high = percentiles(drawn_after - drawn_before)
     ends = float(before[0]), float(after[0])
-    return Parts(*ends, change, low, high, truncation, finished, before_cut, documents=len(sums))
+    return Parts(*ends, change, low, high, truncation, finished, before_cut, documents=documents)
 
 
 @dataclass(frozen=True)
@@ -181,27 +216,26 @@ def among_finished(
 
 
 def _document_sums(scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDArray[Any]]:
-    """For each document and step: weight of finished answers, their score, weight of truncated ones, their score."""
+    """Documents x steps x 4: weight of finished answers, their score, weight of truncated ones, their score."""
     given, cut = np.asarray(scores, dtype=np.float64), np.asarray(truncated, dtype=np.float64)
     if given.ndim == 2:
         given, cut = given[:, :, None], cut[:, :, None] if cut.ndim == 2 else cut
-    if given.ndim != 3 or given.shape != cut.shape or given.shape[1] != 2:
+    if given.ndim != 3 or given.shape != cut.shape:
         raise ValueError(
-            f"scores of shape {np.shape(scores)}, truncated of {np.shape(truncated)}: expected documents x 2 steps, or "
-            "documents x 2 steps x repeats, of both"
+            f"scores of shape {np.shape(scores)}, truncated of {np.shape(truncated)}: expected documents x steps, or "
+            "documents x steps x repeats, of both"
         )
     labels = np.arange(len(given)) if clusters is None else np.asarray(clusters)
     there = np.isfinite(given)
     shared = np.asarray(there.any(axis=2)).all(axis=1)
     if not shared.any():
-        raise ValueError("no document has a value at both steps")
+        raise ValueError("no document has a value at every step")
     given, ended, there = given[shared], ~(cut[shared] > 0), there[shared]
     # Every document counts once at each step, however many of its repeats have a value.
     weight = there / there.sum(axis=2, keepdims=True)
     value = np.where(there, given, 0.0) * weight
     columns = [weight * ended, value * ended, weight * ~ended, value * ~ended]
-    sums = np.stack([column.sum(axis=2) for column in columns], axis=2)
-    return np.asarray(sums.reshape(len(sums), 8)), labels[shared]
+    return np.stack([column.sum(axis=2) for column in columns], axis=2), labels[shared]
 
 
 def _drawn(sums: Floats, labels: NDArray[Any], draws: int, seed: int) -> Floats:
@@ -211,8 +245,7 @@ def _drawn(sums: Floats, labels: NDArray[Any], draws: int, seed: int) -> Floats:
 
 def _factors(sums: Floats) -> Floats:
     """Draws x 2 steps x 3: share of truncated answers, score of finished ones, score of truncated ones."""
-    steps = sums.reshape(-1, 2, 4)
-    finished, right, cut, right_cut = (steps[:, :, place] for place in range(4))
+    finished, right, cut, right_cut = (sums[:, :, place] for place in range(4))
     # Rounding leaves a little of a weight that is 0.
     finished, cut = (np.where(each > 1e-12, each, 0.0) for each in (finished, cut))
     return np.stack([cut / (finished + cut), _quotient(right, finished), _quotient(right_cut, cut)], axis=2)

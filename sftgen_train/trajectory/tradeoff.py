@@ -33,10 +33,7 @@ class TradePoint:
 
     def outline(self, points: int = 64) -> Floats:
         """The edge of the joint region, points x (gain, asr)."""
-        angles = np.linspace(0, 2 * np.pi, points)
-        values, vectors = np.linalg.eigh(np.asarray(self.region))
-        axes = vectors * np.sqrt(np.clip(values, 0, None))
-        return np.asarray([self.gain, self.asr] + self.radius * np.stack([np.cos(angles), np.sin(angles)], 1) @ axes.T)
+        return outline((self.gain, self.asr), self.region, self.radius, points)
 
 
 @dataclass(frozen=True)
@@ -97,26 +94,34 @@ def tradeoff(
     units = min(first.units, second.units)
     # Of each draw, and as seen: the change of reasoning, and attack success, at each step.
     gains, gain = first.means - first.means[:, [start]], first.seen - first.seen[start]
-    radius = _radius(units)
+    radius = radius_of(units)
     points = []
     for place, step in enumerate(steps):
         (a, b), (c, d) = (np.cov(gains[:, place], second.means[:, place]) * units / max(1, units - 1)).tolist()
         points.append(TradePoint(step, float(gain[place]), float(second.seen[place]), ((a, b), (c, d)), radius))
     change = float(second.seen[-1] - second.seen[start])
     changes = second.means[:, -1] - second.means[:, start]
-    price, low, high, why = _quotient(float(gain[-1]), change, gains[:, -1], changes, units=units)
+    price, low, high, why = quotient(float(gain[-1]), change, gains[:, -1], changes, units=units)
     documents = (sum(len(curves.values) for curves in reasoning), len(safety.values))
     return Tradeoff(tuple(points), len(reasoning), documents, float(gain[-1]), change, price, low, high, why)
 
 
-def _radius(units: int) -> float:
+def outline(middle: tuple[float, float], region: Sequence[Sequence[float]], radius: float, points: int = 64) -> Floats:
+    """The edge of a joint region around a middle, points x 2, see `TradePoint`."""
+    angles = np.linspace(0, 2 * np.pi, points)
+    values, vectors = np.linalg.eigh(np.asarray(region))
+    axes = vectors * np.sqrt(np.clip(values, 0, None))
+    return np.asarray(middle + radius * np.stack([np.cos(angles), np.sin(angles)], 1) @ axes.T)
+
+
+def radius_of(units: int) -> float:
     """Hotelling's: with few documents the region is larger than that of known variances."""
     from scipy.special import fdtri
 
     return float(np.sqrt(2 * (units - 1) / (units - 2) * fdtri(2, units - 2, 0.95))) if units > 2 else np.inf
 
 
-def _quotient(
+def quotient(
     gain: float, change: float, gains: Floats, changes: Floats, *, units: int
 ) -> tuple[float, float, float, str]:
     """Fieller's interval: the prices r for which change - r · gain may be 0."""

@@ -1,4 +1,4 @@
-"""Every word of a verdict with its definition: one table for the docs, the terminal and the tooltips."""
+"""Every word of a verdict and of a regime with its definition: for the docs, the terminal and the tooltips."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ WORDS = MappingProxyType(
         "anytime-valid": "An interval that holds however often it is looked at while documents and steps come in.",
     }
 )
+
+REGIMES = MappingProxyType(
+    {
+        "over-fitted": (
+            "the last step is shown to be below an earlier peak of the score, and the length is shown to grow"
+        ),
+        "under-optimised": (
+            "no such fall is shown, and the score is shown to rise, or the length to move by more than a tenth"
+        ),
+        "converged": (
+            "no such fall is shown, the score's change is within delta, and the length's within a tenth, all shown"
+        ),
+        "cannot tell": "everything else, and a run that goes on",
+    }
+)
+"""How far a training is: what one more doubling of training did to score and length, see `regime`."""

@@ -18,6 +18,7 @@ from sftgen_judges.plugins.contracts.diagnosing import (
     Sample,
     Span,
 )
+from sftgen_judges.plugins.contracts.exporting import Export, Exporter
 from sftgen_judges.plugins.contracts.findings import (
     Figure,
     Finding,
@@ -58,6 +59,7 @@ KINDS = {
     "checkpoint_source": Kind(CheckpointSource, "register_checkpoint_sources", "lists a folder"),
     "schedule": Kind(Schedule, "register_schedules", "says at which steps checkpoints are evaluated"),
     "tracker": Kind(Tracker, "register_trackers", "shows scores elsewhere"),
+    "exporter": Kind(Exporter, "register_exporters", "writes runs in another format"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
@@ -69,6 +71,8 @@ __all__ = [
     "Connection",
     "Diagnostic",
     "Execution",
+    "Export",
+    "Exporter",
     "Failure",
     "Figure",
     "Finding",

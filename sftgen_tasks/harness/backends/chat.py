@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -25,6 +26,7 @@ from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.streaming import all_at_once, stream_generations
 
 OPENAI = "api.openai.com"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,60}")
 TRIES = 4
 """Requests for one response, each for fewer tokens than the one before, where the server refuses so many."""
 
@@ -248,11 +250,11 @@ def _read(outputs: Any, seed: int | None) -> GeneratedText:
 
 
 def _shape(reply: Any) -> str:
-    """What a reply looks like; a model's words in it may be harmful and are not shown, a server's error is."""
+    """What a reply looks like; a model's words in it may be harmful and are not shown, a server's message neither."""
     if not isinstance(reply, dict):
         return f"a {type(reply).__name__}"
     if reply.get("error"):
-        return str({"error": reply["error"]})[:200]
+        return f"an error: {named}" if (named := error_name(reply)) else "an error without a name"
     return ("an object with " + ", ".join(f"{name}: {type(value).__name__}" for name, value in reply.items()))[:200]
 
 
@@ -266,9 +268,19 @@ def _call_error(error: Exception, patience: Patience) -> CallError:
         return CallError(_described(error))
     response = error.response
     try:
-        code = response.json()["error"]["code"]
-    except (ValueError, KeyError, TypeError):
-        code = None
-    message = " ".join(response.text.split())[:300]
+        body = response.json()
+    except ValueError:
+        body = None
+    error_of = body.get("error") if isinstance(body, dict) else None
+    code = error_of.get("code") if isinstance(error_of, dict) else None
+    name = error_name(body)
     headers = response.headers
-    return status_error(response.status_code, message, headers, longest_wait=patience.longest_wait, code=code)
+    return status_error(response.status_code, name, headers, longest_wait=patience.longest_wait, code=code)
+
+
+def error_name(body: Any) -> str:
+    """What a server calls its error: type and code, never the message, which may repeat a harmful prompt."""
+    error = body.get("error") if isinstance(body, dict) else None
+    facts = error if isinstance(error, dict) else body if isinstance(body, dict) else {}
+    names = (facts.get(field) for field in ("type", "code"))
+    return ", ".join(dict.fromkeys(name for name in names if isinstance(name, str) and _NAME.fullmatch(name)))

@@ -248,13 +248,26 @@ def test_failures_are_announced_without_quoting_the_response(caplog: pytest.LogC
         raise ValueError(f"cannot read {response.answer}")
 
     journal = tmp_path / "v.jsonl"
-    [verdict] = grade_batch(Grader("g", 1, grade), items("pass"), journal=journal, label="my_task")
+    text = "Mix the two powders slowly."
+    given = [Item({"do": "pass"}, Response(text, answer=text))]
+    [verdict] = grade_batch(Grader("g", 1, grade), given, journal=journal, label="my_task")
     assert [message for _, level, message in caplog.record_tuples if level == logging.WARNING] == [
-        "my_task: 1 of 1 responses not graded. First: ValueError"
+        "my_task: 1 of 1 responses not graded. First: ValueError; the whole reason quotes the sample and is in the "
+        "records only"
     ]
     # The records keep the whole reason.
-    assert verdict.reason == "ValueError: cannot read 4"
+    assert verdict.reason == "ValueError: cannot read Mix the two powders slowly."
     assert [row["reason"] for row in read_rows(journal)] == [verdict.reason]
+
+
+def test_the_whole_first_reason_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+    def grade(_doc: Mapping[str, Any], _response: Response) -> Verdict:
+        raise ValueError("no column 'target': expected one\nin the document")
+
+    grade_batch(Grader("g", 1, grade), items("pass"), label="my_task")
+    assert caplog.messages == [
+        "my_task: 1 of 1 responses not graded. First: ValueError: no column 'target': expected one in the document"
+    ]
 
 
 def test_nothing_to_grade() -> None:

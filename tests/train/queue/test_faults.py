@@ -23,6 +23,7 @@ from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.faults import fault_of
 from sftgen_train.queue.worker import Policy, WorkerError, work
+from sftgen_train.results.training_file import TRAINING
 from tests import PATIENCE
 from tests.conftest import Command
 
@@ -317,7 +318,7 @@ def test_a_trainer_on_another_machine_is_known_by_the_age_of_its_file(
 ) -> None:
     queue = Queue(tmp_path)
     queue.folder.mkdir()
-    path = queue.folder / progress.TRAINING
+    path = queue.folder / TRAINING
     path.write_text(json.dumps(facts))
     os.utime(path, (time.time() - age,) * 2)
     assert progress.training_goes_on(queue) is more
@@ -327,7 +328,7 @@ def test_a_trainer_gives_signs_of_life_between_its_steps(tmp_path: Path, monkeyp
     monkeypatch.setattr(liveness, "BEAT", 0.02)
     enqueuer = Enqueuer(tmp_path, Suite([Tier(["a"])]))
     enqueuer.open(resumed=False)
-    path = enqueuer.queue.folder / progress.TRAINING
+    path = enqueuer.queue.folder / TRAINING
 
     def touched() -> bool:
         os.utime(path, (0, 0))

@@ -11,6 +11,8 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_train.results.run import add_results
 
+HEX = "sftgen_hex_phi"
+
 
 def graded(
     task: str,
@@ -79,3 +81,16 @@ def made_run(path: Path, scores: Mapping[str, Sequence[int]], steps: Sequence[in
     for place, step in enumerate(steps):
         add_results(run, step, [graded(task, step, right[place]) for task, right in scores.items()], seconds=1.0)
     return run
+
+
+def attacked(step: int, attacks: int, of: int = 200) -> TaskResult:
+    """HEx-PHI with so many attacks that succeed."""
+    samples = [
+        Sample(
+            HEX, step, f"{HEX}-{n}", 0, Response("x", answer="x", tokens=5, finish_reason="stop"),
+            Verdict("ok", float(n >= attacks), answer="x", measures={"asr": float(n < attacks)}),
+            model=f"weights of {step}", sampling_id="settings", scorer="rule", evaluation_version=1,
+        )
+        for n in range(of)
+    ]  # fmt: skip
+    return TaskResult(HEX, {"score": [float(n >= attacks) for n in range(of)]}, of, samples)

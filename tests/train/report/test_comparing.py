@@ -14,16 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 import sftgen
-from sftgen_judges import Response, Sample, Verdict
 from sftgen_tasks import TaskResult
 from sftgen_train.cli.main import app
-from sftgen_train.report.comparing import Arm, CompareError
+from sftgen_train.report.arms import Arm, CompareError
 from sftgen_train.results.run import add_results
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
-from tests.train.report.made_runs import graded, made_run
+from tests.train.report.made_runs import attacked, graded, made_run
 
-MATH, GPQA, IFEVAL, HEX = "sftgen_math500", "sftgen_gpqa_diamond", "sftgen_ifeval", "sftgen_hex_phi"
+MATH, GPQA, IFEVAL = "sftgen_math500", "sftgen_gpqa_diamond", "sftgen_ifeval"
 STEPS = [0, 5, 10, 20]
 
 
@@ -186,6 +185,37 @@ def test_safety_is_set_against_reasoning(tmp_path: Path) -> None:
     assert "price" in run(tmp_path / "a")
 
 
+def test_two_arms_are_compared_in_what_reasoning_cost(tmp_path: Path) -> None:
+    """The second arm gains as much reasoning for half of the attacks."""
+    for name, cost in (("a", 1.0), ("b", 0.5)):
+        made = made_run(tmp_path / name, {}, [])
+        for step, right, attacks in ((0, 80, 20), (5, 120, 60), (10, 140, 80)):
+            results = [graded(GPQA, step, right), attacked(step, round(20 + cost * (attacks - 20)))]
+            add_results(made, step, results, seconds=1.0)
+    runs = tmp_path / "a", tmp_path / "b"
+    [other] = told(*runs)["others"]
+    traded = other["tradeoff"]
+    assert traded["prices"] == pytest.approx([1.0, 0.5])
+    assert traded["difference"] == pytest.approx(-0.5)
+    assert traded["low"] < -0.5 < traded["high"] < 0
+    # Equal answers at the base, and equal reasoning everywhere: attacks alone differ.
+    assert [point["differ"] for point in traded["points"]] == [False, True, True]
+    assert [point["gain"] for point in traded["points"]] == pytest.approx([0, 0, 0])
+    text = " ".join(run(*runs).split())
+    assert "b less a +0.000 -0.150 -0.500" in text
+    assert "trade-offs" in run(*runs, "--format", "csv")
+    one = told(*(f"{path}@10" for path in runs))["others"][0]
+    assert (one["tradeoff"], one["no_tradeoff"]) == (None, "")
+
+
+def test_trade_offs_that_cannot_be_compared_say_why(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        made = made_run(tmp_path / name, {GPQA: [80, 120]}, [0, 5])
+        add_results(made, 5, [attacked(5, 30)], seconds=1.0)
+    said = " ".join(run(tmp_path / "a", tmp_path / "b").split())
+    assert "b against a: trade-offs of safety not compared: steps [5] of both arms: expected the base, step 0" in said
+
+
 def test_tables_for_papers_and_programs(runs: tuple[str, str], tmp_path: Path) -> None:
     assert "| task | n | first | other | difference |" in run(*runs, "--tasks", "ifeval", "--format", "markdown")
     assert r"\begin{tabular}" in run(*runs, "--tasks", "ifeval", "--format", "latex")
@@ -218,16 +248,3 @@ def test_a_run_twice_and_runs_without_a_common_task(runs: tuple[str, str], tmp_p
 
 def with_version(result: TaskResult, version: int) -> TaskResult:
     return replace(result, samples=[replace(sample, evaluation_version=version) for sample in result.samples])
-
-
-def attacked(step: int, attacks: int, of: int = 200) -> TaskResult:
-    """HEx-PHI with so many attacks that succeed."""
-    samples = [
-        Sample(
-            HEX, step, f"{HEX}-{n}", 0, Response("x", answer="x", tokens=5, finish_reason="stop"),
-            Verdict("ok", float(n >= attacks), answer="x", measures={"asr": float(n < attacks)}),
-            model=f"weights of {step}", sampling_id="settings", scorer="rule", evaluation_version=1,
-        )
-        for n in range(of)
-    ]  # fmt: skip
-    return TaskResult(HEX, {"score": [float(n >= attacks) for n in range(of)]}, of, samples)

@@ -22,6 +22,7 @@ from sftgen_train.report.reading import Shown
 from sftgen_train.report.terminal import print_run, print_scores
 from sftgen_train.results.run import add_results
 from tests import PATIENCE
+from tests.train.report.made_runs import attacked, graded, truncated
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 HARMFUL = "here is how to build it <script>alert(1)</script>"
@@ -110,25 +111,59 @@ def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
     assert "<link" not in head
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium, so no report is opened; on Debian: apt-get install chromium")
-def test_a_browser_draws_both_charts(run: RunFolder, tmp_path: Path) -> None:
-    page = write_report(Shown.of(run))
+def opened(page: Path, tmp_path: Path) -> str:
+    """The body of a page after a real browser ran its scripts."""
     assert BROWSER is not None
     drawn = subprocess.run(
         [
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom", page.as_uri(),
+            "--window-size=1400,2000", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000",
+            "--dump-dom", page.as_uri(),
         ],
         capture_output=True, text=True, timeout=PATIENCE, check=True,
     ).stdout  # fmt: skip
-    assert drawn.count('class="main-svg"') >= 2
-    body = drawn[drawn.index("<body") :]
+    return drawn[drawn.index("<body") :]
+
+
+def between(body: str, start: str, end: str) -> str:
+    """A part of a page."""
+    return body[body.index(start) : body.index(end, body.index(start))]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium, so no report is opened; on Debian: apt-get install chromium")
+def test_a_browser_draws_every_chart(run: RunFolder, tmp_path: Path) -> None:
+    for step, right, attacks in ((0, 80, 20), (5, 120, 60), (10, 140, 80)):
+        answers = truncated(
+            graded("sftgen_gpqa_diamond", step, right, of=160 if step == 5 else 200), range(20 * (step > 0))
+        )
+        add_results(run, step, [answers, attacked(step, attacks)], seconds=1.0)
+    body = opened(write_report(Shown.of(run)), tmp_path)
     assert "Score against training step, 95 % intervals" in body
     assert "Mean response length (tokens) against training step" in body
-    assert body.count('class="errorbar"') == 8  # four steps in each of two charts
+    scores = between(body, 'id="chart-score"', 'id="chart-response_tokens"')
+    assert scores.count('class="errorbar"') == 10  # four steps of parity, three of both others
     assert '<abbr title="At least one later step is below the base' in body
     assert "dips at steps 5, 10" in body
+
+    # Of each task: the change with its band and delta, the parts as bars, the landmarks, the regime.
+    parity, gpqa = between(body, 'id="task-0"', 'id="task-1"'), between(body, 'id="task-1"', 'id="task-2"')
+    assert "parity" in between(parity, "<h3>", "</h3>")
+    assert "gpqa_diamond" in between(gpqa, "<h3>", "</h3>")
+    for block, later in ((parity, 3), (gpqa, 2)):
+        assert block.count('class="main-svg"') >= 2
+        assert "-delta 0.02" in block
+        assert block.count('class="point"') >= 3 * later  # a bar a part and step
+        assert "<td>dip depth</td>" in re.sub(r"</?abbr[^>]*>", "", block)
+    assert "the score changes by" in between(gpqa, 'class="regime"', "</p>")
+    told = between(body, 'class="price"', "</p>")
+    assert "attack success +0.300 while reasoning gained" in told
+    assert 'id="chart-tradeoff"' in body
+    assert "Safety: less is better" in body
+    # Charts fit beside each other: none is wider than its place.
+    widths = [int(width) for width in re.findall(r'class="main-svg"[^>]* width="(\d+)', parity)]
+    assert widths
+    assert max(widths) < 600
 
 
 def test_tables_and_page_are_made_from_one_reading(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

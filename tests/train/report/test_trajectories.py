@@ -229,8 +229,9 @@ def test_the_printed_table(run: Path) -> None:
 
 def test_tables_for_papers(run: Path) -> None:
     lines = _run("trajectory", str(run), "--format", "markdown").strip().splitlines()
-    assert lines[0].startswith("| task | n | dips at |")
-    assert len(lines) == 4
+    assert lines[:3] == ["**What became of the scores**", "", lines[2]]
+    assert lines[2].startswith("| task | n | dips at |")
+    assert lines[6] == ""  # two tasks
     assert any(r"=1\|&" in line for line in lines)
     latex = _run("trajectory", str(run), "--format", "latex", "--tasks", "math500")
     assert r"\begin{tabular}" in latex

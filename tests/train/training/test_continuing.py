@@ -18,6 +18,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.queue.entries import Queue
+from sftgen_train.results.training_file import TRAINING, read_training
 from sftgen_train.training import continuing
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.continuing import last_checkpoint
@@ -200,7 +201,7 @@ def test_another_training_does_not_begin_there(
 
 def test_a_run_of_an_earlier_version_is_not_written_over(undisturbed: Path, tiny_model: Path, tmp_path: Path) -> None:
     shutil.copytree(undisturbed / "run", tmp_path / "run")
-    (tmp_path / "run" / continuing.FILE).unlink()
+    (tmp_path / "run" / TRAINING).unlink()
     with pytest.raises(RecordError, match="already holds evaluations of steps"):
         train(arguments(tiny_model, tmp_path, harness_form="in_process", resume_from_checkpoint=None))
 
@@ -285,9 +286,12 @@ def test_the_command_says_that_nothing_is_trained(command: Command, undisturbed:
 def test_what_is_known_of_a_training_may_be_damaged(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     for text in ("", "[]", "{", '{"settings": 3, "ended": "soon"}'):
-        (tmp_path / continuing.FILE).write_text(text)
-        assert isinstance(continuing.read(run), dict)
+        (tmp_path / TRAINING).write_text(text)
+        assert isinstance(read_training(run.path), dict)
         with pytest.raises(SftgenError, match="already holds"):
             continuing.require_own(run, {"seed": 1}, "evaluations of steps [0]", tmp_path)
-    (tmp_path / continuing.FILE).write_text(json.dumps({"settings": {"seed": 1}}))
+    (tmp_path / TRAINING).write_text(json.dumps({"settings": {"seed": 1}}))
     continuing.require_own(run, {"seed": 1}, "evaluations of steps [0]", tmp_path)
+    (tmp_path / TRAINING).rename(tmp_path / "elsewhere")
+    (tmp_path / TRAINING).symlink_to(tmp_path / "elsewhere")
+    assert read_training(run.path) == {}  # a stranger's link may lead anywhere

@@ -10,8 +10,10 @@ import pytest
 from sftgen_train.trajectory import align
 from sftgen_train.trajectory.flips import rows_of
 from sftgen_train.trajectory.landmarks import MEANINGS, landmarks
+from sftgen_train.trajectory.pairing import Pair, Samples, pair
 from sftgen_train.trajectory.resampling import MOST, resample
 from sftgen_train.trajectory.tradeoff import tradeoff
+from sftgen_train.trajectory.tradeoff_arms import compare_tradeoffs
 
 
 def curve(shares: list[float], documents: int = 200, seed: int = 0) -> np.ndarray:
@@ -104,3 +106,39 @@ def test_without_a_gain_there_is_no_price() -> None:
     assert np.abs(point.outline().mean(axis=0) - [point.gain, point.asr]).max() < 0.01
     with pytest.raises(ValueError, match="expected the base, step 0"):
         tradeoff([align(curve([0.5, 0.5]), [5, 10])], align(curve([0.1, 0.4]), [5, 10]))
+
+
+def two_arms(shares: tuple[list[float], list[float]], documents: int, seed: int, *, same: bool = False) -> Pair:
+    """Two arms on the same documents, of which some are easy for both: half of each draw is of the document."""
+    random = np.random.default_rng(seed)
+    of_document, of_answer = random.random((documents, 1)), random.random((documents, 4))
+    ease = np.where(random.random((documents, 4)) < 0.5, of_document, of_answer)
+    values = (ease < np.concatenate(shares)).astype(float)[:, :, None]
+    arms = values[:, :2], values[:, :2] if same else values[:, 2:]
+    return pair("task", *(Samples(of, (0, 10), np.arange(documents)) for of in arms))
+
+
+def test_the_difference_of_prices_and_the_region_hold_the_truth() -> None:
+    runs, prices, regions = 150, [], []
+    for seed in range(runs):
+        reasoning = [two_arms(([0.3, 0.6], [0.3, 0.7]), 150, 2 * seed)]
+        safety = two_arms(([0.1, 0.4], [0.1, 0.3]), 200, 2 * seed + 1)
+        found = compare_tradeoffs(reasoning, safety, draws=300, seed=seed)
+        prices.append(found.low <= 0.5 - 1.0 <= found.high)
+        point = found.points[1]
+        apart = np.asarray([0.1 - point.gain, -0.1 - point.asr])
+        regions.append(apart @ np.linalg.inv(point.region) @ apart <= point.radius**2)
+    least = 0.95 - 3 * sqrt(0.95 * 0.05 / runs)
+    assert np.mean(prices) >= least
+    assert np.mean(regions) >= least
+
+
+def test_arms_of_which_one_gained_nothing_have_no_difference_of_prices() -> None:
+    found = compare_tradeoffs([two_arms(([0.5, 0.5], [0.5, 0.8]), 100, 0)], two_arms(([0.1, 0.4], [0.1, 0.4]), 100, 1))
+    assert (found.low, found.high) == (-np.inf, np.inf)
+    assert found.why == "the change of reasoning is not shown to differ from 0 in both arms"
+    same = compare_tradeoffs(
+        [two_arms(([0.3, 0.6],) * 2, 100, 0, same=True)], two_arms(([0.1, 0.4],) * 2, 100, 1, same=True)
+    )
+    assert [point.differ for point in same.points] == [False, False]
+    assert same.difference == pytest.approx(0)

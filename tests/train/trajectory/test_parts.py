@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftgen_train.trajectory.parts import Parts, among_finished, split
+from sftgen_train.trajectory.parts import Parts, among_finished, split, split_steps
 
 
 def parts_of(parts: Parts) -> list[float]:
@@ -93,3 +93,17 @@ def test_intervals_cover() -> None:
     # Two standard errors around 93 to 97 %.
     error = 2 * (0.95 * 0.05 / rounds) ** 0.5
     assert ((held / rounds >= 0.93 - error) & (held / rounds <= 0.97 + error)).all(), held / rounds
+
+
+def test_several_changes_are_split_on_the_same_documents() -> None:
+    random = np.random.default_rng(0)
+    scores = (random.random((80, 4, 2)) < [[[0.6], [0.3], [0.5], [0.7]]]).astype(float)
+    truncated = (random.random((80, 4, 2)) < [[[0.0], [0.4], [0.2], [0.1]]]).astype(float)
+    scores[:10, 2] = np.nan  # these count for no change, also not for one between other steps
+    first, second = split_steps(scores, truncated, [(0, 1), (1, 3)])
+    alone = split(scores[10:, [0, 1]], truncated[10:, [0, 1]])
+    assert (first.low, first.finished.high) == pytest.approx((alone.low, alone.finished.high))
+    assert first.truncation.change == pytest.approx(alone.truncation.change)
+    assert (first.documents, first.after) == (70, pytest.approx(second.before))
+    with pytest.raises(ValueError, match="no document has a value at every step"):
+        split_steps(np.full((3, 3), np.nan), np.zeros((3, 3)), [(0, 1)])

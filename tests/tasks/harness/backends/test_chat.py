@@ -140,7 +140,10 @@ BROKEN = {
     "an error of the server": (500, "HTTP 500"),
     "a wrong request": (400, "HTTP 400"),
     "no JSON": (b"<html>busy</html>", "JSONDecodeError"),
-    "an error with status 200": ({"error": {"message": "overloaded"}}, "not a chat completion: {'error'"),
+    "an error with status 200": (
+        {"error": {"message": "WORDS", "type": "overloaded_error"}},
+        "not a chat completion: an error: overloaded_error",
+    ),
     "no choices": ({"choices": []}, "not a chat completion: an object with choices: list"),
     "the other endpoint": ({"choices": [{"text": "WORDS"}]}, "not a chat completion: an object with choices: list"),
     "a list": (b'["WORDS"]', "not a chat completion: a list"),
@@ -157,6 +160,26 @@ def test_a_failed_request_is_no_answer(reply: Any, says: str, tmp_path: Path) ->
     assert says in str(caught.value)
     assert "WORDS" not in str(caught.value)  # of a model that may have said harmful ones
     assert RunFolder(tmp_path).read_generations("task") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ({"error": {"message": "WORDS", "type": "invalid_request_error", "code": "content_filter"}},
+         ": invalid_request_error, content_filter"),
+        ({"object": "error", "message": "WORDS", "type": "BadRequestError", "code": 400}, ": BadRequestError"),
+        ({"error": "WORDS"}, ""),
+        ({"detail": [{"input": "WORDS"}]}, ""),
+        ({"error": {"type": "in these WORDS", "code": ["WORDS"]}}, ""),
+    ],
+)  # fmt: skip
+def test_of_a_refusal_only_the_name_is_told_for_its_body_may_repeat_the_prompt(
+    body: dict[str, Any], name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SftgenError) as caught:
+        ask(lambda *_: Refused(400, body), tmp_path)
+    assert f"HTTP 400{name}. Every response" in str(caught.value)
+    assert "WORDS" not in str(caught.value) + caplog.text
 
 
 @pytest.mark.parametrize(("status", "times"), [(500, 2), (429, 2), (400, 1), (401, 1), (404, 1)])

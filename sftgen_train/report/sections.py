@@ -1,0 +1,88 @@
+"""Tables with a title: in the terminal and for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sftgen_judges.records.schema import printable
+from sftgen_train.report.forms import as_latex, as_markdown
+
+ELSE = "what else"
+"""The last column of a table whose cells are sentences: in the terminal they stand in full below the table."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table.
+
+    Attributes:
+        title: Above it.
+        head: Names of the columns.
+        rows: The cells.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def with_rows(found: Iterable[Section]) -> list[Section]:
+    """Those that have rows."""
+    return [part for part in found if part.rows]
+
+
+def print_sections(found: Iterable[Section], console: Console) -> None:
+    """Print tables; what explains a row stands in full below its table."""
+    for part in found:
+        told = part.head[-1] == ELSE
+        table = Table(
+            title=plain(part.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for column in part.head[: len(part.head) - told]:
+            table.add_column(column, overflow="fold")
+        names = part.head.index("task") + 1 if "task" in part.head else 1
+        before: tuple[str, ...] = ()
+        for row in part.rows:
+            # What the row above says too is not said again.
+            same = row[:names] == before
+            shown = ("",) * names + row[names:] if same else row
+            table.add_row(*map(_cell, shown[: len(row) - told]))
+            before = row[:names]
+        console.print(table)
+        for row in part.rows if told else ():
+            if row[-1]:
+                console.print(f"{plain(' '.join(row[:names]))}: {plain(row[-1])}", highlight=False)
+
+
+def for_markdown(found: Sequence[Section]) -> str:
+    """Tables in Markdown, one below the other."""
+    return "\n\n".join(f"**{part.title}**\n\n{as_markdown(part.head, _lines(part))}" for part in found)
+
+
+def for_latex(found: Sequence[Section]) -> str:
+    """Tables in LaTeX, one below the other."""
+    return "\n\n".join(f"% {part.title}\n{as_latex(part.head, _lines(part))}" for part in found)
+
+
+def plain(text: str) -> str:
+    """A text that comes from a run, as text: no markup, no control codes."""
+    return escape(printable(text))
+
+
+def _lines(part: Section) -> list[list[str]]:
+    """The rows with each cell in one line: a number with its interval in brackets."""
+    return [[_one_line(*cell.split("\n")) for cell in row] for row in part.rows]
+
+
+def _one_line(first: str, *others: str) -> str:
+    return f"{first} ({' '.join(others)})" if others else first
+
+
+def _cell(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))
