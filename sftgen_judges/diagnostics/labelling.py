@@ -18,8 +18,10 @@ from sftgen_judges.records.journal import clean, parsed, placed_rows
 from sftgen_judges.records.schema import Response, content_hash
 from sftgen_judges.records.store import RunFolder
 
-CHARACTERS = 4 << 20
-"""Characters of text that are labelled together, at most."""
+CHARACTERS = 1 << 17
+"""Characters of text from which on a rule labels what it has: it gains nothing from more at once."""
+ASKED_CHARACTERS = 4 << 20
+"""Characters that a judge is asked about together, at most."""
 ANSWERS = 256
 """Responses that are labelled together, at most."""
 _AT_ONCE = 32  # rows of a rule that are written together
@@ -131,7 +133,7 @@ def label_samples(
         pairs = (pair for pair in pairs if _is_of(diagnostic, pair[1]))
     if diagnostic.most is not None:
         pairs = _some_of_each_step(pairs, diagnostic.most)
-    for some in _chunks(pairs):
+    for some in _chunks(pairs, ASKED_CHARACTERS if annotator.ask else CHARACTERS):
         keys = [key_of(diagnostic, answer, annotator) for _, answer in some]
         missing = {key: answer for key, (_, answer) in zip(keys, some, strict=True) if key not in known}
         places: dict[str, list[Sample]] = {}
@@ -175,13 +177,13 @@ def _some_of_each_step(pairs: Iterable[tuple[Sample, Answer]], most: int) -> Ite
         yield from (pair for _, _, pair in sorted(heap, reverse=True))
 
 
-def _chunks(pairs: Iterable[tuple[Sample, Answer]]) -> Iterator[list[tuple[Sample, Answer]]]:
+def _chunks(pairs: Iterable[tuple[Sample, Answer]], most: int) -> Iterator[list[tuple[Sample, Answer]]]:
     chunk: list[tuple[Sample, Answer]] = []
     size = 0
     for pair in pairs:
         chunk.append(pair)
         size += len(pair[1].response.text)
-        if size >= CHARACTERS or len(chunk) >= ANSWERS:
+        if size >= most or len(chunk) >= ANSWERS:
             yield chunk
             chunk, size = [], 0
     if chunk:
