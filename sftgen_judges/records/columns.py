@@ -94,6 +94,13 @@ TEXTS = Table(
     then="is made again",
 )  # fmt: skip
 """Generations, one file a task."""
+PROMPTS = Table(
+    {"task": TEXT, "doc_hash": TEXT, "prompt_hash": TEXT, "prompt": TEXT, "begin": WHOLE, "end": WHOLE},
+    needed=("task", "doc_hash", "prompt_hash", "prompt"),
+    key=("task", "prompt_hash"),
+    then="is written again by the next evaluation",
+)
+"""Prompts as the model got them, one file a task, each once; `begin` and `end` enclose what is the document's own."""
 SAMPLES = Table(
     {
         "run": TEXT, "model": TEXT, "sampling_id": TEXT, "task": TEXT, "step": WHOLE, "doc_id": TEXT, "doc_hash": TEXT,

@@ -10,6 +10,7 @@ Nothing is read before a query asks for it, and nothing is written. The views, e
 * `measures`: one row a measure of a sample: `value` is a number, or `vals` a list of numbers.
 * `metrics`: one row a metric, or a failure that no later evaluation made good; `all_metrics`: every one.
 * `texts`: one row a generation, of the current model; also those not graded yet. `all_texts`: of all models.
+* `prompts`: one row a prompt as the model got it, see `sftgen_judges.records.prompts`; none in older runs.
 * `evaluations`: one row an evaluation; `runs`: one row a run, with its manifest as JSON text.
 
 Current at a step of a task are the answers that the last evaluation was about.
@@ -55,6 +56,7 @@ _TRIES = 9  # 10 s
 _LOADED_BY: tuple[tuple[re.Pattern[str], str, Callable[[Sequence[Snapshot]], Iterator[str]]], ...] = (
     (re.compile(r"samples|measures|texts", re.IGNORECASE), "samples", views.load_samples),
     (re.compile(r"texts", re.IGNORECASE), "generations", views.load_texts),
+    (re.compile(r"prompts", re.IGNORECASE), "prompts", views.load_prompts),
     (re.compile(r"metrics", re.IGNORECASE), "metrics", views.load_metrics),
     (re.compile(r"evaluations", re.IGNORECASE), "evaluations", views.load_evaluations),
 )

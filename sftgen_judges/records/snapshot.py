@@ -61,7 +61,7 @@ class Snapshot:
         """Whether no file was removed or replaced since; rows may have been added.
 
         Args:
-            kinds: Of which files: `samples`, `generations`, `metrics`, `evaluations`.
+            kinds: Of which files: `samples`, `generations`, `prompts`, `metrics`, `evaluations`.
         """
         now = list_files(Path(self.folder))
         read = {name: file for name, file in self.files.items() if name.startswith(tuple(kinds))}
@@ -116,12 +116,13 @@ def list_files(folder: Path) -> dict[str, File]:
     root = folder.resolve()
     # A journal before the Parquet file that takes its place: a compaction meanwhile hides neither.
     found = {name: _file(root, root / name) for name in TABLES}
-    generations = _inside(root, root / "generations")
-    if generations is not None and generations.is_dir():
-        names = _names(generations)
-        while (again := _names(generations)) != names:
-            names = again
-        found |= {f"generations/{name}": _file(root, generations / name) for name in names}
+    for inner in ("generations", "prompts"):
+        of_tasks = _inside(root, root / inner)
+        if of_tasks is not None and of_tasks.is_dir():
+            names = _names(of_tasks)
+            while (again := _names(of_tasks)) != names:
+                names = again
+            found |= {f"{inner}/{name}": _file(root, of_tasks / name) for name in names}
     return {name: file for name, file in found.items() if file is not None}
 
 

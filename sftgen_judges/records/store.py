@@ -2,6 +2,7 @@
 
 * `manifest.json`: what was run, with versions, seeds, documents and their hashes;
 * `generations/TASK.jsonl`: every response, as it came; `generations/TASK.parquet`: the same, compacted;
+* `prompts/TASK.jsonl`: every prompt as the model got it, once;
 * `verdicts/TASK.jsonl`: every verdict, as it came;
 * `samples.jsonl`: one line a graded response; `samples.parquet`: the same, compacted;
 * `metrics.jsonl`: one line a metric, with interval, or the reason why an evaluation failed;
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records import locks
-from sftgen_judges.records.columns import METRICS, SAMPLES, TEXTS
+from sftgen_judges.records.columns import METRICS, PROMPTS, SAMPLES, TEXTS
 from sftgen_judges.records.compaction import (
     compact_generations,
     compact_samples,
@@ -32,6 +33,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import append_rows, naming, rewrite_rows, whole_rows
 from sftgen_judges.records.manifest import MANIFEST, now, plain, read_manifest, schema_of, write_manifest
 from sftgen_judges.records.migration import migrate
+from sftgen_judges.records.prompts import shared_ends
 from sftgen_judges.records.provenance import provenance, tally
 from sftgen_judges.records.schema import READABLE, GenerationRecord
 from sftgen_judges.records.tables import table_rows
@@ -79,6 +81,10 @@ class RunFolder:
         """The JSONL file of responses of a task."""
         return self.path / "generations" / f"{_file_name(task)}.jsonl"
 
+    def prompts(self, task: str) -> Path:
+        """The JSONL file of prompts of a task."""
+        return self.path / "prompts" / f"{_file_name(task)}.jsonl"
+
     def verdicts(self, task: str) -> Path:
         """The JSONL file of verdicts of a task."""
         return self.path / "verdicts" / f"{_file_name(task)}.jsonl"
@@ -105,7 +111,7 @@ class RunFolder:
         """
         try:
             with self.writing():
-                for name in ("generations", "verdicts"):
+                for name in ("generations", "prompts", "verdicts"):
                     self._require_inside(self.path / name)
                 probe = self.path / ".writable"
                 probe.touch()
@@ -123,7 +129,7 @@ class RunFolder:
         """
         schema_of(self.path)
         files = [self.path / MANIFEST, *self.path.glob("*.jsonl"), *self.path.glob("*.parquet")]
-        files += [*self.path.glob("generations/*"), *self.path.glob("verdicts/*")]
+        files += [*self.path.glob("generations/*"), *self.path.glob("prompts/*"), *self.path.glob("verdicts/*")]
         for path in files:
             try:
                 path.open("rb+" if path.suffix == ".jsonl" else "rb").close()
@@ -234,6 +240,30 @@ class RunFolder:
         for task, rows in by_task.items():
             self.append(self.generations(task), (record.to_dict() for record in rows))
         tally(records)
+
+    def add_prompts(self, records: Iterable[GenerationRecord], prompts: Iterable[str]) -> None:
+        """Write down the prompts of generations that do not stand in the run yet; checkpoints share them.
+
+        Args:
+            records: What is generated.
+            prompts: The prompt of each, as the model gets it.
+
+        Raises:
+            WriteError: They cannot be written.
+        """
+        by_task: dict[str, dict[str, Row]] = {}
+        for record, prompt in zip(records, prompts, strict=True):
+            row = {"task": record.task, "doc_hash": record.doc_hash, "prompt_hash": record.prompt_hash}
+            by_task.setdefault(record.task, {})[record.prompt_hash] = {**row, "prompt": prompt}
+        for task, rows in by_task.items():
+            known = {row["prompt_hash"] for row in whole_rows(self.prompts(task), PROMPTS)}
+            begin, end = shared_ends([row["prompt"] for row in rows.values()])
+            fresh = [
+                {**row, "begin": begin, "end": len(row["prompt"]) - end} for row in rows.values()
+                if row["prompt_hash"] not in known
+            ]  # fmt: skip
+            if fresh:
+                self.append(self.prompts(task), fresh)
 
     def read_generations(self, task: str, model: str | None = None) -> list[GenerationRecord]:
         """The generations of a task, each once.

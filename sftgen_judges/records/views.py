@@ -15,9 +15,9 @@ from sftgen_judges.records.columns import OBJECT, Columns, Kind, literal
 from sftgen_judges.records.snapshot import Snapshot
 
 # Which run a row is of, the folder says.
-SAMPLES, TEXTS, METRICS, EVALUATIONS = (
+SAMPLES, TEXTS, PROMPTS, METRICS, EVALUATIONS = (
     {name: of for name, of in table.columns.items() if name not in {"run", "schema"}}
-    for table in (columns.SAMPLES, columns.TEXTS, columns.METRICS, columns.EVALUATIONS)
+    for table in (columns.SAMPLES, columns.TEXTS, columns.PROMPTS, columns.METRICS, columns.EVALUATIONS)
 )
 SAMPLE_KEY, METRIC_KEY = columns.SAMPLES.key, columns.METRICS.key
 # A prompt that changed makes another text; records before schema 3 know their sampling settings as JSON only.
@@ -87,6 +87,13 @@ def load_texts(snapshots: Sequence[Snapshot]) -> Iterator[str]:
         LEFT JOIN internal.current_samples AS s ON {_same(GROUP[:3])}
         WHERE s.folder IS NULL OR (coalesce(s.model = a.model, s.model IS NULL)
             AND coalesce(s.sampling_id = a.sampling_id, true))"""
+
+
+def load_prompts(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    """Statements that make `prompts`."""
+    valid = "task IS NOT NULL AND doc_hash IS NOT NULL AND prompt_hash IS NOT NULL AND prompt IS NOT NULL"
+    yield from _load_journal("prompts", "prompts/*.jsonl", snapshots, PROMPTS, columns.PROMPTS.key, valid=valid)
+    yield f"CREATE VIEW prompts AS {_of_runs(snapshots, _in_journal('prompts', PROMPTS))}"
 
 
 def load_metrics(snapshots: Sequence[Snapshot]) -> Iterator[str]:

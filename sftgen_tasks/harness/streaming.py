@@ -58,6 +58,7 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
             describe(run, request, repeat, by)
             for request, repeat in zip(requests, repeat_numbers(requests), strict=True)
         ]
+        run.folder.add_prompts(planned, map(prompt_text, requests))
         known = _known(run, planned) if resume else dict[int, GenerationRecord]()
         lengths = expected_lengths(run, planned, known if streams else {})
         order = [longest_first(lengths)] if streams else batches(requests, _chunk(lm), lengths)

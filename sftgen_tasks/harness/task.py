@@ -140,6 +140,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             run = replace(run, model=identity_of_model(evaluated_model(), metadata).id)
         count = counter_of(metadata)
         fresh: list[GenerationRecord] = []
+        prompts: list[str] = []
         for instance in self._instances:
             # On several ranks lm_eval pads by giving the last document extra responses.
             for repeat, text in enumerate(instance.resps[: instance.repeats]):
@@ -147,9 +148,11 @@ class Task(ConfigurableTask):  # type: ignore[misc]
                 if record is None:
                     record = complete(describe(run, instance, repeat), prompt_text(instance), text, count)
                     fresh.append(record)
+                    prompts.append(prompt_text(instance))
                 instance.resps[repeat] = record
             del instance.resps[instance.repeats :]
         run.folder.add_generations(fresh)
+        run.folder.add_prompts(fresh, prompts)
         filtered = super().apply_filters()
         # The text of the record itself: each response is kept once.
         for instance in self._instances:
