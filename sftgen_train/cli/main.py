@@ -30,6 +30,7 @@ from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import selftest as selftest_cli
 from sftgen_train.cli import trajectory as trajectory_cli
+from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
 
@@ -75,6 +76,7 @@ app.command("parts")(parts_cli.show_parts)
 app.command("distance")(distance_cli.show_distance)
 app.command("lengths")(lengths_cli.show_lengths)
 app.command("gate")(gate_cli.decide_gate)
+app.command("view")(view_cli.view_runs)
 INTERRUPTED = 130
 """Exit code of an interruption, by which Typer ends without a word."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

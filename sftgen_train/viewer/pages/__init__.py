@@ -1,0 +1,1 @@
+"""The screens: one module each, which turns records into what its template shows."""
