@@ -146,7 +146,8 @@ class Records:
         Raises:
             RecordError: Not one SELECT.
         """
-        with _as_record_error():
+        # DuckDB refuses a second call to a connection at the same time.
+        with self._lock, _as_record_error():
             statements = self._database.extract_statements(query)
         if [statement.type.name for statement in statements] != ["SELECT"]:
             raise RecordError(f"query {query!r}: expected one SELECT; records are read only")

@@ -98,7 +98,7 @@ class Bundled:
 
     def grid(self, run: str) -> str:
         """See `Links`."""
-        return self.up + self.grids.get(run, "")
+        return self.up + (self.grids.get(run) or next(iter(self.grids.values())))
 
     def arms(self, task: str = "") -> str:
         """See `Links`."""

@@ -11,6 +11,7 @@ from sftgen_train.report.reading import short
 from sftgen_train.trajectory import WORDS
 from sftgen_train.viewer import naming
 from sftgen_train.viewer.address import Choice
+from sftgen_train.viewer.questions import PAGE
 from sftgen_train.viewer.writing import visible
 
 
@@ -31,7 +32,7 @@ def environment() -> Environment:
         "short": lambda task: visible(short(task)), "visible": visible,
         "pair_short": lambda task: (task, short(task)),
     }  # fmt: skip
-    made.globals |= {"words": WORDS, "no_choice": Choice()}
+    made.globals |= {"words": WORDS, "no_choice": Choice(), "per_page": PAGE}
     return made
 
 

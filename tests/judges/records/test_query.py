@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,15 @@ def test_a_query_reads_nothing_but_the_run(run: Path, tmp_path: Path, query: str
     assert secret_in_python.num_rows == 1
     with pytest.raises(RecordError, match=r"file system operations are disabled|does not exist"):
         open_records(run).sql(query.format(secret=secret, folder=tmp_path, run=run)).rows()
+
+
+def test_any_thread_may_ask(run: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            records = open_records(run)
+            views = ("samples", "metrics", "runs", "texts", "evaluations", "samples", "runs", "prompts")
+            counts = list(threads.map(rows, [records] * len(views), views))
+            assert [len(found) for found in counts] == [len(rows(records, view)) for view in views]
 
 
 @pytest.mark.parametrize(

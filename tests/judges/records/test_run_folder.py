@@ -20,7 +20,9 @@ from sftgen_judges.records import locks
 from sftgen_judges.records.columns import SAMPLES
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.manifest import RUN_SCHEMA
-from sftgen_judges.records.schema import GenerationRecord, sampling_id
+from sftgen_judges.records.prompts import shared_ends
+from sftgen_judges.records.query import open_records
+from sftgen_judges.records.schema import GenerationRecord, sampling_id, text_hash
 from sftgen_judges.records.store import RunFolder
 from sftgen_judges.records.tables import ROW_GROUP
 from tests import PATIENCE, ROOT
@@ -429,3 +431,34 @@ def test_metrics_of_two_models_at_one_time_are_not_mixed(tmp_path: Path) -> None
         run.append(run.metrics, [{**row, "model": model, "metric": metric} for model in ("old", "new")])
     assert {found["model"] for found in run.metric_rows()} == {"new"}
     assert len(run.metric_rows()) == 2
+
+
+def test_a_prompt_is_kept_once_whoever_is_asked_it_and_however_often(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    prompts = [f"Solve.\nWhat is {n}+{n}?\nThink." for n in range(3)]
+    for step in (0, 10):
+        records = [
+            GenerationRecord("task", step, f"m{step}", f"d{n}", 0, text_hash(p), {}, "") for n, p in enumerate(prompts)
+        ]
+        run.add_prompts([*records, *records], [*prompts, *prompts])
+    found = open_records(tmp_path).sql("SELECT * FROM prompts ORDER BY doc_hash").rows()
+    assert [row["prompt"] for row in found] == prompts
+    assert len(run.prompts("task").read_text().splitlines()) == 3
+    # What is the document's own: not what all prompts begin and end with.
+    assert [row["prompt"][row["begin"] : row["end"]] for row in found] == [f"What is {n}+{n}?" for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "ends"),
+    [
+        ([], (0, 0)),
+        (["a"], (0, 0)),
+        (["a", "a"], (0, 0)),
+        (["a\nb", "a\nc"], (2, 0)),
+        (["ab", "abc"], (0, 0)),
+        (["x" * 500 + "1", "x" * 500 + "2"], (500, 0)),
+        (["a\n", "a\na\n"], (2, 0)),
+    ],
+)
+def test_what_prompts_share_is_whole_lines(prompts: list[str], ends: tuple[int, int]) -> None:
+    assert shared_ends(prompts) == ends

@@ -1,0 +1,124 @@
+"""Runs, a viewer of them as a process of its own, and one browser for all tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests import PATIENCE, commands
+from tests.browser import launched
+from tests.train.viewer.made import make_run
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A viewer that answers.
+
+    Attributes:
+        address: With its token.
+        pid: Its process.
+        out: What it printed.
+    """
+
+    address: str
+    pid: int
+    out: Path
+
+    @property
+    def base(self) -> str:
+        return self.address.partition("/?")[0]
+
+    @property
+    def token(self) -> str:
+        return self.address.partition("token=")[2]
+
+
+@contextmanager
+def viewing(folder: Path, *arguments: str | Path) -> Iterator[Viewer]:
+    """`sftgen view` as a process, until the block ends."""
+    out, err = folder / "out", folder / "err"
+    process = commands.start("sftgen", "view", *arguments, "--no-browser", out=out, err=err)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not (found := re.search(r"http://\S+", out.read_text() if out.exists() else "")):
+            assert process.is_alive(), err.read_text()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert process.pid
+        yield Viewer(found[0], process.pid, out)
+    finally:
+        if process.is_alive() and process.pid:
+            os.kill(process.pid, signal.SIGINT)
+        process.join(PATIENCE)
+    assert process.exitcode == 0, err.read_text()
+    assert "Traceback" not in err.read_text(), err.read_text()
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two arms; the first has harmful texts."""
+    folder = tmp_path_factory.mktemp("runs")
+    make_run(folder / "alpha").compact()
+    make_run(folder / "beta", lift=6, safety=False)
+    return folder / "alpha", folder / "beta"
+
+
+@pytest.fixture(scope="session")
+def viewer(runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
+    with viewing(tmp_path_factory.mktemp("viewer"), *runs) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with launched() as found:
+        yield found
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens an address: `open_page(address, width=390, dark=True)`. At the end nothing was amiss in any page."""
+    contexts: list[BrowserContext] = []
+    amiss: list[str] = []
+    pages: list[Page] = []
+
+    def opened(address: str, *, width: int = 1400, dark: bool = False, problems: bool = False) -> Page:
+        scheme = "dark" if dark else "light"
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
+        )  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        origin = address.partition("/?")[0] if address.startswith("http") else "file:"
+        page.on(
+            "request", lambda request: None if request.url.startswith(origin) else amiss.append(f"asked {request.url}")
+        )
+        page.on("pageerror", lambda error: amiss.append(f"error {error}"))
+        page.on(
+            "console",
+            lambda said: amiss.append(said.text) if said.type in {"error", "warning"} and not problems else None,
+        )
+        page.goto(address)
+        if address.startswith("http") and "token=" in address:
+            page.wait_for_url(lambda url: "token=" not in url)
+        pages.append(page)
+        return page
+
+    yield opened
+    hacked = [page.url for page in pages if page.evaluate("window.hacked !== undefined")]
+    for context in contexts:
+        context.close()
+    assert amiss == []
+    assert hacked == []

@@ -1,0 +1,140 @@
+"""`sftgen view`: what it prints, its mistakes, and runs of which something is amiss."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sftgen_judges.records.store import RunFolder
+from tests import ROOT
+from tests.conftest import Command
+from tests.train.viewer.conftest import viewing
+from tests.train.viewer.made import PARITY, make_run
+from tests.train.viewer.test_guarding import ask
+
+pytestmark = pytest.mark.xdist_group("viewer")
+
+
+def test_the_terminal_gets_one_line_and_nothing_is_written_into_the_run(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in runs[0].rglob("*")}
+    with viewing(tmp_path, runs[0]) as viewer:
+        for path in ("/", "/grid", "/items", "/arms"):
+            assert ask(viewer, path)[0].status == 200
+    # SIGINT ended it, quietly: `viewing` checks the exit code and what it said of errors.
+    assert viewer.out.read_text() == f"{viewer.address}  (Ctrl-C ends it)\n"
+    assert (tmp_path / "err").read_text() == ""
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in runs[0].rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere"),
+        (["."], "is not a run directory"),
+        (["{run}", "--bundle", "{full}"], "holds other files"),
+        (["{run}", "--port", "{taken}"], "--port {taken}: it is taken"),
+        (["{newer}"], "has schema 99"),
+        (["{run}", "{copy}"], "are copies of one run"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    command: Command, runs: tuple[Path, Path], tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    full, newer, copy = (tmp_path / name for name in ("full", "newer", "copy"))
+    for folder in (full, newer, copy):
+        folder.mkdir()
+    (full / "mine.txt").write_text("mine")
+    (newer / "manifest.json").write_text(json.dumps({"schema": 99}))
+    for name in ("manifest.json", "metrics.jsonl", "samples.parquet"):
+        (copy / name).write_bytes((runs[0] / name).read_bytes())
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        places = {"run": runs[0], "full": full, "newer": newer, "copy": copy, "taken": listener.getsockname()[1]}
+        done = command("sftgen", "view", *(part.format(**places) for part in arguments), "--no-browser", cwd=tmp_path)
+    assert done.returncode == 2
+    assert [said.format(**places) in line for line in done.stderr.splitlines()] == [True], done.stderr
+    assert (full / "mine.txt").read_text() == "mine"
+
+
+def without_samples(run: RunFolder) -> str:
+    run.sample_index.unlink()
+    return "no graded answers"
+
+
+def damaged(run: RunFolder) -> str:
+    run.sample_index.write_bytes(b"PAR1 no table")
+    return "The records cannot be read"
+
+
+def only_begun(run: RunFolder) -> str:
+    for path in (run.sample_index, run.metrics, run.evaluations, *(run.path / "generations").iterdir()):
+        path.unlink()
+    return "No answer of this run is graded yet"
+
+
+def locked(run: RunFolder) -> str:
+    (run.path / ".lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    (run.path / ".write.lock").touch()
+    return "3 steps, 0 to 40"
+
+
+def torn(run: RunFolder) -> str:
+    run.metrics.write_text(run.metrics.read_text()[:-40])
+    with run.samples.open("a") as file:
+        file.write('{"task": "sftgen_parity", "doc_')
+    return "parity"
+
+
+@pytest.mark.parametrize("harm", [without_samples, damaged, only_begun, locked, torn])
+def test_a_run_of_which_something_is_amiss_has_a_page_that_says_so(tmp_path: Path, harm) -> None:  # type: ignore[no-untyped-def]
+    run = make_run(tmp_path / "run", safety=False)
+    run.compact()
+    said = harm(run)
+    with viewing(tmp_path, run.path) as viewer:
+        pages = {path: ask(viewer, path) for path in ("/", "/grid", "/items", f"/items?task={PARITY}")}
+    assert any(said in text for _, text in pages.values()), said
+    assert all("<h1" in text for _, text in pages.values())
+
+
+def test_a_run_from_before_prompts_were_kept(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", safety=False)
+    run.prompts(PARITY).unlink()
+    with viewing(tmp_path, run.path) as viewer:
+        _, text = ask(viewer, f"/items?task={PARITY}")
+        _, item = ask(viewer, text.split('class="open" href="')[1].partition('"')[0].replace("&amp;", "&"))
+    assert "The prompt is not in the records" in item
+
+
+def test_a_viewer_whose_run_is_deleted_goes_on(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", safety=False)
+    with viewing(tmp_path, run.path) as viewer:
+        assert ask(viewer, "/items")[0].status == 200
+        for path in sorted(run.path.rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+        run.path.rmdir()
+        response, text = ask(viewer, "/items")
+        assert response.status in {200, 500}
+        assert "<h1" in text
+
+
+def test_a_bundle_is_written_by_the_command(command: Command, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    done = command("sftgen", "view", *runs, "--bundle", tmp_path / "out", "--items", "3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"3 items -> {tmp_path / 'out' / 'index.html'}\n"
+    assert (tmp_path / "out" / "arms.html").is_file()
+    assert len(list((tmp_path / "out" / "items").iterdir())) == 3
+
+
+def test_the_server_is_imported_by_view_alone() -> None:
+    code = "import sys, sftgen, sftgen_train.cli.main; print({'starlette', 'uvicorn', 'jinja2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "set()\n"
