@@ -75,6 +75,9 @@ def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
     def step(place: int) -> int:
         return steps[place % len(steps)]
 
+    def item(place: int) -> str:
+        return doc_hash({"task": TEXTS, "id": place})
+
     return {
         "first page": lambda _: "/",
         "grid": lambda _: "/grid",
@@ -85,7 +88,7 @@ def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
         "a later page": lambda place: f"/items?change=kept&page={2 + 30 * place}",
         "text in responses": lambda place: f"/items?task={TEXTS}&step={step(place)}&q=3.14+{words[place % 2]}",
         "text in questions": lambda place: f"/items?q={place}7:&where=questions",
-        "an item": lambda place: f"/item?of={TEXTS}&doc={doc_hash({'task': TEXTS, 'id': place})}&n={place}&task={TEXTS}",
+        "an item": lambda place: f"/item?of={TEXTS}&doc={item(place)}&n={place}&task={TEXTS}",
     }  # fmt: skip
 
 

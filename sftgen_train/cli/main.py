@@ -337,7 +337,9 @@ def demo(
     """Train a tiny model for real and watch its scores fall and recover: a whole study in miniature."""
     from sftgen_train.demo.study import run_demo
 
-    show_run(run_demo(folder, console))
+    run = run_demo(folder, console)
+    show_run(run)
+    console.print(f"look at every answer: sftgen view {run}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _allow_unsandboxed(allowed: bool) -> None:

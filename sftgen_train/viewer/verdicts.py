@@ -77,7 +77,7 @@ class Verdicts:
 
 def _work_out(answer: Connection, folder: str, waiting: Waiting | None) -> None:
     """Send the verdicts, or why there are none."""
-    os.nice(10)  # pages come first
+    os.nice(5)  # pages come first
     try:
         [found] = trajectory([folder], waiting=waiting)
     except Exception as error:
