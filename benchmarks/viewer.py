@@ -100,17 +100,22 @@ def viewing(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     limit = {"preexec_fn": lambda: os.sched_setaffinity(0, cores)}
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **limit) as process:
         assert process.stdout
-        found = re.match(r"http://\S+", process.stdout.readline())
-        if not found:
-            sys.exit("the viewer did not start")
-        yield found[0], psutil.Process(process.pid)
-        process.terminate()
+        try:
+            found = re.match(r"http://\S+", process.stdout.readline())
+            if not found:
+                sys.exit("the viewer did not start")
+            yield found[0], psutil.Process(process.pid)
+        finally:
+            process.terminate()
 
 
 def peak(process: psutil.Process) -> float:
-    """Peak memory of a process in MB."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
+    """Peak memory of a process in MB; 0 of one that has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+    except FileNotFoundError:
+        found = None
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def processor(process: psutil.Process) -> float:

@@ -10,10 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from sftgen_train.viewer.app import viewer_app
+from sftgen_train.viewer.library import Library
+from sftgen_train.viewer.serving import listening
+from sftgen_train.viewer.verdicts import Verdicts
 from tests import PATIENCE, commands
 from tests.browser import launched
 from tests.train.viewer.made import make_run
@@ -61,6 +67,21 @@ def viewing(folder: Path, *arguments: str | Path) -> Iterator[Viewer]:
         process.join(PATIENCE)
     assert process.exitcode == 0, err.read_text()
     assert "Traceback" not in err.read_text(), err.read_text()
+
+
+@contextmanager
+def answering(*runs: Path) -> Iterator[Viewer]:
+    """The same in this process, for tests of what it answers and not of the command."""
+    app = viewer_app(Library(runs), Verdicts(), token="token")
+    with listening(None) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield Viewer(f"http://127.0.0.1:{listener.getsockname()[1]}/?token=token", os.getpid(), Path(os.devnull))
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="session")

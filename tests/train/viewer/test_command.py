@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from sftgen_judges.records.store import RunFolder
 from tests import ROOT
 from tests.conftest import Command
-from tests.train.viewer.conftest import viewing
+from tests.train.viewer.conftest import answering, viewing
 from tests.train.viewer.made import PARITY, make_run
 from tests.train.viewer.test_guarding import ask
 
@@ -95,11 +96,13 @@ def torn(run: RunFolder) -> str:
 
 
 @pytest.mark.parametrize("harm", [without_samples, damaged, only_begun, locked, torn])
-def test_a_run_of_which_something_is_amiss_has_a_page_that_says_so(tmp_path: Path, harm) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_of_which_something_is_amiss_has_a_page_that_says_so(
+    tmp_path: Path, harm: Callable[[RunFolder], str]
+) -> None:
     run = make_run(tmp_path / "run", safety=False)
     run.compact()
     said = harm(run)
-    with viewing(tmp_path, run.path) as viewer:
+    with answering(run.path) as viewer:
         pages = {path: ask(viewer, path) for path in ("/", "/grid", "/items", f"/items?task={PARITY}")}
     assert any(said in text for _, text in pages.values()), said
     assert all("<h1" in text for _, text in pages.values())
@@ -108,7 +111,7 @@ def test_a_run_of_which_something_is_amiss_has_a_page_that_says_so(tmp_path: Pat
 def test_a_run_from_before_prompts_were_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", safety=False)
     run.prompts(PARITY).unlink()
-    with viewing(tmp_path, run.path) as viewer:
+    with answering(run.path) as viewer:
         _, text = ask(viewer, f"/items?task={PARITY}")
         _, item = ask(viewer, text.split('class="open" href="')[1].partition('"')[0].replace("&amp;", "&"))
     assert "The prompt is not in the records" in item
@@ -116,7 +119,7 @@ def test_a_run_from_before_prompts_were_kept(tmp_path: Path) -> None:
 
 def test_a_viewer_whose_run_is_deleted_goes_on(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", safety=False)
-    with viewing(tmp_path, run.path) as viewer:
+    with answering(run.path) as viewer:
         assert ask(viewer, "/items")[0].status == 200
         for path in sorted(run.path.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()

@@ -20,7 +20,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.trajectories import trajectory
 from sftgen_train.viewer.bundle import write_bundle
 from tests.browser import ABSENT, BROWSER
-from tests.train.viewer.conftest import Open, Viewer, viewing
+from tests.train.viewer.conftest import Open, Viewer, answering, viewing
 from tests.train.viewer.made import HARMFUL, PARITY, SECRET, STEPS, add_step, make_run, parity, question
 
 pytestmark = [pytest.mark.skipif(BROWSER is None, reason=ABSENT), pytest.mark.xdist_group("viewer")]
@@ -124,6 +124,8 @@ def test_every_filter_lists_what_the_records_hold_and_stands_in_the_address(
     expect(total).to_have_text("1")
     page.locator("input[name=q]").fill("no such words")
     expect(page.locator("#list")).to_contain_text("nothing fits these filters")
+    page.go_back()
+    expect(total).to_have_text("1")
 
 
 def test_pages_of_a_list_and_the_steps_of_an_item_by_keys_alone(open_page: Open, viewer: Viewer) -> None:
@@ -305,7 +307,7 @@ def test_hostile_texts_do_nothing(open_page: Open, tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_is_read_again(open_page: Open, tmp_path: Path) -> None:
     run = make_run(tmp_path / "live", steps=(0, 10), safety=False)
-    with viewing(tmp_path, run.path) as viewer:
+    with answering(run.path) as viewer:
         page = open_page(viewer.address)
         page.goto(f"{viewer.base}/grid")
         expect(page.locator(".grid thead th.n")).to_have_count(2)
