@@ -179,5 +179,4 @@ def _page(template: str, edition: Edition, /, **context: Any) -> Response:
 
 
 def _problem(what: str, why: str, status: int) -> Response:
-    context = {"links": Served(), "edition": 0, "several": False}
-    return HTMLResponse(page("problem", what=what, why=why, **context), status)
+    return HTMLResponse(page("problem", links=Served(), edition=0, several=False, what=what, why=why), status)

@@ -161,12 +161,11 @@ class _Bundle:
 
     def _verdicts(self, run: str, waiting: Waiting | None) -> Markup:
         of = self.edition.outline.runs[run]
-        links = {"links": self.top, "of": of}
         try:
             [found] = trajectory([of.folder], waiting=waiting)
         except (SftgenError, ValueError) as error:
-            return Markup(page("verdicts", **links, lines=[], found=None, problem=str(error)))
-        return Markup(page("verdicts", **links, lines=verdict_lines(found), found=found, problem=""))
+            return Markup(page("verdicts", links=self.top, of=of, lines=[], found=None, problem=str(error)))
+        return Markup(page("verdicts", links=self.top, of=of, lines=verdict_lines(found), found=found, problem=""))
 
     def _page(self, file: str, template: str, /, **context: Any) -> None:
         links = self.inner if "/" in file else self.top

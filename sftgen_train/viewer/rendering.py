@@ -11,6 +11,7 @@ from sftgen_train.report.reading import short
 from sftgen_train.trajectory import WORDS
 from sftgen_train.viewer import naming
 from sftgen_train.viewer.address import Choice
+from sftgen_train.viewer.links import Links
 from sftgen_train.viewer.questions import PAGE
 from sftgen_train.viewer.writing import visible
 
@@ -36,13 +37,14 @@ def environment() -> Environment:
     return made
 
 
-def page(name: str, /, **context: Any) -> str:
+def page(name: str, /, *, links: Links, **context: Any) -> str:
     """A page, or a part of one, as HTML.
 
     Args:
         name: Of the template, without `.html.j2`.
+        links: Where it leads to.
         context: What it shows.
     """
-    html = environment().get_template(f"{name}.html.j2").render(context)
+    html = environment().get_template(f"{name}.html.j2").render(context, links=links)
     # Half of a surrogate pair in a name would stop the encoder.
     return html.encode("utf-8", "replace").decode()

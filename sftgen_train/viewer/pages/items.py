@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sftgen_train.viewer import questions
@@ -150,8 +150,3 @@ def neighbours(
     before = (rows[0], place - 1) if place and rows else None
     after = (rows[place - start + 1], place + 1) if len(rows) > place - start + 1 else None
     return before, after, total
-
-
-def whole_list(choice: Choice) -> Choice:
-    """The same choice from its first page."""
-    return replace(choice, page=1)

@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from sftgen_train.viewer.app import viewer_app
 from sftgen_train.viewer.library import Library
@@ -23,6 +23,10 @@ from sftgen_train.viewer.verdicts import Verdicts
 from tests import PATIENCE, commands
 from tests.browser import launched
 from tests.train.viewer.made import make_run
+
+
+# On a busy machine everything takes longer: only what hangs fails.
+expect.set_options(timeout=PATIENCE * 1000 / 10)
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
         )  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE * 1000 / 10)
         contexts.append(context)
         page = context.new_page()
         origin = address.partition("/?")[0] if address.startswith("http") else "file:"

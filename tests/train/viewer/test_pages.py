@@ -39,7 +39,7 @@ def test_the_first_page_has_the_verdicts_that_the_records_give(
 ) -> None:
     page = open_page(viewer.address)
     expect(page.locator("article h2").first).to_have_text("alpha")
-    expect(page.locator(".verdicts")).to_have_count(2, timeout=120_000)
+    expect(page.locator(".verdicts")).to_have_count(2)
     found = trajectory(runs[0])[0].tasks
     rows = page.locator("article").first.locator(".verdicts tbody tr")
     shown = [row.inner_text() for row in rows.all()]
@@ -244,7 +244,7 @@ def test_an_item_that_exists_at_some_steps_only(open_page: Open, viewer: Viewer)
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
 def test_pages_fit_and_break_no_rule_of_wcag(open_page: Open, viewer: Viewer, width: int, dark: bool) -> None:
     page = open_page(viewer.address, width=width, dark=dark)
-    expect(page.locator(".verdicts")).to_have_count(2, timeout=120_000)
+    expect(page.locator(".verdicts")).to_have_count(2)
     addresses = (
         "/",
         "/grid",
@@ -313,7 +313,7 @@ def test_a_run_that_goes_on_is_read_again(open_page: Open, tmp_path: Path) -> No
         expect(page.locator(".grid thead th.n")).to_have_count(2)
         add_step(run, 40, {PARITY: ([question(n) for n in range(70)], 2, parity(), "rule")})
         run.compact()
-        page.get_by_role("link", name="New results").click(timeout=60_000)
+        page.get_by_role("link", name="New results").click()
         expect(page.locator(".grid thead th.n")).to_have_count(3)
 
 
