@@ -24,7 +24,6 @@ from tests import PATIENCE, commands
 from tests.browser import launched
 from tests.train.viewer.made import make_run
 
-
 # On a busy machine everything takes longer: only what hangs fails.
 expect.set_options(timeout=PATIENCE * 1000 / 10)
 

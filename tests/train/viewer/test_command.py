@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.cli.main import main
 from tests import ROOT
 from tests.conftest import Command
 from tests.train.viewer.conftest import answering, viewing
@@ -47,7 +49,12 @@ def test_the_terminal_gets_one_line_and_nothing_is_written_into_the_run(
     ],
 )
 def test_a_mistake_is_one_line(
-    command: Command, runs: tuple[Path, Path], tmp_path: Path, arguments: list[str], said: str
+    runs: tuple[Path, Path],
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     full, newer, copy = (tmp_path / name for name in ("full", "newer", "copy"))
     for folder in (full, newer, copy):
@@ -60,9 +67,15 @@ def test_a_mistake_is_one_line(
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         places = {"run": runs[0], "full": full, "newer": newer, "copy": copy, "taken": listener.getsockname()[1]}
-        done = command("sftgen", "view", *(part.format(**places) for part in arguments), "--no-browser", cwd=tmp_path)
-    assert done.returncode == 2
-    assert [said.format(**places) in line for line in done.stderr.splitlines()] == [True], done.stderr
+        given = [part.format(**places) for part in arguments]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["sftgen", "view", *given, "--no-browser"])
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command sets its own
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert [said.format(**places) in line for line in err.splitlines()] == [True], err
     assert (full / "mine.txt").read_text() == "mine"
 
 

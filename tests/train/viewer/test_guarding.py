@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 import pytest
 
 from sftgen_judges.records.schema import text_hash
-from tests.train.viewer.conftest import Viewer, viewing
+from tests.train.viewer.conftest import Viewer, answering
 from tests.train.viewer.made import HARMFUL, PARITY, SECRET
 
 pytestmark = pytest.mark.xdist_group("viewer")
@@ -119,10 +119,8 @@ def test_no_page_that_is_only_opened_holds_a_harmful_text(viewer: Viewer) -> Non
         assert SECRET not in ask(viewer, path)[1], path
 
 
-def test_two_viewers_at_a_time_have_ports_and_cookies_of_their_own(
-    viewer: Viewer, runs: tuple[Path, Path], tmp_path: Path
-) -> None:
-    with viewing(tmp_path, runs[1]) as other:
+def test_two_viewers_at_a_time_have_ports_and_cookies_of_their_own(viewer: Viewer, runs: tuple[Path, Path]) -> None:
+    with answering(runs[1]) as other:
         assert other.base != viewer.base
         assert cookie(other).partition("=")[0] != cookie(viewer).partition("=")[0]
         both = f"{cookie(viewer)}; {cookie(other)}"

@@ -20,7 +20,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.trajectories import trajectory
 from sftgen_train.viewer.bundle import write_bundle
 from tests.browser import ABSENT, BROWSER
-from tests.train.viewer.conftest import Open, Viewer, answering, viewing
+from tests.train.viewer.conftest import Open, Viewer, answering
 from tests.train.viewer.made import HARMFUL, PARITY, SECRET, STEPS, add_step, make_run, parity, question
 
 pytestmark = [pytest.mark.skipif(BROWSER is None, reason=ABSENT), pytest.mark.xdist_group("viewer")]
@@ -279,7 +279,7 @@ def test_hostile_texts_do_nothing(open_page: Open, tmp_path: Path) -> None:
     run.update_manifest(model="<script>window.hacked = 1</script>", tasks=[task], command="\x1b[31m<i>")
     for step in (0, 5):
         add_step(run, step, {task: (HOSTILE, 1, lambda place, step, _: (f"{step} {HOSTILE[place]}", 1.0), "rule")})
-    with viewing(tmp_path, run.path) as viewer:
+    with answering(run.path) as viewer:
         page = open_page(viewer.address)
         for address in ("/", "/grid", "/items"):
             page.goto(viewer.base + address)
@@ -302,7 +302,6 @@ def test_hostile_texts_do_nothing(open_page: Open, tmp_path: Path) -> None:
                 assert not set(text) & set("\u202e\u2066\x00\x1b\x07\u200b")
                 assert "\N{SYMBOL FOR ESCAPE}[31m" in text
                 assert "U+202E" in text
-    assert "\x1b" not in viewer.out.read_text()
 
 
 def test_a_run_that_goes_on_is_read_again(open_page: Open, tmp_path: Path) -> None:
@@ -327,10 +326,14 @@ def bundle(runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def served(bundle: Path) -> Iterator[str]:
     handler = partial(_Quiet, directory=str(bundle))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 64  # a browser opens several connections at once
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -6,7 +6,7 @@ import random
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftgen_judges import Response
@@ -54,6 +54,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(PIECES, max_size=40).map("".join))
 def test_tokens_are_the_text_and_no_element_of_it_lives(text: str) -> None:
     found = tokens(text)
