@@ -38,7 +38,7 @@ def test_the_terminal_gets_one_line_and_nothing_is_written_into_the_run(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    "mistake",
     [
         (["nowhere"], "nowhere"),
         (["."], "is not a run directory"),
@@ -51,11 +51,11 @@ def test_the_terminal_gets_one_line_and_nothing_is_written_into_the_run(
 def test_a_mistake_is_one_line(
     runs: tuple[Path, Path],
     tmp_path: Path,
-    arguments: list[str],
-    said: str,
+    mistake: tuple[list[str], str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    arguments, said = mistake
     full, newer, copy = (tmp_path / name for name in ("full", "newer", "copy"))
     for folder in (full, newer, copy):
         folder.mkdir()
