@@ -7,7 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -109,10 +109,18 @@ def browser() -> Iterator[Browser]:
 
 
 Open = Callable[..., Page]
+Answer = Callable[..., Viewer]
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
+def answer() -> Iterator[Answer]:
+    """Starts a viewer in this process, which ends with the test."""
+    with ExitStack() as stack:
+        yield lambda *runs: stack.enter_context(answering(*runs))
+
+
+@pytest.fixture
+def open_page(browser: Browser, answer: Answer) -> Iterator[Open]:  # pages close before their viewer ends
     """Opens an address: `open_page(address, width=390, dark=True)`. At the end nothing was amiss in any page."""
     contexts: list[BrowserContext] = []
     amiss: list[str] = []

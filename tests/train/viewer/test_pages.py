@@ -20,7 +20,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.trajectories import trajectory
 from sftgen_train.viewer.bundle import write_bundle
 from tests.browser import ABSENT, BROWSER
-from tests.train.viewer.conftest import Open, Viewer, answering
+from tests.train.viewer.conftest import Answer, Open, Viewer
 from tests.train.viewer.made import HARMFUL, PARITY, SECRET, STEPS, add_step, make_run, parity, question
 
 pytestmark = [pytest.mark.skipif(BROWSER is None, reason=ABSENT), pytest.mark.xdist_group("viewer")]
@@ -273,47 +273,47 @@ HOSTILE = [
 ]
 
 
-def test_hostile_texts_do_nothing(open_page: Open, tmp_path: Path) -> None:
+def test_hostile_texts_do_nothing(open_page: Open, answer: Answer, tmp_path: Path) -> None:
     task = "x<img src=x onerror=hacked()>"
     run = RunFolder(tmp_path / "<b>run<"[:6])
     run.update_manifest(model="<script>window.hacked = 1</script>", tasks=[task], command="\x1b[31m<i>")
     for step in (0, 5):
         add_step(run, step, {task: (HOSTILE, 1, lambda place, step, _: (f"{step} {HOSTILE[place]}", 1.0), "rule")})
-    with answering(run.path) as viewer:
-        page = open_page(viewer.address)
-        for address in ("/", "/grid", "/items"):
-            page.goto(viewer.base + address)
-            assert page.locator("img, article script, main style").count() == 0
-        for place in range(len(HOSTILE)):
-            page.goto(f"{viewer.base}/item?of={task}&doc={text_hash(f'{task} {place}')}")
-            expect(page.locator(".column")).to_have_count(2)
-            assert page.locator("main :is(img, script, style, iframe, object, a[href^='javascript'])").count() == 0
-            assert page.evaluate("document.documentElement.scrollWidth") <= 1400
-            text = page.locator(".answer").first.inner_text()
-            if place == 0:
-                assert text.endswith(HOSTILE[0])
-            if place == 4:
-                assert "5.0 million characters" in page.locator(".column").first.inner_text()
-                assert len(page.content()) < 200_000
-                with page.expect_download() as download:
-                    page.get_by_role("link", name="Show all as plain text").first.click()
-                assert Path(download.value.path()).stat().st_size == len(HOSTILE[4]) + 2
-            if place == 5:
-                assert not set(text) & set("\u202e\u2066\x00\x1b\x07\u200b")
-                assert "\N{SYMBOL FOR ESCAPE}[31m" in text
-                assert "U+202E" in text
+    viewer = answer(run.path)
+    page = open_page(viewer.address)
+    for address in ("/", "/grid", "/items"):
+        page.goto(viewer.base + address)
+        assert page.locator("img, article script, main style").count() == 0
+    for place in range(len(HOSTILE)):
+        page.goto(f"{viewer.base}/item?of={task}&doc={text_hash(f'{task} {place}')}")
+        expect(page.locator(".column")).to_have_count(2)
+        assert page.locator("main :is(img, script, style, iframe, object, a[href^='javascript'])").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1400
+        text = page.locator(".answer").first.inner_text()
+        if place == 0:
+            assert text.endswith(HOSTILE[0])
+        if place == 4:
+            assert "5.0 million characters" in page.locator(".column").first.inner_text()
+            assert len(page.content()) < 200_000
+            with page.expect_download() as download:
+                page.get_by_role("link", name="Show all as plain text").first.click()
+            assert Path(download.value.path()).stat().st_size == len(HOSTILE[4]) + 2
+        if place == 5:
+            assert not set(text) & set("\u202e\u2066\x00\x1b\x07\u200b")
+            assert "\N{SYMBOL FOR ESCAPE}[31m" in text
+            assert "U+202E" in text
 
 
-def test_a_run_that_goes_on_is_read_again(open_page: Open, tmp_path: Path) -> None:
+def test_a_run_that_goes_on_is_read_again(open_page: Open, answer: Answer, tmp_path: Path) -> None:
     run = make_run(tmp_path / "live", steps=(0, 10), safety=False)
-    with answering(run.path) as viewer:
-        page = open_page(viewer.address)
-        page.goto(f"{viewer.base}/grid")
-        expect(page.locator(".grid thead th.n")).to_have_count(2)
-        add_step(run, 40, {PARITY: ([question(n) for n in range(70)], 2, parity(), "rule")})
-        run.compact()
-        page.get_by_role("link", name="New results").click()
-        expect(page.locator(".grid thead th.n")).to_have_count(3)
+    viewer = answer(run.path)
+    page = open_page(viewer.address)
+    page.goto(f"{viewer.base}/grid")
+    expect(page.locator(".grid thead th.n")).to_have_count(2)
+    add_step(run, 40, {PARITY: ([question(n) for n in range(70)], 2, parity(), "rule")})
+    run.compact()
+    page.get_by_role("link", name="New results").click()
+    expect(page.locator(".grid thead th.n")).to_have_count(3)
 
 
 @pytest.fixture(scope="module")
