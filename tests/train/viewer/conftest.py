@@ -59,16 +59,14 @@ def viewing(folder: Path, *arguments: str | Path) -> Iterator[Viewer]:
     try:
         end = time.monotonic() + PATIENCE
         while not (found := re.search(r"http://\S+", out.read_text() if out.exists() else "")):
-            assert process.is_alive(), err.read_text()
+            assert process.poll() is None, err.read_text()
             assert time.monotonic() < end
             time.sleep(0.05)
-        assert process.pid
         yield Viewer(found[0], process.pid, out)
     finally:
-        if process.is_alive() and process.pid:
-            os.kill(process.pid, signal.SIGINT)
-        process.join(PATIENCE)
-    assert process.exitcode == 0, err.read_text()
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+    assert process.returncode == 0, err.read_text()
     assert "Traceback" not in err.read_text(), err.read_text()
 
 
