@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Paths = str | Path | Iterable[str | Path]
+Document = tuple[str, str]
+"""A task, and the hash of one of its documents."""
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 MEMORY = "256MB"
@@ -69,27 +71,29 @@ _NUMBERS = frozenset(
 )
 
 
-def open_records(paths: Paths) -> Records:
+def open_records(paths: Paths, *, without: Collection[Document] = ()) -> Records:
     """Open run directories for reading; of a live run, what is there when a query first asks for it.
 
     Args:
         paths: One run directory or several.
+        without: Documents that `values` leaves out, for example those that the training data hold.
 
     Raises:
         RecordError: One is not a run directory, is of a newer schema, or cannot be read.
     """
-    return Records([paths] if isinstance(paths, str | Path) else list(paths))
+    return Records([paths] if isinstance(paths, str | Path) else list(paths), without)
 
 
 class Records:
     """Run directories, open for queries. Any thread may ask."""
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path], without: Collection[Document] = ()) -> None:
         """Look at the folders; no record is read yet.
 
         Raises:
             RecordError: As `open_records`.
         """
+        self._without = sorted(set(without))
         self._folders = list({Path(path).resolve(): Path(path) for path in paths}.values())
         if not self._folders:
             raise RecordError("no run directory is given; expected at least one")
@@ -203,10 +207,18 @@ class Records:
             f"""SELECT run, folder, task, coalesce(step, -1) AS step, doc_hash, "cluster", repeat,
                 number AS "value"{named}
             FROM (SELECT *, {column} AS number{others} FROM all_samples) AS a
-            SEMI JOIN (SELECT DISTINCT {same} FROM samples) AS s ON {joined}
+            SEMI JOIN (SELECT DISTINCT {same} FROM samples) AS s ON {joined}{self._left_out()}
             WHERE ({there}) AND {outside or "step IS NOT NULL"} ORDER BY folder, task""",
-            path | {name: value for _, paths in further for name, value in paths.items()},
+            path
+            | {name: value for _, paths in further for name, value in paths.items()}
+            | ({"without": [list(document) for document in self._without]} if self._without else {}),
         )
+
+    def _left_out(self) -> str:
+        if not self._without:
+            return ""
+        named = "SELECT document[1] AS task, document[2] AS doc_hash FROM (SELECT unnest($without) AS document)"
+        return f"\nANTI JOIN ({named}) AS l ON l.task = a.task AND l.doc_hash = a.doc_hash"
 
     def scores(self, task: str, run: str | None = None, measure: str = "score") -> dict[int | None, dict[str, float]]:
         """Step -> document -> the mean over repeats that have a number.

@@ -26,6 +26,10 @@ def show_trajectories(
     details: Annotated[
         bool, typer.Option("--details", help="All tables: parts of changes, landmarks, lengths, safety.")
     ] = False,
+    without: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Leave out the questions of this file of `sftgen data contamination --out`."),
+    ] = None,
     out: Annotated[Optional[Path], typer.Option(help="Write to this file.")] = None,  # noqa: UP045
 ) -> None:
     """Say what became of each score: dips, recovers, ends above base, or cannot tell, and how sure that is."""
@@ -37,6 +41,11 @@ def show_trajectories(
     from sftgen_train.trajectory.deltas import parse_deltas
 
     check_format(form, out)
+    left_out: frozenset[tuple[str, str]] = frozenset()
+    if without:
+        from sftgen_train.curation.contamination.dropping import read_questions
+
+        left_out = read_questions(without)
     found = explain(
         runs,
         tasks=full_names(tasks),
@@ -45,8 +54,12 @@ def show_trajectories(
         last=last,
         complete=complete,
         waiting=waiting,
+        without=left_out,
     )
     if form == "table":
+        if without:
+            said = f"without {len(left_out):,} questions that the training data hold ({without})"
+            console.print(printable(said), markup=False, highlight=False, soft_wrap=True)
         for run in found:
             print_explained(run, console, named=len(found) > 1, full=details)
             for line in run.verdicts.failures:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sftgen_judges.records.query import Records, open_records
+from sftgen_judges.records.query import Document, Records, open_records
 from sftgen_train.report.composition import TaskChange, TaskSafety, changes_of, safety_of, turning_pairs
 from sftgen_train.report.lengths import regime_of
 from sftgen_train.report.safety_cost import ATTACKS, tradeoff_of
@@ -81,6 +81,7 @@ def explain(
     complete: bool = False,
     waiting: Callable[[Path], int] | None = None,
     seed: int = 0,
+    without: Collection[Document] = (),
 ) -> list[Explained]:
     """Read what became of the scores of runs, and what stands behind it.
 
@@ -93,12 +94,13 @@ def explain(
         complete: Whether documents that lack a repeat are left out.
         waiting: How many checkpoints of a run wait.
         seed: Of the random numbers.
+        without: Documents that are left out, where `runs` are not open yet.
 
     Raises:
         RecordError: The records cannot be read.
         ValueError: As `trajectory`.
     """
-    records = runs if isinstance(runs, Records) else open_records(runs)
+    records = runs if isinstance(runs, Records) else open_records(runs, without=without)
     folders = [row["folder"] for row in records.runs.rows()]
     asked: dict[str, Any] = {"measure": measure, "tasks": tasks, "complete": complete, "seed": seed}
     verdicts = {"deltas": deltas, "last": last, "waiting": waiting}
@@ -106,7 +108,7 @@ def explain(
         return [_explain(records, verdicts, **asked)]
     found = []
     for folder in folders:
-        with open_records(folder) as of:
+        with open_records(folder, without=without) as of:
             found.append(_explain(of, verdicts, **asked))
     return found
 

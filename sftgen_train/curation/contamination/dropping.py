@@ -1,14 +1,15 @@
-"""A training set without the rows that hold a question of a benchmark."""
+"""Without what was found: a training set without the rows, or a trajectory without the questions."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records.schema import content_hash
-from sftgen_train.curation.contamination.search import Contamination
+from sftgen_train.curation.contamination.search import Contamination, ContaminationError
 from sftgen_train.curation.reading import stream_rows
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
@@ -40,3 +41,18 @@ def _shards(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _as_they_are(index: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
+
+
+def read_questions(path: Path) -> frozenset[tuple[str, str]]:
+    """The questions that a file of matches names, as task and hash of the document.
+
+    Raises:
+        ContaminationError: It is no file of `sftgen data contamination --out`.
+    """
+    try:
+        matches = json.loads(path.read_text())["matches"]
+        return frozenset((str(match["task"]), str(match["doc_hash"])) for match in matches)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ContaminationError(
+            f"{path}: expected a file of `sftgen data contamination SET --out FILE` ({type(error).__name__})"
+        ) from error

@@ -128,3 +128,25 @@ def test_a_step_that_is_there_is_never_written_over(command: Command, tmp_path: 
     assert ended.returncode == 2
     assert "has step 0 already" in ended.stderr
     assert command("sftgen", "import", "lm-eval", tmp_path / "run", f"100={logs}").returncode == 0
+
+
+def test_a_trajectory_is_read_without_the_questions_that_training_held(command: Command, tmp_path: Path) -> None:
+    """Documents 0 to 9 were in the training data and are learnt; the others stay as they were."""
+    for step, right in ((0, 0), (100, 10)):
+        written(tmp_path / f"step{step}", [row(doc, doc < right or doc >= 30) for doc in range(40)])
+    asked = [f"{step}={tmp_path / f'step{step}'}" for step in (0, 100)]
+    command("sftgen", "import", "lm-eval", tmp_path / "run", *asked)
+    with open_records(tmp_path / "run") as records:
+        rows = records.sql("SELECT DISTINCT task, doc_hash FROM samples WHERE doc_id::INT < 10").rows()
+    (tmp_path / "found.json").write_text(json.dumps({"matches": rows}))
+    read = ["sftgen", "trajectory", tmp_path / "run", "--format", "json"]
+    whole, clean = (json.loads(command(*read, *more).stdout) for more in ([], ["--without", tmp_path / "found.json"]))
+    (whole_task,), (clean_task,) = (found[0]["tasks"] for found in (whole, clean))
+    assert (whole_task["shared"], clean_task["shared"]) == (40, 30)
+    assert (whole_task["end_change"], clean_task["end_change"]) == (0.25, 0.0)
+    assert whole_task["end"] == "above base"
+    assert clean_task["end"] == "cannot tell"
+    (tmp_path / "other.json").write_text("[]")
+    ended = command(*read, "--without", tmp_path / "other.json")
+    assert ended.returncode == 2
+    assert "expected a file of `sftgen data contamination" in ended.stderr
