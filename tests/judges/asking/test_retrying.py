@@ -157,7 +157,7 @@ FAILURES: dict[str, tuple[Action, int, str]] = {
     "a reset connection": (reset, ATTEMPTS, "onnection"),
     "401": (fail(401), 1, "HTTP 401"),
     "422": (fail(422), 1, "HTTP 422"),
-    "no money": (fail(429, "pay first", code="insufficient_quota"), 1, "pay first"),
+    "no money": (fail(429, "pay first", code="insufficient_quota"), 1, "HTTP 429"),
     "another day": (fail(503, Retry_After="3600"), 1, "to be asked again in 3600 s"),
 }
 
