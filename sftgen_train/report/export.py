@@ -1,0 +1,107 @@
+"""A report as files: the data of every figure as CSV, every table in Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.schema import printable
+from sftgen_train.report.charts import panels_of
+from sftgen_train.report.comparing import Comparison
+from sftgen_train.report.comparison_tables import records_of as rows_of_comparison
+from sftgen_train.report.comparison_tables import sections as sections_of
+from sftgen_train.report.composition import PARTS
+from sftgen_train.report.distance import distance_section
+from sftgen_train.report.explaining import Explained
+from sftgen_train.report.forms import as_csv
+from sftgen_train.report.numbers import number_sections
+from sftgen_train.report.reading import Shown
+from sftgen_train.report.sections import Section, for_latex, for_markdown
+from sftgen_train.report.verdict_tables import sections_of_runs
+
+Rows = list[dict[str, Any]]
+
+
+def write_folder(shown: Shown, folder: Path, compared: Comparison | None = None) -> Path:
+    """Write the data of the figures, a CSV file each, and `tables.md` and `tables.tex`.
+
+    Args:
+        shown: What the run holds.
+        folder: Where to; files of these names are replaced, others stay.
+        compared: The run compared with others.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = _tables(shown, compared)
+    write_atomic(folder / "tables.md", for_markdown(tables) + "\n")
+    write_atomic(folder / "tables.tex", for_latex(tables) + "\n")
+    for name, rows in figure_rows(shown, compared):
+        if rows:
+            write_atomic(folder / f"{name}.csv", as_csv(rows, ()) + "\n")
+    return folder
+
+
+def figure_rows(shown: Shown, compared: Comparison | None = None) -> Iterator[tuple[str, Rows]]:
+    """The name of each figure and its data: a row a point, with the numbers that the figure draws."""
+    yield "course", list(_course(shown))
+    if found := shown.explained:
+        yield "changes", list(_changes(found))
+        yield "parts", list(_parts(found))
+        yield "safety-against-reasoning", list(_tradeoff(found))
+    if compared:
+        yield "comparison", rows_of_comparison(compared)
+
+
+def _course(shown: Shown) -> Iterator[dict[str, Any]]:
+    for panel in panels_of(shown):
+        for line in panel.lines:
+            about = {"category": panel.category, "task": printable(line.task), "base": line.base, "delta": line.delta}
+            for measure, points in (("score", line.score), ("response_tokens", line.tokens)):
+                for of in points:
+                    yield {
+                        **about, "measure": measure, "step": of.step, "mean": of.mean, "low": of.low, "high": of.high,
+                        "documents": of.documents, "dips": of.dips, "about": "; ".join(of.about),
+                    }  # fmt: skip
+
+
+def _changes(found: Explained) -> Iterator[dict[str, Any]]:
+    for verdict in found.verdicts.verdicts:
+        for point in verdict.points if len(verdict.points) > 1 else ():
+            yield {
+                "task": printable(verdict.name), "delta": verdict.delta, **asdict(point),
+                "dips": point.step in verdict.dips,
+            }  # fmt: skip
+
+
+def _parts(found: Explained) -> Iterator[dict[str, Any]]:
+    for change in (change for why in found.tasks for change in why.changes):
+        for field, name in PARTS:
+            part = getattr(change.parts, field)
+            yield {
+                "task": printable(change.task), "before": change.before, "after": change.after, "part": name,
+                "change": part.change, "low": part.low, "high": part.high, "of_change": change.parts.change,
+            }  # fmt: skip
+
+
+def _tradeoff(found: Explained) -> Iterator[dict[str, Any]]:
+    for point in found.tradeoff.points if found.tradeoff else ():
+        for place, (gain, asr) in enumerate([(point.gain, point.asr), *point.outline().tolist()]):
+            yield {"step": point.step, "what": "region" if place else "point", "reasoning_gained": gain, "asr": asr}
+
+
+def _tables(shown: Shown, compared: Comparison | None) -> Sequence[Section]:
+    distance = distance_section(shown.metrics, shown.manifest)
+    return [
+        *(sections_of_runs([shown.explained]) if shown.explained else ()),
+        *(sections_of(compared) if compared else ()),
+        *([distance] if distance else ()),
+        *number_sections(shown),
+    ]
