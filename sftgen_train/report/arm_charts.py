@@ -91,9 +91,9 @@ def arms_chart(labels: Sequence[str], lines: Mapping[int, ArmDifference]) -> Any
         figure.add_trace(
             go.Scatter(
                 x=[places[point.step] for point in points], y=scores, mode="lines+markers", name=escape(labels[place]),
-                line={"color": colour, "width": 2},
+                line={"color": colour, "width": 2 if place else 4},
                 marker={
-                    "color": colour, "size": [10 if each else 7 for each in differs],
+                    "color": colour, "opacity": 1, "size": [10 if each else 7 for each in differs],
                     "symbol": ["diamond" if each else "circle" for each in differs],
                 },
                 text=[_told(labels[place], *each, other=place > 0) for each in zip(points, scores, strict=True)],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from sftgen_judges.records.schema import printable
 from sftgen_train.report.charts import category_of
-from sftgen_train.report.reading import Metrics, Shown, short
+from sftgen_train.report.explaining import TaskWhy
+from sftgen_train.report.reading import Shown, short
 from sftgen_train.report.trajectories import IN_DOMAIN
 from sftgen_train.trajectory import Verdict
 from sftgen_train.trajectory.claims import first_shown
@@ -45,7 +47,7 @@ def open_with(shown: Shown) -> Opening | None:
         return None
     verdicts.sort(key=lambda of: of.name not in shown.in_domain)
     compared = [of for of in verdicts if of.base is not None and len(of.points) > 1]
-    rests = _rests(compared or verdicts, shown.metrics)
+    rests = _rests(compared or verdicts, shown.explained.by_task if shown.explained else {})
     if not compared:
         why = verdicts[0].why or "there is one evaluated step"
         return Opening(f"No trajectory can be read yet: {why}.", f"What was measured rests on {rests}.")
@@ -123,13 +125,8 @@ def _certainty(verdicts: Sequence[Verdict]) -> str:
     return f"The error rate of each kind of claim is at most 5 % {over}{alone}."
 
 
-def _rests(verdicts: Sequence[Verdict], metrics: Metrics) -> str:
-    repeats = {
-        row["repeats"]
-        for of in verdicts
-        for row in metrics.get(of.name, {}).get("score", {}).values()
-        if isinstance(row.get("repeats"), int)
-    }
+def _rests(verdicts: Sequence[Verdict], why: Mapping[str, TaskWhy]) -> str:
+    repeats = {round(why[of.name].repeats, 1) for of in verdicts if of.name in why and isfinite(why[of.name].repeats)}
     steps = sorted({point.step for of in verdicts for point in of.points})
     answers = f" with {_range(repeats)} {'answer' if repeats == {1} else 'answers'} each" if repeats else ""
     where = f"{len(steps)} steps ({steps[0]} to {steps[-1]})" if len(steps) > 1 else "one step"
