@@ -47,8 +47,9 @@ def show_run(folder: Path, out: Path | None = None, *, others: Sequence[Path] = 
     """
     from sftgen_judges.records.store import RunFolder
     from sftgen_train.report.comparing import compare
-    from sftgen_train.report.export import write_folder
+    from sftgen_train.report.export import write_folder, write_pictures
     from sftgen_train.report.html import write_report
+    from sftgen_train.report.pictures import BrowserError
     from sftgen_train.report.reading import Shown
     from sftgen_train.report.terminal import print_comparison, print_run
 
@@ -59,6 +60,10 @@ def show_run(folder: Path, out: Path | None = None, *, others: Sequence[Path] = 
         print_comparison(compared, console)
     if to:
         console.print(f"figures and tables: {write_folder(shown, to, compared)}", markup=False, soft_wrap=True)
+        try:
+            write_pictures(shown, to, compared)
+        except BrowserError as error:
+            console.print(f"no SVG and PNG: {error}", markup=False, soft_wrap=True)
     page = out or (folder / "comparison.html" if compared else None)
     try:
         console.print(f"report: {write_report(shown, page, compared)}", markup=False, soft_wrap=True)

@@ -320,7 +320,7 @@ def worker(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directory; others are compared with the first.")],
     out: Annotated[Optional[Path], typer.Option(help="Where to write the HTML.")] = None,  # noqa: UP045
-    to: Annotated[Optional[Path], typer.Option(help="Folder for the data of figures, and tables.")] = None,  # noqa: UP045
+    to: Annotated[Optional[Path], typer.Option(help="Folder for figures (CSV, SVG, PNG) and tables.")] = None,  # noqa: UP045
     log_to: LogTo = "",
 ) -> None:
     """Print a run's scores and lengths against the step and write report.html; compare others with it."""

@@ -48,12 +48,12 @@ class ArmsShown:
                 _keys(labels, lines),
                 placed(arms_chart(labels, lines), f"arms-{place}", f"{short(task)} by run"),
             )
-            for place, (task, lines) in enumerate(_tasks(found))
+            for place, (task, lines) in enumerate(tasks_of(found))
         )
         return cls(labels, found.cautions, charts, sections(found), remarks_of(found))
 
 
-def _tasks(found: Comparison) -> Iterator[tuple[str, dict[int, ArmDifference]]]:
+def tasks_of(found: Comparison) -> Iterator[tuple[str, dict[int, ArmDifference]]]:
     """Each task of several steps with the differences of the arms from the first, by the arm's place."""
     names = dict.fromkeys(one.name for other in found.others for one in other.tasks)
     for name in names:

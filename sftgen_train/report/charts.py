@@ -215,7 +215,7 @@ def _score_traces(line: Line, places: Places, pen: _Pen) -> list[dict[str, Any]]
         *(
             {
                 "x": ends, "y": [height, height], "mode": "lines", "name": name, "hoverinfo": "skip",
-                "line": {"color": faded(pen.colour, 0.55), "width": 1, "dash": dash},
+                "showlegend": False, "line": {"color": faded(pen.colour, 0.55), "width": 1, "dash": dash},
             }
             for height, dash, name in bases
         ),
@@ -225,7 +225,7 @@ def _score_traces(line: Line, places: Places, pen: _Pen) -> list[dict[str, Any]]
 
 def _token_traces(line: Line, places: Places, pen: _Pen) -> list[dict[str, Any]]:
     traces = _traces(line.task, line.tokens, places, pen, what="tokens", marker={"size": 5}) if line.tokens else []
-    return [{**trace, "yaxis": "y2"} for trace in traces]
+    return [{**trace, "yaxis": "y2", "showlegend": False} for trace in traces]
 
 
 def _traces(
@@ -236,7 +236,7 @@ def _traces(
     band = {
         "x": at + at[::-1], "y": [of.high for of in sure] + [of.low for of in reversed(sure)], "mode": "lines",
         "fill": "toself", "fillcolor": pen.band, "line": {"width": 0, "color": pen.colour}, "hoverinfo": "skip",
-        "name": "band",
+        "name": "band", "showlegend": False,
     }  # fmt: skip
     means = {
         "x": [places[of.step] for of in points], "y": [of.mean for of in points], "mode": "lines+markers",

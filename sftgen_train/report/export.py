@@ -1,7 +1,8 @@
-"""A report as files: the data of every figure as CSV, every table in Markdown and LaTeX."""
+"""A report as files: every figure as CSV, SVG and PNG, every table in Markdown and LaTeX."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.charts import panels_of
+from sftgen_train.report.arm_charts import arms_chart, tasks_of
+from sftgen_train.report.charts import panel_chart, panels_of, steps_shown
 from sftgen_train.report.comparing import Comparison
 from sftgen_train.report.comparison_tables import records_of as rows_of_comparison
 from sftgen_train.report.comparison_tables import sections as sections_of
@@ -18,9 +20,11 @@ from sftgen_train.report.distance import distance_section
 from sftgen_train.report.explaining import Explained
 from sftgen_train.report.forms import as_csv
 from sftgen_train.report.numbers import number_sections
-from sftgen_train.report.reading import Shown
+from sftgen_train.report.pictures import browser, pictures
+from sftgen_train.report.reading import Shown, short
 from sftgen_train.report.sections import Section, for_latex, for_markdown
 from sftgen_train.report.verdict_tables import sections_of_runs
+from sftgen_train.report.why_charts import change_chart, parts_chart, tradeoff_chart
 
 Rows = list[dict[str, Any]]
 
@@ -47,6 +51,50 @@ def write_folder(shown: Shown, folder: Path, compared: Comparison | None = None)
         if rows:
             write_atomic(folder / f"{name}.csv", as_csv(rows, ()) + "\n")
     return folder
+
+
+def write_pictures(shown: Shown, folder: Path, compared: Comparison | None = None) -> None:
+    """Draw every figure as SVG and PNG.
+
+    Args:
+        shown: What the run holds.
+        folder: Where to.
+        compared: The run compared with others.
+
+    Raises:
+        BrowserError: There is no browser, or it did not draw.
+        OSError: The folder cannot be written.
+    """
+    named = dict(_figures(shown, compared))
+    for place, form, picture in pictures(named.values(), browser()):
+        (folder / f"{list(named)[place]}.{form}").write_bytes(picture)
+
+
+def _figures(shown: Shown, compared: Comparison | None) -> Iterator[tuple[str, Any]]:
+    """The figures of the page by names that are files. What stands beside them on the page stands in them."""
+    panels = panels_of(shown)
+    keyed = {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
+    for panel in panels:
+        yield f"course-{panel.category}", panel_chart(panel, panels, steps_shown(panels)).update_layout(**keyed)
+    found = shown.explained
+    for place, verdict in enumerate(found.verdicts.verdicts if found else ()):
+        why = found.by_task.get(verdict.name) if found else None
+        if len(verdict.points) > 1:
+            yield _file("changes", verdict.name, place), change_chart(verdict)
+        if why and why.changes:
+            yield _file("parts", verdict.name, place), parts_chart(why.changes)
+    if found and found.tradeoff:
+        yield "safety-against-reasoning", tradeoff_chart(found.tradeoff)
+    if compared:
+        labels = tuple(map(printable, compared.arms))
+        for place, (task, lines) in enumerate(tasks_of(compared)):
+            yield _file("comparison", task, place), arms_chart(labels, lines).update_layout(**keyed)
+
+
+def _file(kind: str, task: str, place: int) -> str:
+    """A file's name: a task's name may hold anything, and two may differ in that only."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", short(task))[:80]
+    return f"{kind}-{plain}" if plain == short(task) else f"{kind}-{plain}-{place}"
 
 
 def figure_rows(shown: Shown, compared: Comparison | None = None) -> Iterator[tuple[str, Rows]]:

@@ -249,9 +249,14 @@ def test_several_runs_are_compared_on_the_page(run: RunFolder, tmp_path: Path) -
     course = list(csv.DictReader((tmp_path / "to" / "course.csv").open()))
     scores = {int(row["step"]): float(row["mean"]) for row in course if row["measure"] == "score"}
     assert scores == pytest.approx({0: 0.9, 5: 0.75, 10: 0.1, 20: 0.85})
-    assert {path.name for path in (tmp_path / "to").iterdir()} == {
-        "course.csv", "changes.csv", "parts.csv", "comparison.csv", "tables.md", "tables.tex"
-    }  # fmt: skip
+    written = {path.name: path.read_bytes() for path in (tmp_path / "to").iterdir()}
+    pictures = {name: written.pop(name) for name in list(written) if name.endswith((".svg", ".png"))}
+    assert set(written) == {"course.csv", "changes.csv", "parts.csv", "comparison.csv", "tables.md", "tables.tex"}
+    drawn = ("course-in-domain", "changes-parity", "parts-parity", "comparison-parity") if BROWSER else ()
+    assert set(pictures) == {f"{name}.{form}" for name in drawn for form in ("svg", "png")}
+    assert ("no SVG and PNG" in done.output) is not bool(drawn)
+    for name, picture in pictures.items():
+        assert picture.startswith(b"<svg" if name.endswith("svg") else b"\x89PNG")
     for form, mark in (("md", "| parity | 40 |"), ("tex", r"\begin{tabular}")):
         assert mark in (tmp_path / "to" / f"tables.{form}").read_text()
 
