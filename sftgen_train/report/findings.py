@@ -229,7 +229,8 @@ _STYLE = """<style>
   .finding h3 { font-size: 1rem; margin: 0; } .finding p { margin: .2rem 0; }
   .certainty { font-size: .8rem; border: 1px solid var(--line); border-radius: .6rem; padding: 0 .5rem;
     white-space: nowrap; }
-  .panes { display: flex; flex-wrap: wrap; gap: 1rem; } .pane { flex: 1 1 20rem; min-width: 0; white-space: pre-wrap; font: .85rem/1.6 monospace; }
+  .panes { display: flex; flex-wrap: wrap; gap: 1rem; }
+  .pane { flex: 1 1 20rem; min-width: 0; white-space: pre-wrap; font: .85rem/1.6 monospace; }
 </style>
 """
 
@@ -259,7 +260,9 @@ def _article(place: int, one: Found) -> str:
 def _figure_html(figure: Figure, name: str) -> str:
     if figure.kind == "tokens":
         return _tokens_html(figure)
-    return f"<figure><figcaption>{as_html(figure.title)}</figcaption>{placed(drawn(figure), name, figure.title)}</figure>"
+    return (
+        f"<figure><figcaption>{as_html(figure.title)}</figcaption>{placed(drawn(figure), name, figure.title)}</figure>"
+    )
 
 
 def drawn(figure: Figure) -> Drawn:
