@@ -18,6 +18,8 @@ from sftgen_train.report.comparison_tables import sections as sections_of
 from sftgen_train.report.composition import PARTS
 from sftgen_train.report.distance import distance_section
 from sftgen_train.report.explaining import Explained
+from sftgen_train.report.findings import MOST_ROWS, drawn, heading, read_findings, table_of
+from sftgen_train.report.findings import shown as shown_cell
 from sftgen_train.report.forms import as_csv
 from sftgen_train.report.numbers import number_sections
 from sftgen_train.report.pictures import browser, pictures
@@ -83,6 +85,9 @@ def _figures(shown: Shown, compared: Comparison | None) -> Iterator[tuple[str, A
             yield _file("changes", verdict.name, place), change_chart(verdict)
         if why and why.changes:
             yield _file("parts", verdict.name, place), parts_chart(why.changes)
+    for place, one in enumerate(read_findings(shown.run)):
+        if one.finding.figure and one.finding.figure.kind != "tokens":
+            yield _file("finding", heading(one), place), drawn(one.finding.figure)
     if found and found.tradeoff:
         yield "safety-against-reasoning", tradeoff_chart(found.tradeoff)
     if compared:
@@ -104,6 +109,7 @@ def figure_rows(shown: Shown, compared: Comparison | None = None) -> Iterator[tu
         yield "changes", list(_changes(found))
         yield "parts", list(_parts(found))
         yield "safety-against-reasoning", list(_tradeoff(found))
+    yield "findings", list(_findings(shown))
     if compared:
         yield "comparison", rows_of_comparison(compared)
 
@@ -145,11 +151,28 @@ def _tradeoff(found: Explained) -> Iterator[dict[str, Any]]:
             yield {"step": point.step, "what": "region" if place else "point", "reasoning_gained": gain, "asr": asr}
 
 
+def _findings(shown: Shown) -> Iterator[dict[str, Any]]:
+    for one in read_findings(shown.run):
+        for series in one.finding.figure.series if one.finding.figure else ():
+            gaps = [None] * len(series.y)
+            for x, y, low, high in zip(series.x, series.y, series.low or gaps, series.high or gaps, strict=False):
+                about = {"finding": printable(heading(one)), "series": printable(series.name)}
+                yield {**about, "x": printable(str(x)), "y": y, "low": low, "high": high}
+
+
+def _finding_tables(shown: Shown) -> Iterator[Section]:
+    for one in read_findings(shown.run):
+        if table := table_of(one.finding):
+            rows = tuple(tuple(printable(shown_cell(cell)) for cell in row) for row in table.rows[:MOST_ROWS])
+            yield Section(printable(heading(one)), tuple(map(printable, table.columns)), rows)
+
+
 def _tables(shown: Shown, compared: Comparison | None) -> Sequence[Section]:
     distance = distance_section(shown.metrics, shown.manifest)
     return [
         *(sections_of_runs([shown.explained]) if shown.explained else ()),
         *(sections_of(compared) if compared else ()),
+        *_finding_tables(shown),
         *([distance] if distance else ()),
         *number_sections(shown),
     ]
