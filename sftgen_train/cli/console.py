@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
@@ -31,22 +31,42 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda more: bar.advance(task, more)
 
 
-def show_run(folder: Path, out: Path | None = None) -> None:
+def show_run(folder: Path, out: Path | None = None, *, others: Sequence[Path] = (), to: Path | None = None) -> None:
     """Print a run's tables and write its report.
 
+    Args:
+        folder: The run.
+        out: The page; by default `report.html` in the run, and `comparison.html` of several runs.
+        others: Runs that are compared with it.
+        to: A folder for the data of the figures and for the tables.
+
     Raises:
+        CompareError: Nothing of the runs can be compared.
         RecordError: Not a run directory, or one of a newer schema.
         OSError: The report cannot be written where it was asked for.
     """
     from sftgen_judges.records.store import RunFolder
+    from sftgen_train.report.comparing import compare
+    from sftgen_train.report.export import write_folder, write_pictures
     from sftgen_train.report.html import write_report
+    from sftgen_train.report.pictures import BrowserError
     from sftgen_train.report.reading import Shown
-    from sftgen_train.report.terminal import print_run
+    from sftgen_train.report.terminal import print_comparison, print_run
 
+    compared = compare([folder, *others]) if others else None
     shown = Shown.of(RunFolder(folder), waiting(folder))
     print_run(shown, console)
+    if compared:
+        print_comparison(compared, console)
+    if to:
+        console.print(f"figures and tables: {write_folder(shown, to, compared)}", markup=False, soft_wrap=True)
+        try:
+            write_pictures(shown, to, compared)
+        except BrowserError as error:
+            console.print(f"no SVG and PNG: {error}", markup=False, soft_wrap=True)
+    page = out or (folder / "comparison.html" if compared else None)
     try:
-        console.print(f"report: {write_report(shown, out)}", soft_wrap=True)
+        console.print(f"report: {write_report(shown, page, compared)}", markup=False, soft_wrap=True)
     except OSError as error:
         if out:
             raise

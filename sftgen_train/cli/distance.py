@@ -33,15 +33,9 @@ def show_distance(
         console.print(f"[red]{escape(printable(found.opening))}[/]", highlight=False)
     title = f"{found.model}" + (f", {found.data}" if found.data else "") + ": ours and published"
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("benchmark", "step", "rule", "ours", "published", "difference", "sampling errors", "what else"):
+    for column in distance.HEAD:
         table.add_column(column, overflow="fold")
-    for each in found.found:
-        others = "".join(f" or {value:.3f}" for value in each.others)
-        notes = [*each.differs, *([each.doubt] if each.doubt else [])]
-        cells = (
-            each.benchmark, str(each.step), each.rule, f"{each.ours:.3f}", f"{each.published:.3f}{others}",
-            f"{each.difference:+.3f}", f"{'inside' if each.inside else 'outside'} ({each.z:+.1f})", "; ".join(notes),
-        )  # fmt: skip
+    for cells in distance.rows_of(found.found):
         table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
     console.print(f"published: {escape(found.source)}", highlight=False, style="dim")

@@ -318,20 +318,22 @@ def worker(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directory; others are compared with the first.")],
     out: Annotated[Optional[Path], typer.Option(help="Where to write the HTML.")] = None,  # noqa: UP045
+    to: Annotated[Optional[Path], typer.Option(help="Folder for figures (CSV, SVG, PNG) and tables.")] = None,  # noqa: UP045
     log_to: LogTo = "",
 ) -> None:
-    """Print a run's scores and lengths against the step and write report.html."""
+    """Print a run's scores and lengths against the step and write report.html; compare others with it."""
     from contextlib import closing
 
     from sftgen_judges.records.store import RunFolder
     from sftgen_train.results.trackers import Trackers, parse_trackers
 
     trackers = parse_trackers(log_to)
-    show_run(run, out)
-    with closing(Trackers(RunFolder(run), trackers)) as open_trackers:
-        open_trackers.log_new()
+    show_run(runs[0], out, others=runs[1:], to=to)
+    for run in runs:
+        with closing(Trackers(RunFolder(run), trackers)) as open_trackers:
+            open_trackers.log_new()
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from math import isfinite, sqrt
@@ -15,6 +15,7 @@ from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.reading import Metrics, Shown
+from sftgen_train.report.sections import Section
 from sftgen_train.trajectory import reference as published
 from sftgen_train.trajectory.reference import BASE, Benchmark, Distance, Z
 
@@ -129,6 +130,29 @@ def base_opening(metrics: Metrics, manifest: Mapping[str, Any]) -> str:
     """`opening` of a run whose base may be a published model; empty of any other."""
     model = published.model_of(str(manifest.get("model") or ""))
     return opening(list(compare(metrics, manifest, model))) if model else ""
+
+
+HEAD = ("benchmark", "step", "rule", "ours", "published", "difference", "sampling errors", "what else")
+
+
+def rows_of(found: Iterable[Distance]) -> tuple[tuple[str, ...], ...]:
+    """Distances as the cells of `HEAD`."""
+    return tuple(
+        (
+            each.benchmark, str(each.step), each.rule, f"{each.ours:.3f}",
+            f"{each.published:.3f}" + "".join(f" or {value:.3f}" for value in each.others), f"{each.difference:+.3f}",
+            f"{'inside' if each.inside else 'outside'} ({each.z:+.1f})",
+            "; ".join([*each.differs, *([each.doubt] if each.doubt else [])]),
+        )
+        for each in found
+    )  # fmt: skip
+
+
+def distance_section(metrics: Metrics, manifest: Mapping[str, Any]) -> Section | None:
+    """The base beside its published scores; None of a run whose base is no published model."""
+    model = published.model_of(str(manifest.get("model") or ""))
+    rows = rows_of(compare(metrics, manifest, model)) if model else ()
+    return Section(f"{model}: ours and published", HEAD, rows) if rows else None
 
 
 def _model(name: str | None, manifest: Mapping[str, Any]) -> str:

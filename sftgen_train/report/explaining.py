@@ -38,6 +38,7 @@ class TaskWhy:
         stages: The stages of the length; None where the steps are too few.
         regime: What score and length together show; None without lengths.
         safety: Of a safety benchmark: each step among the answers that were finished.
+        repeats: Mean number of answers to a document at a step; NaN if it is unknown.
     """
 
     task: str
@@ -47,6 +48,7 @@ class TaskWhy:
     stages: Stages | None = None
     regime: Regime | None = None
     safety: tuple[TaskSafety, ...] = ()
+    repeats: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _why(
         length_stages(length, seed=seed) if length is not None else None,
         regime_of(verdict, curves, length, share=of.share, seed=seed) if length is not None else None,
         judged,
+        curves.repeats,
     )
 
 

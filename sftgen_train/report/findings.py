@@ -21,7 +21,7 @@ from sftgen_judges.plugins.contracts import Figure, Finding, Metric, Pane, Table
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.schema import printable
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.report.charts import COLOURS
+from sftgen_train.report.drawing import COLOURS, housed, placed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Drawn
@@ -225,11 +225,12 @@ def findings_html(found: Sequence[Found]) -> str:
 
 
 _STYLE = """<style>
-  .finding { border-left: 3px solid #d7dce1; padding-left: .8rem; margin: 1.2rem 0; }
+  .finding { border-left: 3px solid var(--line); padding-left: .8rem; margin: 1.2rem 0; }
   .finding h3 { font-size: 1rem; margin: 0; } .finding p { margin: .2rem 0; }
-  .certainty { font-size: .8rem; border: 1px solid #d7dce1; border-radius: .6rem; padding: 0 .5rem;
+  .certainty { font-size: .8rem; border: 1px solid var(--line); border-radius: .6rem; padding: 0 .5rem;
     white-space: nowrap; }
-  .panes { display: flex; gap: 1rem; } .pane { flex: 1; white-space: pre-wrap; font: .85rem/1.6 monospace; }
+  .panes { display: flex; flex-wrap: wrap; gap: 1rem; }
+  .pane { flex: 1 1 20rem; min-width: 0; white-space: pre-wrap; font: .85rem/1.6 monospace; }
 </style>
 """
 
@@ -246,12 +247,12 @@ def _article(place: int, one: Found) -> str:
         lines.append(_figure_html(finding.figure, f"finding-{place}"))
     table = table_of(finding)
     if table:
-        head = "".join(f"<th>{as_html(column)}</th>" for column in table.columns)
+        head = "".join(f'<th scope="col">{as_html(column)}</th>' for column in table.columns)
         rows = "".join(
             f"<tr>{''.join(f'<td>{as_html(shown(cell))}</td>' for cell in row)}</tr>\n"
             for row in table.rows[:MOST_ROWS]
         )
-        numbers = f'<div class="scroll"><table><tr>{head}</tr>\n{rows}</table></div>'
+        numbers = f'<div class="scroll" tabindex="0"><table><tr>{head}</tr>\n{rows}</table></div>'
         lines.append(f"<details><summary>Numbers</summary>{numbers}</details>")
     return "\n".join([*lines, "</div>\n"])
 
@@ -259,9 +260,9 @@ def _article(place: int, one: Found) -> str:
 def _figure_html(figure: Figure, name: str) -> str:
     if figure.kind == "tokens":
         return _tokens_html(figure)
-    import plotly.io as plotly_io
-
-    return str(plotly_io.to_html(drawn(figure), full_html=False, include_plotlyjs=False, div_id=name))
+    return (
+        f"<figure><figcaption>{as_html(figure.title)}</figcaption>{placed(drawn(figure), name, figure.title)}</figure>"
+    )
 
 
 def drawn(figure: Figure) -> Drawn:
@@ -277,16 +278,14 @@ def drawn(figure: Figure) -> Drawn:
             made.add_trace(go.Bar(**facts, marker={"color": colour}))
         else:
             made.add_trace(go.Scatter(**facts, mode="lines+markers", line={"color": colour}))
-    made.update_layout(
-        title=as_html(figure.title),
-        xaxis={"title": as_html(figure.x), "type": "category"},
-        yaxis={"title": as_html(figure.y)},
-        template="plotly_white",
-        height=360,
+    return housed(
+        made,
+        height=340,
+        xaxis={"title": {"text": as_html(figure.x)}, "type": "category"},
+        yaxis={"title": {"text": as_html(figure.y)}},
         showlegend=len(figure.series) > 1,
-        margin={"l": 60, "r": 20, "t": 50, "b": 60},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
-    return made
 
 
 def _error_bars(y: Sequence[float | None], low: Sequence[float | None], high: Sequence[float | None]) -> Any:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from sftgen_judges.records.journal import write_atomic
+from sftgen_train.report.arm_charts import ArmsShown
 from sftgen_train.report.cells import landmark_span, landmark_value
-from sftgen_train.report.charts import chart
-from sftgen_train.report.distance import base_opening
+from sftgen_train.report.charts import Panel, keys_of, panel_chart, panels_of, steps_shown
+from sftgen_train.report.comparing import Comparison
+from sftgen_train.report.distance import base_opening, distance_section
+from sftgen_train.report.drawing import colour_rules, dark_json, library, placed, static
 from sftgen_train.report.explaining import Explained, TaskWhy
 from sftgen_train.report.findings import findings_html, read_findings
-from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
+from sftgen_train.report.numbers import number_sections, provenance_sections
+from sftgen_train.report.opening import open_with
+from sftgen_train.report.reading import Shown, short, steps_of
 from sftgen_train.report.remarks import remarks_of
 from sftgen_train.report.sections import Section, with_rows
 from sftgen_train.report.verdict_tables import words_of
@@ -23,6 +29,8 @@ from sftgen_train.report.why_tables import parts_sections, price_sentence, stage
 from sftgen_train.trajectory import WORDS, Verdict
 from sftgen_train.trajectory.landmarks import MEANINGS
 from sftgen_train.trajectory.words import REGIMES
+
+TRADEOFF = "Attack success against reasoning gained, from step to step"
 
 
 @dataclass(frozen=True)
@@ -40,16 +48,17 @@ class Block:
     anchor: str
     verdict: Verdict
     why: TaskWhy | None
-    change: str
-    parts: str
+    change: Markup
+    parts: Markup
 
 
-def write_report(shown: Shown, path: Path | None = None) -> Path:
+def write_report(shown: Shown, path: Path | None = None, compared: Comparison | None = None) -> Path:
     """Write the report.
 
     Args:
         shown: What the run holds.
         path: Where to, `report.html` in the run directory by default.
+        compared: The run compared with others.
 
     Returns:
         The path.
@@ -57,50 +66,87 @@ def write_report(shown: Shown, path: Path | None = None) -> Path:
     Raises:
         OSError: It cannot be written.
     """
-    from jinja2 import DictLoader, Environment, select_autoescape
-    from plotly.offline import get_plotlyjs
+    from jinja2 import Environment, PackageLoader, select_autoescape
 
-    metrics, in_domain = shown.metrics, shown.in_domain
-    folder = resources.files("sftgen_train.report")
-    names = ("report.html.j2", "why.html.j2")
-    templates = DictLoader({name: folder.joinpath(name).read_text() for name in names})
-    environment = Environment(autoescape=select_autoescape(default=True), loader=templates)
-    charts = [(metric, title, _drawn(chart(metrics, metric, title, in_domain), metric)) for metric, title in CHARTS]
-    found = shown.explained
+    environment = Environment(
+        autoescape=select_autoescape(default=True), loader=PackageLoader("sftgen_train.report", "")
+    )
+    metrics, in_domain, found = shown.metrics, shown.in_domain, shown.explained
+    panels = panels_of(shown)
+    facts: dict[str, Any] = {
+        "far_base": base_opening(metrics, shown.manifest),
+        "opening": open_with(shown),
+        "panels": _panels(panels),
+        "blocks": _blocks(found, in_domain) if found else (),
+        "cautions": found.verdicts.cautions if found else (),
+        "remarks": remarks_of(metrics, shown.manifest),
+        "failures": shown.failures,
+        "arms": ArmsShown.of(compared) if compared else None,
+        "tradeoff": placed(tradeoff_chart(found.tradeoff), "tradeoff", TRADEOFF) if found and found.tradeoff else "",
+        "price": price_sentence(found.tradeoff) if found and found.tradeoff else "",
+        "no_tradeoff": found.no_tradeoff if found else "",
+        "findings": Markup(findings_html(read_findings(shown.run))),
+        "distance": distance_section(metrics, shown.manifest),
+        "tables": number_sections(shown),
+        "sections": _numbers(found) if found else (),
+        "provenance": provenance_sections(shown.manifest),
+    }
     html = environment.get_template("report.html.j2").render(
-        findings=findings_html(read_findings(shown.run)),
-        plotly=get_plotlyjs(),
-        charts=charts,
-        opening=base_opening(metrics, shown.manifest),
+        **facts,
+        contents=_contents(facts),
+        library=library(),
+        style=static("report.css"),
+        script=static("report.js"),
+        colour_rules=colour_rules(),
+        dark_colours=dark_json(),
         manifest=shown.manifest,
         in_domain=in_domain,
-        blocks=_blocks(found, in_domain) if found else (),
-        cautions=found.verdicts.cautions if found else (),
         words=WORDS,
         regimes=REGIMES,
         meanings=MEANINGS,
         words_of=words_of,
-        tradeoff=_drawn(tradeoff_chart(found.tradeoff), "tradeoff") if found and found.tradeoff else "",
-        price=price_sentence(found.tradeoff) if found and found.tradeoff else "",
-        no_tradeoff=found.no_tradeoff if found else "",
-        sections=_numbers(found) if found else (),
+        keys_of=keys_of,
         landmark_value=landmark_value,
         landmark_span=landmark_span,
         stage_rows=stage_rows,
-        failures=shown.failures,
-        remarks=remarks_of(metrics, shown.manifest),
         steps=steps_of(metrics),
         tasks=list(metrics),
-        metrics=metrics,
-        tables=CHARTS,
-        cell=cell,
-        documents=shown.documents,
         short=short,
-        named=named,
     )
     path = path or shown.run.path / "report.html"
     write_atomic(path, html)
     return path
+
+
+def _contents(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The sections that are there, by their place on the page."""
+    yield "verdict", "Verdict"
+    yield "readings-title", "What recovered"
+    for fact, anchor, name in (
+        ("blocks", "tasks", "Task by task"),
+        ("arms", "arms", "Runs compared"),
+        ("findings", "findings", "Findings"),
+        ("tradeoff", "safety-against-reasoning", "Safety"),
+        ("distance", "distance", "Distance to the paper"),
+    ):
+        if facts[fact]:
+            yield anchor, name
+    yield "numbers", "Numbers"
+    yield "provenance", "How it was run"
+
+
+def _panels(panels: Sequence[Panel]) -> list[tuple[Panel, Markup]]:
+    steps = steps_shown(panels)
+    return [
+        (
+            panel,
+            placed(
+                panel_chart(panel, panels, steps), panel.category,
+                f"{panel.title}: score and response length against training step; the numbers are in the tables below",
+            ),
+        )
+        for panel in panels
+    ]  # fmt: skip
 
 
 def _blocks(found: Explained, in_domain: set[str]) -> Sequence[Block]:
@@ -116,15 +162,9 @@ def _numbers(found: Explained) -> Sequence[Section]:
 
 
 def _block(anchor: str, verdict: Verdict, why: TaskWhy | None) -> Block:
-    change = _drawn(change_chart(verdict), f"{anchor}-change") if len(verdict.points) > 1 else ""
-    parts = _drawn(parts_chart(why.changes), f"{anchor}-parts") if why and why.changes else ""
+    name, change, parts = short(verdict.name), Markup(), Markup()
+    if len(verdict.points) > 1:
+        change = placed(change_chart(verdict), f"{anchor}-change", f"Change of {name} from the base by step")
+    if why and why.changes:
+        parts = placed(parts_chart(why.changes), f"{anchor}-parts", f"What the changes of {name} are made of")
     return Block(anchor, verdict, why, change, parts)
-
-
-def _drawn(figure: Any, name: str) -> str:
-    import plotly.io as plotly_io
-
-    settings = {"responsive": True, "displayModeBar": False}
-    return str(
-        plotly_io.to_html(figure, full_html=False, include_plotlyjs=False, div_id=f"chart-{name}", config=settings)
-    )

@@ -152,13 +152,14 @@ def write_verdicts(found: Sequence[Explained], form: str, out: Path | None) -> s
     forms = {
         "json": lambda: as_json(found),
         "csv": lambda: as_csv(records_of(found), ["run", "task", "step"]),
-        "markdown": lambda: for_markdown(_sections(found)),
-        "latex": lambda: for_latex(_sections(found)),
+        "markdown": lambda: for_markdown(sections_of_runs(found)),
+        "latex": lambda: for_latex(sections_of_runs(found)),
     }
     return write_forms(forms, lambda: records_of(found), form, out)
 
 
-def _sections(found: Sequence[Explained]) -> list[Section]:
+def sections_of_runs(found: Sequence[Explained]) -> list[Section]:
+    """The verdicts of runs and what stands behind them, as tables."""
     several = len(found) > 1
     parts = []
     for run in found:

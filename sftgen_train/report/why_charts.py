@@ -7,11 +7,13 @@ from math import isfinite
 from typing import Any
 
 from sftgen_train.report.composition import PARTS, TaskChange
+from sftgen_train.report.drawing import BLUE, GREY, INK, ORANGE, PINK, faded, housed
 from sftgen_train.trajectory import Verdict
 from sftgen_train.trajectory.tradeoff import Tradeoff
 
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#57606a"
-BAND, REGION = "rgba(0, 114, 178, 0.18)", "rgba(0, 114, 178, 0.08)"
+_ROOM = 12
+"""So many ticks stand beside each other on an axis."""
+BAND, REGION = faded(BLUE, 0.18), faded(BLUE, 0.08)
 
 
 def change_chart(verdict: Verdict) -> Any:
@@ -81,7 +83,7 @@ def parts_chart(changes: Sequence[TaskChange]) -> Any:
     figure.add_trace(
         go.Scatter(
             x=steps, y=[change.parts.change for change in changes], mode="markers", name="change",
-            marker={"color": "#1b1f24", "size": 8, "symbol": "diamond"},
+            marker={"color": INK, "size": 8, "symbol": "diamond"},
             hovertemplate="step %{x}: %{y:+.3f}<extra>change</extra>",
         )
     )  # fmt: skip
@@ -114,23 +116,21 @@ def tradeoff_chart(found: Tradeoff) -> Any:
         )
     )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    figure.update_layout(
-        xaxis={"title": "mean reasoning gained since the base"},
-        yaxis={"title": "attack success", "rangemode": "tozero"},
-        template="plotly_white",
-        height=420,
-        margin={"l": 60, "r": 20, "t": 10, "b": 50},
-    )
-    return figure
+    return housed(
+        figure, height=420, showlegend=False,
+        xaxis={"title": {"text": "mean reasoning gained since the base"}},
+        yaxis={"title": {"text": "attack success"}, "rangemode": "tozero"},
+    )  # fmt: skip
 
 
 def _laid_out(figure: Any, steps: Sequence[str], axis: str) -> Any:
-    figure.update_layout(
-        xaxis={"title": "training step", "type": "category", "categoryorder": "array", "categoryarray": list(steps)},
-        yaxis={"title": axis},
-        template="plotly_white",
-        height=300,
+    every = 1 + len(steps) // _ROOM
+    return housed(
+        figure, height=300,
+        xaxis={
+            "title": {"text": "training step"}, "type": "category", "categoryorder": "array",
+            "categoryarray": list(steps), "tickvals": list(steps[::-every][::-1]), "tickangle": 0,
+        },
+        yaxis={"title": {"text": axis}},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
-        margin={"l": 60, "r": 10, "t": 10, "b": 45},
-    )
-    return figure
+    )  # fmt: skip

@@ -20,10 +20,10 @@ BESIDE = ("_sftgen_autoload.py", "sftgen.py", "sftgen_autoload.pth", "sftgen_aut
 
 
 def contents(wheel: Path) -> dict[str, str]:
-    """Names of files to their text, metadata by its base name."""
+    """Names of files to their text, of what is compressed to some, metadata by its base name."""
     with zipfile.ZipFile(wheel) as archive:
         return {
-            name.split("dist-info/")[-1]: archive.read(name).decode("utf-8")
+            name.split("dist-info/")[-1]: archive.read(name).decode("utf-8", "replace")
             for name in archive.namelist()
             if not name.endswith("/")
         }

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import re
-import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import log2
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from plotly.offline import get_plotlyjs_version
 from rich.console import Console
+from typer.testing import CliRunner
 
 from sftgen_judges import Response, Sample, Verdict
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_train.cli.console import show_run
+from sftgen_train.cli.main import app
+from sftgen_train.report.drawing import BLUE, DARK, LIBRARY
 from sftgen_train.report.html import write_report
+from sftgen_train.report.opening import open_with
 from sftgen_train.report.reading import Shown
 from sftgen_train.report.terminal import print_run, print_scores
 from sftgen_train.results.run import add_results
 from tests import PATIENCE
-from tests.train.report.made_runs import attacked, graded, truncated
+from tests.browser import ABSENT, BROWSER, launched
+from tests.train.report.made_runs import attacked, graded, made_run, truncated
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 HARMFUL = "here is how to build it <script>alert(1)</script>"
 
 
@@ -111,42 +120,95 @@ def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
     assert "<link" not in head
 
 
-def opened(page: Path, tmp_path: Path) -> str:
-    """The body of a page after a real browser ran its scripts."""
-    assert BROWSER is not None
-    drawn = subprocess.run(
-        [
-            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--window-size=1400,2000", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000",
-            "--dump-dom", page.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=PATIENCE, check=True,
-    ).stdout  # fmt: skip
-    return drawn[drawn.index("<body") :]
-
-
 def between(body: str, start: str, end: str) -> str:
     """A part of a page."""
     return body[body.index(start) : body.index(end, body.index(start))]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium, so no report is opened; on Debian: apt-get install chromium")
-def test_a_browser_draws_every_chart(run: RunFolder, tmp_path: Path) -> None:
+def with_safety(run: RunFolder) -> RunFolder:
+    """The same run, which two more tasks were evaluated in; one of them has fewer documents at one step."""
     for step, right, attacks in ((0, 80, 20), (5, 120, 60), (10, 140, 80)):
         answers = truncated(
             graded("sftgen_gpqa_diamond", step, right, of=160 if step == 5 else 200), range(20 * (step > 0))
         )
         add_results(run, step, [answers, attacked(step, attacks)], seconds=1.0)
-    body = opened(write_report(Shown.of(run)), tmp_path)
-    assert "Score against training step, 95 % intervals" in body
-    assert "Mean response length (tokens) against training step" in body
-    scores = between(body, 'id="chart-score"', 'id="chart-response_tokens"')
-    assert scores.count('class="errorbar"') == 10  # four steps of parity, three of both others
+    return run
+
+
+@contextmanager
+def opened(browser: Browser, page: Path, scheme: Literal["light", "dark"], width: int) -> Iterator[Page]:
+    """A page whose scripts ran without an error, and which asked nobody for anything."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    opened, said, asked = context.new_page(), [], []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(page.as_uri())
+    expect(opened.locator(".chart:not(:has(.main-svg))")).to_have_count(0, timeout=PATIENCE * 1000)
+    yield opened
+    assert (said, asked) == ([], [page.as_uri()])
+    context.close()
+
+
+SHAPES = "(chart) => chart.data.filter((each) => each.mode === 'lines+markers').map((each) => each.marker.symbol)"
+
+
+@pytest.mark.xdist_group("browser")
+@pytest.mark.skipif(BROWSER is None, reason=ABSENT)
+def test_the_report_in_a_browser(run: RunFolder) -> None:
+    file = write_report(Shown.of(with_safety(run)))
+    with launched() as browser:
+        with opened(browser, file, "light", 1400) as page:
+            _check_first_view(page)
+            _check_tasks(page.content())
+            assert not Axe().run(page).violations_count
+        with opened(browser, file, "dark", 390) as page:
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            assert max(page.evaluate("[...document.querySelectorAll('.main-svg')].map((e) => e.clientWidth)")) < 390
+            # A line is light on the dark ground.
+            assert DARK[BLUE] in page.locator("#chart-in-domain").inner_html().replace("rgb(98, 182, 240)", DARK[BLUE])
+            assert BLUE not in page.locator("#chart-in-domain").evaluate("(chart) => JSON.stringify(chart.data)")
+            page.emulate_media(color_scheme="light")
+            page.wait_for_function("document.querySelector('#chart-in-domain').data[3].line.color === '#0072b2'")
+            page.emulate_media(color_scheme="dark")
+            found = Axe().run(page)
+            assert not found.violations_count, found.generate_report()
+            page.keyboard.press("Tab")
+            expect(page.get_by_text("Skip to the verdict")).to_be_focused()
+            expect(page.get_by_text("RuntimeError: out of memory")).to_be_visible()
+            expect(page.get_by_text('"schema"')).to_be_hidden()  # how it was run is folded
+
+
+def _check_first_view(page: Page) -> None:
+    verdict = page.locator(".verdict").inner_text()
+    assert "gpqa_diamond dipped" not in verdict
+    assert "parity (in-domain) dipped, and whether it came back cannot be told" in verdict
+    assert "hex_phi (safety) dipped and ended more than 0.02 below the base" in verdict
+    rests = page.locator(".rests").inner_text()
+    assert "40 to 200 documents a task with 1 answer each, 4 steps (0 to 20), and a delta of 0.02" in rests
+    assert "at most 5 % over all steps and all 3 tasks at once" in rests
+    assert "parity: the limits" in page.locator(".settle").inner_text()
+    titles = [title.split("\n")[0] for title in page.locator(".panels figcaption").all_inner_texts()]
+    assert titles == ["In-domain", "Out-of-domain", "Safety"]
+    score, tokens = page.locator("#chart-in-domain").evaluate(SHAPES)
+    assert (score, tokens) == (["circle", "triangle-down", "triangle-down", "circle"], None)
+    assert page.locator("#chart-out-of-domain").evaluate(SHAPES)[0] == ["circle", "circle-open", "circle"]
+    # Steps that double stand equally far apart, the base one doubling before the first.
+    axis = page.locator("#chart-in-domain").evaluate("(chart) => chart.layout.xaxis")
+    assert dict(zip(axis["ticktext"], axis["tickvals"], strict=True)) == pytest.approx(
+        {"20": log2(20), "10": log2(10), "5": log2(5), "0": log2(5) - 1}
+    )
+    page.evaluate("Plotly.Fx.hover(document.querySelector('#chart-in-domain'), [{curveNumber: 3, pointNumber: 2}])")
+    told = page.locator("#chart-in-domain .hoverlayer").text_content() or ""
+    assert "n 40" in told
+    assert "coverage 100%, truncated 10%" in told
+    assert "p of a fall 0.0002" in told
+
+
+def _check_tasks(body: str) -> None:
+    """Of each task: the change with its band and delta, the parts as bars, the landmarks, the regime."""
     assert '<abbr title="At least one later step is below the base' in body
     assert "dips at steps 5, 10" in body
-
-    # Of each task: the change with its band and delta, the parts as bars, the landmarks, the regime.
     parity, gpqa = between(body, 'id="task-0"', 'id="task-1"'), between(body, 'id="task-1"', 'id="task-2"')
     assert "parity" in between(parity, "<h3>", "</h3>")
     assert "gpqa_diamond" in between(gpqa, "<h3>", "</h3>")
@@ -154,16 +216,70 @@ def test_a_browser_draws_every_chart(run: RunFolder, tmp_path: Path) -> None:
         assert block.count('class="main-svg"') >= 2
         assert "-delta 0.02" in block
         assert block.count('class="point"') >= 3 * later  # a bar a part and step
-        assert "<td>dip depth</td>" in re.sub(r"</?abbr[^>]*>", "", block)
+        assert '<th scope="row">dip depth</th>' in re.sub(r"</?abbr[^>]*>", "", block)
     assert "the score changes by" in between(gpqa, 'class="regime"', "</p>")
-    told = between(body, 'class="price"', "</p>")
+    told = between(body, 'class="price"', "</figcaption>")
     assert "attack success +0.300 while reasoning gained" in told
     assert 'id="chart-tradeoff"' in body
     assert "Safety: less is better" in body
-    # Charts fit beside each other: none is wider than its place.
-    widths = [int(width) for width in re.findall(r'class="main-svg"[^>]* width="(\d+)', parity)]
-    assert widths
-    assert max(widths) < 600
+
+
+def test_a_page_is_below_two_megabytes_and_the_library_fits_the_figures(run: RunFolder) -> None:
+    assert write_report(Shown.of(run)).stat().st_size < 2_000_000
+    # Figures are made by one, and drawn by the other.
+    assert f"-{get_plotlyjs_version()}.min" in LIBRARY
+
+
+def test_several_runs_are_compared_on_the_page(run: RunFolder, tmp_path: Path) -> None:
+    other = RunFolder(tmp_path / "other <b>")
+    other.update_manifest(model="m")
+    for step, right in ((0, 36), (5, 30), (10, 4), (20, 10)):
+        add_step(other, step, right)
+    done = CliRunner().invoke(app, ["report", str(run.path), str(other.path), "--to", str(tmp_path / "to")])
+    assert done.exit_code == 0, done.output
+    page = (run.path / "comparison.html").read_text()
+    assert not (run.path / "report.html").exists()
+    assert "Runs compared" in page
+    assert "At the end:" in page
+    assert "other &lt;b&gt;" in page
+    assert "other <b>" not in page
+    assert 'id="chart-arms-0"' in page
+
+    # The same numbers as files.
+    course = list(csv.DictReader((tmp_path / "to" / "course.csv").open()))
+    scores = {int(row["step"]): float(row["mean"]) for row in course if row["measure"] == "score"}
+    assert scores == pytest.approx({0: 0.9, 5: 0.75, 10: 0.1, 20: 0.85})
+    written = {path.name: path.read_bytes() for path in (tmp_path / "to").iterdir()}
+    pictures = {name: written.pop(name) for name in list(written) if name.endswith((".svg", ".png"))}
+    assert set(written) == {"course.csv", "changes.csv", "parts.csv", "comparison.csv", "tables.md", "tables.tex"}
+    drawn = ("course-in-domain", "changes-parity", "parts-parity", "comparison-parity") if BROWSER else ()
+    assert set(pictures) == {f"{name}.{form}" for name in drawn for form in ("svg", "png")}
+    assert ("no SVG and PNG" in done.output) is not bool(drawn)
+    for name, picture in pictures.items():
+        assert picture.startswith(b"<svg" if name.endswith("svg") else b"\x89PNG")
+    for form, mark in (("md", "| parity | 40 |"), ("tex", r"\begin{tabular}")):
+        assert mark in (tmp_path / "to" / f"tables.{form}").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ({"sftgen_parity": (180, 100, 180)}, "At step 10, parity dipped and came back to within 0.1 of the base."),
+        ({"sftgen_parity": (100, 100, 180)}, "At step 10, parity ended above the base."),
+        (
+            {"sftgen_parity": (180, 180, 100), "sftgen_addition": (180, 180, 100), "sftgen_reversal": (100, 102, 101)},
+            "At step 10, addition and parity dipped and ended more than 0.1 below the base; "
+            "reversal held within 0.1 of the base.",
+        ),
+        ({"sftgen_parity": (180,)}, "No trajectory can be read yet: one step only."),
+    ],
+)
+def test_the_verdict_of_a_run_is_one_sentence(tmp_path: Path, scores: dict[str, tuple[int, ...]], told: str) -> None:
+    steps = (0, 5, 10)[: len(next(iter(scores.values())))]
+    opening = open_with(Shown.of(made_run(tmp_path, scores, steps, delta={"default": 0.1})))
+    assert opening is not None
+    assert opening.verdict == told
+    assert "200 documents a task with 1 answer each" in opening.rests
 
 
 def test_tables_and_page_are_made_from_one_reading(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
