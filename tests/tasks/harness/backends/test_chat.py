@@ -218,8 +218,9 @@ def test_a_redirect_is_refused_and_nothing_goes_to_another_host(status: int) -> 
         to = f"{other.url}/chat/completions"
         with serving(lambda handler: handler.send(b"", status, Location=to)) as server:
             lm = StreamingChat(model="tiny", base_url=f"{server.url}/chat/completions", max_retries=3)
+            request = Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1))
             with pytest.raises(SftgenError, match=f"HTTP {status}: the server redirects to {other.url}"):
-                lm.generate_until([Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0)])
+                lm.generate_until([request])
             # The list of models, which is done without, and the question.
             assert [call["path"] for call in server.calls] == ["/v1/models", "/v1/chat/completions"]
             assert other.calls == []
