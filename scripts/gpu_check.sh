@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks sftgen on one GPU of the H100 class, in about 7 minutes, and prints one JSON object a check.
 #
-#   scripts/gpu_check.sh [--wheels FOLDER] [OPTIONS AND NAMES OF gpu_check.py]
+#   scripts/gpu_check.sh [--wheels FOLDER] [OPTIONS AND NAMES OF scripts/gpu_check]
 #
 # On a machine without internet, where torch and transformers are but sftgen's other requirements are not, FOLDER holds
 # the missing wheels, sftgen's own among them (its entry points make it known). They go into a temporary folder.
@@ -15,4 +15,4 @@ if [ "${1:-}" = --wheels ]; then
     shift 2
 fi
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
-python3 scripts/gpu_check.py "$@"
+python3 -m scripts.gpu_check "$@"

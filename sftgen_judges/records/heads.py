@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 # The beginning of each line that sftgen writes. A line that begins otherwise is parsed.
-_HEAD = re.compile(
-    rb'\{"task": "(?:[^"\\]|\\.)*", "step": (?:\d+|null), "model": ("(?:[^"\\]|\\.)*"), "doc_hash": "([0-9a-f]{64})"'
-)
+_TO_MODEL = rb'\{"task": "(?:[^"\\]|\\.)*", "step": (?:\d+|null), "model": ("(?:[^"\\]|\\.)*")'
+_MODEL = re.compile(_TO_MODEL)
+_HEAD = re.compile(_TO_MODEL + rb', "doc_hash": "([0-9a-f]{64})"')
 BATCH = 65_536
 
 
@@ -24,6 +24,17 @@ def models_of(run: Path) -> set[str]:
 def documents_of(run: Path, task: str) -> set[str]:
     """The hashes of the documents of a task that a run directory holds generations of."""
     return {document for _, document in _heads(run, task)}
+
+
+def other_model(model: str) -> Callable[[bytes], bool]:
+    """What says of a line of a journal whether it is another model's, without parsing its text."""
+    ours = json.dumps(model, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+    def other(line: bytes) -> bool:
+        head = _MODEL.match(line)
+        return head is not None and head[1] != ours
+
+    return other
 
 
 def _heads(run: Path, task: str) -> Iterator[tuple[str, str]]:

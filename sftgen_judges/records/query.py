@@ -20,8 +20,6 @@ Current at a step of a task are the answers that the last evaluation was about.
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import re
 import shutil
 import tempfile
@@ -29,14 +27,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records import views
-from sftgen_judges.records.columns import NUMBER, SAMPLES, TRUTH, WHOLE, literal
+from sftgen_judges.records.columns import NUMBER, SAMPLES, TRUTH, WHOLE
 from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.session import as_record_error, closed_database
 from sftgen_judges.records.snapshot import Snapshot, take_snapshot
 
 if TYPE_CHECKING:
@@ -50,9 +48,6 @@ Document = tuple[str, str]
 """A task, and the hash of one of its documents."""
 Parameters = Sequence[Any] | Mapping[str, Any]
 
-MEMORY = "256MB"
-"""What DuckDB may hold; beyond that it uses a temporary folder."""
-_MOST_THREADS = 4  # a thread that reads a journal takes 32 MB
 _TRIES = 9  # 10 s
 
 # For the views that a query names: the files they read and what makes them, in this order.
@@ -111,7 +106,7 @@ class Records:
         with self._lock:
             self._snapshots = _named_apart([take_snapshot(folder) for folder in self._folders])
             self._made: set[Callable[..., Any]] = set()
-            self._database = _closed_database(self._snapshots, self._spill)
+            self._database = closed_database(self._snapshots, self._spill)
 
     def close(self) -> None:
         """Let go of memory and temporary files; it is done anyway when nobody holds the records."""
@@ -155,7 +150,7 @@ class Records:
             RecordError: Not one SELECT.
         """
         # DuckDB refuses a second call to a connection at the same time.
-        with self._lock, _as_record_error():
+        with self._lock, as_record_error():
             statements = self._database.extract_statements(query)
         if [statement.type.name for statement in statements] != ["SELECT"]:
             raise RecordError(f"query {query!r}: expected one SELECT; records are read only")
@@ -251,7 +246,7 @@ class Records:
         for number in range(_TRIES):
             snapshots = self._snapshots
             try:
-                with _as_record_error():
+                with as_record_error():
                     answer = self._relation(table).to_arrow_table()
             except RecordError:
                 if _stand(snapshots, table.query):
@@ -266,7 +261,7 @@ class Records:
     def _batches(self, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
         if not _stand(self._snapshots, table.query):
             self.refresh()
-        with _as_record_error():
+        with as_record_error():
             yield from self._relation(table).to_arrow_reader(rows)
 
     def _relation(self, table: Table) -> duckdb.DuckDBPyRelation:
@@ -337,37 +332,6 @@ class Table:
         return self.records._batches(self, rows)
 
 
-def _closed_database(snapshots: Sequence[Snapshot], spill: str) -> duckdb.DuckDBPyConnection:
-    """A database in memory that can read the files of these runs, and nothing else for as long as it lives."""
-    import duckdb
-
-    database = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": MEMORY,
-            "threads": min(_MOST_THREADS, len(os.sched_getaffinity(0))),
-            "temp_directory": spill,
-            "allow_community_extensions": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "python_enable_replacements": False,
-        },
-    )
-    database.execute("CREATE SCHEMA internal")
-    database.execute(views.RUNS)
-    for snapshot in snapshots:
-        facts = snapshot.manifest
-        texts = (facts.get(name) for name in ("created", "model", "model_id", "command"))
-        values = (value if isinstance(value, str | None) else json.dumps(value) for value in texts)
-        row = (snapshot.run, snapshot.folder, snapshot.schema, *values, json.dumps(facts) if facts else None)
-        database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-    paths = (literal(file.path) for snapshot in snapshots for file in snapshot.files.values())
-    database.execute(f"SET allowed_paths = [{', '.join(paths)}]")
-    database.execute("SET enable_external_access = false")
-    database.execute("SET lock_configuration = true")
-    return database
-
-
 def _named_apart(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     """Folders of one name, from before runs had an id, are distinguished by their paths.
 
@@ -389,34 +353,12 @@ def _stand(snapshots: Sequence[Snapshot], query: str) -> bool:
     return all(snapshot.still_stands(kinds) for snapshot in snapshots)
 
 
-@contextmanager
-def _as_record_error() -> Iterator[None]:
-    """What DuckDB says of a query or a file, as an error of records."""
-    import duckdb
-
-    try:
-        yield
-    except duckdb.Error as error:
-        said = str(error).partition("\n")[0]
-        if table := _TABLE.search(said):
-            again = "`sftgen rescore`" if table[1].endswith("samples.parquet") else "the command that evaluated"
-            raise RecordError(
-                f"records cannot be read: {said}; delete {table[1]}, then {again} makes it again"
-            ) from error
-        if isinstance(error, duckdb.IOException):
-            raise RecordError(f"records cannot be read: {error}") from error
-        raise RecordError(f"the query cannot be answered: {error}") from error
-
-
 def _number(measure: str, name: str = "path") -> tuple[str, dict[str, str]]:
     """A measure of a sample in SQL, and its parameters."""
     if measure in _NUMBERS:
         return f'"{measure}"::DOUBLE', {}
     path = "/" + measure.replace("~", "~0").replace("/", "~1")
     return f"TRY_CAST(json_extract(measures, ${name}) AS DOUBLE)", {name: path}
-
-
-_TABLE = re.compile(r"'([^']+\.parquet)'")
 
 
 def _require(package: str) -> None:

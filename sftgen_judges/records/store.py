@@ -1,22 +1,7 @@
-"""A run directory: what a run leaves behind, written so that no row is ever lost.
-
-* `manifest.json`: what was run, with versions, seeds, documents and their hashes;
-* `generations/TASK.jsonl`: every response, as it came; `generations/TASK.parquet`: the same, compacted;
-* `prompts/TASK.jsonl`: every prompt as the model got it, once;
-* `verdicts/TASK.jsonl`: every verdict, as it came;
-* `samples.jsonl`: one line a graded response; `samples.parquet`: the same, compacted;
-* `metrics.jsonl`: one line a metric, with interval, or the reason why an evaluation failed;
-* `evaluations.jsonl`: one line an evaluation;
-* `labels/DIAGNOSTIC/TASK.jsonl`: what a diagnostic says of each response, as it came;
-* `probes/DIAGNOSTIC.jsonl`: what a diagnostic measured of checkpoints, as it came;
-* `findings.jsonl`: one line a finding of a diagnostic.
-"""
+"""A run directory: what a run leaves behind, written so that no row is ever lost. Its files: `layout`."""
 
 from __future__ import annotations
 
-import json
-import logging
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,7 +18,9 @@ from sftgen_judges.records.compaction import (
     sample_rows,
 )
 from sftgen_judges.records.errors import RecordError
+from sftgen_judges.records.heads import other_model
 from sftgen_judges.records.journal import append_rows, naming, rewrite_rows, whole_rows
+from sftgen_judges.records.layout import RunFiles
 from sftgen_judges.records.manifest import MANIFEST, now, plain, read_manifest, schema_of, write_manifest
 from sftgen_judges.records.migration import migrate
 from sftgen_judges.records.prompts import shared_ends
@@ -41,69 +28,17 @@ from sftgen_judges.records.provenance import provenance, tally
 from sftgen_judges.records.schema import READABLE, GenerationRecord
 from sftgen_judges.records.tables import table_rows
 
-logger = logging.getLogger(__name__)
-
 Row = dict[str, Any]
 LONG_JOURNAL = 4 << 20
 """Bytes of samples from which on they are compacted while the run goes on, so that a question to it stays fast."""
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """A run directory. It holds no path but its own, so that the folder can be moved to another place.
+class RunFolder(RunFiles):
+    """A run directory, to read and to write.
 
     Whatever writes takes the write lock for as long as it writes: several processes may share a folder.
-
-    Attributes:
-        path: The folder. It need not exist yet.
     """
-
-    path: Path
-
-    @property
-    def metrics(self) -> Path:
-        """One line a step x task x metric."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        """One line a graded response, since the last compaction."""
-        return self.path / "samples.jsonl"
-
-    @property
-    def sample_index(self) -> Path:
-        """Graded responses up to the last compaction."""
-        return self.path / "samples.parquet"
-
-    @property
-    def evaluations(self) -> Path:
-        """One line an evaluation."""
-        return self.path / "evaluations.jsonl"
-
-    def generations(self, task: str) -> Path:
-        """The JSONL file of responses of a task."""
-        return self.path / "generations" / f"{_file_name(task)}.jsonl"
-
-    def prompts(self, task: str) -> Path:
-        """The JSONL file of prompts of a task."""
-        return self.path / "prompts" / f"{_file_name(task)}.jsonl"
-
-    def verdicts(self, task: str) -> Path:
-        """The JSONL file of verdicts of a task."""
-        return self.path / "verdicts" / f"{_file_name(task)}.jsonl"
-
-    @property
-    def findings(self) -> Path:
-        """One line a finding."""
-        return self.path / "findings.jsonl"
-
-    def labels(self, diagnostic: str, task: str) -> Path:
-        """The JSONL file of what a diagnostic says of the responses of a task."""
-        return self.path / "labels" / _file_name(diagnostic) / f"{_file_name(task)}.jsonl"
-
-    def probes(self, diagnostic: str) -> Path:
-        """The JSONL file of what a diagnostic measured of checkpoints."""
-        return self.path / "probes" / f"{_file_name(diagnostic)}.jsonl"
 
     # ---------------------------------------------------------------------------------------- access
 
@@ -128,7 +63,7 @@ class RunFolder:
         try:
             with self.writing():
                 for name in ("generations", "prompts", "verdicts", "labels", "probes"):
-                    self._require_inside(self.path / name)
+                    self.require_inside(self.path / name)
                 probe = self.path / ".writable"
                 probe.touch()
                 probe.unlink(missing_ok=True)
@@ -173,13 +108,6 @@ class RunFolder:
         """
         return locks.sole_writer(self.path)
 
-    def _require_inside(self, folder: Path) -> None:
-        if folder.is_symlink() and not folder.resolve().is_relative_to(self.path.resolve()):
-            raise RecordError(
-                f"{folder} is a link to {folder.resolve()}, outside of the run directory, and nothing is written "
-                "through it. Put a folder in its place, or move the whole run directory there"
-            )
-
     def append(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows to one of its journals.
 
@@ -189,7 +117,7 @@ class RunFolder:
         for folder in (path.parent, *path.parent.parents):
             if folder == self.path:
                 break
-            self._require_inside(folder)
+            self.require_inside(folder)
         with naming(path), self.writing():
             append_rows(path, rows)
 
@@ -303,7 +231,7 @@ class RunFolder:
 
     def _live_generations(self, task: str, model: str | None) -> Iterator[GenerationRecord]:
         path = self.generations(task)
-        other = _other_model(model) if model else None
+        other = other_model(model) if model else None
         return _as_records(path, whole_rows(path, TEXTS, other))
 
     def compacted_generations(self, task: str, model: str | None = None) -> Iterator[GenerationRecord]:
@@ -441,32 +369,6 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, Any]:
 def _evaluation(row: Mapping[str, Any]) -> tuple[str, Any, Any]:
     """Time, model and sampling settings: rows of one evaluation of a task agree in them."""
     return str(row.get("evaluated_at") or ""), row.get("model"), row.get("sampling_id")
-
-
-def _file_name(task: str) -> str:
-    """The name of a task or a diagnostic as the name of a file; a manifest of a stranger may hold anything.
-
-    Raises:
-        RecordError: It would lead out of the run directory.
-    """
-    if "/" in task or "\\" in task or "\0" in task or task.startswith(".") or not task:
-        raise RecordError(f"name {task!r}: expected a name without slashes that does not begin with a dot")
-    return task
-
-
-# The beginning of each line that sftgen wrote, up to the model. A line that begins otherwise is parsed and reported.
-_HEAD = re.compile(rb'\{"task": "(?:[^"\\]|\\.)*", "step": (?:\d+|null), "model": ("(?:[^"\\]|\\.)*")')
-
-
-def _other_model(model: str) -> Callable[[bytes], bool]:
-    """Whether a line is another model's, without parsing its text."""
-    ours = json.dumps(model, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-    def other(line: bytes) -> bool:
-        head = _HEAD.match(line)
-        return head is not None and head[1] != ours
-
-    return other
 
 
 def _as_records(path: Path, rows: Iterable[Row]) -> Iterator[GenerationRecord]:

@@ -12,7 +12,7 @@ import typer
 from sftgen_train.cli.console import console
 
 if TYPE_CHECKING:
-    from sftgen_train.trajectory.error_rates import Rate
+    from sftgen_train.trajectory.rate import Rate
 
 app = typer.Typer(help="Check that promises hold.", no_args_is_help=True)
 

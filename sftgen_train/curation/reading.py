@@ -34,10 +34,11 @@ def conversations(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[tuple[s
     """
     number = -1
     for number, row in enumerate(rows):
-        yield _id_of(row), read_row(row, f"{name}, row {number + 1}")
+        yield id_of(row), read_row(row, f"{name}, row {number + 1}")
     if number < 0:
         raise DataError(f"{name}: no rows")
 
 
-def _id_of(row: Mapping[str, Any]) -> str:
+def id_of(row: Mapping[str, Any]) -> str:
+    """A row's `id`, `uuid` or `question_id`, the first that it has; or nothing."""
     return str(next((row[name] for name in ("id", "uuid", "question_id") if row.get(name) is not None), ""))

@@ -13,6 +13,7 @@ from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.schema import Verdict
 from sftgen_judges.records.thinking import split_thinking
 from sftgen_judges.scoring.grading import grade_batch
+from sftgen_train.curation.reading import id_of
 from sftgen_train.training.rows import Row, read_row
 
 BATCH = 1024
@@ -80,7 +81,7 @@ def _verified(batch: Sequence[tuple[int, Mapping[str, Any]]], grader: str, name:
         chosen = grader or _grader_of(row)
         doc = _document(row, chosen)
         if doc is None:
-            found[number] = Checked(number, _id(row), "no gold")
+            found[number] = Checked(number, id_of(row), "no gold")
             continue
         by_grader.setdefault(chosen, []).append((number, row, conversation, doc))
     for chosen, group in by_grader.items():
@@ -123,8 +124,4 @@ def _checked(number: int, row: Mapping[str, Any], doc: Mapping[str, Any], item: 
         word = "wrong" if verdict.answer else "no answer"
     gold = str(doc["answer"]) if "answer" in doc else f"{doc.get('target')} of {doc.get('numbers')}"
     paper = None if verdict.paper is None else verdict.paper >= 1
-    return Checked(number, _id(row), word, gold, verdict.answer, paper, verdict.reason or "")
-
-
-def _id(row: Mapping[str, Any]) -> str:
-    return str(next((row[name] for name in ("id", "uuid", "question_id") if row.get(name) is not None), ""))
+    return Checked(number, id_of(row), word, gold, verdict.answer, paper, verdict.reason or "")

@@ -11,7 +11,8 @@ from sftgen_train.gating.decision import EXIT_CODES, Pairs, decide
 from sftgen_train.gating.policy import Rule
 from sftgen_train.trajectory.claims import SIGNIFICANCE
 from sftgen_train.trajectory.error_plan import Curve, Further, Section
-from sftgen_train.trajectory.error_rates import DRAWS, Found, Job, Rate
+from sftgen_train.trajectory.error_rates import DRAWS, Found, Job
+from sftgen_train.trajectory.rate import Rate
 from sftgen_train.trajectory.simulation import BENCHMARKS, Design, draw
 
 ALLOWED = 0.02

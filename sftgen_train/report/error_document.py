@@ -8,8 +8,9 @@ from pathlib import Path
 from sftgen_judges.records.journal import write_atomic
 from sftgen_train.report.line_chart import share_chart
 from sftgen_train.trajectory.error_plan import Measured, Section
-from sftgen_train.trajectory.error_rates import DRAWS, Rate, fingerprint
+from sftgen_train.trajectory.error_rates import DRAWS, fingerprint
 from sftgen_train.trajectory.published import MeansVerdict, read_published
+from sftgen_train.trajectory.rate import Rate
 from sftgen_train.trajectory.reference import source
 from sftgen_train.trajectory.simulation import ABILITY, SHARED, STEP_NOISE
 

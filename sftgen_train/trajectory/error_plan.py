@@ -12,7 +12,6 @@ from sftgen_train.trajectory.error_rates import (
     TRUTHS,
     Found,
     Job,
-    Rate,
     covered,
     covered_each,
     covered_mean,
@@ -21,6 +20,7 @@ from sftgen_train.trajectory.error_rates import (
     over_tasks,
     simulate_all,
 )
+from sftgen_train.trajectory.rate import Rate
 from sftgen_train.trajectory.simulation import BENCHMARKS, Design
 
 STAYS = "dips 12, stays 4 below"

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from math import sqrt
 from multiprocessing import get_context
 from zlib import crc32
 
@@ -22,6 +21,7 @@ import numpy as np
 from sftgen_train.trajectory.alignment import Curves, align
 from sftgen_train.trajectory.claims import SIGNIFICANCE, Verdict
 from sftgen_train.trajectory.max_t import flip_test
+from sftgen_train.trajectory.rate import Rate
 from sftgen_train.trajectory.simulated_intervals import of_arms, of_landmarks, of_lengths, of_price
 from sftgen_train.trajectory.simulation import BENCHMARKS, STEPS, Design, draw, draw_again, draw_curves
 from sftgen_train.trajectory.so_far import Progress, so_far
@@ -42,64 +42,10 @@ TRUTHS = {
 }
 DRAWS = 499
 """Flips a test: fewer than a run's verdict takes, with which p = 0.05 is possible too."""
-CHANCE = 0.001
-"""A rate is called missed where chance shows such a one less often than this, if the goal is met."""
 CHUNK = 25  # runs of one design that a process simulates in one go
 BASES = (0.1, 0.3, 0.5, 0.7, 0.9)
 NOTHING_LOST = frozenset({"recovered", "held", "above base"})
 LOST = frozenset({"not recovered", "below base"})
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How often something happened, and how often it may or should.
-
-    Attributes:
-        claim: What.
-        data: In which simulated data.
-        truth: With which truth.
-        hits: So often.
-        runs: Of so many.
-        low: The goal: at least this share.
-        high: At most this share.
-    """
-
-    claim: str
-    data: str
-    truth: str
-    hits: int
-    runs: int
-    low: float = 0.0
-    high: float = 1.0
-
-    @property
-    def share(self) -> float:
-        """How often."""
-        return self.hits / self.runs
-
-    @property
-    def error(self) -> float:
-        """Standard error of the share; not 0 where all runs agree."""
-        middle = (self.hits + 1) / (self.runs + 2)
-        return sqrt(middle * (1 - middle) / self.runs)
-
-    @property
-    def goal(self) -> str:
-        """In words."""
-        if self.low and self.high < 1:
-            return f"{100 * self.low:g} to {100 * self.high:g} %"
-        return f"at least {100 * self.low:g} %" if self.low else f"at most {100 * self.high:g} %"
-
-    @property
-    def met(self) -> str:
-        """`yes`; `within error`, beyond the goal, but so far by chance in more than one of 1,000; or `missed`."""
-        if self.low <= self.share <= self.high:
-            return "yes"
-        from scipy.special import bdtr, bdtrc
-
-        too_low = self.share < self.low
-        chance = bdtr(self.hits, self.runs, self.low) if too_low else bdtrc(self.hits - 1, self.runs, self.high)
-        return "within error" if chance > CHANCE else "missed"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from sftgen_train.cli.main import app
 from sftgen_train.trajectory import error_rates
+from sftgen_train.trajectory.rate import Rate
 from tests.commands import run
 from tests.train.report.made_runs import made_run
 
@@ -28,7 +29,7 @@ def test_a_run_is_its_own_self_test(tmp_path: Path) -> None:
 
 
 def test_a_missed_goal_is_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(error_rates, "_false", partial(error_rates.Rate, high=1e-6))
+    monkeypatch.setattr(error_rates, "_false", partial(Rate, high=1e-6))
     folder = made_run(tmp_path / "run", {"sftgen_math500": [100, 60, 150]}, [0, 10, 20])
     done = CliRunner().invoke(
         app, ["selftest", "statistics", "--run", str(folder.path), "--repetitions", "60"], env=WIDE

@@ -14,7 +14,8 @@ from sftgen_train.cli.main import app
 from sftgen_train.report.error_document import document
 from sftgen_train.report.line_chart import share_chart
 from sftgen_train.trajectory.error_plan import Curve, Measured, Section
-from sftgen_train.trajectory.error_rates import Rate, fingerprint
+from sftgen_train.trajectory.error_rates import fingerprint
+from sftgen_train.trajectory.rate import Rate
 from sftgen_train.trajectory.simulation import BENCHMARKS
 from tests import ROOT
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sftgen_train.trajectory import align
-from sftgen_train.trajectory.error_rates import FLAT, Job, Rate, again, covered_mean, over_tasks, simulate, simulate_all
+from sftgen_train.trajectory.error_rates import FLAT, Job, again, covered_mean, over_tasks, simulate, simulate_all
+from sftgen_train.trajectory.rate import Rate
 from sftgen_train.trajectory.simulation import BENCHMARKS, STEPS, Design, draw, draw_again, draw_curves
 
 LARGE = Design("large", 40_000, 2, 0.7)

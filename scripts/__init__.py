@@ -1,0 +1,1 @@
+"""Scripts that are not part of what is installed."""

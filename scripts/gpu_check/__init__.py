@@ -1,0 +1,1 @@
+"""What only a GPU can show: callback in mixed precision, transformers backend, token shift, hashing, vLLM."""
