@@ -79,8 +79,12 @@ def test_a_second_start_loads_what_is_there_and_rescoring_needs_no_model(
     result = installed("sftgen", "rescore", run, **model_args)
     assert result.returncode == 0, result.stderr
     assert "parity" in result.stdout
-    assert (run / "metrics.jsonl").read_text() == before
     counted = ("thinking_tokens", "answer_tokens")  # by a model's tokenizer, and kept in the file that is gone
+    lines, again = (
+        [line for line in text.splitlines() if not any(f'"anatomy/{name}"' in line for name in counted)]
+        for text in (before, (run / "metrics.jsonl").read_text())
+    )
+    assert again == lines
     assert samples(run, *counted) == samples(whole, *counted)
     assert {path.name: path.read_bytes() for path in (run / "generations").iterdir()} == records
 
