@@ -19,6 +19,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)
 
 LONGEST_NAME = 80
+SLOW = (
+    "tests/environments/",
+    "tests/train/training/",
+    "tests/train/queue/",
+    "tests/train/results/",
+    "tests/train/evaluation/",
+    "tests/tasks/harness/",
+    "tests/train/cli/",
+)
+"""Where the longest tests are: they begin first, so that no process is left alone with one at the end."""
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -56,6 +66,11 @@ def vllm() -> commands.Warm:
 def vllm_command(vllm: commands.Warm) -> Command:
     """Run a command of the environment with vLLM."""
     return vllm.run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first; otherwise the order stays."""
+    items.sort(key=lambda item: next((place for place, start in enumerate(SLOW) if item.nodeid.startswith(start)), 99))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -100,8 +100,9 @@ def viewer(runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the session: Playwright's event loop runs as long as it is open, and other tests have loops of their own.
     with launched() as found:
         yield found
 
