@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sftgen_judges import Diagnostic, Finding, Metric, Probe
 from sftgen_judges.plugins.manager import Registered, UnknownNameError, plugins
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.diagnosing.running import require_probes
+from sftgen_train.queue.liveness import JUST_NOW
 from tests.conftest import Command
 
 
@@ -40,6 +42,7 @@ def with_size() -> None:
 def test_a_worker_probes_what_it_evaluates_and_goes_on_after_a_kill(command: Command, queued: Path) -> None:
     line = ("sftgen", "worker", str(queued), "--no-wait", "--quiet", "--probe", "size")
     assert command(*line, before=with_size).returncode == -signal.SIGKILL
+    time.sleep(JUST_NOW + 0.2)  # before that, somebody may be about to write into the entry
     done = command(*line, before=with_size)
     assert done.returncode == 0, done.stderr
     # The evaluation of step 2 was there already; what fails at step 3 costs its scores nothing.
