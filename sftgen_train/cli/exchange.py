@@ -23,17 +23,16 @@ def import_lm_eval(
     from sftgen_judges.records.store import RunFolder
     from sftgen_train.exchange.lm_eval_samples import LogError, find_logs, import_step, parse_steps
 
-    steps = dict(sorted(parse_steps(logs)))
-    for path in steps.values():
-        find_logs(path)  # a mistake in the last path is told before the first step is written
+    # A mistake in the last path is told before the first step is written.
+    steps = {step: find_logs(path) for step, path in sorted(parse_steps(logs))}
     folder = RunFolder(run)
     with folder.sole_writer():
         folder.require_writable()
         there = sorted(steps.keys() & folder.evaluated_steps())
         if there:
             raise LogError(f"{run}: has step {there[0]} already; name a new run directory, or leave the step out")
-        for step, path in steps.items():
-            rows = import_step(folder, step, path, metric)
+        for step, found in steps.items():
+            rows = import_step(folder, step, found, metric)
             scores = (row for row in rows if row["metric"] == "score")
             said = ", ".join(f"{row['task']} {row['mean']:.3f} ({row['n']})" for row in scores)
             console.print(f"step {step}: {said}", markup=False, highlight=False, soft_wrap=True)

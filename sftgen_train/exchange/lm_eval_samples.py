@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -73,41 +74,48 @@ def find_logs(path: Path) -> list[Log]:
     return [logs[task] for task in sorted(logs)]
 
 
-def import_step(run: RunFolder, step: int, path: Path, metric: str | None = None) -> list[Row]:
+def import_step(run: RunFolder, step: int, logs: Sequence[Log], metric: str | None = None) -> list[Row]:
     """Add the logs of one checkpoint to a run, as the evaluation of a step.
 
     Args:
         run: The run directory; it may be new.
         step: The training step.
-        path: A log, or a folder with logs.
+        logs: What `find_logs` found.
         metric: What becomes the score; by default what most would name first.
 
     Returns:
         The metric rows.
 
     Raises:
-        LogError: There is no log, or a task has no such metric.
+        LogError: A task has no such metric, or its values are no shares.
         DataError: A log cannot be read.
     """
-    results = [_result(run, step, log, metric) for log in find_logs(path)]
+    models = {folder: _model_of(folder) for folder in {log.path.parent for log in logs}}
+    results = [_result(run, step, log, models[log.path.parent], metric) for log in logs]
     return add_results(run, step, results, 0.0)
 
 
-def _result(run: RunFolder, step: int, log: Log, metric: str | None) -> TaskResult:
+def _result(run: RunFolder, step: int, log: Log, model: str, metric: str | None) -> TaskResult:
     samples: list[Sample] = []
     values: dict[str, list[float]] = {}
     records: list[GenerationRecord] = []
     chosen = ""
-    model = _model_of(log)
     for number, row in enumerate(stream_table(log.path), 1):
         where = f"{log.path}, row {number}"
         numbers = _numbers(row, where)
         chosen = chosen or _chosen(numbers, metric, log)
         record = _record(row, log.task, step, model, where)
         score = numbers.get(chosen)
+        if score is not None and not 0 <= score <= 1:
+            raise LogError(
+                f"{where}: {chosen} is {score:g}; a score is a share between 0 and 1: name such a metric with "
+                f"--metric, of {', '.join(numbers)}"
+            )
         records.append(record)
         samples.append(_sample(row, record, score))
-        for name, value in ({"score": score} if score is not None else {}).items() | numbers.items():
+        # A metric of theirs that is named `score` gives way to the chosen one.
+        others = {name: value for name, value in numbers.items() if name != "score"}
+        for name, value in {**({} if score is None else {"score": score}), **others}.items():
             values.setdefault(name, []).append(value)
     if not samples:
         raise LogError(f"{log.path}: holds no row")
@@ -116,14 +124,18 @@ def _result(run: RunFolder, step: int, log: Log, metric: str | None) -> TaskResu
 
 
 def _numbers(row: Mapping[str, Any], where: str) -> dict[str, float]:
-    """The metrics of a document that are numbers."""
+    """The metrics of a document that are numbers; lm_eval's `bypass` is none, it stands for no score."""
     named = row.get("metrics")
     if not isinstance(row.get("doc"), dict) or not isinstance(named, list):
         raise DataError(
             f"{where}: expected `doc` and `metrics`, as lm_eval 0.4 writes them; found {', '.join(row)[:200]}"
         )
     found = {name: row.get(name) for name in named if isinstance(name, str)}
-    return {name: float(value) for name, value in found.items() if isinstance(value, bool | int | float)}
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if isinstance(value, bool | int | float) and isfinite(value) and name != "bypass"
+    }
 
 
 def _chosen(numbers: Mapping[str, float], metric: str | None, log: Log) -> str:
@@ -197,17 +209,17 @@ def _text(resps: Any, where: str) -> str:
     return resps if isinstance(resps, str) else ""
 
 
-def _model_of(log: Log) -> str:
-    """An id of the model by what the results beside the log say of it; of the folder where they say nothing."""
+def _model_of(folder: Path) -> str:
+    """An id of the model by what the results beside the logs say of it; of the folder where they say nothing."""
     told: list[Any] = []
-    for path in sorted(log.path.parent.glob("results_*.json")):
+    for path in sorted(folder.glob("results_*.json")):
         try:
             found = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
         if isinstance(found, dict) and isinstance(found.get("config"), dict):
             told = [found["config"].get("model"), found["config"].get("model_args"), found.get("model_name")]
-    return f"lm_eval:{content_hash(told or str(log.path.parent.resolve()))[:32]}"
+    return f"lm_eval:{content_hash(told or str(folder.resolve()))[:32]}"
 
 
 def parse_steps(given: Sequence[str]) -> Iterator[tuple[int, Path]]:

@@ -77,6 +77,18 @@ def test_the_newest_log_of_a_task_counts_and_another_metric_can(command: Command
     assert "step 0: sums 0.250 (4)" in ended.stdout, ended.stderr
 
 
+def test_the_named_metric_alone_is_the_score_and_no_number_stays_none(command: Command, tmp_path: Path) -> None:
+    more = {"metrics": ["score", "other", "bypass"], "score": 1.0}
+    rows = [row(doc, True, **more, other=float("nan") if doc == 3 else 0.0) for doc in range(4)]
+    logs = written(tmp_path / "logs", rows)
+    ended = command("sftgen", "import", "lm-eval", tmp_path / "run", f"0={logs}", "--metric", "other")
+    assert "step 0: sums 0.000 (3)" in ended.stdout, ended.stderr
+    with open_records(tmp_path / "run") as records:
+        statuses = records.sql("SELECT status, score FROM samples ORDER BY doc_id").rows()
+        assert [(each["status"], each["score"]) for each in statuses] == [("ok", 0.0)] * 3 + [("not_graded", None)]
+        assert {each["metric"] for each in records.metrics.rows()}.isdisjoint({"bypass"})
+
+
 def test_a_task_that_compares_likelihoods_has_scores_and_no_texts(command: Command, tmp_path: Path) -> None:
     rows = [
         {
@@ -103,6 +115,7 @@ def test_a_task_that_compares_likelihoods_has_scores_and_no_texts(command: Comma
         (["0={logs}", "--metric", "acc"], "has no metric 'acc'; its metrics: exact_match"),
         (["0={torn}"], "row 2"),
         (["0={foreign}"], "expected `doc` and `metrics`"),
+        (["0={perplexity}"], "word_perplexity is 12.5; a score is a share between 0 and 1"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_evaluated(
@@ -111,8 +124,9 @@ def test_a_mistake_is_named_and_nothing_is_evaluated(
     written(tmp_path / "logs", [row(0, True), row(1, False)])
     written(tmp_path / "foreign", [{"question": "\x1b[2J", "score": 1}])
     written(tmp_path / "torn", [row(0, True)]).open("a").write('{"doc": {"quest')
+    written(tmp_path / "perplexity", [{**row(0, True), "metrics": ["word_perplexity"], "word_perplexity": 12.5}])
     (tmp_path / "empty").mkdir()
-    places = {name: tmp_path / name for name in ("logs", "empty", "absent", "torn", "foreign")}
+    places = {name: tmp_path / name for name in ("logs", "empty", "absent", "torn", "foreign", "perplexity")}
     ended = command("sftgen", "import", "lm-eval", tmp_path / "run", *(each.format(**places) for each in steps))
     assert ended.returncode == 2
     assert said in " ".join(ended.stderr.split())
