@@ -81,7 +81,12 @@ def waiting(folder: Path) -> int:
     return len(queue.entries("waiting")) + len(queue.entries("running"))
 
 
+def listed(text: str) -> list[str]:
+    """What a text lists, separated by commas, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
 def full_names(tasks: str) -> set[str]:
     """Names of tasks, separated by commas, with and without `sftgen_`."""
-    given = [name.strip() for name in tasks.split(",") if name.strip()]
+    given = listed(tasks)
     return {*given, *(f"sftgen_{name}" for name in given)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from sftgen_train.cli.console import console
+from sftgen_train.cli.console import console, listed
 
 if TYPE_CHECKING:
     from sftgen_train.curation.contamination.search import Contamination
@@ -34,8 +34,8 @@ def show_contamination(
     from sftgen_train.curation.contamination.search import search
     from sftgen_train.curation.reading import conversations, stream_rows
 
-    methods = tuple(name.strip() for name in method.split(",") if name.strip())
-    items, left_out = load_items([name.strip() for name in tasks.split(",") if name.strip()])
+    methods = tuple(listed(method))
+    items, left_out = load_items(listed(tasks))
     found = search(conversations(data, stream_rows(data, split)), items, methods)
     report = _report(data, methods, found, left_out)
     if out:

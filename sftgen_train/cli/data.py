@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sftgen_train.cli.audit import diff_data, report_data, verify_data
-from sftgen_train.cli.console import console, progress
+from sftgen_train.cli.console import console, listed, progress
 from sftgen_train.cli.contamination import show_contamination
 
 app = typer.Typer(help="Make and check training data.", no_args_is_help=True)
@@ -63,7 +63,7 @@ def make_countdown(
         largest_target=largest_target,
         operators=operators,
         whole=not fractions,
-        levels=_names(level) or LEVELS,
+        levels=tuple(listed(level)) or LEVELS,
         balanced=balanced,
         test_share=test_share,
     )
@@ -72,7 +72,7 @@ def make_countdown(
         seed=seed,
         kind=kind,
         split="test" if split == "test" else "train",
-        styles=_names(style),
+        styles=tuple(listed(style)),
         width=width,
         errors=errors,
         without_seeds=_numbers(without_seeds, "--without-seeds"),
@@ -83,14 +83,10 @@ def make_countdown(
     console.print(f"{made.rows:,} rows ({levels}) -> {out}\ncontent hash {made.content_hash}", soft_wrap=True)
 
 
-def _names(given: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
-
-
 def _numbers(given: str, option: str) -> tuple[int, ...]:
     from sftgen_judges.errors import SftgenError
 
     try:
-        return tuple(map(int, _names(given)))
+        return tuple(map(int, listed(given)))
     except ValueError:
         raise SftgenError(f"{option} {given}: expected whole numbers, separated by commas") from None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from sftgen_train.cli.console import JudgeModel, JudgeUrl, console
+from sftgen_train.cli.console import JudgeModel, JudgeUrl, console, listed
 
 
 def diagnose_folder(
@@ -55,7 +55,7 @@ def diagnose_folder(
         raise SftgenError("no run directory: name one, or a diagnostic to measure with --validate NAME")
     outcome = diagnose_run(
         run,
-        list(dict.fromkeys(name.strip() for names in only or () for name in names.split(",") if name.strip())),
+        listed(",".join(only or ())),
         judge_options={name: value for name, value in given.items() if value},
         checkpoints=checkpoints,
         model_args=parse_model_args(model_args),

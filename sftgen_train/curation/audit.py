@@ -85,17 +85,16 @@ def audit(rows: Iterable[tuple[Mapping[str, Any], Row]], tokenizer: Any = None, 
     pairs: set[str] = set()
     columns: dict[str, Counter[str]] = {}
     for stored, row in rows:
-        prompt = row.prompt if isinstance(row.prompt, str) else "\n".join(turn.content or "" for turn in row.prompt)
         content = row.response.content or ""
         read = split_thinking(content)
-        parts = (prompt, row.response.reasoning or read.thinking, read.answer)
+        parts = (row.prompt_text, row.response.reasoning or read.thinking, read.answer)
         sizes = [
             len(tokenizer(part, add_special_tokens=False)["input_ids"]) if tokenizer else len(part) for part in parts
         ]
         for part, size in zip(PARTS, sizes, strict=True):
             lengths[part].append(size)
         thinking["closed" if row.response.reasoning else read.think] += 1
-        hashed, pair = content_hash(prompt), content_hash(prompt, row.response.reasoning, content)
+        hashed, pair = content_hash(row.prompt_text), content_hash(row.prompt_text, row.response.reasoning, content)
         counts["rows"] += 1
         counts["boxed"] += last_boxed(read.answer) is not None
         counts["empty"] += not read.answer.strip()

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as Printed
 
 from sftgen_judges.plugins.contracts import Figure, Finding, Metric, Pane, Table, Validation
 from sftgen_judges.records.journal import clean
-from sftgen_judges.records.schema import printable
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.drawing import COLOURS, housed, placed
+from sftgen_train.report.sections import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Drawn
@@ -143,28 +142,28 @@ def print_findings(found: Sequence[Found], console: Console, *, tables: bool = T
     """
     for one in found:
         finding = one.finding
-        console.print(f"\n[bold]{_plain(heading(one))}[/]", highlight=False)
-        console.print(f"{_plain(finding.sentence)} [dim]({finding.certainty})[/]", highlight=False)
-        console.print(f"[dim]measured on {_plain(finding.measured_on)}[/]", highlight=False)
+        console.print(f"\n[bold]{plain(heading(one))}[/]", highlight=False)
+        console.print(f"{plain(finding.sentence)} [dim]({finding.certainty})[/]", highlight=False)
+        console.print(f"[dim]measured on {plain(finding.measured_on)}[/]", highlight=False)
         for line in validation_of(finding):
-            console.print(f"[yellow]{_plain(line)}[/]", highlight=False)
+            console.print(f"[yellow]{plain(line)}[/]", highlight=False)
         table = table_of(finding)
         if table and tables:
             printed = Printed(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
             for column in table.columns:
                 # The name of what is measured stays whole.
-                printed.add_column(_plain(column), overflow="fold", no_wrap=column == "measure")
+                printed.add_column(plain(column), overflow="fold", no_wrap=column == "measure")
             for row in table.rows[:MOST_ROWS]:
-                printed.add_row(*(_plain(shown(cell)) for cell in row))
+                printed.add_row(*(plain(shown(cell)) for cell in row))
             console.print(printed)
 
 
 def print_left_out(failed: Mapping[str, str], skipped: Mapping[str, str], console: Console) -> None:
     """Print which diagnostics failed or were not begun, and why."""
     for name, why in failed.items():
-        console.print(f"[red]left out:[/] {_plain(name)}: {_plain(why)}", highlight=False)
+        console.print(f"[red]left out:[/] {plain(name)}: {plain(why)}", highlight=False)
     for name, why in skipped.items():
-        console.print(f"[yellow]not run:[/] {_plain(name)} {_plain(why)}", highlight=False)
+        console.print(f"[yellow]not run:[/] {plain(name)} {plain(why)}", highlight=False)
 
 
 def heading(one: Found) -> str:
@@ -207,10 +206,6 @@ def shown(cell: Any) -> str:
     if isinstance(cell, float):
         return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
     return str(cell)
-
-
-def _plain(text: str) -> str:
-    return escape(printable(text))
 
 
 # ------------------------------------------------------------------------------ the page

@@ -67,6 +67,11 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     carried: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def prompt_text(self) -> str:
+        """The prompt's text without roles, a line break between turns."""
+        return self.prompt if isinstance(self.prompt, str) else "\n".join(turn.content or "" for turn in self.prompt)
+
 
 def read_rows(name: str, split: str = "train", limit: int | None = None) -> list[dict[str, Any]]:
     """Read raw rows.

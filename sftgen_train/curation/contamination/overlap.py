@@ -67,11 +67,7 @@ class Index:
         self.lengths = np.diff(words.starts)
         hashes, begins = words.ngrams(n)
         items = np.searchsorted(words.starts, begins, side="right") - 1
-        self._order = (
-            [hashes[items == 0]]
-            if len(questions) == 1
-            else np.split(hashes, np.searchsorted(items, np.arange(1, len(questions))))
-        )
+        self._order = np.split(hashes, np.searchsorted(items, np.arange(1, len(questions))))
         pairs = np.unique(np.stack([hashes, items.astype(np.uint64)], axis=1), axis=0)
         self._grams, first, frequency = np.unique(pairs[:, 0], return_index=True, return_counts=True)
         self._items = pairs[:, 1].astype(np.int64)

@@ -188,9 +188,10 @@ def search(rows: Iterable[tuple[str, Row]], items: Sequence[Item], methods: Sequ
     only_passage: Counter[str] = Counter()
     count = 0
     for batch in _batches(rows):
-        texts = [prompt + "\n" + response for _, prompt, response in batch]
-        words = words_of(texts)
-        ends = np.diff(words_of([prompt for _, prompt, _ in batch]).starts)
+        # Prompts and responses are read in one pass; a row's text is both.
+        read = words_of([part for _, *parts in batch for part in parts])
+        words = Words(read.hashes, read.numbers, read.starts[::2])
+        ends = read.starts[1::2] - words.starts[:-1]
         prompts = [prompt for _, prompt, _ in batch]
         held = {(hit.text, of_passage[hit.item]) for hit in passages.find(words, ())} if passages else set()
         found: set[tuple[int, str]] = set()
@@ -232,8 +233,7 @@ def _batches(rows: Iterable[tuple[str, Row]]) -> Iterator[list[tuple[str, str, s
 
 def _texts(row: Row) -> tuple[str, str]:
     """The prompt's text, and the response's with its reasoning."""
-    prompt = row.prompt if isinstance(row.prompt, str) else "\n".join(turn.content or "" for turn in row.prompt)
-    return prompt, f"{row.response.reasoning}\n{row.response.content or ''}"
+    return row.prompt_text, f"{row.response.reasoning}\n{row.response.content or ''}"
 
 
 def _near(answer: str, words: Words, hit: Any) -> bool | None:
