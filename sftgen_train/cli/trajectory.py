@@ -58,7 +58,7 @@ def show_trajectories(
     )
     if form == "table":
         if without:
-            said = f"without {len(left_out):,} questions that the training data hold ({without})"
+            said = f"without the {len(left_out):,} questions that {without} names, as far as the run asks them"
             console.print(printable(said), markup=False, highlight=False, soft_wrap=True)
         for run in found:
             print_explained(run, console, named=len(found) > 1, full=details)
