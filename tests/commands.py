@@ -136,7 +136,13 @@ class Warm:
         job = {"environment": environment, "folder": str(cwd or Path.cwd()), "before": given}
         line = [str(self.python.parent / program), *map(str, arguments)]
         with out.open("ab") as output, err.open("ab") as errors:
-            return Forked(self._address, line, job, [output.fileno(), errors.fileno()])
+            descriptors = [output.fileno(), errors.fileno()]
+            try:
+                return Forked(self._address, line, job, descriptors)
+            except ConnectionRefusedError:  # the process that forks was killed, for example for memory: another starts
+                self._started_with = {}
+                self._connect()
+                return Forked(self._address, line, job, descriptors)
 
     def run(
         self, program: str | Path, *arguments: str | Path, timeout: float = PATIENCE, **options: Any

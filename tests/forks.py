@@ -52,7 +52,10 @@ def main(descriptor: int, modules: list[str]) -> None:
         for key, _ in waiting.select():
             if key.fileobj is listener:
                 asked = listener.accept()[0]
-                kind, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
+                try:
+                    kind, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
+                except ConnectionError:  # who asked was killed
+                    continue
                 if kind == b"c" and (pid := _fork(asked, descriptors, listener)):
                     running[pid] = asked
                 elif kind == b"h" and _tell(asked, started_with):
@@ -78,7 +81,8 @@ def _tell(connection: socket.socket, what: bytes) -> bool:
 
 def _fork(asked: socket.socket, descriptors: list[int], listener: socket.socket) -> int:
     """Start the command that is asked for; 0 where who asked was gone before all was said."""
-    with asked.makefile("rb") as lines:
+    said = b""
+    with asked.makefile("rb") as lines, suppress(ConnectionError):
         said = lines.readline()
     whole = said.endswith(b"\n")
     pid = os.fork() if whole else 0

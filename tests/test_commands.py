@@ -56,6 +56,15 @@ def test_test_processes_share_the_one_that_forks_and_it_ends_with_the_last() -> 
     assert first._server.wait(PATIENCE) == 0
 
 
+def test_another_takes_the_place_of_one_that_was_killed() -> None:
+    warm = commands.Warm("killed", ["json"])
+    for _ in range(2):
+        assert warm.run("sftgen", "tasks-dir").returncode == 0
+        assert warm._server
+        warm._server.kill()
+        warm._server.wait()
+
+
 def test_what_is_asked_of_a_fork_is_done(tmp_path: Path) -> None:
     """As `subprocess.Popen` does it."""
     (tmp_path / "waits.py").write_text("import sys, time\nprint(*sys.argv[1:], flush=True)\ntime.sleep(1000)\n")

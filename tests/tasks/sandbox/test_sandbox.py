@@ -195,13 +195,14 @@ def test_a_killed_worker_is_replaced(run: Run) -> None:
 def test_a_worker_killed_while_it_runs_a_program(deaths: int, expected: Outcome | str, run: Run) -> None:
     """Graded again once, then it is the sandbox that failed."""
     assert run("print(1)", *RIGHT).passed
-    # Not all children of this process are workers: one may serve forks to other tests.
+    # Not all children of this process are workers: one may serve forks to other tests, and is as deep at times.
+    spared = set(children(os.getpid())) - set(processes_of_workers())
     idle, stop = 1 + max(map(depth, processes_of_workers())), threading.Event()
 
     def kill() -> None:
-        killed = set()
+        killed: set[int] = set()
         while len(killed) < deaths and not stop.wait(0.02):
-            for pid in set(children(os.getpid())) - killed:
+            for pid in set(children(os.getpid())) - killed - spared:
                 if depth(pid) == idle:  # one deeper than without a program
                     os.kill(pid, signal.SIGKILL)
                     killed.add(pid)
