@@ -9,25 +9,17 @@ ifeval: {tier: supporting, max_drop: 0.03, min_pairs: 300}
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records.schema import printable
+from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
 
 Tier = Literal["critical", "supporting", "advisory"]
 PREFIX = "sftgen_"
-LARGEST = 1 << 20
-"""Bytes of a policy file at most."""
-_MOST_NODES = 10_000
-_BRANCHES = ("literal['last','all']", "list[int]")
-"""How pydantic names the two forms of `steps`; they are no part of the file."""
 
 
 class PolicyError(SftgenError, ValueError):
@@ -77,12 +69,6 @@ class Policy(BaseModel):
     other_settings: Literal["refuse", "tell"] = "refuse"
 
 
-@dataclass(frozen=True)
-class _Mistake:
-    line: int
-    text: str
-
-
 def read_policy(path: Path, known: Collection[str]) -> Policy:
     """Read a policy file, YAML or JSON.
 
@@ -93,129 +79,18 @@ def read_policy(path: Path, known: Collection[str]) -> Policy:
     Raises:
         PolicyError: It cannot be read, or has mistakes: all of them, with file, line, value and nearest name.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
-    except OSError as error:
-        raise PolicyError(f"policy {str(path)!r}: cannot be read ({error.strerror})") from None
-    if len(raw) > LARGEST:
-        raise PolicyError(f"policy {str(path)!r}: larger than {LARGEST:,} bytes; expected a short YAML file")
-    try:
-        node = yaml.compose(raw.decode("utf-8"), yaml.SafeLoader)
-        if node is None or not isinstance(node, yaml.MappingNode):
-            raise PolicyError(f"policy {str(path)!r}: expected a mapping with `benchmarks`")
-        _refuse_growth(node, path)
-        given = yaml.SafeLoader("")
-        found = given.construct_document(node)
-    except PolicyError:
-        raise
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise PolicyError(f"policy {where}: not YAML ({getattr(error, 'problem', None) or 'damaged'})") from None
-    except (UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
-        raise PolicyError(f"policy {str(path)!r}: not YAML ({type(error).__name__})") from None
-    return _checked(found, node, path, known)
+    return read_config(path, Policy, kind="policy", error=PolicyError, also=lambda values: _unknown(values, known))
 
 
-def _refuse_growth(node: yaml.Node, path: Path) -> None:
-    """Refuse a file whose references make much out of little."""
-    open_nodes, count = [node], 0
-    while open_nodes:
-        count += 1
-        if count > _MOST_NODES:
-            raise PolicyError(f"policy {str(path)!r}: more than {_MOST_NODES:,} values; expected a short YAML file")
-        top = open_nodes.pop()
-        if isinstance(top, yaml.MappingNode):
-            open_nodes += [part for pair in top.value for part in pair]
-        elif isinstance(top, yaml.SequenceNode):
-            open_nodes += top.value
-
-
-def _checked(found: Any, node: yaml.MappingNode, path: Path, known: Collection[str]) -> Policy:
-    mistakes = list(_twice(node))
-    policy = None
-    try:
-        policy = Policy.model_validate(found)
-    except ValidationError as error:
-        mistakes += [_mistake(each, node) for each in error.errors(include_url=False) if _meant(each)]
-    benchmarks = found.get("benchmarks") if isinstance(found, dict) else None
-    if isinstance(benchmarks, dict):
-        mistakes += _unknown(benchmarks, node, known)
-    if mistakes or policy is None:
-        lines = [f"{path}:{each.line}: {printable(each.text)}" for each in sorted(mistakes, key=lambda m: m.line)]
-        raise PolicyError(
-            f"policy {str(path)!r} has {len(lines)} mistake{'s' * (len(lines) > 1)}:\n" + "\n".join(lines)
-        )
-    return policy
-
-
-def _unknown(benchmarks: dict[Any, Any], node: yaml.MappingNode, known: Collection[str]) -> Iterator[_Mistake]:
+def _unknown(values: Mapping[Any, Any], known: Collection[str]) -> Iterator[Mistake]:
     short = {name.removeprefix(PREFIX) for name in known}
     seen: set[str] = set()
-    for name in benchmarks:
+    benchmarks = values.get("benchmarks")
+    for name in benchmarks if isinstance(benchmarks, dict) else ():
         plain = str(name).removeprefix(PREFIX)
-        line = _line(node, ("benchmarks", name))
+        place = ("benchmarks", name)
         if plain in seen:
-            yield _Mistake(line, f"benchmark {str(name)!r} is named twice, with and without {PREFIX!r}")
+            yield Mistake(place, f"benchmark {str(name)!r} is named twice, with and without {PREFIX!r}")
         seen.add(plain)
         if plain not in short:
-            yield _Mistake(line, f"benchmark {str(name)!r} is unknown{_near(plain, sorted(short))}")
-
-
-def _meant(error: Any) -> bool:
-    """Of the two forms of `steps`, only what is wrong with the one that was written is told."""
-    if _BRANCHES[0] in error["loc"]:
-        return not isinstance(error["input"], list)
-    return bool(error["loc"][-1] != _BRANCHES[1])
-
-
-def _mistake(error: Any, node: yaml.MappingNode) -> _Mistake:
-    place = tuple(part for part in error["loc"] if part not in _BRANCHES)
-    name = ".".join(map(str, place))
-    line = _line(node, place)
-    value = error["input"]
-    if error["type"] == "extra_forbidden":
-        fields = Rule if len(place) > 1 else Policy
-        return _Mistake(line, f"{name} is unknown{_near(str(place[-1]), sorted(fields.model_fields))}")
-    if error["type"] == "missing":
-        return _Mistake(line, f"{name} is missing")
-    near = ""
-    if error["type"] == "literal_error" and isinstance(value, str):
-        near = _near(value, error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-    said = error["msg"][:1].lower() + error["msg"][1:]
-    return _Mistake(line, f"{name}: {str(value)[:80]!r}: {said}{near}")
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, 1, 0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _twice(node: yaml.MappingNode) -> Iterator[_Mistake]:
-    """Keys that stand twice in a mapping: YAML would take the last without a word."""
-    seen: set[str] = set()
-    for key, value in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                yield _Mistake(key.start_mark.line + 1, f"{key.value} stands twice")
-            seen.add(key.value)
-        if isinstance(value, yaml.MappingNode):
-            yield from _twice(value)
-
-
-def _line(node: yaml.Node, place: Sequence[Any]) -> int:
-    """The line of a value, or of the innermost part of its place that is there."""
-    line = node.start_mark.line + 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            # Of a key that stands twice the last counts.
-            pair = next(((key, value) for key, value in reversed(node.value) if key.value == str(part)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            pair = node.value[part], node.value[part]
-        else:
-            pair = None
-        if pair is None:
-            break
-        line, node = pair[0].start_mark.line + 1, pair[1]
-    return line
+            yield Mistake(place, f"benchmark {str(name)!r} is unknown{did_you_mean(plain, sorted(short))}")
