@@ -268,9 +268,14 @@ def train(
         print(presets.describe(chosen, settings), end="")
         return
 
+    from sftgen_train.training.fields import require_right_fields
+
+    given = {**(chosen.fields() if chosen else {}), **settings}
+    require_right_fields(arguments, given)
+
     from sftgen_train.training.trl import train as run_training
 
-    run = run_training(arguments, {**(chosen.fields() if chosen else {}), **settings})
+    run = run_training(arguments, given)
     if run:
         show_run(run.path)
 

@@ -19,6 +19,7 @@ from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, re
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _LONGEST_VALUE = 80
+_MOST_WORDS = 12
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def refuse(file: YamlFile, told: Sequence[tuple[int, str]], *, kind: str, error:
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """`; did you mean 'NAME'?` with the nearest of the known names, or nothing where none is near."""
-    close = get_close_matches(name, list(known), 1, 0.5)
+    begun = [word for word in known if name and word.startswith(name)]
+    close = begun or get_close_matches(name, list(known), 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -127,16 +129,28 @@ def _text(place: tuple[Any, ...], errors: Sequence[Any], model: type[BaseModel])
     if "extra_forbidden" in kinds:
         return f"{name} is unknown{did_you_mean(str(place[-1]), sorted(_fields(model, place[:-1])))}"
     value = errors[0]["input"]
-    words = [error for error in errors if error["type"] == "literal_error" and isinstance(value, str)]
-    known = [
-        word for error in words for word in error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-    ]
-    near = did_you_mean(value, known) if known else ""
+    known = [word for error in errors if error["type"] == "literal_error" for word in _words(error)]
+    near = did_you_mean(value, known) if isinstance(value, str) else ""
+    if value in (True, False) and (quoted := {"no", "off", "yes", "on"} & set(known)):
+        near = f"; YAML reads {' and '.join(sorted(quoted))} as true or false: put it into quotes"
+    elif isinstance(value, str) and {error["type"] for error in errors} == {"list_type"}:
+        near = f"; write [{_short(value)}]"
     # A word that is nearly a known one was meant as a word: other forms of the value are not told.
-    messages = [error["msg"].removeprefix("Value error, ") for error in (words if near else errors)]
-    said = ", or ".join(dict.fromkeys(message[:1].lower() + message[1:] for message in messages))
+    messages = [_message(error) for error in errors if error["type"] == "literal_error" or not (near and known)]
     shown = "" if isinstance(value, (Mapping, BaseModel)) else f"{_short(value)!r}: "
-    return f"{name}: {shown}{said}{near}"
+    return f"{name}: {shown}{', or '.join(dict.fromkeys(messages))}{near}"
+
+
+def _words(error: Any) -> list[str]:
+    """The words that a value may be."""
+    return str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+
+
+def _message(error: Any) -> str:
+    text = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "literal_error" and len(words := _words(error)) > _MOST_WORDS:
+        text = f"input should be one of {len(words)} words, for example {words[0]!r}"
+    return text[:1].lower() + text[1:]
 
 
 def _short(value: Any) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sftgen_judges.errors import SftgenError
 
+FORMS = ("queue", "in_process", "colocated")
 WORKERS = ("beside", "after", "none")
 
 
@@ -36,7 +38,7 @@ class HarnessConfig:
     )
     harness_tasks: list[str] = field(default_factory=list, metadata={"help": "Tasks to evaluate on."})
     harness_in_domain: list[str] = field(default_factory=list, metadata={"help": "Tasks that training is about."})
-    harness_delta: str | None = field(
+    harness_delta: float | str | None = field(
         default=None, metadata={"help": "Loss that does not matter, e.g. 0.02,math500=0.05."}
     )
     harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})
@@ -45,14 +47,19 @@ class HarnessConfig:
         default=None, metadata={"help": "Or a registered schedule: NAME or NAME:ARGUMENTS."}
     )
     harness_limit: int | None = field(default=None, metadata={"help": "Documents a task."})
-    harness_form: str = field(default="queue", metadata={"help": "queue, in_process or colocated."})
-    harness_engine: str | None = field(default=None, metadata={"help": "JSON for vLLM's engine, in colocated."})
+    harness_form: str = field(default="queue", metadata={"help": "Where checkpoints are evaluated.", "choices": FORMS})
+    harness_engine: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "JSON for vLLM's engine, in colocated."}
+    )
     harness_worker: str = field(
-        default="after", metadata={"help": "Who evaluates the queue: beside or after (this command), or none."}
+        default="after",
+        metadata={"help": "Who evaluates the queue: beside or after (this command), or none.", "choices": WORKERS},
     )
     harness_batch_size: int = field(default=16, metadata={"help": "Prompts generated together."})
-    harness_metadata: str | None = field(default=None, metadata={"help": "JSON handed to the tasks."})
-    harness_gen_kwargs: str | None = field(default=None, metadata={"help": "JSON over the tasks' generation settings."})
+    harness_metadata: dict[str, Any] | str | None = field(default=None, metadata={"help": "JSON handed to the tasks."})
+    harness_gen_kwargs: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "JSON over the tasks' generation settings."}
+    )
     harness_max_gen_toks: str | None = field(
         default=None, metadata={"help": "Token limits of single tasks or groups: TASK=N,..."}
     )

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from datasets import Dataset
 from rich.console import Console
@@ -23,6 +24,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.limits import parse_limits
 from sftgen_tasks.harness.preflight import check_local_model
 from sftgen_train.queue.worker import work
+from sftgen_train.training import fields
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps
 from sftgen_train.training.continuing import last_checkpoint
@@ -75,6 +77,7 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
             loaded or written then.
     """
     harness, config, model = parse(arguments, preset)
+    fields.keep(trl_fields())
     if not model.model_name_or_path:
         raise TrainingConfigError("model_name_or_path is missing: name a local folder or a hub id")
     check_local_model(model.model_name_or_path, chat_template=config.chat_template_path is None)
@@ -281,7 +284,7 @@ def parse(
     """
     try:
         parser = _Parser((HarnessConfig, SFTConfig, ModelConfig), allow_abbrev=False)  # type: ignore[arg-type]
-        unknown = parser.set_defaults_with_config(**(preset or {}))
+        unknown = parser.set_defaults_with_config(**{**_without_an_accelerator(), **(preset or {})})
         if unknown:
             raise TrainingConfigError(f"training configuration: no field {unknown[0].removeprefix('--')!r}")
         harness, config, model = parser.parse_args_and_config(list(arguments))
@@ -290,6 +293,19 @@ def parse(
     except (ValueError, TypeError, IndexError, OSError, yaml.YAMLError) as error:
         raise TrainingConfigError(f"training configuration: {error}") from error
     return harness, config, model
+
+
+def _without_an_accelerator() -> dict[str, Any]:
+    """Values of a machine that has a CPU only: TRL's own ask for bfloat16, and then for `use_cpu`."""
+    return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
+
+
+def trl_fields() -> dict[str, dict[str, Any]]:
+    """TRL's fields, for the check that is made before TRL is imported.
+
+    `fields.TABLE.write_text(fields.as_text(trl_fields()))` writes the table of the installed versions.
+    """
+    return fields.table_of(SFTConfig, ModelConfig)
 
 
 def mapping(name: str, given: Any) -> dict[str, Any]:
