@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sftgen_judges.plugins.contracts import Recipe
 from sftgen_judges.plugins.hookspecs import Register, hookimpl
 
 if TYPE_CHECKING:
@@ -48,3 +50,17 @@ def register_trackers(register: Register) -> None:
 def register_exporters(register: Register) -> None:
     for name in ("csv", "parquet", "hf"):
         register(name, f"sftgen_train.exchange.exporters:{name.upper()}")
+
+
+@hookimpl
+def register_selectors(register: Register) -> None:
+    of_one_prompt = ("right", "wrong", "finished", "pass-rate", "random", "shortest", "longest", "logprob", "best")
+    for name in of_one_prompt:
+        register(name, f"sftgen_train.curation.selecting.selectors:{name.upper().replace('-', '_')}")
+
+
+@hookimpl
+def register_recipes(register: Register) -> None:
+    # A recipe of sftgen is a file: `recipes/NAME.yaml`.
+    for file in sorted((Path(__file__).parent / "curation" / "recipes").glob("*.yaml")):
+        register(file.stem, Recipe(file.stem, file=file))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sftgen_judges.plugins.contracts.asking import Failure, JudgeBackend
 from sftgen_judges.plugins.contracts.checkpoints import Checkpoint, CheckpointSource
+from sftgen_judges.plugins.contracts.curating import Candidate, Made, Recipe, Selector
 from sftgen_judges.plugins.contracts.diagnosing import (
     Answer,
     Batch,
@@ -61,12 +62,15 @@ KINDS = {
     "schedule": Kind(Schedule, "register_schedules", "says at which steps checkpoints are evaluated"),
     "tracker": Kind(Tracker, "register_trackers", "shows scores elsewhere"),
     "exporter": Kind(Exporter, "register_exporters", "writes runs in another format"),
+    "selector": Kind(Selector, "register_selectors", "is one step from a pool of responses to a training set"),
+    "recipe": Kind(Recipe, "register_recipes", "makes a training set of a pool, step by step"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
 __all__ = [
     "Answer",
     "Batch",
+    "Candidate",
     "Checkpoint",
     "CheckpointSource",
     "Connection",
@@ -88,6 +92,7 @@ __all__ = [
     "LabelledSet",
     "Labels",
     "Limits",
+    "Made",
     "Measure",
     "Metric",
     "NoAnswer",
@@ -95,11 +100,13 @@ __all__ = [
     "PaperRule",
     "Probe",
     "Program",
+    "Recipe",
     "Reply",
     "Request",
     "Sample",
     "Sandbox",
     "Schedule",
+    "Selector",
     "Series",
     "Setting",
     "Span",

@@ -1,0 +1,1 @@
+"""From a pool to training sets: selectors, recipes, and the rows that are written."""
