@@ -24,6 +24,7 @@ def register_graders(register: Register) -> None:
     register("ifeval", "sftgen_tasks.ifeval:GRADER")
     register("halueval", "sftgen_tasks.halueval:GRADER")
     register("countdown", "sftgen_tasks.countdown:GRADER")
+    register("math_verify", "sftgen_tasks.math.verifying:GRADER")
     register("exact", "sftgen_tasks.procedural:GRADER")
 
 

@@ -173,7 +173,14 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, answer, value == doc["target"], reason=f"equals {value}")
 
 
-GRADER = Grader("countdown", version=2, grade=grade)
+def unusable(doc: Mapping[str, Any]) -> str:
+    """Why a document is no puzzle; empty where it is one."""
+    numbers, target = doc.get("numbers"), doc.get("target")
+    whole = isinstance(numbers, list) and numbers and all(type(number) is int for number in numbers)
+    return "" if whole and type(target) is int else "expected whole numbers and a whole target"
+
+
+GRADER = Grader("countdown", version=2, grade=grade, unusable=unusable)
 
 
 def _apply(operator: str, a: Fraction, b: Fraction) -> Fraction:

@@ -163,6 +163,9 @@ class GenerationRecord:
         turn_end: Character of the text at which the model ended its turn with a special token and wrote on. Special
             tokens are no part of the text, those that mark thinking excepted. None where it did not, where nobody
             knows, and in older records.
+        logprob: Mean log-probability of a token of the generation in nats, before temperature; None where nobody asked.
+        entropy: Mean entropy of a token in nats, before temperature: at least so much, as only the likeliest tokens are
+            known. None where nobody asked.
         schema: `SCHEMA` when it was written.
     """
 
@@ -185,6 +188,8 @@ class GenerationRecord:
     template_hash: str | None = None
     markers: str | None = None
     turn_end: int | None = None
+    logprob: float | None = None
+    entropy: float | None = None
     schema: int = SCHEMA
 
     @property

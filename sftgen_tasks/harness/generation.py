@@ -45,6 +45,10 @@ class GeneratedText(str):
     """Thinking that a server sent apart from the text."""
     turn_end: int | None
     """Where in the text the model ended its turn with a special token and wrote on."""
+    logprob: float | None
+    """Mean log-probability of its tokens, and"""
+    entropy: float | None
+    """their mean entropy, in nats, where somebody asked."""
     record: GenerationRecord | None
     """Set where it was written down before."""
 
@@ -59,6 +63,8 @@ class GeneratedText(str):
         seed: int | None = None,
         reasoning: str | None = None,
         turn_end: int | None = None,
+        logprob: float | None = None,
+        entropy: float | None = None,
         record: GenerationRecord | None = None,
     ) -> GeneratedText:
         """Make the text; what the backend did not count stays None."""
@@ -67,6 +73,7 @@ class GeneratedText(str):
         made.tokens, made.prompt_tokens, made.finish_reason = tokens, prompt_tokens, finish_reason
         made.budget, made.seed, made.reasoning = budget, seed, reasoning
         made.turn_end, made.record = turn_end, record
+        made.logprob, made.entropy = logprob, entropy
         return made
 
     @classmethod
@@ -81,6 +88,8 @@ class GeneratedText(str):
             seed=record.seed,
             reasoning=record.reasoning,
             turn_end=record.turn_end,
+            logprob=record.logprob,
+            entropy=record.entropy,
             record=record,
         )
 
@@ -191,6 +200,8 @@ def complete(record: GenerationRecord, prompt: str, text: str, count: Count | No
             finish_reason=text.finish_reason,
             seed=text.seed,
             turn_end=text.turn_end,
+            logprob=text.logprob,
+            entropy=text.entropy,
             reasoning=None if text.reasoning is None else _plain(text.reasoning),
             template_hash=stored.template_hash if stored else record.template_hash,
             prefilled=stored.prefilled if stored else record.prefilled,

@@ -26,7 +26,7 @@ APPLIED: Mapping[str, frozenset[str]] = {
     },
     "sftgen-vllm": COMMON
     | {
-        "min_tokens", "stop_token_ids", "ignore_eos", "logit_bias", "bad_words", "allowed_token_ids",
+        "min_tokens", "stop_token_ids", "ignore_eos", "logit_bias", "bad_words", "allowed_token_ids", "logprobs",
         "skip_special_tokens", "spaces_between_special_tokens", "include_stop_str_in_output", "thinking_token_budget",
     },
     # The first of OpenAI's API, then what vLLM, SGLang, llama.cpp and hosted models take besides.
@@ -72,8 +72,9 @@ _RANGES: Mapping[str, tuple[float, float, bool]] = {
     "no_repeat_ngram_size": (0, math.inf, True),
     "min_new_tokens": (0, math.inf, True),
     "min_tokens": (0, math.inf, True),
+    "logprobs": (0, math.inf, True),
 }
-_WHOLE = ("top_k", "max_gen_toks", "no_repeat_ngram_size", "min_new_tokens", "min_tokens")
+_WHOLE = ("top_k", "max_gen_toks", "no_repeat_ngram_size", "min_new_tokens", "min_tokens", "logprobs")
 # What says the same as leaving the setting out.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "top_p": (1,),

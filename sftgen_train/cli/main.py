@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli import compare as compare_cli
 from sftgen_train.cli import cost as plan_cli
+from sftgen_train.cli import curate as curate_cli
 from sftgen_train.cli import data as data_cli
 from sftgen_train.cli import diagnose as diagnose_cli
 from sftgen_train.cli import distance as distance_cli
@@ -66,6 +67,7 @@ app.add_typer(judge_cli.app, name="judge")
 app.add_typer(data_cli.app, name="data")
 app.add_typer(exchange_cli.import_app, name="import")
 app.add_typer(selftest_cli.app, name="selftest")
+app.command("curate")(curate_cli.curate_sets)
 app.command("export")(exchange_cli.export_runs)
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)

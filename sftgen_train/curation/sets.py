@@ -16,11 +16,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import append_rows, naming, read_rows, to_json, write_atomic
 from sftgen_judges.records.provenance import provenance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHARD = 50_000
 """Rows of a shard."""
@@ -74,6 +77,8 @@ def write_set(
     shards: int,
     counted: Sequence[str] = (),
     card: str = "",
+    facts: Mapping[str, Any] | None = None,
+    schema: pa.Schema | None = None,
     processes: int = 1,
     done: Callable[[int], None] = lambda rows: None,
 ) -> TrainingSet:
@@ -87,6 +92,8 @@ def write_set(
         shards: How many there are.
         counted: Columns whose values are counted.
         card: What the card says of the set, as Markdown.
+        facts: What else the manifest says.
+        schema: Columns and types of all shards; by default each has those of its rows.
         processes: How many processes make shards. With 1 they are made here.
         done: Told the rows of each shard that stands.
 
@@ -94,7 +101,7 @@ def write_set(
         SetError: The folder holds something else, or a set of another recipe.
         WriteError: It cannot be written.
     """
-    making = _Making(folder, make, shards, tuple(counted))
+    making = _Making(folder, make, shards, tuple(counted), schema)
     recipe = json.loads(to_json(recipe))
     standing = _standing(folder, recipe, shards)
     for shard in standing.values():
@@ -107,9 +114,10 @@ def write_set(
     made = [standing[index] for index in sorted(standing)]
     counts: Counter[str] = sum((Counter(shard.counts) for shard in made), Counter())
     whole = TrainingSet(folder, sum(shard.rows for shard in made), _hash(shard.digest for shard in made), dict(counts))
-    facts = {"rows": whole.rows, "content_hash": whole.content_hash, "counts": dict(sorted(counts.items()))}
+    own = {"rows": whole.rows, "content_hash": whole.content_hash, "counts": dict(sorted(counts.items()))}
     write_atomic(folder / CARD, _card(folder.name, whole, card))
-    write_atomic(folder / MANIFEST, to_json({"recipe": recipe, **facts, "made_by": provenance()}, indent=1) + "\n")
+    manifest = {"recipe": recipe, **own, **(facts or {}), "made_by": provenance()}
+    write_atomic(folder / MANIFEST, to_json(manifest, indent=1) + "\n")
     with naming(folder / JOURNAL):
         (folder / JOURNAL).unlink(missing_ok=True)
     return whole
@@ -174,6 +182,7 @@ class _Making:
     make: Callable[[int, Any], Sequence[Mapping[str, Any]]]
     shards: int
     counted: tuple[str, ...]
+    schema: pa.Schema | None
 
 
 def _made(making: _Making, parts: Iterator[tuple[int, Any]], processes: int) -> Iterator[Shard]:
@@ -200,7 +209,7 @@ def _write(making: _Making, index: int, part: Any) -> Shard:
     path = shard_path(making.folder, index, making.shards)
     beside = path.with_name(f".{path.name}.part")
     with naming(path):
-        pq.write_table(pa.Table.from_pylist(list(rows)), beside, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=making.schema), beside, compression="zstd")
         beside.replace(path)
     counts = Counter(f"{name}={row[name]}" for row in rows for name in making.counted)
     return Shard(index, len(rows), row_digest(rows), dict(counts))

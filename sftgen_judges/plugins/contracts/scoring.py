@@ -40,6 +40,8 @@ class Grader:
             itself; `grade` and its limit are then not used in a batch. Yields as `Judge.judge` does.
         canonical: One way to write answers that are the same, for the vote `maj@k` of several samples. Without it
             there is no such vote, for example over programs.
+        unusable: Why it cannot score responses to a document, in a few words, for example of a right answer that it
+            cannot read; empty where it can.
     """
 
     name: str
@@ -49,3 +51,4 @@ class Grader:
     chunk: int = 1
     grade_all: Callable[[Sequence[Item]], Iterable[Verdict | tuple[int, Verdict]]] | None = None
     canonical: Callable[[str], str] | None = None
+    unusable: Callable[[Mapping[str, Any]], str] | None = None

@@ -24,6 +24,7 @@ from sftgen_tasks.harness.generation import GeneratedText, prompt_text, sample_s
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.streaming import all_at_once, stream_generations
+from sftgen_tasks.harness.token_probabilities import of_reply
 
 OPENAI = "api.openai.com"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,60}")
@@ -237,6 +238,7 @@ def _read(outputs: Any, seed: int | None) -> GeneratedText:
         raise ApiError(f"not a chat completion: {_shape(outputs)}") from error
     if not isinstance(content, str) or not isinstance(reasoning, str | None):
         raise ApiError(f"a chat completion whose content is no text: {_shape(message)}")
+    logprob, entropy = of_reply(choice)
     if reasoning is None and not content and reason == "length":
         reasoning = ""  # all of it was thinking that the server does not show
     return GeneratedText(
@@ -246,6 +248,8 @@ def _read(outputs: Any, seed: int | None) -> GeneratedText:
         finish_reason=reason,
         seed=seed,
         reasoning=reasoning,
+        logprob=logprob,
+        entropy=entropy,
     )
 
 

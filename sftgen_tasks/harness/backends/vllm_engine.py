@@ -18,6 +18,7 @@ from sftgen_tasks.harness.generation import DEFAULT_MAX_GEN_TOKS, GeneratedText,
 from sftgen_tasks.harness.sampling import in_force
 from sftgen_tasks.harness.special_tokens import ReadTokens, dropped_marker, read_tokens
 from sftgen_tasks.harness.streaming import GENERIC_CHUNK, all_at_once, stream_generations
+from sftgen_tasks.harness.token_probabilities import mean, mean_entropy
 
 ENCODED_AT_ONCE = 512
 """Prompts that are encoded before the engine is given them: it begins with the first while the others are encoded."""
@@ -138,6 +139,7 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
             until = [stop for stop in parameters.stop or () if stop != eos]
             written = tokens[:-1] if ended else tokens
             read = read_tokens(self.tokenizer, written, until, keep=self._marked_by_special_tokens)
+        told = list(completion.logprobs or ())
         return GeneratedText(
             read.text,
             tokens=len(tokens),
@@ -146,6 +148,8 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
             finish_reason="length" if completion.finish_reason == "length" else "stop",
             seed=parameters.seed,
             turn_end=read.turn_end,
+            logprob=mean(known[token].logprob for token, known in zip(tokens, told, strict=False)) if told else None,
+            entropy=mean_entropy([[one.logprob for one in known.values()] for known in told]) if told else None,
         )
 
     @cached_property

@@ -1,0 +1,52 @@
+"""`sftgen curate`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sftgen_train.cli.console import console, progress
+
+
+def curate_sets(
+    config: Annotated[Path, typer.Option(help="Configuration file, see docs/curation.md.")],
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
+    processes: Annotated[int, typer.Option(min=0, help="Processes that select and write; 0: one a core.")] = 0,
+) -> None:
+    """Sample responses from a teacher, verify them, and write training sets. After a stop the same command goes on."""
+    from rich.markup import escape
+
+    from sftgen_judges.records.schema import printable
+    from sftgen_train.curation.configuration import read_curation
+
+    curation = read_curation(config)
+    if check:
+        console.print(f"{escape(printable(str(config)))}: {len(curation.sets)} sets, no mistake", soft_wrap=True)
+        return
+    from sftgen_train.curation.curate import make_pool, make_sets
+    from sftgen_train.curation.pool.prompts import prepare
+
+    counts = prepare(curation).counts
+    aside = {name: count for name, count in counts.items() if name not in {"rows", "asked"} and count}
+    told = "".join(f", {count:,} {name}" for name, count in aside.items())
+    console.print(f"{counts['rows']:,} prompts, {counts['asked']:,} asked{told}", highlight=False, soft_wrap=True)
+    with progress("responses", counts["asked"] * curation.teacher.samples) as done:
+        pool = make_pool(curation, done)
+    first = True
+    for written in make_sets(pool, processes or len(os.sched_getaffinity(0))):
+        if first:
+            names = ("generated", "finished", "truncated", "empty", "right", "not right", "not graded")
+            shown = ", ".join(f"{written.counts.get(name, 0):,} {name}" for name in names)
+            console.print(shown, highlight=False, soft_wrap=True)
+            first = False
+        again = " (stood before)" if written.before else ""
+        console.print(
+            f"{escape(printable(written.name))}: {written.made.rows:,} rows -> {escape(str(written.made.folder))}, "
+            f"content hash {written.made.content_hash}{again}",
+            highlight=False,
+            soft_wrap=True,
+        )
