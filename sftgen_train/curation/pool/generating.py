@@ -60,6 +60,13 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
 
     identity = teacher_identity(curation.teacher)
     run.require_usable()
+    before = run.manifest()
+    if before.get("model_id", identity.id) != identity.id:
+        changed = identity.differences(before.get("model_parts") or {})
+        raise CurationError(
+            f"{run.path}: holds responses of another model ({', '.join(changed) or 'name'} differ); "
+            "name another folder as `out`"
+        )
     _note(run, curation, identity)
     record = Recording(run, model=identity.id, seed=curation.teacher.seed)
     with undisturbed(Nothing()):
@@ -159,10 +166,15 @@ def arguments(teacher: Teacher) -> dict[str, Any]:
 
 
 def teacher_identity(teacher: Teacher) -> Identity:
-    """What generates: the weights, or what a server calls them, with everything that changes a text."""
+    """What generates: the weights, or what a server calls them, with everything that changes a text.
+
+    The address of a server is no part of it: one that dies comes back at another.
+    """
     from sftgen_tasks.harness.registry import identity_of
 
-    return identity_of(teacher.backend, {key: value for key, value in arguments(teacher).items() if key != "seed"})
+    beside = {"seed", "base_url"}
+    given = {key: value for key, value in arguments(teacher).items() if key not in beside}
+    return identity_of(teacher.backend, {**given, **({"revision": teacher.revision} if teacher.revision else {})})
 
 
 def finished(run: RunFolder, documents: Documents, samples: int) -> set[int]:
@@ -199,7 +211,7 @@ def _require_same(run: RunFolder, curation: Curation) -> None:
         return
     teacher = curation.teacher.model_dump(mode="json")
     before = known.get("teacher") or {}
-    beside = {"args"}  # how fast, not what; what changes a text is in the id of the model
+    beside = {"args", "base_url"}  # where and how fast; what changes a text is in the id of the model
     changed = [name for name in teacher if name not in beside and before.get(name) != teacher[name]]
     if known.get("grader") != grader_facts(curation):
         changed.append("grader")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -46,7 +46,7 @@ class PassRate(Options):
 class LogProb(Keep):
     """Which end of the log-probabilities is kept."""
 
-    end: str = Field(default="highest", pattern="^(highest|lowest)$")
+    end: Literal["highest", "lowest"] = "highest"
 
 
 class Judged(Keep):
