@@ -152,6 +152,8 @@ class HarnessCallback(TrainerCallback):
         self._unsaved: int | None = None  # a step that is due and that the trainer is about to save
         self.model_follows = False
         """Whether the final model is still to be written when the trainer has ended: the training ends with that."""
+        self.training_data: Mapping[str, Any] = {}
+        """What the manifest says of the training data; empty where somebody else made the trainer."""
 
     # ------------------------------------------------------------------------------ what the trainer calls
 
@@ -273,6 +275,7 @@ class HarnessCallback(TrainerCallback):
                 evaluation=self._form,
                 seeds={"training": args.seed, "sampling": self.suite.seed},
                 max_steps=state.max_steps,
+                **({"training_data": self.training_data} if self.training_data else {}),
             )
         except OSError as error:
             raise RecordError(

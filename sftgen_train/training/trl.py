@@ -28,6 +28,7 @@ from sftgen_train.training import fields
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps
 from sftgen_train.training.continuing import last_checkpoint
+from sftgen_train.training.data_facts import data_facts
 from sftgen_train.training.distributed import start_worker, wait_for_all
 from sftgen_train.training.encoding import (
     Encoding,
@@ -96,6 +97,7 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
         trainer = build_trainer(harness, config, model, [callback] if callback else [])
         if callback:
             callback.model_follows = True
+            callback.training_data = data_facts(harness.train_data, harness.train_rows)
         _train(trainer, config, command, start_worker(run.path) if first and beside else None)
     elif first:
         said = f"This training has ended at step {ended}; its model is in {run.path}. Nothing is trained. "

@@ -35,3 +35,15 @@ def register_diagnostics(register: Register) -> None:
     register("template_repetition", "sftgen_plugin_template.repetition:REPETITION")
     register("template_surprise", "sftgen_plugin_template.surprise:SURPRISE")
     register("template_cut_answers", "sftgen_plugin_template.cut_answers:CUT_ANSWERS")
+
+
+@hookimpl
+def register_selectors(register: Register) -> None:
+    """The step that a recipe may name."""
+    register("template_unrepeated", "sftgen_plugin_template.terse:UNREPEATED")
+
+
+@hookimpl
+def register_recipes(register: Register) -> None:
+    """The recipe that the file of `sftgen curate` may name."""
+    register("template_terse", "sftgen_plugin_template.terse:TERSE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.plugins.contracts import Candidate, Made
@@ -164,7 +165,8 @@ def _documents(pool: Pool, places: Sequence[int]) -> dict[int, Mapping[str, Any]
 
 def pool_facts(pool: Pool) -> dict[str, Any]:
     """What tells pools apart: the same prompts, teacher, sampling and grader make the same sets."""
-    prompts = pool.curation.prompts.model_dump(mode="json")
+    prompts = pool.curation.prompts.model_dump(mode="json") | {"source": shown(pool.curation.prompts.source)}
+    prompts["sha256"] = pool.documents.digest
     return {"prompts": prompts, "teacher": teacher_facts(pool), "grader": grader_facts(pool.curation)}
 
 
@@ -173,7 +175,14 @@ def teacher_facts(pool: Pool) -> dict[str, Any]:
     teacher = pool.curation.teacher
     known = pool.run.manifest()
     identity = known.get("model_id") or teacher_identity(teacher).id
-    return {**teacher.model_dump(mode="json", exclude={"args", "base_url"}), "id": identity}
+    facts = teacher.model_dump(mode="json", exclude={"args", "base_url"})
+    return {**facts, "model": shown(teacher.model), "id": identity}
+
+
+def shown(name: str) -> str:
+    """A name for others: of a path of this machine the last part, as whoever reads a set has not the rest."""
+    path = Path(name)
+    return path.name if path.is_absolute() or path.exists() else name
 
 
 def card(pool: Pool, plan: Plan, counts: Mapping[str, int]) -> str:
@@ -186,8 +195,8 @@ def card(pool: Pool, plan: Plan, counts: Mapping[str, int]) -> str:
     rows = "".join(f"| {name} | {count:,} |\n" for name, count in counts.items())
     return (
         f"{plan.recipe.about}\n\n"
-        f"* Prompts: `{pool.curation.prompts.source.rpartition('/')[2]}`.\n"
-        f"* Teacher: `{teacher.model.rstrip('/').rpartition('/')[2]}`{revision}, {teacher.samples} samples a prompt, "
+        f"* Prompts: `{shown(pool.curation.prompts.source)}`.\n"
+        f"* Teacher: `{shown(teacher.model)}`{revision}, {teacher.samples} samples a prompt, "
         f"temperature {sampling.temperature}, top_p {sampling.top_p}, top_k {sampling.top_k}, min_p {sampling.min_p}, "
         f"at most {sampling.max_tokens:,} tokens, seed {teacher.seed}.\n"
         f"* Verified by `{grader['name']}`, version {grader['version']}.\n"

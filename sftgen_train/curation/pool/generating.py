@@ -69,7 +69,7 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
         )
     _note(run, curation, identity)
     record = Recording(run, model=identity.id, seed=curation.teacher.seed)
-    with undisturbed(Nothing()):
+    with run.sole_writer(), undisturbed(Nothing()):
         # So that the model does not open a run directory of its own.
         with recording(record), without_bars():
             lm = make_model(curation.teacher.backend, **arguments(curation.teacher))

@@ -18,7 +18,7 @@ from typing import Any
 from sftgen_judges.plugins.contracts import Grader, Item
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.journal import append_rows, to_json, write_atomic
-from sftgen_judges.records.schema import Response, Verdict, content_hash, well_formed
+from sftgen_judges.records.schema import Response, Verdict, content_hash, doc_hash, well_formed
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import countdown
 from sftgen_tasks.data.tables import SUFFIXES, DataError, stream_table
@@ -40,12 +40,14 @@ class Documents:
         counts: Rows of the source, what became of them, and what is asked.
         block_size: Documents of a block; the last has fewer.
         kinds: What each of the columns holds that are kept, in words.
+        digest: Hash of all documents, in order.
     """
 
     folder: Path
     counts: Mapping[str, int]
     block_size: int
     kinds: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def blocks(self) -> int:
@@ -92,9 +94,9 @@ def prepare(curation: Curation) -> Documents:
             raise CurationError(
                 f"{folder}: was begun with other prompts ({', '.join(changed)} differ); name another folder as `out`"
             )
-        return Documents(folder, known["counts"], curation.block_size, known["kinds"])
+        return Documents(folder, known["counts"], curation.block_size, known["kinds"], known["digest"])
     made = _written(curation)
-    facts = {"prompts": identity, "counts": made.counts, "kinds": made.kinds}
+    facts = {"prompts": identity, "counts": made.counts, "kinds": made.kinds, "digest": made.digest}
     write_atomic(summary, to_json(facts, indent=1) + "\n")
     return made
 
@@ -113,7 +115,9 @@ def _written(curation: Curation) -> Documents:
     )
     documents = _usable(curation, source.documents(), disputed, counts, folder / ASIDE)
     written = Documents(curation.folder, counts, curation.block_size)
+    digests = []
     for number, block in enumerate(iter(lambda: list(islice(documents, curation.block_size)), [])):
+        digests += map(doc_hash, block)
         rows = [{**{name: doc.pop(name) for name in _OWN}, "kept": to_json(doc)} for doc in block]
         beside = written.path(number).with_suffix(".part")
         pq.write_table(pa.Table.from_pylist(rows), beside, compression="zstd")
@@ -121,7 +125,7 @@ def _written(curation: Curation) -> Documents:
     if not counts["asked"]:
         raise DataError(f"{curation.prompts.source}: none of {counts['rows']} rows can be asked: {_told(counts)}")
     kinds = {name: source.kinds.get(name, ("nothing", 0))[0] for name in curation.prompts.keep}
-    return replace(written, counts=dict(counts), kinds=kinds)
+    return replace(written, counts=dict(counts), kinds=kinds, digest=content_hash(digests))
 
 
 def _told(counts: Mapping[str, int]) -> str:

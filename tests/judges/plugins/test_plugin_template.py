@@ -44,6 +44,8 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
         "register_diagnostics": ["template_repetition", "template_surprise", "template_cut_answers"],
         "register_graders": ["template_letters"],
         "register_judges": ["template_conciseness"],
+        "register_recipes": ["template_terse"],
+        "register_selectors": ["template_unrepeated"],
     }
     done = installed.python(
         """
@@ -51,9 +53,15 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
         print(lookup("grader", "template_letters").name)
         print(lookup("judge", "template_conciseness").name)
         print(lookup("diagnostic", "template_repetition").name)
+        from sftgen_train.curation.selecting.recipes import Plan
+        plan = Plan.of("mine", "template_terse")
+        print(*(step.selector.name for step in plan.steps), plan.steps[2].options.most)
         """
     )
-    assert done.stdout.split() == ["template_letters", "template_conciseness", "template_repetition"], done.stderr
+    assert done.stdout.split() == [
+        "template_letters", "template_conciseness", "template_repetition",
+        "finished", "right", "template_unrepeated", "shortest", "0.1",
+    ], done.stderr  # fmt: skip
 
 
 def test_sftgen_finds_its_benchmark(installed: Door) -> None:
@@ -126,3 +134,18 @@ def test_the_diagnostic_of_responses_counts_repeated_4grams() -> None:
     assert [found.values for found in labels] == [
         {"repeated_4grams": 0}, {"repeated_4grams": pytest.approx(0.8)}, {},
     ]  # fmt: skip
+
+
+def test_the_selector_drops_responses_that_go_round_in_circles() -> None:
+    import random
+
+    from sftgen_plugin_template.terse import UNREPEATED, Options
+
+    from sftgen_judges import Candidate, Verdict
+
+    texts = ["a b c d e f g", "a " * 8, "short"]
+    verdict = Verdict("ok", 1.0)
+    candidates = [Candidate(0, number, {"id": "x"}, split_thinking(text), verdict) for number, text in enumerate(texts)]
+    assert UNREPEATED.select
+    kept = UNREPEATED.select(candidates, Options(), random.Random(0))
+    assert [one.repeat for one in kept] == [0, 2]

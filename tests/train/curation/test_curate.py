@@ -158,7 +158,7 @@ def test_prompts_that_cannot_be_verified_are_kept_aside_and_counted(command: Com
     rows = sums(12)
     for number, (changes, _, _) in enumerate(BAD_ROWS.values()):
         fresh = {"uuid": f"bad-{number}", "problem": f"{number}?", "answer": "1", "level": "1"}
-        base = fresh if "problem" in changes or "uuid" not in changes and changes else rows[number]
+        base = fresh if "problem" in changes or ("uuid" not in changes and changes) else rows[number]
         rows.append({**base, **changes})
     with chat_server(answer) as server:
         config = write_config(tmp_path / "a", server, rows, teacher={"samples": 1})
@@ -286,6 +286,6 @@ TOLD = [
     "15: sets.b.steps.2.shortest.keep: '0': input should be greater than or equal to 1",
     "16: sets.b.steps.3.pass-rate.abov is unknown; did you mean 'above'?",
     "17: sets.b.steps.4.pass-rate: '{}': expected at least one of above, least, below and most",
-    "18: sets.b.steps.5.logprob.end: 'middle': expected highest or lowest",
+    "18: sets.b.steps.5.logprob.end: 'middle': input should be 'highest' or 'lowest'",
     "19: sets.c: expected one of `recipe` and `steps`",
 ]

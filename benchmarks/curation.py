@@ -1,0 +1,189 @@
+"""Curation on the real MATH500: how fast responses are verified, and sets selected and written; what memory it takes.
+
+    python benchmarks/curation.py MATH_FOLDER [--copies 40]
+
+MATH_FOLDER holds `math500_test.jsonl` and stored outputs `rg_*.jsonl.gz` with `gold` and `output` (for example
+`$SFTGEN_DATA_DIR/math`). The responses are the stored outputs; in the pool each stands under a number of its own, so
+that none is graded twice. Their thinking is repeated until a response has about `--characters` characters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Pair = tuple[str, str, str]
+
+
+def stored(folder: Path) -> list[Pair]:
+    """Question, right answer and output of all stored outputs."""
+    pairs = []
+    for path in sorted(folder.glob("rg_*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                row = json.loads(line)
+                if isinstance(row.get("output"), str) and row.get("gold") not in (None, ""):
+                    pairs.append(
+                        (str(row.get("question") or row.get("problem") or ""), str(row["gold"]), row["output"])
+                    )
+    return pairs
+
+
+def verification(folder: Path) -> None:
+    """Responses a second on one core and on all."""
+    from sftgen_judges.plugins.contracts import Item
+    from sftgen_judges.plugins.manager import lookup
+    from sftgen_judges.records.thinking import split_thinking
+    from sftgen_judges.scoring.grading import grade_batch
+
+    with (folder / "math500_test.jsonl").open() as file:
+        golds = [json.loads(line) for line in file]
+    items = [Item({"answer": gold}, split_thinking(output)) for _, gold, output in stored(folder)]
+    items += [Item({"answer": doc["answer"]}, split_thinking(doc["solution"])) for doc in golds]
+    grader = lookup("grader", "math_verify")
+    cores = len(os.sched_getaffinity(0))
+    rates = {}
+    for used in (1, cores):
+        grade_batch(grader, [Item({"answer": str(n)}, split_thinking(f"\\boxed{{{n}}}")) for n in range(200)])  # warm
+        used_before, begun = _cpu(), time.perf_counter()
+        if used == 1:
+            for item in items:
+                grader.grade(item.doc, item.response)
+        else:
+            grade_batch(grader, items)
+        seconds = time.perf_counter() - begun
+        rates[used] = len(items) / seconds
+        print(
+            f"verified {len(items):,} on {used} core(s): {seconds:.1f} s, {rates[used]:.0f}/s, "
+            f"{_cpu() - used_before:.1f} s of CPU"
+        )
+    print(f"{rates[cores] / rates[1]:.2f} x one core on {cores}")
+
+
+def _cpu() -> float:
+    return sum(sum(resource.getrusage(of)[:2]) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def write_pool(folder: Path, pairs: list[Pair], copies: int, characters: int) -> Path:
+    """A pool as the harness leaves it, of stored outputs: its records are written without a model."""
+    from sftgen_judges.records.schema import GenerationRecord, doc_hash, sampling_id
+    from sftgen_judges.records.store import RunFolder
+    from sftgen_train.curation.configuration import read_curation
+    from sftgen_train.curation.pool import generating, prompts
+
+    samples, block = 2, 1024
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for copy in range(copies):
+            for number, (question, gold, _) in enumerate(pairs):
+                yield {"problem": f"{copy}.{number}. {question}", "answer": gold, "uuid": f"{copy}-{number}"}
+
+    source = folder / "prompts.jsonl"
+    with source.open("w") as file:
+        for row in rows():
+            file.write(json.dumps(row) + "\n")
+    server = {"backend": "sftgen-chat", "model": "stored", "base_url": "http://127.0.0.1:9/v1"}
+    config = {
+        "out": str(folder / "pool"), "block": block,
+        # `exact` has no check of right answers, which `verification` has timed.
+        "prompts": {"source": str(source), "id": "uuid", "grader": "exact"},
+        "teacher": {**server, "samples": samples},
+        "sets": {"random": {"steps": [{"random": {"keep": 2}}]}, "short": {"steps": ["finished", "shortest"]}},
+    }  # fmt: skip
+    path = folder / "curate.yaml"
+    path.write_text(yaml.safe_dump(config))
+    curation = read_curation(path)
+    documents = prompts.prepare(curation)
+    run = RunFolder(curation.folder)
+    run.require_usable()
+    sampling = {"temperature": 0.6}
+    evaluations, index = [], []
+    for block_number in range(documents.blocks):
+        task = prompts.task_of(block_number)
+        made = []
+        for place, doc in enumerate(documents.read(block_number)):
+            question, _, output = pairs[(block_number * block + place) % len(pairs)]
+            thinking = f"{question}\n{output}\n" * (characters // (len(output) + len(question) + 2))
+            text = f"<think>\n{thinking}</think>\n\n{output}"
+            for repeat in range(samples):
+                made.append(
+                    GenerationRecord(
+                        task, None, "stored", doc_hash(doc), repeat, "prompt", sampling, text, "stop", len(text) // 4
+                    )
+                )
+                index.append(
+                    {
+                        "run": "stored", "model": "stored", "sampling_id": sampling_id(sampling), "task": task,
+                        "doc_id": doc["id"], "doc_hash": doc_hash(doc), "repeat": repeat, "prompt_hash": "prompt",
+                        "status": "ok", "score": float(repeat == 0), "measures": {}, "truncated": False,
+                        "think": "closed", "tokens": len(text) // 4, "finish_reason": "stop", "scorer": "exact",
+                        "evaluation_version": 2, "evaluated_at": "2026-01-01T00:00:00+00:00",
+                    }
+                )  # fmt: skip
+        run.add_generations(made)
+        run.append(run.samples, index)
+        index.clear()
+        run.compact()
+        evaluations.append(
+            {"status": "ok", "tasks": {task: {"docs": documents.size(block_number), "repeats": samples}}}
+        )
+    run.append(run.evaluations, evaluations)
+    facts = {"teacher": curation.teacher.model_dump(mode="json"), "grader": generating.grader_facts(curation)}
+    run.update_manifest(model="stored", model_id="stored", curation=facts)
+    return path
+
+
+def making(pairs: list[Pair], copies: int, characters: int) -> None:
+    """Rows a minute, and the most memory that a process took, at two sizes of the pool."""
+    for size in (copies // 4, copies):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_pool(folder, pairs, size, characters)
+            code = (
+                "import resource, sys, time; from pathlib import Path; "
+                "from sftgen_train.curation.configuration import read_curation; "
+                "from sftgen_train.curation.curate import make_pool, make_sets\n"
+                "if __name__ == '__main__':\n"
+                "    pool = make_pool(read_curation(Path(sys.argv[1])))\n"
+                "    begun = time.perf_counter()\n"
+                "    for written in make_sets(pool, int(sys.argv[2])):\n"
+                "        now = time.perf_counter(); rows = written.made.rows\n"
+                "        print(f'  {written.name}: {rows:,} rows in {now - begun:.1f} s,',"
+                " f'{60 * rows / (now - begun):,.0f} a minute,', written.made.content_hash); begun = now\n"
+                "    most = [resource.getrusage(of).ru_maxrss >> 10"
+                " for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
+                "    print(f'  most memory: {most[0]} MiB here, {most[1]} MiB in a worker')\n"
+            )
+            (folder / "make.py").write_text(code)
+            texts = sum(path.stat().st_size for path in (folder / "pool" / "generations").glob("*.parquet"))
+            print(f"pool of {size * len(pairs) * 2:,} responses, {texts >> 20} MiB of texts on disk", flush=True)
+            cores = len(os.sched_getaffinity(0))
+            os.spawnv(
+                os.P_WAIT,
+                sys.executable,
+                [sys.executable, str(folder / "make.py"), str(folder / "curate.yaml"), str(cores)],
+            )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--copies", type=int, default=8)
+    parser.add_argument("--characters", type=int, default=8000)
+    parser.add_argument("--only", choices=("verification", "making"))
+    given = parser.parse_args()
+    if given.only != "making":
+        verification(given.folder)
+    if given.only != "verification":
+        making(stored(given.folder), given.copies, given.characters)
