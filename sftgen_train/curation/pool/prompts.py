@@ -156,7 +156,7 @@ def _usable(
             else:
                 asked_once.append(doc)
             seen.add(key)
-        for doc, reason in zip(asked_once, unusable(grader, asked_once), strict=True):
+        for doc, reason in zip(asked_once, unusable(curation.prompts, grader, asked_once), strict=True):
             if reason:
                 leave("unusable", doc, reason)
             else:
@@ -164,10 +164,10 @@ def _usable(
                 yield doc
 
 
-def unusable(grader: Grader, docs: list[Row]) -> list[str]:
+def unusable(prompts: Prompts, grader: Grader, docs: list[Row]) -> list[str]:
     """Why responses to each document cannot be verified; empty where they can."""
     if grader.unusable is None:
-        return ["" for _ in docs]
+        return ["" if doc["answer"].strip() or not prompts.gold else "no right answer" for doc in docs]
     check = Grader(
         f"{grader.name}: right answers", grader.version, partial(_said, grader.name),
         time_limit=grader.time_limit, chunk=grader.chunk,

@@ -58,7 +58,8 @@ def write_config(folder: Path, server: ChatServer | None, rows: list[dict[str, A
         "backend": "sftgen-chat", "model": "tiny", "base_url": server.url if server else "http://127.0.0.1:9/v1",
         "samples": 3, "args": {"num_concurrent": 4, "max_retries": 1}, **changes.pop("teacher", {}),
     }  # fmt: skip
-    prompts = {"source": str(source), "id": "uuid", "keep": ["level"], **changes.pop("prompts", {})}
+    # `exact` needs no processes to grade in; they would take longer than all else.
+    prompts = {"source": str(source), "id": "uuid", "keep": ["level"], "grader": "exact", **changes.pop("prompts", {})}
     sets = {"one": {"recipe": "random-correct"}, "two": {"steps": [{"shortest": {"keep": 2}}], "form": "messages"}}
     config = {"out": str(folder / "pool"), "prompts": prompts, "teacher": teacher, "sets": sets, "block": 6, **changes}
     (folder / "curate.yaml").write_text(yaml.safe_dump(config))

@@ -26,7 +26,7 @@ SAMPLES = 3
 
 
 def curate(command: Command, config: Path, *more: str) -> str:
-    ended = command("sftgen", "curate", "--config", config, *more)
+    ended = command("sftgen", "curate", "--config", config, *(more or ("--processes", "1")))
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
 
@@ -95,7 +95,7 @@ def test_every_count_from_prompts_to_rows_is_told(pool: tuple[Path, str, Counter
     assert manifest["teacher"]["sampling"] == {
         "temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.0, "max_tokens": 16_384, "further": {},
     }  # fmt: skip
-    assert manifest["recipe"]["pool"]["grader"] == {"name": "math_verify", "version": 1}
+    assert manifest["recipe"]["pool"]["grader"] == {"name": "exact", "version": 2}
     assert manifest["recipe"]["recipe"] == {"name": "random-correct", "version": 1}
     card = (made / "one" / "README.md").read_text()
     assert "One verified response a prompt, chosen at random." in card
@@ -114,11 +114,11 @@ def test_rows_have_the_published_columns_or_those_of_trl(
     for row in published:
         number = int(row["id"].partition("-")[2])
         assert row["question"] == f"What is {number} + {number + 1}?"
-        assert row["message"] == [{"role": "user", "content": row["question"] + "\n" + INSTRUCTION}]
+        assert row["message"] == [{"role": "user", "content": row["question"]}]
         assert row["response"].startswith("<think>\nhm")
         assert row["response"].endswith(f"</think>\n\nIt is \\boxed{{{2 * number + 1}}}.")
         assert (row["answer"], row["level"]) == (str(2 * number + 1), str(number % 3))
-    ended = command("sftgen", "data", "verify", made / "one")
+    ended = command("sftgen", "data", "verify", made / "one", "--grader", "exact")
     assert f"{len(published)} rows: {len(published)} right" in ended.stdout
     chats = rows_of(made / "two", tmp_path / "cache")
     assert Counter(row["id"] for row in chats) == {f"sum-{n}": 2 for n in range(PROMPTS)}
@@ -161,8 +161,10 @@ def test_prompts_that_cannot_be_verified_are_kept_aside_and_counted(command: Com
         base = fresh if "problem" in changes or ("uuid" not in changes and changes) else rows[number]
         rows.append({**base, **changes})
     with chat_server(answer) as server:
-        config = write_config(tmp_path / "a", server, rows, teacher={"samples": 1})
+        prompts, sets = {"grader": "math_verify"}, {"one": {"recipe": "random-correct"}}
+        config = write_config(tmp_path / "a", server, rows, prompts=prompts, sets=sets, teacher={"samples": 1})
         said = curate(command, config)
+        assert server.questions()[0].endswith("\n" + INSTRUCTION)
         assert len(server.asked) == 11  # one of the good ones is disputed
     for _, counted, _ in BAD_ROWS.values():
         kind = counted.partition(" ")[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sftgen_train.curation.sets import write_set
 from tests.conftest import Command
 
 TASKS = ["sftgen_parity", "sftgen_refusal"]
@@ -17,9 +17,9 @@ TASKS = ["sftgen_parity", "sftgen_refusal"]
 
 def configuration(model: Path, folder: Path) -> dict[str, Any]:
     rows = [{"prompt": f"What is {n}?", "completion": str(n)} for n in range(64)]
-    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_set(folder / "data", {"made of": "numbers"}, [rows], lambda index, part: part, shards=1)
     return {
-        "model_name_or_path": str(model), "train_data": str(folder / "data.jsonl"),
+        "model_name_or_path": str(model), "train_data": str(folder / "data"),
         "output_dir": str(folder / "run"), "harness_tasks": TASKS, "harness_at_steps": [1, 2, 3, 4], "harness_limit": 3,
         "harness_worker": "none", "harness_gen_kwargs": {"max_gen_toks": 8}, "max_steps": 5, "save_total_limit": 1,
         "per_device_train_batch_size": 4, "learning_rate": 1.0e-3, "use_cpu": True, "bf16": False, "seed": 3,

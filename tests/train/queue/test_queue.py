@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records import hash_cache, weights
@@ -21,6 +22,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints import leases
 from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
+from sftgen_train.curation.sets import read_manifest
 from sftgen_train.evaluation import evaluator
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
@@ -100,6 +102,18 @@ def test_a_schedule_is_a_name_and_arguments(tier: Tier, when: str, steps: list[i
 def test_a_schedule_that_cannot_be_used_is_named(schedule: str, says: str) -> None:
     with pytest.raises(SftgenError, match=says):
         Tier(["a"], schedule=schedule)
+
+
+# ------------------------------------------------------------------------------ training
+
+
+def test_a_run_names_the_content_hash_of_the_set_that_it_is_trained_on(trained: Path) -> None:
+    facts = RunFolder(trained).read_manifest()["training_data"]
+    made = read_manifest(trained.parent / "data")
+    assert facts["content_hash"] == made["content_hash"]
+    assert (facts["set"], facts["first_rows"]) == ({"made of": "numbers"}, None)
+    [(name, digest)] = facts["files"].items()
+    assert digest == blake3((trained.parent / "data" / name).read_bytes()).hexdigest()[:32]
 
 
 # ------------------------------------------------------------------------------ whole checkpoints, leases
