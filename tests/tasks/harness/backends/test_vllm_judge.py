@@ -1,9 +1,12 @@
-"""Judges behind a real `vllm serve` of a tiny model: text, log-probabilities, a schema, what the server refuses."""
+"""Judges and a teacher behind a real `vllm serve` of a tiny model: text, log-probabilities, a schema, refusals."""
 
 from __future__ import annotations
 
 import json
 import random
+import re
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +16,16 @@ from sftgen_judges import Item, Judge, Reply, Request, Response, Verdict
 from sftgen_judges.asking.replies import read_score
 from sftgen_judges.asking.settings import with_settings
 from sftgen_judges.plugins.judge_settings import JudgeSettings
+from sftgen_judges.records.store import RunFolder
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_judges.truth import TRUTH_LOGPROB
+from tests import commands
 from tests.commands import Warm
 from tests.conftest import Command
 from tests.judges.tiny_judge import example, train_judge
 from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
 from tests.tasks.harness.backends.vllm_server import vllm_serving
+from tests.train.curation.teacher import sums, write_config
 
 pytestmark = [
     pytest.mark.xdist_group("vllm"),
@@ -84,3 +90,35 @@ def test_judging_with_a_served_model(server: str, command: Command, tmp_path: Pa
     assert asked.reason.startswith("HTTP 400: ")
     [other] = grade_batch(with_settings(judge, base_url=server, model="gone"), item)
     assert other.reason.startswith("HTTP 404: ")
+
+
+def test_a_teacher_behind_a_real_server_is_killed_and_goes_on(server: str, command: Command, tmp_path: Path) -> None:
+    def configured(name: str, concurrent: int) -> Path:
+        teacher = {
+            "base_url": f"{server}/chat/completions", "model": "judge", "logprobs": True, "entropy": True,
+            "sampling": {"max_tokens": 24}, "args": {"num_concurrent": concurrent},
+        }  # fmt: skip
+        sets = {"one": {"steps": ["random"]}, "likely": {"steps": [{"logprob": {"keep": 2}}], "form": "messages"}}
+        return write_config(tmp_path / name, None, sums(20), teacher=teacher, sets=sets)
+
+    killed = commands.start("sftgen", "curate", "--config", configured("a", 1))
+    run = RunFolder(tmp_path / "a" / "pool")
+    journal = run.generations("curate_00001")
+    while not journal.exists() or len(journal.read_text().splitlines()) < 5:
+        assert killed.poll() is None, "it ended before"
+        time.sleep(0.005)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    before = [*run.read_generations("curate_00000"), *run.read_generations("curate_00001")]
+    said = [command("sftgen", "curate", "--config", configured(name, 4), "--processes", "1") for name in "aab"]
+    assert {done.returncode for done in said} == {0}, said[0].stderr
+    after = [record for number in range(4) for record in run.read_generations(f"curate_{number:05d}")]
+    assert len(after) == 60
+    assert {record.key: record for record in after}.items() >= {record.key: record for record in before}.items()
+    for record in after:
+        assert record.logprob is not None
+        assert record.entropy is not None
+        assert record.logprob < 0 < record.entropy
+    hashes = [re.findall("content hash (.*)$", done.stdout.replace(" (stood before)", ""), re.M) for done in said]
+    assert len(hashes[0]) == 2
+    assert hashes[0] == hashes[1] == hashes[2]
