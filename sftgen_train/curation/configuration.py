@@ -20,7 +20,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import KINDS, Grader
 from sftgen_judges.plugins.contracts.curating import Form
 from sftgen_judges.plugins.manager import lookup, plugins
-from sftgen_tasks.data.settings_file import Mistake, near, read_settings
+from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
 from sftgen_train.curation.selecting.recipes import Plan, RecipeError, step_mistakes
 
 Backend = Literal["sftgen-vllm", "sftgen-hf", "sftgen-chat", "sftgen-replay"]
@@ -195,14 +195,13 @@ def read_curation(path: Path) -> Curation:
     Raises:
         CurationError: It cannot be read, or has mistakes: all of them, with line, value and nearest name.
     """
-    file = read_settings(path, "configuration", CurationError, "`out`, `prompts`, `teacher` and `sets`")
-    return file.checked(Curation, _further)
+    return read_config(path, Curation, kind="configuration", error=CurationError, also=_further)
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def _further(found: dict[str, Any]) -> Iterator[Mistake]:
+def _further(found: Mapping[Any, Any]) -> Iterator[Mistake]:
     yield from _of_prompts(_mapping(found, "prompts"))
     yield from _of_teacher(_mapping(found, "teacher"))
     for name, given in _mapping(found, "sets").items():
@@ -263,7 +262,7 @@ def facts(teacher: Mapping[str, Any]) -> frozenset[str]:
 
 def _unknown(kind: str, name: Any) -> str:
     known = plugins().registered(KINDS[kind].hook)
-    return "" if name in known else f"{kind} {str(name)!r} is unknown{near(str(name), known)}"
+    return "" if name in known else f"{kind} {str(name)!r} is unknown{did_you_mean(str(name), sorted(known))}"
 
 
 def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

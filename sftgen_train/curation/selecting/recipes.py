@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import KINDS, Recipe, Selector
 from sftgen_judges.plugins.contracts.curating import Form
 from sftgen_judges.plugins.manager import lookup, plugins
-from sftgen_tasks.data.settings_file import Mistake, Place, mistakes_of, near, read_settings
+from sftgen_train.configuring.checking import Mistake, check, did_you_mean, read_config
+
+Place = tuple[Any, ...]
 
 
 class RecipeError(SftgenError, ValueError):
@@ -123,7 +125,7 @@ def _recipe(name: str) -> Recipe:
     found: Recipe = lookup("recipe", name)
     if not found.file:
         return found
-    read = read_settings(found.file, "recipe", RecipeError, "`steps`").checked(_File)
+    read = read_config(found.file, _File, kind="recipe", error=RecipeError)
     steps = tuple(map(_named, read.steps))
     return Recipe(found.name, read.version, steps, read.rows, read.form, read.about)
 
@@ -174,7 +176,7 @@ def step_mistakes(recipe: str | None, steps: Any, place: Place, facts: frozenset
             continue
         known = plugins().registered(KINDS["selector"].hook)
         if name not in known:
-            yield Mistake(where, f"selector {name!r} is unknown{near(name, known)}")
+            yield Mistake(where, f"selector {name!r} is unknown{did_you_mean(name, sorted(known))}")
             continue
         selector: Selector = lookup("selector", name)
         if selector.select and chosen:
@@ -192,12 +194,11 @@ def _option_mistakes(selector: Selector, options: Mapping[str, Any], place: Plac
     if selector.options is None:
         if options:
             yield Mistake(place, f"selector {selector.name!r} takes no options, found {', '.join(map(str, options))}")
-        made = None
+        made: BaseModel | None = None
     else:
-        try:
-            made = selector.options.model_validate(dict(options))
-        except ValidationError as error:
-            yield from mistakes_of(error, selector.options, place)
+        made, found = check(options, selector.options)
+        if made is None:
+            yield from (_inside(place, mistake) for mistake in found)
             return
     if ready and selector.check:
         try:
@@ -206,3 +207,10 @@ def _option_mistakes(selector: Selector, options: Mapping[str, Any], place: Plac
             missing = str(error)
         if missing:
             yield Mistake(place, f"selector {selector.name!r}: {missing}")
+
+
+def _inside(place: Place, mistake: Mistake) -> Mistake:
+    """A mistake in the options of a step, at their place in the file."""
+    name = ".".join(map(str, place))
+    text = f".{mistake.text}" if mistake.place else mistake.text.removeprefix("the file")
+    return Mistake((*place, *mistake.place), f"{name}{text}")

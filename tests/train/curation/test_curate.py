@@ -287,7 +287,7 @@ TOLD = [
     "14: selector 'right' takes no options, found keep",
     "15: sets.b.steps.2.shortest.keep: '0': input should be greater than or equal to 1",
     "16: sets.b.steps.3.pass-rate.abov is unknown; did you mean 'above'?",
-    "17: sets.b.steps.4.pass-rate: '{}': expected at least one of above, least, below and most",
+    "17: sets.b.steps.4.pass-rate: expected at least one of above, least, below and most",
     "18: sets.b.steps.5.logprob.end: 'middle': input should be 'highest' or 'lowest'",
     "19: sets.c: expected one of `recipe` and `steps`",
 ]
