@@ -144,28 +144,38 @@ def write_pool(folder: Path, pairs: list[Pair], copies: int, characters: int) ->
     return path
 
 
+MAKE = """
+import resource, sys, time
+from pathlib import Path
+from sftgen_train.curation.configuration import read_curation
+from sftgen_train.curation.curate import make_pool, make_sets
+
+BOTH = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+def cpu():
+    return sum(sum(resource.getrusage(of)[:2]) for of in BOTH)
+
+if __name__ == "__main__":
+    pool = make_pool(read_curation(Path(sys.argv[1])))
+    begun, used = time.perf_counter(), cpu()
+    for written in make_sets(pool, int(sys.argv[2])):
+        seconds, spent, rows = time.perf_counter() - begun, cpu() - used, written.made.rows
+        print(f"  {written.name}: {rows:,} rows in {seconds:.1f} s, {60 * rows / seconds:,.0f} a minute;", end=" ")
+        print(f"{spent:.1f} s of CPU, {60 * rows / spent:,.0f} a minute of CPU; {written.made.content_hash}")
+        begun, used = time.perf_counter(), cpu()
+    most = [resource.getrusage(of).ru_maxrss >> 10 for of in BOTH]
+    print(f"  most memory: {most[0]} MiB here, {most[1]} MiB in a worker")
+"""
+"""Makes the sets of a pool in a process of its own, whose memory is its own too."""
+
+
 def making(pairs: list[Pair], copies: int, characters: int) -> None:
     """Rows a minute, and the most memory that a process took, at two sizes of the pool."""
     for size in (copies // 4, copies):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_pool(folder, pairs, size, characters)
-            code = (
-                "import resource, sys, time; from pathlib import Path; "
-                "from sftgen_train.curation.configuration import read_curation; "
-                "from sftgen_train.curation.curate import make_pool, make_sets\n"
-                "if __name__ == '__main__':\n"
-                "    pool = make_pool(read_curation(Path(sys.argv[1])))\n"
-                "    begun = time.perf_counter()\n"
-                "    for written in make_sets(pool, int(sys.argv[2])):\n"
-                "        now = time.perf_counter(); rows = written.made.rows\n"
-                "        print(f'  {written.name}: {rows:,} rows in {now - begun:.1f} s,',"
-                " f'{60 * rows / (now - begun):,.0f} a minute,', written.made.content_hash); begun = now\n"
-                "    most = [resource.getrusage(of).ru_maxrss >> 10"
-                " for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
-                "    print(f'  most memory: {most[0]} MiB here, {most[1]} MiB in a worker')\n"
-            )
-            (folder / "make.py").write_text(code)
+            (folder / "make.py").write_text(MAKE)
             texts = sum(path.stat().st_size for path in (folder / "pool" / "generations").glob("*.parquet"))
             print(f"pool of {size * len(pairs) * 2:,} responses, {texts >> 20} MiB of texts on disk", flush=True)
             cores = len(os.sched_getaffinity(0))
