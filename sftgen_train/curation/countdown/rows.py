@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.records.thinking import split_thinking
+from sftgen_judges.records.schema import Response
 from sftgen_tasks import countdown
 from sftgen_train.curation.countdown.kinds import KIND, LEVELS, CountdownError, Kind
 from sftgen_train.curation.countdown.puzzles import Puzzles, Split, make_puzzles
@@ -62,7 +62,7 @@ def write_countdown(folder: Path, recipe: Recipe, *, processes: int = 1, done: A
     parts = ((recipe, part) for part in _parts(recipe))
     return write_set(
         folder,
-        {"countdown": asdict(recipe), "version": 1},
+        {"countdown": asdict(recipe), "version": 2},
         parts,
         rows_of,
         shards=-(-recipe.size // SHARD),
@@ -92,7 +92,9 @@ def rows_of(index: int, part: tuple[Recipe, Sequence[Puzzles]]) -> list[dict[str
         answer = f"\\boxed{{{trace.solution}}}"
         content = f"<think>\n{trace.text}\n</think>\n\n{answer}" if trace.text else answer
         doc = {"numbers": numbers, "target": target}
-        verdict = countdown.grade(doc, split_thinking(content))
+        # What `split_thinking` reads in `content`, without its search of a text that is known.
+        response = Response(content, answer=answer, thinking=trace.text, think="closed" if trace.text else "none")
+        verdict = countdown.grade(doc, response)
         if verdict.score != 1:
             raise CountdownError(f"{row_id}: {trace.solution} is not a solution: {verdict.reason}")
         rows.append(
