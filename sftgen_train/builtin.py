@@ -57,6 +57,15 @@ def register_selectors(register: Register) -> None:
     of_one_prompt = ("right", "wrong", "finished", "pass-rate", "random", "shortest", "longest", "logprob", "best")
     for name in of_one_prompt:
         register(name, f"sftgen_train.curation.selecting.selectors:{name.upper().replace('-', '_')}")
+    rooms = {
+        "rewriting": ("no-thinking", "answer-only", "truncated", "column"),
+        "branching": ("few-branches",),
+        "divergence": ("divergence", "divergence-share"),
+        "balancing": ("stratified", "same-prompts", "match-tokens", "wrong-share", "shuffled", "nested"),
+    }
+    for room, names in rooms.items():
+        for name in names:
+            register(name, f"sftgen_train.curation.selecting.{room}:{name.upper().replace('-', '_')}")
 
 
 @hookimpl
