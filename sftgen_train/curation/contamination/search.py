@@ -90,8 +90,11 @@ class _Found:
     verbatim: bool
 
 
-class _Method(Protocol):
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]: ...
+class Method(Protocol):
+    """Looks for questions in texts."""
+
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
+        """The questions that a batch of texts holds, as `_Found` tells of them."""
 
 
 class _Overlap:
@@ -157,7 +160,7 @@ class _MinHash:
                     yield _Found(text, item, likeness, first, first + len(grams) + 2, verbatim=False)
 
 
-METHODS: dict[str, Callable[[Sequence[str]], _Method]] = {
+METHODS: dict[str, Callable[[Sequence[str]], Method]] = {
     "overlap": _Overlap,
     "numbers": lambda questions: _Overlap(questions, masked=True),
     "13-gram": _Grams13,
@@ -167,21 +170,28 @@ METHODS: dict[str, Callable[[Sequence[str]], _Method]] = {
 DEFAULT = ("overlap", "numbers")
 
 
-def search(rows: Iterable[tuple[str, Row]], items: Sequence[Item], methods: Sequence[str] = DEFAULT) -> Contamination:
+def search(
+    rows: Iterable[tuple[str, Row]],
+    items: Sequence[Item],
+    methods: Sequence[str] = DEFAULT,
+    further: Mapping[str, Method] | None = None,
+) -> Contamination:
     """Look for questions in rows.
 
     Args:
         rows: Each with its `id`, or nothing.
         items: The questions.
         methods: Names among `METHODS`.
+        further: Methods that were made for these very items, for example `paraphrases.Paraphrases`, by name.
 
     Raises:
         ContaminationError: There is no such method.
     """
     unknown = sorted(set(methods) - set(METHODS))
-    if unknown or not methods:
+    if unknown or not (methods or further):
         raise ContaminationError(f"method {', '.join(unknown) or '(none)'}: expected some of {', '.join(METHODS)}")
-    made: dict[str, _Method] = {name: METHODS[name]([item.question for item in items]) for name in methods}
+    made: dict[str, Method] = {name: METHODS[name]([item.question for item in items]) for name in methods}
+    made |= further or {}
     of_passage = [place for place, item in enumerate(items) if item.passage]
     passages = _Overlap([items[place].passage for place in of_passage]) if of_passage else None
     matches: list[Match] = []

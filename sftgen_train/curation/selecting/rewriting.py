@@ -104,6 +104,4 @@ def _column(options: Column) -> Sequence[str]:
 NO_THINKING = Selector("no-thinking", 1, rewrite=_without_thinking)
 ANSWER_ONLY = Selector("answer-only", 1, rewrite=_answer_alone)
 TRUNCATED = Selector("truncated", 1, rewrite=_truncated, options=Truncation)
-COLUMN = Selector(
-    "column", 1, rewrite=_from_column, options=Column, needs=("column",), columns=_column, measure=_verified_columns
-)
+COLUMN = Selector("column", 1, rewrite=_from_column, options=Column, columns=_column, measure=_verified_columns)
