@@ -53,6 +53,11 @@ def register_exporters(register: Register) -> None:
 
 
 @hookimpl
+def register_graders(register: Register) -> None:
+    register("reasoning-gym", "sftgen_train.curation.gym:GRADER")
+
+
+@hookimpl
 def register_selectors(register: Register) -> None:
     of_one_prompt = ("right", "wrong", "finished", "pass-rate", "random", "shortest", "longest", "logprob", "best")
     for name in of_one_prompt:

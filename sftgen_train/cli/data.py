@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -49,6 +50,7 @@ def make_countdown(
         str, typer.Option(help="Leave out the puzzles that sftgen_countdown asks with these seeds (docs_seed).")
     ] = "0",
     processes: Annotated[int, typer.Option(min=0, help="How many processes; 0: one a core.")] = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray: as tasks of a Ray cluster.")] = "local",
 ) -> None:
     """Make different, solvable Countdown puzzles with written searches. After a stop the same command goes on."""
     from sftgen_judges.errors import SftgenError
@@ -57,6 +59,8 @@ def make_countdown(
 
     if split not in ("train", "test"):
         raise SftgenError(f"--split {split}: expected train or test")
+    if engine not in ("local", "ray"):
+        raise SftgenError(f"--engine {engine}: expected local or ray")
     kind = Kind(
         counts=_numbers(numbers, "--numbers"),
         largest_number=largest_number,
@@ -78,9 +82,44 @@ def make_countdown(
         without_seeds=_numbers(without_seeds, "--without-seeds"),
     )
     with progress("rows", size) as done:
-        made = write_countdown(out, recipe, processes=processes or len(os.sched_getaffinity(0)), done=done)
+        count = processes or len(os.sched_getaffinity(0))
+        made = write_countdown(out, recipe, processes=count, engine="ray" if engine == "ray" else "local", done=done)
     levels = ", ".join(f"{made.counts.get(f'level={name}', 0):,} {name}" for name in LEVELS)
     console.print(f"{made.rows:,} rows ({levels}) -> {out}\ncontent hash {made.content_hash}", soft_wrap=True)
+
+
+@app.command("gym")
+def make_gym(
+    task: Annotated[str, typer.Argument(help="A task of reasoning-gym, for example leg_counting.")],
+    *,
+    to: Annotated[Path, typer.Option(help="Folder of the new set.")],
+    rows: Annotated[int, typer.Option(min=1, help="How many different questions.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")] = 0,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A field of the task's own configuration, NAME=VALUE; may be repeated."),
+    ] = None,
+) -> None:
+    """Make questions of one of reasoning-gym's tasks, each with an answer that the library's own rule verifies."""
+    from rich.markup import escape
+
+    from sftgen_train.curation.gym import write_gym
+
+    made = write_gym(to, task, rows=rows, seed=seed, options=dict(map(_field, option or [])))
+    told = f"{made.rows:,} rows -> {to}\ncontent hash {made.content_hash}"
+    console.print(escape(told), soft_wrap=True, highlight=False)
+
+
+def _field(given: str) -> tuple[str, object]:
+    from sftgen_judges.errors import SftgenError
+
+    name, equals, value = given.partition("=")
+    if not (name and equals):
+        raise SftgenError(f"--option {given}: expected NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _numbers(given: str, option: str) -> tuple[int, ...]:

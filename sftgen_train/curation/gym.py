@@ -16,16 +16,16 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.manager import did_you_mean
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
+from sftgen_train.configuring.checking import did_you_mean
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
 PROMPT = "{question}\n\nGive the final answer between <answer> and </answer>."
@@ -92,8 +92,8 @@ def _rows(task: str, rows: int, seed: int, options: Mapping[str, Any]) -> Iterat
         yield row
     if len(seen) < rows:
         raise GymError(
-            f"{task}: {_IN_VAIN * rows:,} draws gave {len(seen):,} different questions whose own answer is verified, not "
-            f"{rows:,} ({unverified:,} answers did not pass); ask for fewer rows or set other options"
+            f"{task}: {_IN_VAIN * rows:,} draws gave {len(seen):,} different questions whose own answer is verified, "
+            f"not {rows:,} ({unverified:,} answers did not pass); ask for fewer rows or set other options"
         )
 
 
@@ -145,7 +145,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
 GRADER = Grader("reasoning-gym", version=1, grade=grade)
 
 
-@lru_cache(maxsize=None)
+@cache
 def scorer(task: str) -> Score | None:
     """The library's scorer of a task; None where it could run what it is given.
 

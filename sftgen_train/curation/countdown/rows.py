@@ -13,6 +13,7 @@ from sftgen_tasks import countdown
 from sftgen_train.curation.countdown.kinds import KIND, LEVELS, CountdownError, Kind
 from sftgen_train.curation.countdown.puzzles import Puzzles, Split, make_puzzles
 from sftgen_train.curation.countdown.traces import STYLES, search
+from sftgen_train.curation.engines import Engine
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
 
@@ -52,7 +53,14 @@ class Recipe:
             )
 
 
-def write_countdown(folder: Path, recipe: Recipe, *, processes: int = 1, done: Any = lambda rows: None) -> TrainingSet:
+def write_countdown(
+    folder: Path,
+    recipe: Recipe,
+    *,
+    processes: int = 1,
+    engine: Engine = "local",
+    done: Any = lambda rows: None,
+) -> TrainingSet:
     """Make a Countdown set and write it, see `write_set`.
 
     Raises:
@@ -69,6 +77,7 @@ def write_countdown(folder: Path, recipe: Recipe, *, processes: int = 1, done: A
         counted=("level", "style", "count"),
         card="Countdown puzzles, each with an expression that reaches the target with every number exactly once.",
         processes=processes,
+        engine=engine,
         done=done,
     )
 

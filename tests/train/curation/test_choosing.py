@@ -24,7 +24,7 @@ TEXT = "<think>\nFirst add.\nThen wait.\nThen divide.\nDone.\n</think>\n\nThe su
 
 def candidate(text: str = TEXT, score: float | None = 1, **doc: Any) -> Candidate:
     response = split_thinking(text, tokens=len(text), finish_reason="stop")
-    verdict = Verdict.of(response, None, score) if score is not None else Verdict("judge_error")
+    verdict = Verdict.of(response, "4", score) if score is not None else Verdict("judge_error")
     return Candidate(0, 0, {"id": "a", "question": "2+2?", "answer": "4", **doc}, response, verdict, answer_tokens=7)
 
 
