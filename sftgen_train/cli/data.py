@@ -56,11 +56,11 @@ def make_countdown(
     from sftgen_judges.errors import SftgenError
     from sftgen_train.curation.countdown.kinds import LEVELS, Kind
     from sftgen_train.curation.countdown.rows import Recipe, write_countdown
+    from sftgen_train.curation.engines import engine_of
 
     if split not in ("train", "test"):
         raise SftgenError(f"--split {split}: expected train or test")
-    if engine not in ("local", "ray"):
-        raise SftgenError(f"--engine {engine}: expected local or ray")
+    where = engine_of(engine)
     kind = Kind(
         counts=_numbers(numbers, "--numbers"),
         largest_number=largest_number,
@@ -83,7 +83,7 @@ def make_countdown(
     )
     with progress("rows", size) as done:
         count = processes or len(os.sched_getaffinity(0))
-        made = write_countdown(out, recipe, processes=count, engine="ray" if engine == "ray" else "local", done=done)
+        made = write_countdown(out, recipe, processes=count, engine=where, done=done)
     levels = ", ".join(f"{made.counts.get(f'level={name}', 0):,} {name}" for name in LEVELS)
     console.print(f"{made.rows:,} rows ({levels}) -> {out}\ncontent hash {made.content_hash}", soft_wrap=True)
 

@@ -29,6 +29,19 @@ class EngineError(SftgenError):
     """An engine that cannot be used here."""
 
 
+def engine_of(name: str) -> Engine:
+    """The engine of a name.
+
+    Raises:
+        EngineError: There is none.
+    """
+    if name == "local":
+        return "local"
+    if name == "ray":
+        return "ray"
+    raise EngineError(f"engine {name!r}: expected {' or '.join(get_args(Engine))}")
+
+
 @dataclass(frozen=True)
 class Workers:
     """What runs tasks.
@@ -43,7 +56,7 @@ class Workers:
 
 
 @contextmanager
-def workers(engine: Engine, processes: int, folder: Path) -> Iterator[Workers]:
+def workers(engine: Engine, processes: int, folder: Path, *, gpus: int = 0) -> Iterator[Workers]:
     """Workers of an engine, for as long as the context lasts.
 
     Args:
@@ -51,29 +64,30 @@ def workers(engine: Engine, processes: int, folder: Path) -> Iterator[Workers]:
             where there is none, it starts one with so many processes.
         processes: How many processes, for `local`.
         folder: Where tasks write: every node has to see it.
+        gpus: How many GPUs a task of Ray is given, where the cluster has any.
 
     Raises:
-        EngineError: There is no such engine, Ray is not installed or not reached, or a node does not see the folder.
+        EngineError: Ray is not installed or not reached, or a node does not see the folder.
     """
     if engine == "local":
         # Spawned, not forked: the caller may hold threads.
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             yield Workers(pool, processes)
         return
-    if engine != "ray":
-        raise EngineError(f"engine {engine!r}: expected {' or '.join(get_args(Engine))}")
     with _ray(processes) as ray:
         _check_nodes(ray, folder)
-        count = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        with _Ray(ray) as tasks:
-            yield Workers(tasks, count)
+        there = ray.cluster_resources()
+        gpus = gpus if there.get("GPU") else 0
+        count = int(there["GPU"] // gpus if gpus else there.get("CPU", 1))
+        with _Ray(ray, gpus) as tasks:
+            yield Workers(tasks, max(count, 1))
 
 
 class _Ray(Executor):
     """Functions as tasks of a cluster."""
 
-    def __init__(self, ray: Any) -> None:
-        self._task = ray.remote(num_cpus=1, max_retries=RETRIES)(_call)
+    def __init__(self, ray: Any, gpus: int) -> None:
+        self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_call)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a function on any node."""

@@ -16,6 +16,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,6 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
-from sftgen_train.configuring.checking import did_you_mean
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
 PROMPT = "{question}\n\nGive the final answer between <answer> and </answer>."
@@ -184,7 +184,8 @@ def _source(task: str, **options: Any) -> Any:
     library = _library()
     known = library.factory.DATASETS
     if task not in known:
-        raise GymError(f"reasoning-gym has no task {task!r}{did_you_mean(task, known)}")
+        near = ", ".join(get_close_matches(task, list(known), 3))
+        raise GymError(f"reasoning-gym has no task {task!r}" + (f"; did you mean {near}?" if near else ""))
     try:
         return library.create_dataset(task, **options)
     except (TypeError, ValueError, AssertionError, AttributeError) as error:

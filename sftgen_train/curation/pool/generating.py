@@ -224,3 +224,19 @@ def _require_same(run: RunFolder, curation: Curation) -> None:
 
 def _list(names: list[str]) -> str:
     return ", ".join(f"teacher.{name}" if name != "grader" else name for name in names)
+
+
+def begin(run: RunFolder, curation: Curation, documents: Documents) -> set[int]:
+    """Note in a pool whose responses it will hold, before other processes write them.
+
+    Returns:
+        The blocks that stand.
+
+    Raises:
+        CurationError: The pool holds responses of another teacher.
+    """
+    standing = finished(run, documents, curation.teacher.samples)
+    _require_same(run, curation)
+    run.require_usable()
+    _note(run, curation, teacher_identity(curation.teacher))
+    return standing
