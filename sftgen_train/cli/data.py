@@ -12,12 +12,14 @@ import typer
 from sftgen_train.cli.audit import diff_data, report_data, verify_data
 from sftgen_train.cli.console import console, listed, progress
 from sftgen_train.cli.contamination import show_contamination
+from sftgen_train.cli.recipes import show_recipes
 
 app = typer.Typer(help="Make and check training data.", no_args_is_help=True)
 app.command("report")(report_data)
 app.command("verify")(verify_data)
 app.command("diff")(diff_data)
 app.command("contamination")(show_contamination)
+app.command("recipes")(show_recipes)
 
 
 @app.command("countdown")

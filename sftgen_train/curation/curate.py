@@ -9,8 +9,8 @@ from sftgen_train.curation.configuration import Curation
 from sftgen_train.curation.engines import Engine
 from sftgen_train.curation.making.writing import Written, write
 from sftgen_train.curation.pool.candidates import Pool
-from sftgen_train.curation.pool.generating import generate
 from sftgen_train.curation.pool.distributing import generate_on_cluster
+from sftgen_train.curation.pool.generating import generate
 from sftgen_train.curation.pool.prompts import prepare
 
 
