@@ -161,15 +161,19 @@ def scorer(task: str) -> Score | None:
 def is_safe(code: str) -> bool:
     """Whether a module calls nothing that evaluates text, by the names that it calls.
 
-    >>> is_safe("def f(x): return int(x)"), is_safe("def f(x): return eval(x)"), is_safe("sympy.parse_expr(x)")
+    >>> is_safe("json.loads(x)"), is_safe("def f(x): return eval(x)"), is_safe("sympy.parse_expr(x)")
     (True, False, False)
     """
-    names = {
-        call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-        for call in ast.walk(ast.parse(code))
-        if isinstance(call, ast.Call)
-    }
-    return not names & _UNSAFE
+    called = [call.func for call in ast.walk(ast.parse(code)) if isinstance(call, ast.Call)]
+    return not _UNSAFE & {_name(function) for function in called}
+
+
+def _name(function: ast.expr) -> str:
+    """The last part of what is called; nothing for `json.loads`, which only reads."""
+    if isinstance(function, ast.Attribute):
+        owner = function.value
+        return "" if isinstance(owner, ast.Name) and owner.id == "json" else function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _library() -> Any:

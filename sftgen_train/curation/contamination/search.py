@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -269,6 +270,19 @@ def _minhash(grams: Any) -> Any:
 
     if not len(grams):
         return None
-    made = MinHash(num_perm=PERMUTATIONS, hashfunc=lambda value: value & 0xFFFFFFFF)
-    made.update_batch([int(value) for value in np.unique(grams)])
+    # One set of permutations for all: to draw them takes longer than to use them.
+    like = _permutations()
+    made = MinHash(num_perm=PERMUTATIONS, hashfunc=_low, permutations=like.permutations, scheme=like.scheme)
+    made.update_batch(np.unique(grams).tolist())
     return made
+
+
+@cache
+def _permutations() -> Any:
+    from datasketch import MinHash
+
+    return MinHash(num_perm=PERMUTATIONS)
+
+
+def _low(value: int) -> int:
+    return value & 0xFFFFFFFF

@@ -79,7 +79,8 @@ def _shared(count: int) -> list[tuple[int, ...]]:
 
 
 def _sum(signs: Sequence[int], columns: _Narrow, targets: _Narrow, operators: str) -> NDArray[np.bool_]:
-    return _total(columns, signs) == targets
+    solved: NDArray[np.bool_] = _total(columns, signs) == targets
+    return solved
 
 
 def _factors(sides: Sequence[int], columns: _Narrow, targets: _Narrow, operators: str) -> NDArray[np.bool_]:
@@ -104,7 +105,7 @@ def _signed(columns: _Narrow, first: tuple[int, ...] = (1, -1)) -> _Narrow:
 
 
 def _total(columns: _Narrow, signs: Sequence[int]) -> _Narrow:
-    total = columns[0] * np.int32(signs[0])
+    total: _Narrow = columns[0] * np.int32(signs[0])
     for column, sign in zip(columns[1:], signs[1:], strict=True):
         total = total + column if sign > 0 else total - column
     return total
