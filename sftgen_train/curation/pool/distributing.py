@@ -36,7 +36,13 @@ def generate_on_cluster(
         CurationError: The pool holds responses of another teacher.
         EngineError: Ray cannot be used.
     """
-    run, samples = RunFolder(curation.folder), curation.teacher.samples
+    run = RunFolder(curation.folder)
+    with run.sole_writer():  # of all commands; the tasks of this one share the folder
+        _answered(run, curation, documents, done)
+
+
+def _answered(run: RunFolder, curation: Curation, documents: Documents, done: Callable[[int], None]) -> None:
+    samples = curation.teacher.samples
     standing = begin(run, curation, documents)
     for number in sorted(standing):
         done(documents.size(number) * samples)

@@ -58,16 +58,7 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
     from sftgen_train.evaluation.evaluator import undisturbed
     from sftgen_train.evaluation.quiet import without_bars
 
-    identity = teacher_identity(curation.teacher)
-    run.require_usable()
-    before = run.manifest()
-    if before.get("model_id", identity.id) != identity.id:
-        changed = identity.differences(before.get("model_parts") or {})
-        raise CurationError(
-            f"{run.path}: holds responses of another model ({', '.join(changed) or 'name'} differ); "
-            "name another folder as `out`"
-        )
-    _note(run, curation, identity)
+    identity = _note_teacher(run, curation)
     record = Recording(run, model=identity.id, seed=curation.teacher.seed)
     with run.sole_writer(), undisturbed(Nothing()):
         # So that the model does not open a run directory of its own.
@@ -237,6 +228,19 @@ def begin(run: RunFolder, curation: Curation, documents: Documents) -> set[int]:
     """
     standing = finished(run, documents, curation.teacher.samples)
     _require_same(run, curation)
-    run.require_usable()
-    _note(run, curation, teacher_identity(curation.teacher))
+    _note_teacher(run, curation)
     return standing
+
+
+def _note_teacher(run: RunFolder, curation: Curation) -> Identity:
+    identity = teacher_identity(curation.teacher)
+    run.require_usable()
+    before = run.manifest()
+    if before.get("model_id", identity.id) != identity.id:
+        changed = identity.differences(before.get("model_parts") or {})
+        raise CurationError(
+            f"{run.path}: holds responses of another model ({', '.join(changed) or 'name'} differ); "
+            "name another folder as `out`"
+        )
+    _note(run, curation, identity)
+    return identity
