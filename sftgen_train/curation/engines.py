@@ -4,7 +4,8 @@ Both are executors of the standard library, so that nothing else knows which one
 when its node dies. A task is a pure function of its number and part, and a shard appears under its name only when it is
 whole: twice made is the same as once, and the content hash does not depend on the engine.
 
-Of Ray only its core is used. All nodes have sftgen installed and see the folder of the set under the same path.
+Of Ray only its core is used. All nodes have sftgen installed and see the folders of the command under the same
+paths.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -75,7 +77,7 @@ def workers(engine: Engine, processes: int, folder: Path, *, gpus: int = 0) -> I
             yield Workers(pool, processes)
         return
     with _ray(processes) as ray:
-        _check_nodes(ray, folder)
+        _check_nodes(ray, folder.resolve())
         there = ray.cluster_resources()
         gpus = gpus if there.get("GPU") else 0
         count = int(there["GPU"] // gpus if gpus else there.get("CPU", 1))
@@ -91,11 +93,12 @@ class _Ray(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a function on any node."""
-        future: Future[Any] = self._task.remote(fn, args, kwargs).future()
+        future: Future[Any] = self._task.remote(str(Path.cwd()), fn, args, kwargs).future()
         return future
 
 
-def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call(folder: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    os.chdir(folder)  # a configuration may name files from where the command was started
     return fn(*args, **kwargs)
 
 
@@ -104,7 +107,7 @@ def _ray(processes: int) -> Iterator[Any]:
     # Ray counts its users unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError as error:
         raise EngineError(f"engine ray: cannot import it ({error}); pip install 'sftgen[ray]'") from error
     if ray.is_initialized():
@@ -130,14 +133,10 @@ def _ray(processes: int) -> Iterator[Any]:
 
 def _check_nodes(ray: Any, folder: Path) -> None:
     """Every node has to see the folder, before anything is made."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+    on = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     sees = ray.remote(num_cpus=0)(_sees)
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    asked = [
-        sees.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(str(folder))
-        for node in nodes
-    ]
+    asked = [sees.options(scheduling_strategy=on(node["NodeID"], soft=False)).remote(str(folder)) for node in nodes]
     try:
         blind = [node["NodeManagerHostname"] for node, seen in zip(nodes, ray.get(asked), strict=True) if not seen]
     except ray.exceptions.RayError as error:

@@ -103,7 +103,7 @@ def write_set(
         SetError: The folder holds something else, or a set of another recipe.
         WriteError: It cannot be written.
     """
-    making = _Making(folder.resolve() if engine == "ray" else folder, make, shards, tuple(counted), schema)
+    making = _Making(folder, make, shards, tuple(counted), schema)
     recipe = json.loads(to_json(recipe))
     standing = _standing(folder, recipe, shards)
     for shard in standing.values():
