@@ -8,7 +8,7 @@ of each kind, precision (planted rows among those found), and microseconds a row
 benchmarks as DATA holds. `numbers` is meant to find questions with other numbers, the others are not.
 
 With an embedder, paraphrases are searched too: `embedding` takes every pair from a cosine on. What a judge would be
-asked is the number of pairs. Only for that method the rows are 5,000, because an encoder on a CPU takes milliseconds.
+asked is the number of pairs. Only for that method the rows are 1,000, because an encoder on a CPU takes milliseconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sftgen_train.curation.contamination.paraphrases import LIKENESS, Encoder, P
 from sftgen_train.curation.contamination.search import METHODS, search
 from sftgen_train.training.rows import Row, read_row
 
-ROWS, PLANTED, ROWS_EMBEDDED = 20_000, 20, 5_000
+ROWS, PLANTED, ROWS_EMBEDDED = 20_000, 20, 1_000
 PARAPHRASES = {
     "test/algebra/2584.json": (
         "Let f map x to 3x - 2 over x - 2. Add up what f gives at the three whole numbers from minus two to zero. "
@@ -97,18 +97,20 @@ PARAPHRASES = {
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--methods", default=",".join(METHODS), help="some of them, separated by commas")
+    parser.add_argument("--tasks", default="sftgen_all")
     parser.add_argument("--embedder", default="")
     parser.add_argument("--likeness", type=float, default=LIKENESS)
     chosen = parser.parse_args()
     data = Path(os.environ["SFTGEN_DATA_DIR"])
-    items, left_out = load_items(["sftgen_all"])
+    items, left_out = load_items(chosen.tasks.split(","))
     math = [json.loads(line) for line in (data / "math/math500_test.jsonl").read_text().splitlines()]
     rows, planted = _rows(data, math)
     count = len({item.benchmark for item in items})
     print(f"{len(rows):,} rows, {len(items):,} questions of {count} benchmarks ({len(left_out)} without data)\n")
     print("| method | copies | changed numbers | paraphrases | other rows | precision | µs a row a benchmark |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name in METHODS:
+    for name in filter(None, chosen.methods.split(",")):
         _measure(name, rows, planted, items, lambda rows, name=name: search(rows, items, [name]))
     if chosen.embedder:
         kept = ROWS_EMBEDDED - 3 * PLANTED

@@ -88,9 +88,9 @@ def test_what_cannot_be_rewritten_is_left_out() -> None:
 
 
 def test_a_column_is_taken_only_where_the_grader_verifies_it() -> None:
-    columns = {"r1": "<think>\nadd\n</think>\n\\boxed{4}", "solution": "\\boxed{4}"}
-    assert rewritten("column", candidate(**columns), column="r1", grader="math500")
-    assert rewritten("column", candidate(**{**columns, "r1": "\\boxed{5}"}), column="r1", grader="math500") is None
+    doc = {"numbers": [2, 5], "target": 10, "r1": "<think>\n5 * 2\n</think>\n\\boxed{2 * 5}"}
+    assert rewritten("column", candidate(**doc), column="r1", grader="countdown")
+    assert rewritten("column", candidate(**{**doc, "r1": "\\boxed{5 + 2}"}), column="r1", grader="countdown") is None
 
 
 def test_traces_that_branch_most_go() -> None:

@@ -22,7 +22,7 @@ class Doubles:
             raise ValueError("most must be positive")
         self.seed, self.size, self.most = seed, size, most
     def __getitem__(self, place):
-        number = (self.seed + 7 * place) % self.most
+        number = (self.seed + 11 * place) % self.most
         return {"question": f"Twice {number}?", "answer": str(2 * number), "metadata": {"number": number, "set": {1}}}
     def score_answer(self, answer, entry):
         return 1.0 if int(answer) == 2 * entry["metadata"]["number"] else 0.01
