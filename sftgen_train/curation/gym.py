@@ -16,7 +16,6 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -26,6 +25,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
+from sftgen_train.configuring.checking import did_you_mean
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
 PROMPT = "{question}\n\nGive the final answer between <answer> and </answer>."
@@ -188,8 +188,7 @@ def _source(task: str, **options: Any) -> Any:
     library = _library()
     known = library.factory.DATASETS
     if task not in known:
-        near = ", ".join(get_close_matches(task, list(known), 3))
-        raise GymError(f"reasoning-gym has no task {task!r}" + (f"; did you mean {near}?" if near else ""))
+        raise GymError(f"reasoning-gym has no task {task!r}{did_you_mean(task, known)}")
     try:
         return library.create_dataset(task, **options)
     except (TypeError, ValueError, AssertionError, AttributeError) as error:

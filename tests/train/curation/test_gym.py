@@ -88,7 +88,7 @@ def test_a_strangers_answer_is_never_evaluated(library: ModuleType, tmp_path: Pa
 
 def test_mistakes_are_told_before_anything_is_written(library: ModuleType, tmp_path: Path) -> None:
     folder = tmp_path / "set"
-    with pytest.raises(GymError, match="no task 'double'; did you mean doubles"):
+    with pytest.raises(GymError, match="no task 'double'; did you mean 'doubles'"):
         write_gym(folder, "double", rows=5)
     with pytest.raises(GymError, match="does not take these options: most must be positive"):
         write_gym(folder, "doubles", rows=5, options={"most": 0})
