@@ -20,6 +20,8 @@ from sftgen_train.training.rows import Row
 BATCH_CHARACTERS = 1 << 20
 """Texts of about so many characters are read together."""
 PERMUTATIONS, LIKENESS = 128, 0.6
+MARGIN = 0.2
+"""How far an estimate of 128 permutations may be above the likeness: more than four standard errors."""
 
 
 class ContaminationError(SftgenError):
@@ -146,19 +148,30 @@ class _MinHash:
         from datasketch import MinHashLSH
 
         self._lsh = MinHashLSH(threshold=LIKENESS, num_perm=PERMUTATIONS)
-        self._hashes = [_minhash(grams) for grams in _shingles(questions)]
+        shingles = _shingles(questions)
+        self._grams = np.unique(np.concatenate(shingles)) if shingles else np.zeros(0, np.uint64)
+        self._hashes = [_minhash(grams) for grams in shingles]
         for item, made in enumerate(self._hashes):
             if made is not None:
                 self._lsh.insert(item, made)
 
     def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
         for text, grams in enumerate(_shingles(prompts)):
+            # A likeness of 0.6 needs this share at least. Most prompts have far less, and get no hashes.
+            if not len(grams) or self._share(grams) < LIKENESS - MARGIN:
+                continue
             made = _minhash(grams)
             for item in self._lsh.query(made) if made is not None else ():
                 likeness = float(made.jaccard(self._hashes[item]))
                 if likeness >= LIKENESS:
                     first = int(words.starts[text])
                     yield _Found(text, item, likeness, first, first + len(grams) + 2, verbatim=False)
+
+    def _share(self, grams: Any) -> float:
+        """Share of a text's different 3-grams that some question has."""
+        grams = np.unique(grams)
+        places = np.minimum(np.searchsorted(self._grams, grams), max(len(self._grams) - 1, 0))
+        return float((self._grams[places] == grams).mean()) if len(self._grams) else 0.0
 
 
 METHODS: dict[str, Callable[[Sequence[str]], Method]] = {
