@@ -10,6 +10,7 @@ def register_judges(register: Register) -> None:
     register("refusal", "sftgen_judges.refusal:REFUSAL")
     register("reward", "sftgen_judges.reward.judge:REWARD")
     register("policy", "sftgen_judges.policy:POLICY")
+    register("same-question", "sftgen_judges.same_question:SAME_QUESTION")
     for name in ("truth", "info", "truth-logprob", "info-logprob", "truth-chat", "info-chat"):
         register(name, f"sftgen_judges.truth:{name.upper().replace('-', '_')}")
 

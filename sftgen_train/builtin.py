@@ -53,10 +53,24 @@ def register_exporters(register: Register) -> None:
 
 
 @hookimpl
+def register_graders(register: Register) -> None:
+    register("reasoning-gym", "sftgen_train.curation.gym:GRADER")
+
+
+@hookimpl
 def register_selectors(register: Register) -> None:
     of_one_prompt = ("right", "wrong", "finished", "pass-rate", "random", "shortest", "longest", "logprob", "best")
     for name in of_one_prompt:
         register(name, f"sftgen_train.curation.selecting.selectors:{name.upper().replace('-', '_')}")
+    rooms = {
+        "rewriting": ("no-thinking", "answer-only", "truncated", "column"),
+        "branching": ("few-branches",),
+        "divergence": ("divergence", "divergence-share"),
+        "balancing": ("stratified", "same-prompts", "match-tokens", "wrong-share", "shuffled", "nested"),
+    }
+    for room, names in rooms.items():
+        for name in names:
+            register(name, f"sftgen_train.curation.selecting.{room}:{name.upper().replace('-', '_')}")
 
 
 @hookimpl

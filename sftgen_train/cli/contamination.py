@@ -12,6 +12,8 @@ import typer
 from sftgen_train.cli.console import console, listed
 
 if TYPE_CHECKING:
+    from sftgen_judges.plugins.contracts import Judge
+    from sftgen_train.curation.contamination.paraphrases import Paraphrases
     from sftgen_train.curation.contamination.search import Contamination
 
 
@@ -22,6 +24,15 @@ def show_contamination(
     method: Annotated[
         str, typer.Option(help="How to look: some of overlap,numbers,13-gram,minhash.")
     ] = "overlap,numbers",
+    embedder: Annotated[
+        str, typer.Option(help="Look for paraphrases too: folder or name of an encoder, for example a MiniLM.")
+    ] = "",
+    judge: Annotated[
+        str, typer.Option(help="Judge that decides which likely paraphrases are the same question: same-question.")
+    ] = "",
+    likeness: Annotated[
+        float, typer.Option(min=0, max=1, help="Cosine of two embeddings from which a pair is looked at.")
+    ] = 0.75,
     split: Annotated[str, typer.Option(help="Split of a dataset on the hub.")] = "train",
     out: Annotated[Optional[Path], typer.Option(help="Write every match here, as JSON.")] = None,  # noqa: UP045
     drop: Annotated[Optional[Path], typer.Option(help="Write the rows without a match into this new folder.")] = None,  # noqa: UP045
@@ -34,10 +45,24 @@ def show_contamination(
     from sftgen_train.curation.contamination.search import search
     from sftgen_train.curation.reading import conversations, stream_rows
 
-    methods = tuple(listed(method))
+    chosen = listed(method)
+    decides = _judge_of(judge, embedder)
     items, left_out = load_items(listed(tasks))
-    found = search(conversations(data, stream_rows(data, split)), items, methods)
+    further: dict[str, Paraphrases] = {}
+    if embedder:
+        from sftgen_train.curation.contamination.paraphrases import Encoder, Paraphrases
+
+        journal = out.with_name(f"{out.name}.judged.jsonl") if out else None
+        questions = [item.question for item in items]
+        further["paraphrase" if decides else "embedding"] = Paraphrases(
+            questions, Encoder(embedder), judge=decides, likeness=likeness, journal=journal
+        )
+    found = search(conversations(data, stream_rows(data, split)), items, chosen, further)
+    methods = (*chosen, *further)
     report = _report(data, methods, found, left_out)
+    if decides:
+        (made,) = further.values()
+        report["judged"] = {"judge": decides.name, "pairs": made.asked, "without_judgement": made.undecided}
     if out:
         write_atomic(
             out, json.dumps({**report, "matches": [asdict(match) for match in found.matches]}, indent=1) + "\n"
@@ -51,6 +76,24 @@ def show_contamination(
         console.print(
             f"{kept.rows:,} of {found.rows:,} rows -> {drop}, content hash {kept.content_hash}", soft_wrap=True
         )
+
+
+def _judge_of(name: str, embedder: str) -> Judge | None:
+    """The judge, before anything is read; None where none is named."""
+    from sftgen_judges.asking.settings import missing_settings
+    from sftgen_judges.errors import SftgenError
+    from sftgen_judges.plugins.manager import lookup
+
+    if not name:
+        return None
+    if not embedder:
+        raise SftgenError(
+            f"--judge {name}: it decides pairs of like texts; name the encoder that finds them: --embedder"
+        )
+    found: Judge = lookup("judge", name)
+    if missing := missing_settings(found):
+        raise SftgenError(f"--judge {name}: {missing}")
+    return found
 
 
 def _report(data: str, methods: tuple[str, ...], found: Contamination, left_out: dict[str, str]) -> dict[str, Any]:
@@ -94,6 +137,10 @@ def _print(report: dict[str, Any]) -> None:
     for name, facts in report["benchmarks"].items():
         if facts["passage_only"]:
             console.print(f"{escape(name)}: {facts['passage_only']:,} more rows hold a passage, but no question of it.")
+    if judged := report.get("judged"):
+        undecided = judged["without_judgement"]
+        told = f"; {undecided:,} without a judgement: they may be more" if undecided else ""
+        console.print(f"{escape(judged['judge'])} was asked about {judged['pairs']:,} pairs{told}.", soft_wrap=True)
     for reason in report["left_out"].values():
         # The reason begins with the name of the task.
         console.print(f"[yellow]not looked for:[/] {escape(reason.partition('. ')[0])}", soft_wrap=True)

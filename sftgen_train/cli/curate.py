@@ -16,13 +16,16 @@ def curate_sets(
     *,
     check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
     processes: Annotated[int, typer.Option(min=0, help="Processes that select and write; 0: one a core.")] = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray: blocks are tasks of a Ray cluster.")] = "local",
 ) -> None:
     """Sample responses from a teacher, verify them, and write training sets. After a stop the same command goes on."""
     from rich.markup import escape
 
     from sftgen_judges.records.schema import printable
     from sftgen_train.curation.configuration import read_curation
+    from sftgen_train.curation.engines import engine_of
 
+    where = engine_of(engine)
     curation = read_curation(config)
     if check:
         console.print(f"{escape(printable(str(config)))}: {len(curation.sets)} sets, no mistake", soft_wrap=True)
@@ -35,9 +38,9 @@ def curate_sets(
     told = "".join(f", {count:,} {name}" for name, count in aside.items())
     console.print(f"{counts['rows']:,} prompts, {counts['asked']:,} asked{told}", highlight=False, soft_wrap=True)
     with progress("responses", counts["asked"] * curation.teacher.samples) as done:
-        pool = make_pool(curation, done)
+        pool = make_pool(curation, done, where)
     first = True
-    for written in make_sets(pool, processes or len(os.sched_getaffinity(0))):
+    for written in make_sets(pool, processes or len(os.sched_getaffinity(0)), where):
         if first:
             names = ("generated", "finished", "truncated", "empty", "right", "not right", "not graded")
             shown = ", ".join(f"{written.counts.get(name, 0):,} {name}" for name in names)

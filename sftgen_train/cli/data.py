@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
 from sftgen_train.cli.audit import diff_data, report_data, verify_data
 from sftgen_train.cli.console import console, listed, progress
 from sftgen_train.cli.contamination import show_contamination
+from sftgen_train.cli.recipes import show_recipes
 
 app = typer.Typer(help="Make and check training data.", no_args_is_help=True)
 app.command("report")(report_data)
 app.command("verify")(verify_data)
 app.command("diff")(diff_data)
 app.command("contamination")(show_contamination)
+app.command("recipes")(show_recipes)
 
 
 @app.command("countdown")
@@ -49,14 +52,17 @@ def make_countdown(
         str, typer.Option(help="Leave out the puzzles that sftgen_countdown asks with these seeds (docs_seed).")
     ] = "0",
     processes: Annotated[int, typer.Option(min=0, help="How many processes; 0: one a core.")] = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray: as tasks of a Ray cluster.")] = "local",
 ) -> None:
     """Make different, solvable Countdown puzzles with written searches. After a stop the same command goes on."""
     from sftgen_judges.errors import SftgenError
     from sftgen_train.curation.countdown.kinds import LEVELS, Kind
     from sftgen_train.curation.countdown.rows import Recipe, write_countdown
+    from sftgen_train.curation.engines import engine_of
 
     if split not in ("train", "test"):
         raise SftgenError(f"--split {split}: expected train or test")
+    where = engine_of(engine)
     kind = Kind(
         counts=_numbers(numbers, "--numbers"),
         largest_number=largest_number,
@@ -78,9 +84,44 @@ def make_countdown(
         without_seeds=_numbers(without_seeds, "--without-seeds"),
     )
     with progress("rows", size) as done:
-        made = write_countdown(out, recipe, processes=processes or len(os.sched_getaffinity(0)), done=done)
+        count = processes or len(os.sched_getaffinity(0))
+        made = write_countdown(out, recipe, processes=count, engine=where, done=done)
     levels = ", ".join(f"{made.counts.get(f'level={name}', 0):,} {name}" for name in LEVELS)
     console.print(f"{made.rows:,} rows ({levels}) -> {out}\ncontent hash {made.content_hash}", soft_wrap=True)
+
+
+@app.command("gym")
+def make_gym(
+    task: Annotated[str, typer.Argument(help="A task of reasoning-gym, for example leg_counting.")],
+    *,
+    to: Annotated[Path, typer.Option(help="Folder of the new set.")],
+    rows: Annotated[int, typer.Option(min=1, help="How many different questions.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")] = 0,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A field of the task's own configuration, NAME=VALUE; may be repeated."),
+    ] = None,
+) -> None:
+    """Make questions of one of reasoning-gym's tasks, each with an answer that the library's own rule verifies."""
+    from rich.markup import escape
+
+    from sftgen_train.curation.gym import write_gym
+
+    made = write_gym(to, task, rows=rows, seed=seed, options=dict(map(_field, option or [])))
+    told = f"{made.rows:,} rows -> {to}\ncontent hash {made.content_hash}"
+    console.print(escape(told), soft_wrap=True, highlight=False)
+
+
+def _field(given: str) -> tuple[str, object]:
+    from sftgen_judges.errors import SftgenError
+
+    name, equals, value = given.partition("=")
+    if not (name and equals):
+        raise SftgenError(f"--option {given}: expected NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _numbers(given: str, option: str) -> tuple[int, ...]:

@@ -6,28 +6,36 @@ from collections.abc import Callable, Iterator
 
 from sftgen_judges.plugins.contracts import Made
 from sftgen_train.curation.configuration import Curation
+from sftgen_train.curation.engines import Engine
 from sftgen_train.curation.making.writing import Written, write
 from sftgen_train.curation.pool.candidates import Pool
+from sftgen_train.curation.pool.distributing import generate_on_cluster
 from sftgen_train.curation.pool.generating import generate
 from sftgen_train.curation.pool.prompts import prepare
 
 
-def make_pool(curation: Curation, done: Callable[[int], None] = lambda responses: None) -> Pool:
+def make_pool(
+    curation: Curation, done: Callable[[int], None] = lambda responses: None, engine: Engine = "local"
+) -> Pool:
     """Ask the teacher what it was not asked yet, and verify.
 
     Args:
         curation: The configuration.
         done: Told the responses that stand.
+        engine: With `ray` every block is a task of the cluster, with a teacher on each node that has room for it.
 
     Raises:
         SftgenError: The prompts cannot be used, or the teacher cannot be asked. What stands is kept.
     """
     documents = prepare(curation)
-    generate(curation, documents, done)
+    if engine == "ray":
+        generate_on_cluster(curation, documents, done)
+    # Tells of what stands, and does what is left.
+    generate(curation, documents, (lambda responses: None) if engine == "ray" else done)
     return Pool(curation, documents)
 
 
-def make_sets(pool: Pool, processes: int = 1) -> Iterator[Written]:
+def make_sets(pool: Pool, processes: int = 1, engine: Engine = "local") -> Iterator[Written]:
     """Make every set of the configuration, in its order; those that stand are only read.
 
     Raises:
@@ -35,4 +43,4 @@ def make_sets(pool: Pool, processes: int = 1) -> Iterator[Written]:
     """
     made: dict[str, Made] = {}
     for name in pool.curation.sets:
-        yield write(pool, name, made, processes=processes)
+        yield write(pool, name, made, processes=processes, engine=engine)

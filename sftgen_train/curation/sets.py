@@ -12,15 +12,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import append_rows, naming, read_rows, to_json, write_atomic
 from sftgen_judges.records.provenance import provenance
+from sftgen_train.curation.engines import Engine, workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +80,7 @@ def write_set(
     facts: Mapping[str, Any] | None = None,
     schema: pa.Schema | None = None,
     processes: int = 1,
+    engine: Engine = "local",
     done: Callable[[int], None] = lambda rows: None,
 ) -> TrainingSet:
     """Make a set shard by shard, each in one of several processes, and write it.
@@ -95,6 +96,7 @@ def write_set(
         facts: What else the manifest says.
         schema: Columns and types of all shards; by default each has those of its rows.
         processes: How many processes make shards. With 1 they are made here.
+        engine: What runs them, see `engines`.
         done: Told the rows of each shard that stands.
 
     Raises:
@@ -107,7 +109,7 @@ def write_set(
     for shard in standing.values():
         done(shard.rows)
     missing = ((index, part) for index, part in enumerate(parts) if index not in standing)
-    for shard in _made(making, missing, processes):
+    for shard in _made(making, missing, processes, engine):
         append_rows(folder / JOURNAL, [asdict(shard)])
         standing[shard.index] = shard
         done(shard.rows)
@@ -185,17 +187,18 @@ class _Making:
     schema: pa.Schema | None
 
 
-def _made(making: _Making, parts: Iterator[tuple[int, Any]], processes: int) -> Iterator[Shard]:
-    if processes == 1:
+def _made(
+    making: _Making, parts: Iterator[tuple[int, Any]], processes: int, engine: Engine = "local"
+) -> Iterator[Shard]:
+    if processes == 1 and engine == "local":
         for index, part in parts:
             yield _write(making, index, part)
         return
-    # Spawned, not forked: the caller may hold threads.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with workers(engine, processes, making.folder) as crew:
         running: set[Future[Shard]] = set()
         for index, part in parts:
-            running.add(pool.submit(_write, making, index, part))
-            if len(running) > processes:
+            running.add(crew.pool.submit(_write, making, index, part))
+            if len(running) > crew.count:
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in ended)
         yield from (future.result() for future in running)

@@ -111,6 +111,30 @@ def force(base: Any, checkpoint: Any, ids: Sequence[int], *, start: int = 1, win
     return Forced(start, **{name: of.astype("int64") if "rank" in name else of for name, of in found.items()})
 
 
+def forced_logprobs(model: Any, ids: Sequence[int], *, start: int = 1, window: int = WINDOW) -> Any:
+    """Log-probabilities of a text's tokens under one model, from place `start` on.
+
+    Returns:
+        A NumPy array of float64, in nats.
+
+    Raises:
+        ForcingError: Nothing is left to score.
+    """
+    import torch
+
+    if not 1 <= start < len(ids):
+        raise ForcingError(f"start {start} of a text of {len(ids)} tokens: expected a place from 1 to {len(ids) - 1}")
+    tokens = torch.tensor(list(ids), device=model.device)
+    with torch.inference_mode():
+        parts = [
+            torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), -1)
+            .gather(-1, tokens[first : first + len(logits)].to(logits.device).unsqueeze(-1))
+            .squeeze(-1)
+            for first, logits in _blocks(model, tokens, start, window)
+        ]
+        return torch.cat(parts).double().cpu().numpy()
+
+
 def _blocks(model: Any, tokens: Tensor, start: int, window: int) -> Iterator[tuple[int, Tensor]]:
     """Logits block by block, each with the place of the token that its first row is about."""
     end = len(tokens) - 1  # the last token is followed by none

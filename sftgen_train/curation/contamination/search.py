@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ from sftgen_train.training.rows import Row
 BATCH_CHARACTERS = 1 << 20
 """Texts of about so many characters are read together."""
 PERMUTATIONS, LIKENESS = 128, 0.6
+MARGIN = 0.2
+"""How far an estimate of 128 permutations may be above the likeness: more than four standard errors."""
 
 
 class ContaminationError(SftgenError):
@@ -90,8 +93,11 @@ class _Found:
     verbatim: bool
 
 
-class _Method(Protocol):
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]: ...
+class Method(Protocol):
+    """Looks for questions in texts."""
+
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
+        """The questions that a batch of texts holds, as `_Found` tells of them."""
 
 
 class _Overlap:
@@ -142,13 +148,18 @@ class _MinHash:
         from datasketch import MinHashLSH
 
         self._lsh = MinHashLSH(threshold=LIKENESS, num_perm=PERMUTATIONS)
-        self._hashes = [_minhash(grams) for grams in _shingles(questions)]
+        shingles = _shingles(questions)
+        self._grams = np.unique(np.concatenate(shingles)) if shingles else np.zeros(0, np.uint64)
+        self._hashes = [_minhash(grams) for grams in shingles]
         for item, made in enumerate(self._hashes):
             if made is not None:
                 self._lsh.insert(item, made)
 
     def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
         for text, grams in enumerate(_shingles(prompts)):
+            # A likeness of 0.6 needs this share at least. Most prompts have far less, and get no hashes.
+            if not len(grams) or self._share(grams) < LIKENESS - MARGIN:
+                continue
             made = _minhash(grams)
             for item in self._lsh.query(made) if made is not None else ():
                 likeness = float(made.jaccard(self._hashes[item]))
@@ -156,8 +167,14 @@ class _MinHash:
                     first = int(words.starts[text])
                     yield _Found(text, item, likeness, first, first + len(grams) + 2, verbatim=False)
 
+    def _share(self, grams: Any) -> float:
+        """Share of a text's different 3-grams that some question has."""
+        grams = np.unique(grams)
+        places = np.minimum(np.searchsorted(self._grams, grams), max(len(self._grams) - 1, 0))
+        return float((self._grams[places] == grams).mean()) if len(self._grams) else 0.0
 
-METHODS: dict[str, Callable[[Sequence[str]], _Method]] = {
+
+METHODS: dict[str, Callable[[Sequence[str]], Method]] = {
     "overlap": _Overlap,
     "numbers": lambda questions: _Overlap(questions, masked=True),
     "13-gram": _Grams13,
@@ -167,21 +184,28 @@ METHODS: dict[str, Callable[[Sequence[str]], _Method]] = {
 DEFAULT = ("overlap", "numbers")
 
 
-def search(rows: Iterable[tuple[str, Row]], items: Sequence[Item], methods: Sequence[str] = DEFAULT) -> Contamination:
+def search(
+    rows: Iterable[tuple[str, Row]],
+    items: Sequence[Item],
+    methods: Sequence[str] = DEFAULT,
+    further: Mapping[str, Method] | None = None,
+) -> Contamination:
     """Look for questions in rows.
 
     Args:
         rows: Each with its `id`, or nothing.
         items: The questions.
         methods: Names among `METHODS`.
+        further: Methods that were made for these very items, for example `paraphrases.Paraphrases`, by name.
 
     Raises:
         ContaminationError: There is no such method.
     """
     unknown = sorted(set(methods) - set(METHODS))
-    if unknown or not methods:
+    if unknown or not (methods or further):
         raise ContaminationError(f"method {', '.join(unknown) or '(none)'}: expected some of {', '.join(METHODS)}")
-    made: dict[str, _Method] = {name: METHODS[name]([item.question for item in items]) for name in methods}
+    made: dict[str, Method] = {name: METHODS[name]([item.question for item in items]) for name in methods}
+    made |= further or {}
     of_passage = [place for place, item in enumerate(items) if item.passage]
     passages = _Overlap([items[place].passage for place in of_passage]) if of_passage else None
     matches: list[Match] = []
@@ -259,6 +283,19 @@ def _minhash(grams: Any) -> Any:
 
     if not len(grams):
         return None
-    made = MinHash(num_perm=PERMUTATIONS, hashfunc=lambda value: value & 0xFFFFFFFF)
-    made.update_batch([int(value) for value in np.unique(grams)])
+    # One set of permutations for all: to draw them takes longer than to use them.
+    like = _permutations()
+    made = MinHash(num_perm=PERMUTATIONS, hashfunc=_low, permutations=like.permutations, scheme=like.scheme)
+    made.update_batch(np.unique(grams).tolist())
     return made
+
+
+@cache
+def _permutations() -> Any:
+    from datasketch import MinHash
+
+    return MinHash(num_perm=PERMUTATIONS)
+
+
+def _low(value: int) -> int:
+    return value & 0xFFFFFFFF

@@ -143,31 +143,36 @@ def _key(numbers: Whole, targets: Whole) -> Whole:
 def _draw(rng: np.random.Generator, count: int, kind: Kind) -> Puzzles:
     """Draw a block and keep what has a target in range. Exact: numerators and denominators stay below 128^6."""
     numbers = rng.integers(1, kind.largest_number + 1, (BLOCK, count))
-    tops, bottoms = numbers.copy(), np.ones_like(numbers)
-    rows = np.arange(BLOCK)
+    tops, bottoms = numbers, np.ones_like(numbers)
     plans = np.empty((BLOCK, count - 1, 3), np.int64)
-    good = np.ones(BLOCK, bool)
     allowed = np.array([OPERATORS.index(operator) for operator in kind.operators])
     for step in range(count - 1):
-        left = count - step
-        first = rng.integers(0, left, BLOCK)
-        second = (first + rng.integers(1, left, BLOCK)) % left
-        operator = rng.choice(allowed, BLOCK)
+        left, size = count - step, len(numbers)
+        rows = np.arange(size)
+        first = rng.integers(0, left, size)
+        second = (first + rng.integers(1, left, size)) % left
+        operator = rng.choice(allowed, size)
+        if kind.whole:
+            # The larger one first, where the other way round could not give a positive whole number.
+            turn = (operator % 2 == 1) & (tops[rows, first] < tops[rows, second])
+            first, second = np.where(turn, second, first), np.where(turn, first, second)
         plans[:, step] = np.stack([operator, first, second], axis=1)
         top, bottom = _combined(
             operator, tops[rows, first], bottoms[rows, first], tops[rows, second], bottoms[rows, second]
         )
-        if kind.whole:
-            good &= _whole(top, bottom) & (top * np.sign(bottom) > 0)
-        rest = np.ones((BLOCK, left), bool)
+        rest = np.ones((size, left), bool)
         rest[rows, first] = rest[rows, second] = False
-        tops = np.concatenate([tops[rest].reshape(BLOCK, left - 2), top[:, None]], axis=1)
-        bottoms = np.concatenate([bottoms[rest].reshape(BLOCK, left - 2), bottom[:, None]], axis=1)
+        tops = np.concatenate([tops[rest].reshape(size, left - 2), top[:, None]], axis=1)
+        bottoms = np.concatenate([bottoms[rest].reshape(size, left - 2), bottom[:, None]], axis=1)
+        if kind.whole:
+            good = _whole(top, bottom) & (top * np.sign(bottom) > 0)
+            tops[:, -1], bottoms[:, -1] = np.where(good, top // np.where(good, bottom, 1), 0), 1
+            numbers, plans, tops, bottoms = numbers[good], plans[good], tops[good], bottoms[good]
     top, bottom = tops[:, 0], bottoms[:, 0]
     whole = _whole(top, bottom)
     targets = np.where(whole, top // np.where(whole, bottom, 1), 0)
-    good &= (targets >= 1) & (targets <= kind.largest_target) & ~(numbers == targets[:, None]).any(axis=1)
-    return Puzzles(numbers, targets, plans, np.full(BLOCK, 255, np.uint8)).take(good)
+    good = whole & (targets >= 1) & (targets <= kind.largest_target) & ~(numbers == targets[:, None]).any(axis=1)
+    return Puzzles(numbers, targets, plans, np.full(len(numbers), 255, np.uint8)).take(good)
 
 
 def _whole(top: Whole, bottom: Whole) -> NDArray[np.bool_]:

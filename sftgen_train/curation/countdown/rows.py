@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.records.thinking import split_thinking
+from sftgen_judges.records.schema import Response
 from sftgen_tasks import countdown
 from sftgen_train.curation.countdown.kinds import KIND, LEVELS, CountdownError, Kind
 from sftgen_train.curation.countdown.puzzles import Puzzles, Split, make_puzzles
 from sftgen_train.curation.countdown.traces import STYLES, search
+from sftgen_train.curation.engines import Engine
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
 
@@ -52,7 +53,14 @@ class Recipe:
             )
 
 
-def write_countdown(folder: Path, recipe: Recipe, *, processes: int = 1, done: Any = lambda rows: None) -> TrainingSet:
+def write_countdown(
+    folder: Path,
+    recipe: Recipe,
+    *,
+    processes: int = 1,
+    engine: Engine = "local",
+    done: Any = lambda rows: None,
+) -> TrainingSet:
     """Make a Countdown set and write it, see `write_set`.
 
     Raises:
@@ -62,13 +70,14 @@ def write_countdown(folder: Path, recipe: Recipe, *, processes: int = 1, done: A
     parts = ((recipe, part) for part in _parts(recipe))
     return write_set(
         folder,
-        {"countdown": asdict(recipe), "version": 1},
+        {"countdown": asdict(recipe), "version": 2},
         parts,
         rows_of,
         shards=-(-recipe.size // SHARD),
         counted=("level", "style", "count"),
         card="Countdown puzzles, each with an expression that reaches the target with every number exactly once.",
         processes=processes,
+        engine=engine,
         done=done,
     )
 
@@ -92,7 +101,9 @@ def rows_of(index: int, part: tuple[Recipe, Sequence[Puzzles]]) -> list[dict[str
         answer = f"\\boxed{{{trace.solution}}}"
         content = f"<think>\n{trace.text}\n</think>\n\n{answer}" if trace.text else answer
         doc = {"numbers": numbers, "target": target}
-        verdict = countdown.grade(doc, split_thinking(content))
+        # What `split_thinking` reads in `content`, without its search of a text that is known.
+        response = Response(content, answer=answer, thinking=trace.text, think="closed" if trace.text else "none")
+        verdict = countdown.grade(doc, response)
         if verdict.score != 1:
             raise CountdownError(f"{row_id}: {trace.solution} is not a solution: {verdict.reason}")
         rows.append(

@@ -18,12 +18,14 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import permutations
 from typing import NamedTuple
 
 from sftgen_train.curation.countdown.kinds import OPERATORS, CountdownError
 
 Number = int | Fraction
 """A whole number is an `int`: far faster, and most are."""
+Numbers = tuple[Number, ...]
 
 
 class Value(NamedTuple):
@@ -40,15 +42,16 @@ class Value(NamedTuple):
     last: str = ""
 
 
-class Step(NamedTuple):
-    """One operation: which operator, and the places of its operands among the values that are left."""
-
-    operator: int
-    left: int
-    right: int
-
-
-Values = tuple[Value, ...]
+Step = tuple[int, int, int]
+"""One operation: which operator, and the places of its operands among the values that are left."""
+Steps = tuple[Step, ...]
+_PLUS, _MINUS, _TIMES, _OVER = range(4)
+_STEPS: dict[int, list[Step]] = {
+    count: [(operator, left, right) for operator in range(4) for left, right in permutations(range(count), 2)]
+    for count in range(2, 7)
+}
+"""All steps from so many values. One is drawn by its place: several times faster than by three draws."""
+_ORDERS = {count: list(permutations(range(count))) for count in range(5)}
 
 
 @dataclass(frozen=True)
@@ -72,26 +75,27 @@ class _Page:
 
     rng: random.Random
     errors: float
-    count: int
+    target: int
+    width: int
     lines: list[str] = field(default_factory=list)
     planted: int = 0
 
-    def write(self, depth: int, line: str) -> None:
-        self.lines.append("  " * depth + line)
-
-    def equation(self, depth: int, before: Values, step: Step, after: Values, target: int | None) -> None:
-        """Write one step; after the last one, also whether it is the target."""
-        operands = f"{before[step.left].number} {OPERATORS[step.operator]} {_bracketed(before[step.right].number)}"
-        result = after[-1].number
-        if self.rng.random() < self.errors:
+    def equation(self, indent: str, operation: tuple[Number, int, Number], result: Number, ending: str = "") -> None:
+        """Write one step."""
+        a, operator, b = operation
+        second = b if type(b) is int and b >= 0 else f"({b})"
+        if self.errors and self.rng.random() < self.errors:
             wrong = result + self.rng.choice((-10, -2, -1, 1, 2, 10))
-            self.write(depth, f"{operands} = {wrong}")
-            self.write(depth, f"Check: {operands} = {result}, not {wrong}.")
+            self.lines.append(f"{indent}{a} {OPERATORS[operator]} {second} = {wrong}")
+            self.lines.append(f"{indent}Check: {a} {OPERATORS[operator]} {second} = {result}, not {wrong}.")
             self.planted += 1
-        ending = ""
-        if target is not None:
-            ending = ", found." if result == target else f", not {target}."
-        self.write(depth, f"{operands} = {result}{ending}")
+        self.lines.append(f"{indent}{a} {OPERATORS[operator]} {second} = {result}{ending}")
+
+    def last(self, indent: str, operation: tuple[Number, int, Number], result: Number) -> bool:
+        """Write a step after which one number is left. Whether it is the target."""
+        found = result == self.target
+        self.equation(indent, operation, result, ", found." if found else f", not {self.target}.")
+        return found
 
 
 def search(
@@ -120,68 +124,82 @@ def search(
     """
     if style not in STYLES:
         raise CountdownError(f"style {style!r}: expected one of {', '.join(STYLES)}")
-    page = _Page(random.Random(seed), errors, len(numbers))
-    values = tuple(Value(number, str(number)) for number in numbers)
-    steps = tuple(Step(*map(int, step)) for step in plan)
-    found = STYLES[style](page, values, target, steps, width)
-    if found is None or found.number != target:
+    page = _Page(random.Random(seed), errors, target, width)
+    steps: Steps = tuple([(operator, left, right) for operator, left, right in plan])
+    found = STYLES[style](page, tuple(numbers), steps)
+    # The expression is made of the steps alone: it shows whether what was written is true.
+    value = _expression(numbers, found) if found is not None else None
+    if value is None or value.number != target:
         raise CountdownError(f"the plan {steps} does not make {target} of {list(numbers)}")
-    return Trace("\n".join(page.lines), found.expression, page.planted)
+    return Trace("\n".join(page.lines), value.expression, page.planted)
 
 
-def _none(page: _Page, values: Values, target: int, plan: tuple[Step, ...], width: int) -> Value | None:
-    for step in plan:
-        values = _after(values, step)
-    return values[0]
+def _none(page: _Page, values: Numbers, plan: Steps) -> Steps | None:
+    return plan
 
 
-def _direct(page: _Page, values: Values, target: int, plan: tuple[Step, ...], width: int) -> Value | None:
-    for step in plan:
-        after = _after(values, step)
-        page.equation(0, values, step, after, target if len(after) == 1 else None)
-        values = after
-    return values[0]
+def _direct(page: _Page, values: Numbers, plan: Steps) -> Steps | None:
+    for operator, left, right in plan:
+        result = _result(operator, values[left], values[right])
+        if result is None:
+            return None
+        if len(values) == 2:
+            page.last("", (values[left], operator, values[right]), result)
+        else:
+            page.equation("", (values[left], operator, values[right]), result)
+        values = _after(values, left, right, result)
+    return plan
 
 
-def _depth(page: _Page, values: Values, target: int, plan: tuple[Step, ...], width: int) -> Value | None:
-    depth = page.count - len(values)
-    for number, step in enumerate(_tried(page.rng, values, plan, width)):
-        if number and len(values) > 2:
-            page.write(depth, f"Back to {_listed(values)}.")
-        after = _after(values, step)
-        page.equation(depth, values, step, after, target if len(after) == 1 else None)
-        if len(after) == 1:
-            if after[0].number == target:
-                return after[0]
-            continue
-        page.write(depth + 1, f"Left: {_listed(after)}.")
-        found = _depth(page, after, target, plan[1:] if plan and step == plan[0] else (), width)
+def _depth(page: _Page, values: Numbers, plan: Steps, indent: str = "") -> Steps | None:
+    """The steps to the target, or None where those that were tried do not lead there."""
+    tried = _tried(page, values, plan)
+    if len(values) == 2:
+        for step, result in tried:
+            operator, left, right = step
+            if page.last(indent, (values[left], operator, values[right]), result):
+                return (step,)
+        return None
+    lines = page.lines
+    for place, (step, result) in enumerate(tried):
+        if place:
+            lines.append(f"{indent}Back to {_listed(values)}.")
+        operator, left, right = step
+        page.equation(indent, (values[left], operator, values[right]), result)
+        after = _after(values, left, right, result)
+        deeper = indent + "  "
+        lines.append(f"{deeper}Left: {_listed(after)}.")
+        found = _depth(page, after, plan[1:] if plan and step == plan[0] else (), deeper)
         if found:
-            return found
+            return (step, *found)
     return None
 
 
-def _breadth(page: _Page, values: Values, target: int, plan: tuple[Step, ...], width: int) -> Value | None:
-    level: list[tuple[Values, tuple[Step, ...]]] = [(values, plan)]
+def _breadth(page: _Page, values: Numbers, plan: Steps) -> Steps | None:
+    # Numbers, what is left of the plan where it was followed, and the steps that lead here.
+    level: list[tuple[Numbers, Steps, Steps]] = [(values, plan, ())]
     for depth in range(len(values) - 1):
-        following: list[tuple[Values, tuple[Step, ...]]] = []
-        for before, way in level:
-            page.write(depth, f"From {_listed(before)}:")
-            for step in _tried(page.rng, before, way, width):
-                after = _after(before, step)
-                page.equation(depth, before, step, after, target if len(after) == 1 else None)
-                if len(after) == 1 and after[0].number == target:
-                    return after[0]
-                following.append((after, way[1:] if way and step == way[0] else ()))
+        indent = "  " * depth
+        known: list[tuple[Numbers, Steps, Steps]] = []
+        others: list[tuple[Numbers, Steps, Steps]] = []
+        for before, way, path in level:
+            page.lines.append(f"{indent}From {_listed(before)}:")
+            for step, result in _tried(page, before, way):
+                operator, left, right = step
+                if len(before) == 2:
+                    if page.last(indent, (before[left], operator, before[right]), result):
+                        return (*path, step)
+                    continue
+                page.equation(indent, (before[left], operator, before[right]), result)
+                rest = way[1:] if way and step == way[0] else ()
+                (known if rest else others).append((_after(before, left, right, result), rest, (*path, step)))
         # The known way and as many others as the width allows: a level never grows with the one before.
-        known = [each for each in following if each[1]]
-        others = [each for each in following if not each[1]]
-        level = page.rng.sample(others, min(width - 1, len(others))) + known
+        level = page.rng.sample(others, min(page.width - 1, len(others))) + known
         page.rng.shuffle(level)
     return None
 
 
-STYLES: dict[str, Callable[[_Page, Values, int, tuple[Step, ...], int], Value | None]] = {
+STYLES: dict[str, Callable[[_Page, Numbers, Steps], Steps | None]] = {
     "depth": _depth,
     "breadth": _breadth,
     "direct": _direct,
@@ -189,39 +207,93 @@ STYLES: dict[str, Callable[[_Page, Values, int, tuple[Step, ...], int], Value | 
 }
 
 
-def _tried(rng: random.Random, values: Values, plan: tuple[Step, ...], width: int) -> list[Step]:
-    """Different steps in random order; the next one of the plan, where there is one, is among them."""
-    tried: dict[tuple[int, frozenset[Number] | tuple[Number, Number]], Step] = {}
+def _tried(page: _Page, values: Numbers, plan: Steps) -> list[tuple[Step, Number]]:
+    """Different steps in random order with their results; the plan's next one, where there is one, is among them."""
+    draw, width = page.rng.random, page.width
+    tried: dict[tuple[int, Number, Number], tuple[Step, Number]] = {}
     if plan:
-        tried[_same(values, plan[0])] = plan[0]
-    for attempt in range(8 * width):
+        operator, left, right = plan[0]
+        result = _result(operator, values[left], values[right])
+        if result is None:
+            raise CountdownError(f"the plan divides {values[left]} by 0")
+        tried[_same(operator, values[left], values[right])] = plan[0], result
+    steps = _STEPS[len(values)]
+    count = len(steps)
+    # Of two values there are only eight steps: one after the other from a random one on.
+    few = count == 8
+    first = int(draw() * 8)
+    for attempt in range(8 if few else 8 * width):
         if len(tried) == width:
             break
-        step = Step(rng.randrange(len(OPERATORS)), *rng.sample(range(len(values)), 2))
-        result = _result(OPERATORS[step.operator], values[step.left].number, values[step.right].number)
+        step = steps[(first + attempt * 3) % 8 if few else int(draw() * count)]
+        operator, left, right = step
+        a, b = values[left], values[right]
         # Nobody tries fractions and negative numbers first.
-        plain = result is not None and result > 0 and result.denominator == 1
-        if plain or (result is not None and not tried and attempt > 4 * width):
-            tried.setdefault(_same(values, step), step)
-    steps = list(tried.values())
-    rng.shuffle(steps)
-    return steps
+        if operator == _MINUS and a <= b and (tried or attempt < 4):
+            continue
+        if operator == _OVER and (not b or ((a <= 0 or a % b) and (tried or attempt < 4))):
+            continue
+        result = _result(operator, a, b)
+        key = _same(operator, a, b)
+        if result is not None and key not in tried:
+            tried[key] = step, result
+    found = list(tried.values())
+    if len(found) in _ORDERS:
+        orders = _ORDERS[len(found)]
+        return [found[place] for place in orders[int(draw() * len(orders))]]
+    page.rng.shuffle(found)
+    return found
 
 
-def _same(values: Values, step: Step) -> tuple[int, frozenset[Number] | tuple[Number, Number]]:
+def _same(operator: int, a: Number, b: Number) -> tuple[int, Number, Number]:
     """What two steps share that nobody would try twice: 3 + 5 and 5 + 3."""
-    left, right = values[step.left].number, values[step.right].number
-    return step.operator, frozenset((left, right)) if OPERATORS[step.operator] in "+*" else (left, right)
+    return (operator, b, a) if b < a and operator in (_PLUS, _TIMES) else (operator, a, b)
 
 
-def _after(values: Values, step: Step) -> Values:
-    left, right = values[step.left], values[step.right]
-    rest = tuple(value for place, value in enumerate(values) if place not in (step.left, step.right))
-    return (*rest, _combined(OPERATORS[step.operator], left, right))
+def _after(values: Numbers, left: int, right: int, result: Number) -> Numbers:
+    """The values that a step leaves: the others in their order, and its result."""
+    rest = list(values)
+    del rest[max(left, right)], rest[min(left, right)]
+    rest.append(result)
+    return tuple(rest)
 
 
-def _combined(operator: str, left: Value, right: Value) -> Value:
-    number = _result(operator, left.number, right.number)
+def _result(operator: int, a: Number, b: Number) -> Number | None:
+    """Exact; None where it does not exist."""
+    if operator == _PLUS:
+        result = a + b
+    elif operator == _MINUS:
+        result = a - b
+    elif operator == _TIMES:
+        result = a * b
+    elif not b:
+        return None
+    else:
+        result = a // b if not a % b else Fraction(a) / b
+    return result if type(result) is int else _plain(result)
+
+
+def _plain(number: Number) -> Number:
+    return number.numerator if number.denominator == 1 else number
+
+
+def _expression(numbers: Sequence[int], steps: Steps) -> Value:
+    """What the steps make of the numbers.
+
+    Raises:
+        CountdownError: A step divides by 0.
+    """
+    values = [Value(number, str(number)) for number in numbers]
+    for operator, left, right in steps:
+        made = _combined(operator, values[left], values[right])
+        del values[max(left, right)], values[min(left, right)]
+        values.append(made)
+    return values[-1]
+
+
+def _combined(step: int, left: Value, right: Value) -> Value:
+    operator = OPERATORS[step]
+    number = _result(step, left.number, right.number)
     if number is None:
         raise CountdownError(f"the plan divides {left.number} by 0")
     first, second = left.expression, right.expression
@@ -234,19 +306,5 @@ def _combined(operator: str, left: Value, right: Value) -> Value:
     return Value(number, f"{first} {operator} {second}", operator)
 
 
-def _result(operator: str, a: Number, b: Number) -> Number | None:
-    if operator == "/" and not b:
-        return None
-    if operator == "/":
-        result: Number = Fraction(a) / b
-    else:
-        result = a + b if operator == "+" else a - b if operator == "-" else a * b
-    return result.numerator if result.denominator == 1 else result
-
-
-def _bracketed(number: Number) -> str:
-    return str(number) if number >= 0 and number.denominator == 1 else f"({number})"
-
-
-def _listed(values: Iterable[Value]) -> str:
-    return ", ".join(str(value.number) for value in values)
+def _listed(values: Numbers) -> str:
+    return ", ".join(map(str, values))

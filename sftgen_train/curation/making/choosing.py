@@ -5,16 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Candidate, Made
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import content_hash
+from sftgen_train.curation.engines import Engine, workers
 from sftgen_train.curation.pool.candidates import Pool
 from sftgen_train.curation.selecting.recipes import Plan, Step
 
@@ -59,6 +58,9 @@ def kept(pool: Pool, name: str, number: int) -> Kept:
         prompts = [left for left in _through(pool, plan, step, prompts, counts) if left]
         counts[f"step {step.number} {step.selector.name}: prompts"] += len(prompts)
         counts[f"step {step.number} {step.selector.name}: responses"] += sum(map(len, prompts))
+    for step in plan.steps[plan.first_choice :]:
+        if step.selector.choose and step.selector.measure:
+            prompts = list(_measured(pool, step, prompts, counts))
     return Kept(_table([one for candidates in prompts for one in candidates], plan), dict(counts))
 
 
@@ -150,7 +152,9 @@ def _table(candidates: Sequence[Candidate], plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
-def choose(pool: Pool, name: str, made: Mapping[str, Made], processes: int = 1) -> tuple[pa.Table, dict[str, int]]:
+def choose(
+    pool: Pool, name: str, made: Mapping[str, Made], processes: int = 1, engine: Engine = "local"
+) -> tuple[pa.Table, dict[str, int]]:
     """Take a whole pool through all steps of a set.
 
     Args:
@@ -158,6 +162,7 @@ def choose(pool: Pool, name: str, made: Mapping[str, Made], processes: int = 1) 
         name: The set.
         made: The sets that were made before.
         processes: How many processes look at blocks; a step that measures does so in this one.
+        engine: What runs them, see `engines`.
 
     Returns:
         The rows of the set, as `Kept.table`, and the counts of all blocks and steps.
@@ -172,7 +177,7 @@ def choose(pool: Pool, name: str, made: Mapping[str, Made], processes: int = 1) 
     measures = any(step.selector.measure for step in plan.steps)
     counts: Counter[str] = Counter()
     tables = []
-    for block in _kept_of(pool, name, numbers, 1 if measures else processes):
+    for block in _kept_of(pool, name, numbers, 1 if measures else processes, "local" if measures else engine):
         tables.append(block.table)
         counts.update(block.counts)
     table = pa.concat_tables(tables, promote_options="default")
@@ -213,10 +218,10 @@ def _checked(step: Step, before: pa.Table, after: Any) -> pa.Table:
     return after
 
 
-def _kept_of(pool: Pool, name: str, numbers: Sequence[int], processes: int) -> Iterator[Kept]:
-    if processes == 1 or len(numbers) == 1:
+def _kept_of(pool: Pool, name: str, numbers: Sequence[int], processes: int, engine: Engine = "local") -> Iterator[Kept]:
+    if (processes == 1 and engine == "local") or len(numbers) == 1:
         for number in numbers:
             yield kept(pool, name, number)
         return
-    with ProcessPoolExecutor(min(processes, len(numbers)), mp_context=get_context("spawn")) as executor:
-        yield from executor.map(partial(kept, pool, name), numbers)
+    with workers(engine, min(processes, len(numbers)), pool.run.path) as crew:
+        yield from crew.pool.map(partial(kept, pool, name), numbers)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.plugins.contracts import Candidate, Made
+from sftgen_train.curation.engines import Engine
 from sftgen_train.curation.making.choosing import choose, rewritten
 from sftgen_train.curation.making.rows import Row, row_of, schema_of
 from sftgen_train.curation.pool.candidates import Key, Pool
@@ -48,6 +49,7 @@ def write(
     made: dict[str, Made],
     *,
     processes: int = 1,
+    engine: Engine = "local",
     done: Callable[[int], None] = lambda rows: None,
 ) -> Written:
     """Make a set of a pool and write it; one that stands is only read.
@@ -57,6 +59,7 @@ def write(
         name: The set, as the configuration has it.
         made: The sets before it; this one is added.
         processes: How many processes.
+        engine: What runs them, see `engines`.
         done: Told the rows of each shard that stands.
 
     Raises:
@@ -67,7 +70,7 @@ def write(
     recipe = {"pool": pool_facts(pool), **plan.to_dict()}
     if (folder / "set.json").exists():
         return _standing(pool, name, recipe, made)
-    table, counts = choose(pool, name, made, processes)
+    table, counts = choose(pool, name, made, processes, engine)
     counts = {**pool.documents.counts, **counts}
     whole = write_set(
         folder,
@@ -79,6 +82,7 @@ def write(
         schema=schema_of(plan.form, pool.documents.kinds),
         facts={"teacher": teacher_facts(pool), "made_of": counts, **_matching(table)},
         processes=processes,
+        engine=engine,
         done=done,
     )
     made[name] = _as_made(whole.rows, _matching(table))

@@ -58,16 +58,7 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
     from sftgen_train.evaluation.evaluator import undisturbed
     from sftgen_train.evaluation.quiet import without_bars
 
-    identity = teacher_identity(curation.teacher)
-    run.require_usable()
-    before = run.manifest()
-    if before.get("model_id", identity.id) != identity.id:
-        changed = identity.differences(before.get("model_parts") or {})
-        raise CurationError(
-            f"{run.path}: holds responses of another model ({', '.join(changed) or 'name'} differ); "
-            "name another folder as `out`"
-        )
-    _note(run, curation, identity)
+    identity = _note_teacher(run, curation)
     record = Recording(run, model=identity.id, seed=curation.teacher.seed)
     with run.sole_writer(), undisturbed(Nothing()):
         # So that the model does not open a run directory of its own.
@@ -224,3 +215,32 @@ def _require_same(run: RunFolder, curation: Curation) -> None:
 
 def _list(names: list[str]) -> str:
     return ", ".join(f"teacher.{name}" if name != "grader" else name for name in names)
+
+
+def begin(run: RunFolder, curation: Curation, documents: Documents) -> set[int]:
+    """Note in a pool whose responses it will hold, before other processes write them.
+
+    Returns:
+        The blocks that stand.
+
+    Raises:
+        CurationError: The pool holds responses of another teacher.
+    """
+    standing = finished(run, documents, curation.teacher.samples)
+    _require_same(run, curation)
+    _note_teacher(run, curation)
+    return standing
+
+
+def _note_teacher(run: RunFolder, curation: Curation) -> Identity:
+    identity = teacher_identity(curation.teacher)
+    run.require_usable()
+    before = run.manifest()
+    if before.get("model_id", identity.id) != identity.id:
+        changed = identity.differences(before.get("model_parts") or {})
+        raise CurationError(
+            f"{run.path}: holds responses of another model ({', '.join(changed) or 'name'} differ); "
+            "name another folder as `out`"
+        )
+    _note(run, curation, identity)
+    return identity

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
+from sftgen_judges.plugins.contracts import Judge
+from sftgen_judges.records.schema import Verdict
 from sftgen_train.curation.contamination.benchmarks import Item, item_of
 from sftgen_train.curation.contamination.overlap import Index
+from sftgen_train.curation.contamination.paraphrases import EmbeddingError, Encoder, Paraphrases
 from sftgen_train.curation.contamination.search import METHODS, ContaminationError, search
 from sftgen_train.curation.contamination.words import words_of
 from sftgen_train.training.rows import Row, read_row
@@ -252,3 +255,46 @@ def test_the_command_counts_writes_ids_and_drops(command: Command, tmp_path: Pat
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+class Letters:
+    """An encoder that needs no model: how often each letter stands in a text."""
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        counts = np.array([[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts])
+        return (counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1)).astype(np.float32)
+
+
+def test_likely_paraphrases_are_those_that_the_judge_decides() -> None:
+    def decide(asked: Sequence[Any]) -> Any:
+        for item in asked:
+            same = "tulip" in item.doc["question"] and "tulip" in item.response.answer
+            yield Verdict("judge_error") if "ferry" in item.response.answer else Verdict.of(item.response, None, same)
+
+    encoder: Any = Letters()
+    judge = Judge("same", 1, scale=(0, 1), success=1, judge=decide)
+    rows = [row(PARAPHRASES[0]), row("A ferry loses some of its cars at a pier."), row("zzz")]
+    texts = [STORIES[0], STORIES[1]]
+    items = [Item("t", "t", f"hash{number}", text) for number, text in enumerate(texts)]
+    near = search(rows, items, [], {"embedding": Paraphrases(texts, encoder, likeness=0.6)})
+    assert {(match.row, match.method) for match in near.matches} == {(0, "embedding"), (1, "embedding")}
+    method = Paraphrases(texts, encoder, judge=judge, likeness=0.6)
+    told = search(rows, items, [], {"paraphrase": method})
+    assert {(match.row, match.doc_hash) for match in told.matches} <= {(0, "hash0")}
+    assert (method.asked, method.undecided) == (len(near.matches), sum(match.row == 1 for match in near.matches))
+
+
+def test_embeddings_are_means_over_tokens_without_padding(tiny_model: Path) -> None:
+    encoder = Encoder(str(tiny_model))
+    texts = ["One plus two.", "A much longer text about the number seven and its neighbours.", "One plus two."]
+    together, alone = encoder(texts), np.concatenate([encoder([text]) for text in texts])
+    assert np.allclose(together, alone, atol=1e-5)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    with pytest.raises(EmbeddingError, match="expected the folder or name of an encoder"):
+        Encoder(str(tiny_model / "nothing here"))
+
+
+def test_a_judge_without_an_encoder_is_refused(command: Command, tmp_path: Path) -> None:
+    ended = command("sftgen", "data", "contamination", tmp_path / "train.jsonl", "--judge", "same-question")
+    assert ended.returncode == 2
+    assert "--embedder" in ended.stderr

@@ -1,0 +1,153 @@
+"""Where the shards of a set are made: in processes of this machine, or as tasks of a Ray cluster.
+
+Both are executors of the standard library, so that nothing else knows which one it is. Ray runs a task again elsewhere
+when its node dies. A task is a pure function of its number and part, and a shard appears under its name only when it is
+whole: twice made is the same as once, and the content hash does not depend on the engine.
+
+Of Ray only its core is used. All nodes have sftgen installed and see the folders of the command under the same
+paths.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from sftgen_judges.errors import SftgenError
+
+Engine = Literal["local", "ray"]
+RETRIES = 10
+"""So many times a task is run again after its node died."""
+
+
+class EngineError(SftgenError):
+    """An engine that cannot be used here."""
+
+
+def engine_of(name: str) -> Engine:
+    """The engine of a name.
+
+    Raises:
+        EngineError: There is none.
+    """
+    if name == "local":
+        return "local"
+    if name == "ray":
+        return "ray"
+    raise EngineError(f"engine {name!r}: expected {' or '.join(get_args(Engine))}")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What runs tasks.
+
+    Attributes:
+        pool: Takes them.
+        count: How many run at the same time.
+    """
+
+    pool: Executor
+    count: int
+
+
+@contextmanager
+def workers(engine: Engine, processes: int, folder: Path, *, gpus: int = 0) -> Iterator[Workers]:
+    """Workers of an engine, for as long as the context lasts.
+
+    Args:
+        engine: `local` or `ray`. Ray joins the cluster that `RAY_ADDRESS` names, or one that runs on this machine;
+            where there is none, it starts one with so many processes.
+        processes: How many processes, for `local`.
+        folder: Where tasks write: every node has to see it.
+        gpus: How many GPUs a task of Ray is given, where the cluster has any.
+
+    Raises:
+        EngineError: Ray is not installed or not reached, or a node does not see the folder.
+    """
+    if engine == "local":
+        # Spawned, not forked: the caller may hold threads.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            yield Workers(pool, processes)
+        return
+    with _ray(processes) as ray:
+        _check_nodes(ray, folder.resolve())
+        there = ray.cluster_resources()
+        gpus = gpus if there.get("GPU") else 0
+        count = int(there["GPU"] // gpus if gpus else there.get("CPU", 1))
+        with _Ray(ray, gpus) as tasks:
+            yield Workers(tasks, max(count, 1))
+
+
+class _Ray(Executor):
+    """Functions as tasks of a cluster."""
+
+    def __init__(self, ray: Any, gpus: int) -> None:
+        self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_call)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a function on any node."""
+        future: Future[Any] = self._task.remote(str(Path.cwd()), fn, args, kwargs).future()
+        return future
+
+
+def _call(folder: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    os.chdir(folder)  # a configuration may name files from where the command was started
+    return fn(*args, **kwargs)
+
+
+@contextmanager
+def _ray(processes: int) -> Iterator[Any]:
+    # Ray counts its users unless it is told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray: Any = import_module("ray")
+    except ImportError as error:
+        raise EngineError(f"engine ray: cannot import it ({error}); pip install 'sftgen[ray]'") from error
+    if ray.is_initialized():
+        yield ray
+        return
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        try:
+            ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), **quiet)
+        except ConnectionError:
+            if "RAY_ADDRESS" in os.environ:
+                raise
+            ray.init(num_cpus=processes, include_dashboard=False, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        address = os.environ.get("RAY_ADDRESS", "this machine")
+        raise EngineError(f"engine ray: no cluster at {address}: {reason}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_nodes(ray: Any, folder: Path) -> None:
+    """Every node has to see the folder, before anything is made."""
+    on = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+    sees = ray.remote(num_cpus=0)(_sees)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    asked = [sees.options(scheduling_strategy=on(node["NodeID"], soft=False)).remote(str(folder)) for node in nodes]
+    try:
+        blind = [node["NodeManagerHostname"] for node, seen in zip(nodes, ray.get(asked), strict=True) if not seen]
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise EngineError(f"engine ray: a node cannot run sftgen: {reason}") from error
+    if blind:
+        raise EngineError(
+            f"{folder}: {', '.join(sorted(set(blind)))} of the Ray cluster does not see it; name a folder that all "
+            "nodes share, by its full path"
+        )
+
+
+def _sees(folder: str) -> bool:
+    return Path(folder).is_dir()
