@@ -35,3 +35,9 @@ def register_diagnostics(register: Register) -> None:
     register("template_repetition", "sftgen_plugin_template.repetition:REPETITION")
     register("template_surprise", "sftgen_plugin_template.surprise:SURPRISE")
     register("template_cut_answers", "sftgen_plugin_template.cut_answers:CUT_ANSWERS")
+
+
+@hookimpl
+def register_exporters(register: Register) -> None:
+    """The format that `sftgen export template_means RUN` writes."""
+    register("template_means", "sftgen_plugin_template.means:MEANS")

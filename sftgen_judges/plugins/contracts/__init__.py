@@ -29,6 +29,7 @@ from sftgen_judges.plugins.contracts.findings import (
     Table,
     Validation,
 )
+from sftgen_judges.plugins.contracts.importing import Imported, Importer, Log
 from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
 from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
@@ -61,6 +62,7 @@ KINDS = {
     "schedule": Kind(Schedule, "register_schedules", "says at which steps checkpoints are evaluated"),
     "tracker": Kind(Tracker, "register_trackers", "shows scores elsewhere"),
     "exporter": Kind(Exporter, "register_exporters", "writes runs in another format"),
+    "importer": Kind(Importer, "register_importers", "reads results of another tool"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
@@ -80,6 +82,8 @@ __all__ = [
     "GoldSpan",
     "Grader",
     "History",
+    "Imported",
+    "Importer",
     "Interval",
     "Item",
     "Judge",
@@ -88,6 +92,7 @@ __all__ = [
     "LabelledSet",
     "Labels",
     "Limits",
+    "Log",
     "Measure",
     "Metric",
     "NoAnswer",

@@ -42,6 +42,7 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
     assert [Path(folder).name for folder in adds.pop("register_tasks")] == ["tasks"]
     assert adds == {
         "register_diagnostics": ["template_repetition", "template_surprise", "template_cut_answers"],
+        "register_exporters": ["template_means"],
         "register_graders": ["template_letters"],
         "register_judges": ["template_conciseness"],
     }
@@ -51,9 +52,12 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
         print(lookup("grader", "template_letters").name)
         print(lookup("judge", "template_conciseness").name)
         print(lookup("diagnostic", "template_repetition").name)
+        print(lookup("exporter", "template_means").name)
         """
     )
-    assert done.stdout.split() == ["template_letters", "template_conciseness", "template_repetition"], done.stderr
+    assert done.stdout.split() == [
+        "template_letters", "template_conciseness", "template_repetition", "template_means"
+    ], done.stderr  # fmt: skip
 
 
 def test_sftgen_finds_its_benchmark(installed: Door) -> None:
