@@ -85,7 +85,7 @@ def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
         "lost at a step": lambda place: f"/items?step={step(place)}&change=lost",
         "won, a task": lambda place: f"/items?task={task(place)}&change=won&sort=gain",
         "truncated, longest": lambda place: f"/items?step={step(place)}&cut=yes&sort=tokens",
-        "a later page": lambda place: f"/items?change=kept&page={2 + 30 * place}",
+        "a later page": lambda place: f"/items?change=kept&page={2 + 30 * (place % 4)}&step={step(place)}",
         "text in responses": lambda place: f"/items?task={TEXTS}&step={step(place)}&q=3.14+{words[place % 2]}",
         "text in questions": lambda place: f"/items?q={place}7:&where=questions",
         "an item": lambda place: f"/item?of={TEXTS}&doc={item(place)}&n={place}&task={TEXTS}",

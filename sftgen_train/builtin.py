@@ -50,6 +50,14 @@ def register_trackers(register: Register) -> None:
 def register_exporters(register: Register) -> None:
     for name in ("csv", "parquet", "hf"):
         register(name, f"sftgen_train.exchange.exporters:{name.upper()}")
+    register("inspect", "sftgen_train.exchange.inspect_export:INSPECT")
+    register("every_eval_ever", "sftgen_train.exchange.every_eval_ever:EVERY_EVAL_EVER")
+
+
+@hookimpl
+def register_importers(register: Register) -> None:
+    register("lm-eval", "sftgen_train.exchange.lm_eval_samples:LM_EVAL")
+    register("inspect", "sftgen_train.exchange.inspect_logs:INSPECT")
 
 
 @hookimpl

@@ -9,22 +9,29 @@ import typer
 
 from sftgen_train.cli.console import console
 
-import_app = typer.Typer(help="Bring results of other tools into a run.", no_args_is_help=True)
 
-
-@import_app.command("lm-eval")
-def import_lm_eval(
+def import_logs(
+    name: Annotated[str, typer.Argument(metavar="FORMAT", help="lm-eval, inspect, or one of a plugin.")],
     run: Annotated[Path, typer.Argument(help="Run directory, new or with other steps.")],
-    logs: Annotated[list[str], typer.Argument(help="STEP=PATH for each checkpoint: a sample log or its folder.")],
+    logs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[STEP=]PATH...",
+            help="For each checkpoint its log or the folder of its logs; without STEP where the logs name it.",
+        ),
+    ],
     *,
     metric: Annotated[Optional[str], typer.Option(help="Metric that becomes the score.")] = None,  # noqa: UP045
 ) -> None:
-    """Make a run of lm_eval's sample logs (--log_samples), one checkpoint a step, without generating anything."""
+    """Make a run of another tool's logs, one checkpoint a step, without generating anything."""
+    from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.store import RunFolder
-    from sftgen_train.exchange.lm_eval_samples import LogError, find_logs, import_step, parse_steps
+    from sftgen_train.exchange.importing import LogError, add_step, find_steps
 
+    importer = lookup("importer", name)
+    _require(importer.name, importer.package)
     # A mistake in the last path is told before the first step is written.
-    steps = {step: find_logs(path) for step, path in sorted(parse_steps(logs))}
+    steps = find_steps(importer, logs)
     folder = RunFolder(run)
     with folder.sole_writer():
         folder.require_writable()
@@ -32,16 +39,18 @@ def import_lm_eval(
         if there:
             raise LogError(f"{run}: has step {there[0]} already; name a new run directory, or leave the step out")
         for step, found in steps.items():
-            rows = import_step(folder, step, found, metric)
+            rows = add_step(folder, step, importer, found, metric)
             scores = (row for row in rows if row["metric"] == "score")
             said = ", ".join(f"{row['task']} {row['mean']:.3f} ({row['n']})" for row in scores)
-            console.print(f"step {step}: {said}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"step {step}: {said or 'no score'}", markup=False, highlight=False, soft_wrap=True)
         folder.compact()
     console.print(f"next: sftgen report {run}", markup=False, highlight=False, soft_wrap=True)
 
 
 def export_runs(
-    name: Annotated[str, typer.Argument(metavar="FORMAT", help="csv, parquet, hf, or one of a plugin.")],
+    name: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="csv, parquet, hf, inspect, every_eval_ever, or one of a plugin.")
+    ],
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
     *,
     to: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("export"),
@@ -52,17 +61,13 @@ def export_runs(
     ] = False,
 ) -> None:
     """Write runs in the format of other tools."""
-    import importlib.util
-
-    from sftgen_judges.errors import SftgenError
     from sftgen_judges.plugins.contracts import Export
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.query import open_records
     from sftgen_tasks.harness.catalogue import leaves, shipped
 
     exporter = lookup("exporter", name)
-    if exporter.package and importlib.util.find_spec(exporter.package) is None:
-        raise SftgenError(f"format {name} needs the package {exporter.package}; install it")
+    _require(name, exporter.package)
     harmful = leaves("sftgen_safety", *shipped())
     with open_records(runs) as records:
         tasks = {row["task"] for row in records.sql("SELECT DISTINCT task FROM texts").rows()} if texts else set()
@@ -72,3 +77,17 @@ def export_runs(
             console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     if left := sorted(tasks - shown):
         console.print(f"without the texts of {', '.join(left)}: --harmful-texts writes them", soft_wrap=True)
+
+
+def _require(name: str, package: str) -> None:
+    """Check that the package of a format is installed.
+
+    Raises:
+        SftgenError: It is not.
+    """
+    import importlib.util
+
+    from sftgen_judges.errors import SftgenError
+
+    if package and importlib.util.find_spec(package) is None:
+        raise SftgenError(f"format {name} needs the package {package}; install it: pip install {package}")

@@ -18,7 +18,6 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.query import open_records
 from sftgen_train.report.trajectories import trajectory
-from sftgen_train.viewer import questions
 from sftgen_train.viewer.address import Choice
 from sftgen_train.viewer.errors import ViewError
 from sftgen_train.viewer.library import Edition
@@ -86,8 +85,8 @@ def most_changed(edition: Edition, asked: Asked, most: int) -> list[Row]:
         if asked.before_run == asked.run and before not in steps:
             before = steps[0]
         in_task = replace(asked, task=task, step=step, before=before)
-        lost, _ = questions.items(edition.records, replace(in_task, sort="change"), limit=most)
-        won, _ = questions.items(edition.records, replace(in_task, sort="gain"), limit=most)
+        lost, _ = edition.items(replace(in_task, sort="change"), limit=most)
+        won, _ = edition.items(replace(in_task, sort="gain"), limit=most)
         both = chain.from_iterable(zip_longest(lost, won))
         of_tasks.append(list({row["doc_hash"]: row for row in both if row}.values()))
     in_turn = (row for same_place in zip_longest(*of_tasks) for row in same_place if row)

@@ -6,18 +6,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.query import Records, open_records
 from sftgen_judges.records.snapshot import list_files
 from sftgen_train.report.trajectories import members_of
-from sftgen_train.viewer.questions import Outline, outline
+from sftgen_train.viewer.index import ItemIndex
+from sftgen_train.viewer.questions import Asked, Outline, Row, matching, outline
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
+FEW = 1_000
+"""Items that are looked through by name; of more, all are, and what was found is kept."""
+KEPT = 32
+"""Searches of which what was found is kept."""
 LOOK_AGAIN = 2.0
 """Seconds after which a request looks whether a run has grown."""
 
@@ -36,11 +46,43 @@ class Edition:
         self._known: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._searching = threading.Lock()
+        self._texts: dict[Asked, NDArray[np.bool_]] = {}
 
     @property
     def outline(self) -> Outline:
         """The runs with their tasks and steps."""
         return self.once("outline", lambda: outline(self.records, members_of("sftgen_safety")))
+
+    @property
+    def index(self) -> ItemIndex:
+        """The numbers of every item at every step."""
+        return self.once("index", lambda: ItemIndex(self.records, self.outline))
+
+    def items(self, asked: Asked, *, limit: int, offset: int = 0) -> tuple[list[Row], int]:
+        """A part of the items that are asked for, and how many there are in all, see `ItemIndex.items`."""
+        found = self._found(asked) if asked.q else None
+        return self.index.items(asked, limit=limit, offset=offset, found=found)
+
+    def _found(self, asked: Asked) -> NDArray[np.bool_]:
+        """Whether a text is found in an item or its name, of every item."""
+        whole = replace(asked, status="", cut="", score="", change="", before_run=asked.run, before=asked.step, sort="")
+        with self._lock:
+            known = self._texts.get(whole)
+        if known is not None:
+            return known
+        chosen = self.index.chosen(asked)
+        few = int(chosen.sum()) <= FEW
+        # One at a time: each takes most of the memory that the reader of records has.
+        with self._searching:
+            named = matching(self.records, asked, self.index.documents(chosen) if few else None)
+        found = self.index.numbers_of(named["task"], named["doc_hash"]) | self.index.named(asked.q)
+        if not few:
+            with self._lock:
+                self._texts[whole] = found
+                while len(self._texts) > KEPT:
+                    self._texts.pop(next(iter(self._texts)))
+        return found
 
     def once(self, key: Any, work_out: Callable[[], Found]) -> Found:
         """What was worked out before, or is worked out now, by one thread."""
@@ -84,7 +126,7 @@ class Library:
     def _read(self, stamp: Any) -> None:
         try:
             fresh = Edition(open_records(self.folders), self._edition.number + 1)
-            fresh.outline  # noqa: B018 - the journals are read now, not in a request
+            fresh.index  # noqa: B018 - the journals are read now, not in a request
         except RecordError as error:
             logger.warning("%s: the pages show what was read before", error)
             self._stamp = stamp

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.records.columns import literal
 from sftgen_judges.records.query import Records
 from sftgen_train.trajectory.loading import OUTSIDE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PAGE = 50
 """Items of a page."""
@@ -125,110 +129,37 @@ class Asked:
     sort: str = "change"
 
 
-_SCORES = {
-    "": "",
-    "0": " AND score = 0",
-    "between": " AND score > 0 AND score < 1",
-    "1": " AND score >= 1",
-    "none": " AND score IS NULL AND n > 0",
-}
-_CHANGES = {
-    "": "",
-    "lost": " AND change < -1e-9",
-    "won": " AND change > 1e-9",
-    "kept": " AND abs(change) <= 1e-9 AND score > 0",
-    "missed": " AND abs(change) <= 1e-9 AND score = 0",
-}
-_SORTS = {
-    "change": "change ASC NULLS LAST, tokens DESC NULLS LAST",
-    "gain": "change DESC NULLS LAST, tokens ASC NULLS LAST",
-    "tokens": "tokens DESC NULLS LAST",
-    "score": "score ASC NULLS LAST",
-    "item": "task, doc_id",
-}
-
-
-def items(records: Records, asked: Asked, *, limit: int = PAGE, offset: int = 0) -> tuple[list[Row], int]:
-    """A part of the items that are asked for, and how many there are in all.
-
-    An item is a document of a task. Of its repeats the means are given: `score`, `before`, `change`, `cut` (share that
-    was truncated), `tokens`; `n` is 0 where the step lacks the item.
-    """
-    parameters: Row = {"run": asked.run, "before_run": asked.before_run, "limit": limit, "offset": offset}
-    task = ""
-    if asked.task:
-        task, parameters["task"] = " AND task = $task", asked.task
-    having = ""
-    if asked.status:
-        having, parameters["status"] = " AND list_contains(statuses, $status)", asked.status
-    if asked.cut:
-        having += " AND cut > 0" if asked.cut == "yes" else " AND cut = 0"
-    having += _SCORES[asked.score] + _CHANGES[asked.change]
-    if asked.q:
-        having += f" AND ({_matching(asked)})"
-        parameters["pattern"] = "%" + asked.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    same = asked.run == asked.before_run and asked.step == asked.before
-    own = "run, folder, task, doc_hash, doc_id, prompt_hash, score, n, cut, tokens, statuses"
-    joined = (
-        f"SELECT {own}, NULL::DOUBLE AS before, NULL::DOUBLE AS change FROM shown"
-        if same
-        else """SELECT s.run, s.folder, task, doc_hash, coalesce(s.doc_id, b.doc_id) AS doc_id,
-            coalesce(s.prompt_hash, b.prompt_hash) AS prompt_hash, s.score, coalesce(s.n, 0) AS n, s.cut, s.tokens,
-            s.statuses, b.score AS before, s.score - b.score AS change
-        FROM shown AS s FULL JOIN earlier AS b USING (task, doc_hash)"""
-    )
-    query = f"""WITH shown AS (
-        SELECT run, folder, task, doc_hash, min(doc_id) AS doc_id, min(prompt_hash) AS prompt_hash,
-            avg(score) AS score, count(*) AS n, avg(truncated::INT) AS cut, avg(tokens) AS tokens,
-            list(DISTINCT status) AS statuses
-        FROM samples WHERE run = $run AND {_at(asked.step)}{task} GROUP BY ALL),
-    earlier AS (
-        SELECT task, doc_hash, min(doc_id) AS doc_id, min(prompt_hash) AS prompt_hash, avg(score) AS score
-        FROM samples WHERE run = $before_run AND {_at(asked.before)}{task} GROUP BY ALL)
-    SELECT *, count(*) OVER () AS total FROM ({joined}) WHERE true{having}
-    ORDER BY {_SORTS[asked.sort]}, task, doc_hash LIMIT $limit OFFSET $offset"""
-    found = records.sql(query, parameters).rows()
-    return found, int(found[0]["total"]) if found else 0
-
-
 def _at(step: int) -> str:
     return "step IS NULL" if step == OUTSIDE else f"step = {int(step)}"
 
 
-def _matching(asked: Asked) -> str:
-    """The condition that a text is found, letters of either case alike."""
-    key = "(task, doc_hash) IN (SELECT (task, doc_hash)"
-    named = "doc_id ILIKE $pattern ESCAPE '\\'"
+def matching(records: Records, asked: Asked, documents: Sequence[str] | None = None) -> pa.Table:
+    """The items in whose texts a text is found, letters of either case alike: columns `task` and `doc_hash`.
+
+    Args:
+        records: The runs.
+        asked: The text, where it is looked for, and of which task.
+        documents: Hashes of the documents that are looked through; None for all.
+    """
+    pattern = "%" + asked.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    parameters: Row = {"pattern": pattern}
+    # Written out: only so does the reader of Parquet files pass over groups of rows that have none of them.
+    only = "" if documents is None else f" AND doc_hash IN ({', '.join(map(literal, documents)) or 'NULL'})"
+    if asked.task:
+        only, parameters["task"] = f"{only} AND task = $task", asked.task
     if asked.where == "questions":
-        return f"{named} OR {key} FROM prompts WHERE {QUESTION_TEXT} ILIKE $pattern ESCAPE '\\')"
-    task = " AND task = $task" if asked.task else ""
-    found = "text ILIKE $pattern ESCAPE '\\' OR reasoning ILIKE $pattern ESCAPE '\\'"
-    return f"{named} OR {key} FROM texts WHERE run = $run AND {_at(asked.step)}{task} AND ({found}))"
+        query = f"FROM prompts WHERE {QUESTION_TEXT} ILIKE $pattern ESCAPE '\\'{only}"
+    else:
+        parameters["run"] = asked.run
+        found = "(text ILIKE $pattern ESCAPE '\\' OR reasoning ILIKE $pattern ESCAPE '\\')"
+        query = f"FROM texts WHERE run = $run AND {_at(asked.step)}{only} AND {found}"
+    return records.sql(f"SELECT DISTINCT task, doc_hash {query}", parameters).to_arrow()
 
 
 QUESTION_TEXT = (
     'substr(prompt, coalesce("begin", 0) + 1, greatest(coalesce("end", length(prompt)) - coalesce("begin", 0), 1))'
 )
 """Of a prompt what is the document's own, in SQL."""
-
-
-def strips(records: Records, rows: Sequence[Row], runs: Sequence[str]) -> dict[tuple[str, str], list[Row]]:
-    """The mean score of items at every step, by task and document, in the order run, step."""
-    if not rows:
-        return {}
-    query = f"""SELECT run, task, doc_hash, coalesce(step, {OUTSIDE}) AS at_step, avg(score) AS score,
-        avg(truncated::INT) AS cut, count(*) AS n FROM samples
-        WHERE task IN (SELECT unnest($tasks)) AND doc_hash IN (SELECT unnest($docs)) AND run IN (SELECT unnest($runs))
-        GROUP BY ALL ORDER BY run, at_step"""
-    asked = {
-        "tasks": sorted({row["task"] for row in rows}),
-        "docs": [row["doc_hash"] for row in rows],
-        "runs": list(runs),
-    }
-    found: dict[tuple[str, str], list[Row]] = {}
-    for row in records.sql(query, asked).rows():
-        found.setdefault((row["task"], row["doc_hash"]), []).append(row)
-    return found
 
 
 def questions(records: Records, rows: Sequence[Row]) -> dict[tuple[str, str], str]:

@@ -88,7 +88,7 @@ def _quietly() -> Iterator[None]:
 
 def _read_ahead(library: Library) -> None:
     try:
-        library.edition().outline  # noqa: B018
+        library.edition().index  # noqa: B018
     except Exception as error:  # the page that asks will say it
         logging.getLogger(__name__).debug("reading ahead failed: %s", error)
 

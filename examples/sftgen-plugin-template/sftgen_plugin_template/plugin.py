@@ -47,3 +47,9 @@ def register_selectors(register: Register) -> None:
 def register_recipes(register: Register) -> None:
     """The recipe that the file of `sftgen curate` may name."""
     register("template_terse", "sftgen_plugin_template.terse:TERSE")
+
+
+@hookimpl
+def register_exporters(register: Register) -> None:
+    """The format that `sftgen export template_means RUN` writes."""
+    register("template_means", "sftgen_plugin_template.means:MEANS")

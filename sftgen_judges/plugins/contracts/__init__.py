@@ -30,6 +30,7 @@ from sftgen_judges.plugins.contracts.findings import (
     Table,
     Validation,
 )
+from sftgen_judges.plugins.contracts.importing import Imported, Importer, Log
 from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
 from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
@@ -64,6 +65,7 @@ KINDS = {
     "exporter": Kind(Exporter, "register_exporters", "writes runs in another format"),
     "selector": Kind(Selector, "register_selectors", "is one step from a pool of responses to a training set"),
     "recipe": Kind(Recipe, "register_recipes", "makes a training set of a pool, step by step"),
+    "importer": Kind(Importer, "register_importers", "reads results of another tool"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
@@ -84,6 +86,8 @@ __all__ = [
     "GoldSpan",
     "Grader",
     "History",
+    "Imported",
+    "Importer",
     "Interval",
     "Item",
     "Judge",
@@ -93,6 +97,7 @@ __all__ = [
     "Labels",
     "Limits",
     "Made",
+    "Log",
     "Measure",
     "Metric",
     "NoAnswer",

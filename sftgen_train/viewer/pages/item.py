@@ -9,15 +9,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sftgen_judges.records.schema import GenerationRecord, Response
-from sftgen_judges.records.thinking import read_record
+from sftgen_judges.records.messages import last_words, messages
+from sftgen_judges.records.schema import Response
+from sftgen_train.exchange.answers import response_of
 from sftgen_train.viewer import questions
 from sftgen_train.viewer.address import Choice
 from sftgen_train.viewer.differences import difference
 from sftgen_train.viewer.errors import MissingError
 from sftgen_train.viewer.labels import READ, labelled
 from sftgen_train.viewer.library import Edition
-from sftgen_train.viewer.messages import last_words, messages
 from sftgen_train.viewer.naming import run_names, size, step_in_address, step_name
 from sftgen_train.viewer.pages.items import neighbours, resolve
 from sftgen_train.viewer.questions import LONGEST, Row
@@ -183,7 +183,7 @@ def _columns(
     for run in runs:
         for step in steps[run]:
             sample, text = graded.get((run, step)), texts.get((run, step))
-            response = read_response(text) if text else Response("")
+            response = response_of(text) if text else Response("")
             found = tokens(response.answer[:SHOWN])
             answer = _answer(found, response, sample, None if base is None or not asked.marks else base[0])
             column = Column(
@@ -199,18 +199,6 @@ def _columns(
             if base is None:
                 base = found, sample
     return columns
-
-
-def read_response(text: Row) -> Response:
-    """A response of the records, split into thinking and answer."""
-    fields: dict[str, Any] = {name: text.get(name) for name in GenerationRecord.__dataclass_fields__}
-    sampling = text.get("sampling")
-    fields |= {
-        "sampling": json.loads(sampling) if isinstance(sampling, str) else {},
-        "prefilled": bool(text.get("prefilled")),
-        "text": text["text"] or "",
-    }
-    return read_record(GenerationRecord(**fields))
 
 
 def _answer(found: Sequence[Token], response: Response, sample: Row | None, base: Sequence[Token] | None) -> Text:

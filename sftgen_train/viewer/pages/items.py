@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sftgen_judges.records.messages import last_words
 from sftgen_train.viewer import questions
 from sftgen_train.viewer.address import CHANGES, CUTS, PLACES, SCORES, SORTS, STATUSES, Choice
 from sftgen_train.viewer.errors import MissingError
 from sftgen_train.viewer.library import Edition
-from sftgen_train.viewer.messages import last_words
 from sftgen_train.viewer.naming import chosen_step, one_line, run_names, run_of, score, step_in_address, step_name
 from sftgen_train.viewer.questions import PAGE, Asked, Row, RunOutline
 
@@ -37,7 +37,7 @@ class ItemLine:
 
     Attributes:
         place: Its place in the whole list, from 0.
-        row: Its numbers, see `questions.items`.
+        row: Its numbers, see `ItemIndex.items`.
         question: The beginning of its question; empty where nobody wrote it down.
         harmful: Whether texts are shown on demand only.
         strip: Its score at every step.
@@ -89,7 +89,7 @@ def items_page(edition: Edition, choice: Choice) -> dict[str, Any]:
     asked = resolve(edition, choice)
     outline = edition.outline
     offset = PAGE * (max(1, choice.page) - 1)
-    rows, total = questions.items(edition.records, asked, limit=PAGE, offset=offset)
+    rows, total = edition.items(asked, limit=PAGE, offset=offset)
     of, other = outline.runs[asked.run], outline.runs[asked.before_run]
     return {
         "choice": choice,
@@ -118,7 +118,7 @@ def lines_of(edition: Edition, asked: Asked, rows: Sequence[Row], offset: int) -
     """Items with their questions and strips."""
     harmful = edition.outline.harmful
     runs = list(dict.fromkeys((asked.before_run, asked.run)))
-    strips = questions.strips(edition.records, rows, runs)
+    strips = edition.index.strips(rows, runs)
     asked_for = [row for row in rows if row["task"] not in harmful]
     texts = questions.questions(edition.records, asked_for)
     lines = []
@@ -146,7 +146,7 @@ def neighbours(
     """The items before and after one in the list, with their places, and how many there are."""
     asked = resolve(edition, choice)
     start = max(0, place - 1)
-    rows, total = questions.items(edition.records, asked, limit=place - start + 2, offset=start)
+    rows, total = edition.items(asked, limit=place - start + 2, offset=start)
     before = (rows[0], place - 1) if place and rows else None
     after = (rows[place - start + 1], place + 1) if len(rows) > place - start + 1 else None
     return before, after, total

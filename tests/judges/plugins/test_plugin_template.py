@@ -42,6 +42,7 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
     assert [Path(folder).name for folder in adds.pop("register_tasks")] == ["tasks"]
     assert adds == {
         "register_diagnostics": ["template_repetition", "template_surprise", "template_cut_answers"],
+        "register_exporters": ["template_means"],
         "register_graders": ["template_letters"],
         "register_judges": ["template_conciseness"],
         "register_recipes": ["template_terse"],
@@ -53,13 +54,14 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
         print(lookup("grader", "template_letters").name)
         print(lookup("judge", "template_conciseness").name)
         print(lookup("diagnostic", "template_repetition").name)
+        print(lookup("exporter", "template_means").name)
         from sftgen_train.curation.selecting.recipes import Plan
         plan = Plan.of("mine", "template_terse")
         print(*(step.selector.name for step in plan.steps), plan.steps[2].options.most)
         """
     )
     assert done.stdout.split() == [
-        "template_letters", "template_conciseness", "template_repetition",
+        "template_letters", "template_conciseness", "template_repetition", "template_means",
         "finished", "right", "template_unrepeated", "shortest", "0.1",
     ], done.stderr  # fmt: skip
 

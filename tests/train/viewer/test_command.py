@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,22 @@ def test_a_run_from_before_prompts_were_kept(tmp_path: Path) -> None:
         _, text = ask(viewer, f"/items?task={PARITY}")
         _, item = ask(viewer, text.split('class="open" href="')[1].partition('"')[0].replace("&amp;", "&"))
     assert "The prompt is not in the records" in item
+
+
+def test_of_a_response_of_five_megabytes_a_page_shows_the_beginning_and_a_file_holds_all(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=(0,), safety=False)
+    record = next(each for each in run.read_generations(PARITY) if each.repeat == 0)
+    whole = record.text + " and so on" * 500_000
+    run.add_generations([replace(record, text=whole)])
+    of = f"of={PARITY}&doc={record.doc_hash}"
+    with answering(run.path) as viewer:
+        _, item = ask(viewer, f"/item?{of}")
+        _, text = ask(viewer, f"/text?{of}&step=0&repeat=0")
+        _, found = ask(viewer, f"/items?task={PARITY}&q=and+so+on+and")
+    assert "Only the beginning of this response is shown" in item
+    assert len(item) < 200_000
+    assert text == whole
+    assert '<b id="total">1</b>' in found
 
 
 def test_a_viewer_whose_run_is_deleted_goes_on(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftgen_judges import Response
+from sftgen_judges.records.messages import last_words
 from sftgen_train.viewer.address import Choice
 from sftgen_train.viewer.differences import difference
 from sftgen_train.viewer.errors import AddressError
 from sftgen_train.viewer.formulas import mathml
 from sftgen_train.viewer.labels import READ, Span, labelled
-from sftgen_train.viewer.messages import last_words
 from sftgen_train.viewer.writing import tokens, visible, written
 
 ALLOWED = {
