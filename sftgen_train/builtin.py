@@ -9,6 +9,13 @@ from sftgen_judges.plugins.hookspecs import Register, hookimpl
 if TYPE_CHECKING:
     import typer
 
+SECTIONS = {
+    "verdict": "VERDICT", "course": "COURSE", "what-recovered": "READINGS", "tasks": "TASKS", "arms": "ARMS",
+    "findings": "FINDINGS", "safety-against-reasoning": "SAFETY", "distance": "DISTANCE", "numbers": "NUMBERS",
+    "provenance": "PROVENANCE",
+}  # fmt: skip
+"""sftgen's own sections of a report: their names, and what they are called in `sftgen_train.report.own`."""
+
 
 @hookimpl
 def register_commands(app: typer.Typer) -> None:
@@ -48,3 +55,9 @@ def register_trackers(register: Register) -> None:
 def register_exporters(register: Register) -> None:
     for name in ("csv", "parquet", "hf"):
         register(name, f"sftgen_train.exchange.exporters:{name.upper()}")
+
+
+@hookimpl
+def register_report_sections(register: Register) -> None:
+    for name, target in SECTIONS.items():
+        register(name, f"sftgen_train.report.own:{target}")

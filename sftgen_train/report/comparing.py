@@ -79,12 +79,14 @@ class Comparison:
         cautions: What a reader has to know first.
         others: Every arm but the first.
         alone: Every arm by itself.
+        in_domain: The tasks that the first arm was trained on.
     """
 
     arms: tuple[str, ...]
     cautions: tuple[str, ...]
     others: tuple[AgainstFirst, ...]
     alone: tuple[ArmAlone, ...]
+    in_domain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,9 @@ def compare(arms: Iterable[str | Path | Arm], *, asked: Asked | None = None, **s
     ]  # fmt: skip
     alone = [_alone(of, asked, with_landmarks=len(arms_of) == 1) for of in arms_of]
     return Comparison(
-        tuple(of.label for of in arms_of), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone)
-    )
+        tuple(of.label for of in arms_of), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone),
+        tuple(sorted({*asked.in_domain} or trained_on(arms_of[0].manifest))),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -35,3 +35,9 @@ def register_diagnostics(register: Register) -> None:
     register("template_repetition", "sftgen_plugin_template.repetition:REPETITION")
     register("template_surprise", "sftgen_plugin_template.surprise:SURPRISE")
     register("template_cut_answers", "sftgen_plugin_template.cut_answers:CUT_ANSWERS")
+
+
+@hookimpl
+def register_report_sections(register: Register) -> None:
+    """A section that `sftgen report` shows between sftgen's findings and safety."""
+    register("template_answer_lengths", "sftgen_plugin_template.answer_lengths:ANSWER_LENGTHS")

@@ -31,6 +31,7 @@ from sftgen_judges.plugins.contracts.findings import (
 )
 from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
 from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet
+from sftgen_judges.plugins.contracts.reporting import Block, Group, Html, Paragraph, Plot, Reported, ReportSection
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
 from sftgen_judges.plugins.contracts.scheduling import Schedule
 from sftgen_judges.plugins.contracts.scoring import Grader, Item
@@ -61,12 +62,14 @@ KINDS = {
     "schedule": Kind(Schedule, "register_schedules", "says at which steps checkpoints are evaluated"),
     "tracker": Kind(Tracker, "register_trackers", "shows scores elsewhere"),
     "exporter": Kind(Exporter, "register_exporters", "writes runs in another format"),
+    "report_section": Kind(ReportSection, "register_report_sections", "shows something of runs in the report"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
 __all__ = [
     "Answer",
     "Batch",
+    "Block",
     "Checkpoint",
     "CheckpointSource",
     "Connection",
@@ -79,7 +82,9 @@ __all__ = [
     "Finding",
     "GoldSpan",
     "Grader",
+    "Group",
     "History",
+    "Html",
     "Interval",
     "Item",
     "Judge",
@@ -93,9 +98,13 @@ __all__ = [
     "NoAnswer",
     "Pane",
     "PaperRule",
+    "Paragraph",
+    "Plot",
     "Probe",
     "Program",
     "Reply",
+    "Reported",
+    "ReportSection",
     "Request",
     "Sample",
     "Sandbox",

@@ -44,6 +44,7 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
         "register_diagnostics": ["template_repetition", "template_surprise", "template_cut_answers"],
         "register_graders": ["template_letters"],
         "register_judges": ["template_conciseness"],
+        "register_report_sections": ["template_answer_lengths"],
     }
     done = installed.python(
         """
