@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from sftgen_judges.progress import stage
 from sftgen_train.cli.audit import diff_data, report_data, verify_data
-from sftgen_train.cli.console import console, listed, progress
+from sftgen_train.cli.console import console, listed
 from sftgen_train.cli.contamination import show_contamination
 
 app = typer.Typer(help="Make and check training data.", no_args_is_help=True)
@@ -77,7 +78,7 @@ def make_countdown(
         errors=errors,
         without_seeds=_numbers(without_seeds, "--without-seeds"),
     )
-    with progress("rows", size) as done:
+    with stage("rows", size) as done:
         made = write_countdown(out, recipe, processes=processes or len(os.sched_getaffinity(0)), done=done)
     levels = ", ".join(f"{made.counts.get(f'level={name}', 0):,} {name}" for name in LEVELS)
     console.print(f"{made.rows:,} rows ({levels}) -> {out}\ncontent hash {made.content_hash}", soft_wrap=True)
