@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sftgen_judges.records.display import InNotebook
 from sftgen_judges.records.query import Records, open_records
 from sftgen_train.report.arms import Arm, CompareError, LoadedArm, load_arms
 from sftgen_train.report.explaining import aligned, task_landmarks
@@ -71,7 +72,7 @@ class ArmAlone:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(InNotebook):
     """Arms compared with the first.
 
     Attributes:
@@ -81,6 +82,8 @@ class Comparison:
         alone: Every arm by itself.
         in_domain: The tasks that the first arm was trained on.
     """
+
+    shown_by = "sftgen_train.report.notebook:of_comparison"
 
     arms: tuple[str, ...]
     cautions: tuple[str, ...]

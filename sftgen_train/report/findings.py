@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -27,6 +28,7 @@ from sftgen_judges.plugins.contracts import (
     Table,
     Validation,
 )
+from sftgen_judges.records.display import InNotebook, Shelf
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.sections import plain
@@ -42,7 +44,7 @@ NOT_VALIDATED = "\N{DAGGER} not validated"
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(InNotebook):
     """A finding, and the diagnostic that made it.
 
     Attributes:
@@ -50,8 +52,24 @@ class Found:
         finding: The finding.
     """
 
+    shown_by = "sftgen_train.report.notebook:of_finding"
+
     diagnostic: str
     finding: Finding
+
+
+def findings(run: str | Path) -> list[Found]:
+    """What diagnostics found in a run (`sftgen diagnose`).
+
+    Args:
+        run: The run directory.
+
+    Raises:
+        RecordError: It is no run directory.
+    """
+    folder = RunFolder(Path(run))
+    folder.require_readable()
+    return Shelf(read_findings(folder))
 
 
 def read_findings(run: RunFolder) -> list[Found]:

@@ -13,7 +13,7 @@ from sftgen_judges.plugins.contracts import Block, Group, Html, Paragraph, Plot,
 from sftgen_judges.records.schema import printable
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.arm_charts import comparison_blocks
-from sftgen_train.report.cells import landmark_span, landmark_value
+from sftgen_train.report.cells import CHURN, landmark_span, landmark_value
 from sftgen_train.report.charts import Panel, keys_of, panel_chart, panels_of, steps_shown
 from sftgen_train.report.comparing import Comparison, compare
 from sftgen_train.report.composition import PARTS
@@ -35,7 +35,7 @@ from sftgen_train.report.terminal import (
 )
 from sftgen_train.report.verdict_tables import sections_of_runs, words_of
 from sftgen_train.report.why_charts import change_chart, parts_chart, tradeoff_chart
-from sftgen_train.report.why_tables import parts_sections, price_sentence, stage_rows, tradeoff_sections
+from sftgen_train.report.why_tables import churn_rows, parts_sections, price_sentence, stage_rows, tradeoff_sections
 from sftgen_train.trajectory import WORDS, Verdict
 from sftgen_train.trajectory.landmarks import MEANINGS
 from sftgen_train.trajectory.words import REGIMES
@@ -224,6 +224,9 @@ def _task(verdict: Verdict, why: TaskWhy | None) -> Iterator[Block]:
         tables += _tables([Section("", head, tuple(stage_rows(why.stages)))])
     if tables:
         yield Group(tuple(tables), beside=True)
+    if why.churn:
+        head = ("steps", *CHURN)
+        yield Section("Answers won and lost since the base", head, tuple(churn_rows(why))).as_table()
 
 
 def _task_plots(verdict: Verdict, why: TaskWhy | None) -> Iterator[Plot]:
