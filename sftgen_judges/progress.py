@@ -40,6 +40,7 @@ def stage(what: str, total: int | None, *, hidden: bool = False) -> Iterator[Mor
     """
     from tqdm import tqdm
 
+    hidden = hidden or bool(_told_elsewhere)
     bar = tqdm(
         total=total, desc=what, disable=True if hidden else None, delay=DELAY, leave=False,
         bar_format="{desc}: {n_fmt} of {total_fmt} |{bar:24}| {remaining} left",
@@ -57,6 +58,19 @@ def stage(what: str, total: int | None, *, hidden: bool = False) -> Iterator[Mor
         yield more
     if lines:
         lines.end()
+
+
+@contextmanager
+def told_elsewhere() -> Iterator[None]:
+    """Inside, stages of all threads show nothing: something else says how far the work is."""
+    _told_elsewhere.append(None)
+    try:
+        yield
+    finally:
+        _told_elsewhere.pop()
+
+
+_told_elsewhere: list[None] = []
 
 
 class _Lines:

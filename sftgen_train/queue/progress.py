@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
-from sftgen_judges.progress import duration
+from sftgen_judges.progress import duration, told_elsewhere
 from sftgen_judges.records.columns import EVALUATIONS
 from sftgen_judges.records.journal import whole_rows
 from sftgen_train.queue.entries import Queue
@@ -87,7 +87,7 @@ def shown(run: Path, console: Console) -> Iterator[None]:
         return spinner
 
     handlers = [found for found in logging.getLogger().handlers if isinstance(found, logging.StreamHandler)]
-    with Live(console=console, get_renderable=line, refresh_per_second=2, transient=True):
+    with told_elsewhere(), Live(console=console, get_renderable=line, refresh_per_second=2, transient=True):
         streams = [handler.setStream(sys.stderr) for handler in handlers]  # Live's: messages appear above the line
         try:
             yield

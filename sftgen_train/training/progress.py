@@ -56,7 +56,8 @@ class TrainingLine(TrainerCallback):
         if "train_runtime" in logs:
             self.close()
             took = duration(float(logs["train_runtime"]))
-            logger.info("%s", ", ".join(filter(None, [f"trained {state.global_step} steps in {took}", self._note])))
+            steps = f"{state.global_step} step{'s' * (state.global_step != 1)}"
+            logger.info("%s", ", ".join(filter(None, [f"trained {steps} in {took}", self._note])))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

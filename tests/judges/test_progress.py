@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from sftgen_judges import progress
-from sftgen_judges.progress import duration, stage
+from sftgen_judges.progress import duration, stage, told_elsewhere
 
 
 class Terminal(io.StringIO):
@@ -33,6 +33,9 @@ def test_a_log_has_a_line_now_and_then_with_the_time_that_is_left(
         now[0] += 40
         more(7)
     with stage("hidden", 9, hidden=True) as more:
+        now[0] += 4000
+        more(7)
+    with told_elsewhere(), stage("elsewhere", 9) as more:
         now[0] += 4000
         more(7)
     # After 30 s, then after twice the pause each time.

@@ -116,7 +116,7 @@ def test_the_command_shows_a_row_before_the_first_step(command: Command, tiny_mo
     result = command("sftgen", "train", *arguments)
     assert result.returncode == 0, result.stderr
     require_quiet(result)
-    assert result.stderr.splitlines()[-1].startswith("trained 1 steps in ")
+    assert result.stderr.splitlines()[-1].startswith("trained 1 step in ")
     assert "rows.jsonl: 6 rows" in result.stdout
     assert "rows are longer than max_length 60: truncated there, without an end token" in result.stdout
     assert "assistant\\n[<think>|\\n|L|e|t|" in result.stdout
