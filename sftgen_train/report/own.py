@@ -221,7 +221,7 @@ def _task(verdict: Verdict, why: TaskWhy | None) -> Iterator[Block]:
         )  # fmt: skip
     if why.stages:
         head = ("length", "from step", "to step", "tokens a doubling")
-        tables += _tables([Section("", head, tuple(stage_rows(why.stages)))])
+        tables.append(Section("", head, tuple(stage_rows(why.stages))).as_table())
     if tables:
         yield Group(tuple(tables), beside=True)
     if why.churn:

@@ -29,9 +29,10 @@ def environment() -> Any:
 
 @dataclass
 class Page:
-    """Names that the page has already, so that each is there once."""
+    """Names and labels that the page has already, so that each is there once."""
 
     names: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)
 
     def name(self, wanted: str) -> str:
         """A name like the wanted one that no other part of the page has."""
@@ -56,12 +57,22 @@ class Page:
             kind = _CLASSES[block.kind]
             return Markup("<p{}>{}</p>").format(Markup(' class="{}"').format(kind) if kind else "", block.text)
         if isinstance(block, Cells):
-            return _heading(block.title, level) + table(block)
+            return _heading(block.title, level) + self._table(block)
         if isinstance(block, Figure):
             return self._figure(block)
         if isinstance(block, Plot):
             return self._plot(block)
         return block.markup if isinstance(block, Html) else self._group(block, level)
+
+    def _table(self, of: Cells) -> Markup:
+        """A table in a box of its own that scrolls, with a label that no other box has."""
+        kind = "words" if of.words else "told" if of.columns and of.columns[-1] == ELSE else ""
+        rows = [[shown(cell) for cell in row] for row in of.rows]
+        label = wanted = of.title or ", ".join(of.columns)
+        while label in self.labels:
+            label = f"{wanted}, table {len(self.labels)}"
+        self.labels.add(label)
+        return Markup(environment().get_template("tables.html.j2").module.table(label, of.columns, rows, kind))
 
     def _group(self, block: Group, level: int) -> Markup:
         name = Markup(' id="{}"').format(self.name(block.name)) if block.name else ""
@@ -91,14 +102,6 @@ class Page:
             return _tokens(figure)
         chart = placed(drawn(figure), self.name("chart-figure"), figure.title)
         return Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(figure.title, chart)
-
-
-def table(of: Cells) -> Markup:
-    """A table in a box of its own that scrolls."""
-    kind = "words" if of.words else "told" if of.columns and of.columns[-1] == ELSE else ""
-    rows = [[shown(cell) for cell in row] for row in of.rows]
-    label = of.title or ", ".join(of.columns)
-    return Markup(environment().get_template("tables.html.j2").module.table(label, of.columns, rows, kind))
 
 
 def _heading(title: str, level: int) -> Markup:

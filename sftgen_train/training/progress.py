@@ -33,7 +33,7 @@ class TrainingLine(TrainerCallback):
         """Begin the line."""
         if state.is_world_process_zero:
             left = state.max_steps - state.global_step
-            self._more = self._stage.enter_context(stage("training", left, hidden=args.disable_tqdm))
+            self._more = self._stage.enter_context(stage("training", left, hidden=bool(args.disable_tqdm)))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """One step more."""

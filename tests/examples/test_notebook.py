@@ -72,8 +72,9 @@ def test_texts_of_models_are_not_shown_and_long_answers_are_cut(tmp_path: Path) 
         html = long._repr_html_()
         assert "<b>" not in html.replace("<p><b>", "")
         assert len(html) < 4000
+        query = records.samples
         assert "No rows." in records.sql("SELECT 1 AS a WHERE false")._repr_html_()
     # A cell's result is never a traceback.
-    assert "cannot be shown" in records.samples._repr_html_()
+    assert "Table: cannot be shown: " in query._repr_html_()
     [verdicts] = [sftgen.trajectory(tmp_path)]
     assert "parity" in verdicts._repr_html_()
