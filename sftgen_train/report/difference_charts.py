@@ -128,7 +128,7 @@ def tradeoff_plots(found: Comparison) -> Iterator[Plot]:
         first = printable(found.arms[0])
         yield Plot(
             "safety-differences", f"Attack success and reasoning gained less those of {first}, from step to step",
-            chart, f"Less {first}; no difference in either is where the lines cross, the area is of the last step",
+            chart, f"Differences from {first}; the area is the joint 95 % region of the last step",
             tuple((printable(arm), place) for place, arm, _ in pairs),
             tuple(row for _, arm, points in pairs for row in _region_rows(arm, points)),
         )  # fmt: skip

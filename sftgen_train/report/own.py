@@ -225,8 +225,7 @@ def _task(verdict: Verdict, why: TaskWhy | None) -> Iterator[Block]:
     if tables:
         yield Group(tuple(tables), beside=True)
     if why.churn:
-        head = ("steps", *CHURN)
-        yield Section("Answers won and lost since the base", head, tuple(churn_rows(why))).as_table()
+        yield Section("Answers won and lost since the base", ("steps", *CHURN), tuple(churn_rows(why))).as_table()
 
 
 def _task_plots(verdict: Verdict, why: TaskWhy | None) -> Iterator[Plot]:

@@ -80,10 +80,12 @@ class Page:
             inside = self.html(block.blocks, level)
             return Markup("<details{}><summary>{}</summary>\n{}\n</details>").format(name, block.title, inside)
         inside = self.html(block.blocks, min(level + bool(block.title), 6))
-        kind = "group" if block.title else "pair" if block.beside else "plain"
-        if block.beside and all(isinstance(of, Plot | Figure) for of in block.blocks):
-            kind = "panels" if level == 3 else "pair"
-        return Markup('<div class="{}"{}>{}\n{}\n</div>').format(kind, name, _heading(block.title, level), inside)
+        if block.beside:
+            plots = all(isinstance(of, Plot | Figure) for of in block.blocks)
+            kind = "panels" if plots and level == 3 else "pair"
+            inside = Markup('<div class="{}">\n{}\n</div>').format(kind, inside)
+        group = Markup(' class="group"') if block.title else ""
+        return Markup("<div{}{}>{}\n{}\n</div>").format(group, name, _heading(block.title, level), inside)
 
     def _plot(self, block: Plot) -> Markup:
         keys = Markup("").join(
