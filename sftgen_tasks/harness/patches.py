@@ -76,6 +76,13 @@ def show_warnings_only() -> None:
         setup_logging()
     else:
         logging.getLogger("lm_eval").setLevel(logging.WARNING)
+        for name in ("lm_eval.evaluator", "lm_eval.config.evaluate_config"):
+            logging.getLogger(name).addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a note of lm_eval says more than that a flag was given: how many documents were asked our tables say."""
+    return not str(record.msg).startswith(("--limit SHOULD", "generation_kwargs: "))
 
 
 def revision_of_folder() -> str | None:
