@@ -17,6 +17,9 @@ from sftgen_train.report.reading import short
 from sftgen_train.trajectory.arms import ArmDifference
 from sftgen_train.trajectory.claims import SIGNIFICANCE, p_text
 
+SHORT = 12
+"""A table of more rows is folded on the page."""
+
 
 def comparison_blocks(found: Comparison) -> Iterator[Block]:
     """A comparison as blocks of a report: what a reader has to know first, charts, tables."""
@@ -40,7 +43,9 @@ def comparison_blocks(found: Comparison) -> Iterator[Block]:
         )
     if costs := tuple(tradeoff_plots(found)):
         yield Group(costs, "Safety against reasoning", beside=True)
-    yield from (of.as_table() for of in sections(found))
+    for of in sections(found):
+        # A long table is folded, so that the next one is in sight.
+        yield Group((of.as_table(),), of.title, folded=True) if len(of.rows) > SHORT else of.as_table()
     yield from (Paragraph(line, "note") for line in remarks_of(found))
 
 

@@ -77,7 +77,10 @@ class Page:
     def _group(self, block: Group, level: int) -> Markup:
         name = Markup(' id="{}"').format(self.name(block.name)) if block.name else ""
         if block.folded:
-            inside = self.html(block.blocks, level)
+            only = block.blocks[0] if len(block.blocks) == 1 else None
+            # A table whose title opens the fold says it once.
+            told = isinstance(only, Cells) and only.title == block.title
+            inside = self._table(only) if isinstance(only, Cells) and told else self.html(block.blocks, level)
             return Markup("<details{}><summary>{}</summary>\n{}\n</details>").format(name, block.title, inside)
         inside = self.html(block.blocks, min(level + bool(block.title), 6))
         if block.beside:
