@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from sftgen_train import HarnessCallback, evaluate_checkpoint, load_run
     from sftgen_train.report.comparing import compare
     from sftgen_train.report.explaining import explain
+    from sftgen_train.report.findings import findings
     from sftgen_train.report.trajectories import trajectory
 
-__all__ = ["HarnessCallback", "compare", "evaluate_checkpoint", "explain", "load_run", "trajectory"]
+__all__ = ["HarnessCallback", "compare", "evaluate_checkpoint", "explain", "findings", "load_run", "trajectory"]
 __all__ += sftgen_judges.__all__
 
 
@@ -39,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from sftgen_train.report.explaining import explain
 
         return explain
+    if name == "findings":
+        from sftgen_train.report.findings import findings
+
+        return findings
     import sftgen_train
 
     return getattr(sftgen_train, name)

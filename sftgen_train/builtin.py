@@ -11,6 +11,13 @@ from sftgen_judges.plugins.hookspecs import Register, hookimpl
 if TYPE_CHECKING:
     import typer
 
+SECTIONS = {
+    "verdict": "VERDICT", "course": "COURSE", "what-recovered": "READINGS", "tasks": "TASKS", "arms": "ARMS",
+    "findings": "FINDINGS", "safety-against-reasoning": "SAFETY", "distance": "DISTANCE", "numbers": "NUMBERS",
+    "provenance": "PROVENANCE",
+}  # fmt: skip
+"""sftgen's own sections of a report: their names, and what they are called in `sftgen_train.report.own`."""
+
 
 @hookimpl
 def register_commands(app: typer.Typer) -> None:
@@ -86,3 +93,9 @@ def register_recipes(register: Register) -> None:
     # A recipe of sftgen is a file: `recipes/NAME.yaml`.
     for file in sorted((Path(__file__).parent / "curation" / "recipes").glob("*.yaml")):
         register(file.stem, Recipe(file.stem, file=file))
+
+
+@hookimpl
+def register_report_sections(register: Register) -> None:
+    for name, target in SECTIONS.items():
+        register(name, f"sftgen_train.report.own:{target}")

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records import views
 from sftgen_judges.records.columns import NUMBER, SAMPLES, TRUTH, WHOLE
+from sftgen_judges.records.display import InNotebook
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.session import as_record_error, closed_database
 from sftgen_judges.records.snapshot import Snapshot, take_snapshot
@@ -79,8 +80,10 @@ def open_records(paths: Paths, *, without: Collection[Document] = ()) -> Records
     return Records([paths] if isinstance(paths, str | Path) else list(paths), without)
 
 
-class Records:
+class Records(InNotebook):
     """Run directories, open for queries. Any thread may ask."""
+
+    shown_by = "sftgen_judges.records.display:html_of_records"
 
     def __init__(self, paths: Sequence[str | Path], without: Collection[Document] = ()) -> None:
         """Look at the folders; no record is read yet.
@@ -285,7 +288,7 @@ class Records:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(InNotebook):
     """The answer to a query, computed when it is asked for.
 
     Attributes:
@@ -293,6 +296,8 @@ class Table:
         query: One SELECT.
         parameters: Its values.
     """
+
+    shown_by = "sftgen_judges.records.display:html_of_query"
 
     records: Records
     query: str

@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from tqdm import tqdm
-
 from sftgen_judges.asking.ask import identity, judge_items, judges_all
 from sftgen_judges.asking.settings import settings_for
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item, Judge
+from sftgen_judges.progress import stage
 from sftgen_judges.records.columns import VERDICTS
 from sftgen_judges.records.journal import append_rows, whole_rows
 from sftgen_judges.records.schema import Verdict, content_hash
@@ -64,15 +63,14 @@ def grade_batch(
     missing = {key: item for key, item in zip(keys, items, strict=True) if key not in known}
     graded = _verdicts(scorer, list(missing.values()), _replied(scorer, journal) if missing else "")
     order = list(missing)
-    progress = tqdm(total=len(missing), desc=f"grading {label}", disable=None, delay=1)
-    with progress:
+    with stage(f"grading {label}", len(missing)) as more:
         for position, verdict in graded:
             key = order[position]
             known[key] = verdict
             if journal and not (isinstance(scorer, Judge) and _nobody_asked(verdict)):
                 with writing():
                     append_rows(journal, [{"key": key, "scorer": scorer.name, **verdict.to_dict()}])
-            progress.update()
+            more()
     verdicts = [known[key] for key in keys]
     if isinstance(scorer, Judge) and scorer.paper and not _judges_all(scorer):
         # Of some responses only; their mean would not be that of the paper's rule.

@@ -27,7 +27,7 @@ from sftgen_tasks.harness.generation import counter_of
 from sftgen_tasks.harness.guards import refuse_caches
 from sftgen_tasks.harness.limits import LimitError, limits_of, tasks_of
 from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
-from sftgen_tasks.harness.patches import compiled_once, replaced
+from sftgen_tasks.harness.patches import compiled_once, replaced, revision_of_folder, show_warnings_only
 from sftgen_tasks.harness.preflight import check_local_model, check_no_secrets
 from sftgen_tasks.harness.registry import register_models
 from sftgen_tasks.harness.results_file import Account, Estimate, NamedModel
@@ -62,9 +62,8 @@ def run_command_line(
         SftgenError: What was asked for cannot be run: said before the model is loaded where possible.
     """
     import lm_eval.tasks
-    from lm_eval.utils import setup_logging
 
-    setup_logging()
+    show_warnings_only()
     command, args = _parsed(arguments, run, options)
     config = _in_force(args)
     judge_options(config.metadata)  # refuses a key
@@ -99,6 +98,7 @@ def run_command_line(
             account = Account(model, estimate, resume=bool(run))
             stack.enter_context(account.kept())
             stack.enter_context(compiled_once())
+            stack.enter_context(replaced(evaluator, "get_git_commit_hash", revision_of_folder))
             command.execute(args)
     except (ValueError, OSError, AssertionError, ImportError) as error:
         if isinstance(error, SftgenError) or os.environ.get("SFTGEN_DEBUG"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 
@@ -63,3 +66,32 @@ def compiled_once() -> Iterator[None]:
 
     with replaced(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
         yield
+
+
+def show_warnings_only() -> None:
+    """Show lm_eval's warnings as ours, and its other notes only where they are asked for."""
+    from lm_eval.utils import setup_logging
+
+    if os.environ.get("SFTGEN_DEBUG") or os.environ.get("LMEVAL_LOG_LEVEL"):
+        setup_logging()
+    else:
+        logging.getLogger("lm_eval").setLevel(logging.WARNING)
+        for name in ("lm_eval.evaluator", "lm_eval.config.evaluate_config"):
+            logging.getLogger(name).addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a note of lm_eval says more than that a flag was given: how many documents were asked our tables say."""
+    return not str(record.msg).startswith(("--limit SHOULD", "generation_kwargs: "))
+
+
+def revision_of_folder() -> str | None:
+    """What `lm_eval.loggers.utils.get_git_commit_hash` gives, without git's complaint where there is no repository."""
+    from lm_eval.loggers.utils import get_commit_from_path
+
+    try:
+        line = ["git", "describe", "--always"]
+        return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        found: str | None = get_commit_from_path(Path.cwd())
+        return found

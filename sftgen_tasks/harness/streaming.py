@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from tqdm import tqdm
 
+from sftgen_judges.progress import stage
 from sftgen_judges.records.current import Recording, current, managed
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_tasks.harness.ahead import GradingAhead
@@ -62,8 +62,8 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
         known = _known(run, planned) if resume else dict[int, GenerationRecord]()
         lengths = expected_lengths(run, planned, known if streams else {})
         order = [longest_first(lengths)] if streams else batches(requests, _chunk(lm), lengths)
-        bar = tqdm(total=len(planned) - len(known), desc="generating", disable=disable_tqdm or None, delay=2)
-        with bar as progress, GradingAhead(run, requests, known) as ahead:
+        shown = stage("generating", len(planned) - len(known), hidden=disable_tqdm)
+        with shown as more, GradingAhead(run, requests, known) as ahead:
             for batch in order:
                 wanted = [index for index in batch if index not in known]
                 if not wanted:
@@ -79,7 +79,7 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
                         }
                         run.folder.add_generations(list(made.values()))
                         known.update(made)
-                        progress.update(len(made))
+                        more(len(made))
                         ahead.stand(made)
         for index, request in enumerate(requests):
             note_record(request, known[index])

@@ -12,9 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from tqdm import tqdm
-
 from sftgen_judges.plugins.contracts import Execution, Limits, Program, Sandbox
+from sftgen_judges.progress import stage
 from sftgen_tasks.sandbox.cases import Case, Outcome, Reason, Same
 from sftgen_tasks.sandbox.levels import LEVELS, require_sandbox, sandbox
 from sftgen_tasks.sandbox.local import SANDBOX
@@ -110,12 +109,11 @@ def run_each(
     waiting: deque[tuple[Future[Outcome], int]] = deque()
     ahead = 0
     pool = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
-    progress = tqdm(total=total, desc=f"running {label}", disable=None if label else True, delay=1)
-    with progress:
+    with stage(f"running {label}", total, hidden=not label) as more:
         try:
             for one in samples:
                 outcome = pool.submit(_graded, one.program, one.cases, one.limits, one.same, used)
-                outcome.add_done_callback(lambda _: progress.update())
+                outcome.add_done_callback(lambda _: more())
                 waiting.append((outcome, sum(len(case.given) + len(case.expected) for case in one.cases)))
                 ahead += waiting[-1][1]
                 while waiting and (waiting[0][0].done() or len(waiting) > _AHEAD or ahead > _AHEAD_CHARACTERS):

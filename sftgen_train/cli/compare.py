@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from sftgen_train.cli.console import console, full_names
+from sftgen_train.cli.console import console, full_names, write_files
 
 
 def compare_runs(
@@ -26,6 +26,7 @@ def compare_runs(
     complete: Annotated[bool, typer.Option(help="Only documents with all repeats at all steps.")] = False,
     bayes: Annotated[bool, typer.Option(help="Bayes@N too; it needs all answers of every document.")] = False,
     out: Annotated[Optional[Path], typer.Option(help="Write to this file.")] = None,  # noqa: UP045
+    to: Annotated[Optional[Path], typer.Option(help="Folder for charts (CSV, SVG, PNG) and tables.")] = None,  # noqa: UP045
 ) -> None:
     """Compare runs or checkpoints on the documents that they share: differences, landmarks, answers won and lost.
 
@@ -49,6 +50,12 @@ def compare_runs(
     )
     if form == "table":
         print_comparison(found, console)
+    if to:
+        from sftgen_train.report.arm_charts import comparison_blocks
+        from sftgen_train.report.export import files_of
+
+        write_files(files_of(comparison_blocks(found), "comparison"), to)
+    if form == "table":
         return
     text = write_comparison(found, form, out)
     if text is not None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
@@ -18,17 +17,6 @@ JudgeUnclosed = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option(help="Judges are asked about responses without an answer too: *_paper metrics, more calls."),
 ]
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar in a terminal, nothing elsewhere; the yielded function says how many more are done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda more: bar.advance(task, more)
 
 
 def show_run(folder: Path, out: Path | None = None, *, others: Sequence[Path] = (), to: Path | None = None) -> None:
@@ -45,32 +33,41 @@ def show_run(folder: Path, out: Path | None = None, *, others: Sequence[Path] = 
         RecordError: Not a run directory, or one of a newer schema.
         OSError: The report cannot be written where it was asked for.
     """
-    from sftgen_judges.records.store import RunFolder
-    from sftgen_train.report.comparing import compare
-    from sftgen_train.report.export import write_folder, write_pictures
+    from sftgen_train.report.export import Files
     from sftgen_train.report.html import write_report
-    from sftgen_train.report.pictures import BrowserError
-    from sftgen_train.report.reading import Shown
-    from sftgen_train.report.terminal import print_comparison, print_run
+    from sftgen_train.report.own import report_of
+    from sftgen_train.report.text_blocks import print_report
 
-    compared = compare([folder, *others]) if others else None
-    shown = Shown.of(RunFolder(folder), waiting(folder))
-    print_run(shown, console)
-    if compared:
-        print_comparison(compared, console)
+    reported = report_of([folder, *others], waiting(folder))
+    print_report(reported, console)
     if to:
-        console.print(f"figures and tables: {write_folder(shown, to, compared)}", markup=False, soft_wrap=True)
-        try:
-            write_pictures(shown, to, compared)
-        except BrowserError as error:
-            console.print(f"no SVG and PNG: {error}", markup=False, soft_wrap=True)
-    page = out or (folder / "comparison.html" if compared else None)
+        write_files(Files.of(reported), to)
+    page = out or (folder / "comparison.html" if others else None)
     try:
-        console.print(f"report: {write_report(shown, page, compared)}", markup=False, soft_wrap=True)
+        console.print(f"report: {write_report(reported, page)}", markup=False, soft_wrap=True)
     except OSError as error:
         if out:
             raise
         console.print(f"no report: {folder} cannot be written ({error.strerror}); name a file with --out")
+
+
+def write_files(files: Any, to: Path) -> None:
+    """Write figures and tables of a report (`Files`) into a folder, and say where they are and what is missing.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    from sftgen_train.report.pictures import BrowserError
+
+    files.write(to)
+    console.print(f"figures and tables: {to}", markup=False, soft_wrap=True)
+    try:
+        missing = files.draw(to)
+    except BrowserError as error:
+        console.print(f"no SVG and PNG: {error}", markup=False, soft_wrap=True)
+    else:
+        if missing:
+            console.print(f"no SVG and PNG of {', '.join(missing)}: not drawn", markup=False, soft_wrap=True)
 
 
 def waiting(folder: Path) -> int:

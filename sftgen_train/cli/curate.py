@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sftgen_train.cli.console import console, progress
+from sftgen_judges.progress import stage
+from sftgen_train.cli.console import console
 
 
 def curate_sets(
@@ -37,7 +38,7 @@ def curate_sets(
     aside = {name: count for name, count in counts.items() if name not in {"rows", "asked"} and count}
     told = "".join(f", {count:,} {name}" for name, count in aside.items())
     console.print(f"{counts['rows']:,} prompts, {counts['asked']:,} asked{told}", highlight=False, soft_wrap=True)
-    with progress("responses", counts["asked"] * curation.teacher.samples) as done:
+    with stage("responses", counts["asked"] * curation.teacher.samples) as done:
         pool = make_pool(curation, done, where)
     first = True
     for written in make_sets(pool, processes or len(os.sched_getaffinity(0)), where):

@@ -9,8 +9,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from sftgen_judges.progress import stage
 from sftgen_train.cli.audit import diff_data, report_data, verify_data
-from sftgen_train.cli.console import console, listed, progress
+from sftgen_train.cli.console import console, listed
 from sftgen_train.cli.contamination import show_contamination
 from sftgen_train.cli.recipes import show_recipes
 
@@ -83,7 +84,7 @@ def make_countdown(
         errors=errors,
         without_seeds=_numbers(without_seeds, "--without-seeds"),
     )
-    with progress("rows", size) as done:
+    with stage("rows", size) as done:
         count = processes or len(os.sched_getaffinity(0))
         made = write_countdown(out, recipe, processes=count, engine=where, done=done)
     levels = ", ".join(f"{made.counts.get(f'level={name}', 0):,} {name}" for name in LEVELS)

@@ -35,6 +35,7 @@ from sftgen_train.cli import trajectory as trajectory_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
+from sftgen_train.cli.quiet import is_ours, quiet_libraries
 
 
 class WithPlugins(TyperGroup):
@@ -377,6 +378,20 @@ def _print_rescored(
     print_scores(rescore_run(run, tasks, judge, options), console)
 
 
+class AboveTheBar(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes messages above the bar of a stage, where one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The message, as a line of its own."""
+        if "tqdm" not in sys.modules:
+            super().emit(record)
+            return
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
 class PlainFormatter(logging.Formatter):
     """Shows a message as text: names in a stranger's run or queue may hold control codes."""
 
@@ -389,12 +404,12 @@ class PlainFormatter(logging.Formatter):
 
 def main() -> None:
     """Run the command; a user's mistake is one message and exit code 2."""
-    # Before torch or transformers are imported: several threads on a busy machine slow everything.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    handler = logging.StreamHandler()
+    quiet_libraries()  # before they are imported
+    handler = AboveTheBar()
     handler.setFormatter(PlainFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("sftgen_train").setLevel(logging.INFO)
+    for name in ("sftgen_train", "sftgen_judges.progress"):
+        logging.getLogger(name).setLevel(logging.INFO)
     warnings.showwarning = _show_warning
     try:
         app()
@@ -411,14 +426,13 @@ def main() -> None:
 
 
 def _show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
-    """Our own warnings are messages to a person, without the line of code that gave them."""
-    from sftgen_judges.plugins.manager import PluginWarning
+    """Our own warnings are messages to a person, without the line that gave them; libraries' are for authors."""
+    from sftgen_judges.records.schema import printable
 
-    ours = issubclass(category, PluginWarning)
-    print(
-        f"sftgen warning: {message}" if ours else warnings.formatwarning(message, category, filename, lineno),
-        file=sys.stderr,
-    )
+    if os.environ.get("SFTGEN_DEBUG"):
+        print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr)
+    elif is_ours(category, filename):
+        print(f"sftgen warning: {printable(str(message))}", file=sys.stderr)
 
 
 def _fail(error: Any) -> None:

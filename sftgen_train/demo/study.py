@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from sftgen_judges.progress import stage
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash
 from sftgen_train.demo import data, pretrain, tiny
@@ -52,8 +53,6 @@ def run_demo(folder: Path, console: Console) -> Path:
 
 def _base_model(folder: Path, console: Console) -> Path:
     """The base model, trained once and kept: its folder is named by what it was made from."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     settings = pretrain.Settings()
     recipe = content_hash(asdict(settings), asdict(data.Mixture()), asdict(data.Puzzles()), asdict(tiny.Size()), SEED)
     base = folder / f"base-{recipe[:8]}"
@@ -61,17 +60,15 @@ def _base_model(folder: Path, console: Console) -> Path:
         console.print(f"base model: {base} (cached)")
         return base
     console.rule(f"pre-training a base model on short answers: {settings.steps} steps")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("loss     ", total=settings.steps)
+    losses = [float("nan")]
+    with stage("pre-training", settings.steps) as more:
 
-        def show(step: int, _: int, loss: float) -> None:
-            progress.update(bar, completed=step, description=f"loss {loss:.3f}")
-            if not console.is_terminal and step % 125 == 0:  # no bar in a log
-                console.print(f"step {step} of {settings.steps}, loss {loss:.3f}")
+        def show(_: int, __: int, loss: float) -> None:
+            losses[0] = loss
+            more(1, f"loss {loss:.3f}")
 
         pretrain.pretrain(base, seed=SEED, progress=show, settings=settings)
-    console.print(f"base model: {base}")
+    console.print(f"base model: {base}, loss {losses[0]:.3f}")
     return base
 
 
@@ -102,7 +99,6 @@ def _write_config(run: Path, base: Path) -> Path:
         "use_cpu": True,
         "save_strategy": "no",
         "logging_steps": 40,
-        "disable_tqdm": True,
         "report_to": "none",
         "seed": SEED,
     }

@@ -17,6 +17,7 @@ from sftgen_judges.diagnostics.labelling import Annotator, DiagnosticError, anno
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Diagnostic, Finding, History
 from sftgen_judges.plugins.manager import BrokenTargetError, UnknownNameError, lookup, plugins
+from sftgen_judges.progress import stage
 from sftgen_judges.records.errors import WriteError
 from sftgen_judges.records.manifest import now
 from sftgen_judges.records.query import Records, open_records
@@ -150,21 +151,26 @@ class _Held:
 
     def _of_sample(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
         tasks = tasks_of(self.records)
-        for task in tasks:
-            seen = self.documents.seen_by(diagnostic, task)
-            facts = self.facts.get(task) or {}
-            samples = answers_of(self.records, task, facts, texts="text" in diagnostic.needs)
-            for _ in label_samples(self.run, diagnostic, task, samples, annotator=annotator, seen=seen):
-                pass  # the numbers are read from what is kept
+        [there] = self.records.sql("SELECT count(*) AS n FROM samples").rows()
+        with stage(f"diagnosing {diagnostic.name}", there["n"]) as more:
+            for task in tasks:
+                seen = self.documents.seen_by(diagnostic, task)
+                facts = self.facts.get(task) or {}
+                samples = answers_of(self.records, task, facts, texts="text" in diagnostic.needs)
+                for _ in label_samples(self.run, diagnostic, task, samples, annotator=annotator, seen=seen):
+                    more()  # the numbers are read from what is kept
         self.records.refresh()
         return [finding for task in tasks for finding in findings_of(self.records, diagnostic, annotator, task)]
 
     def _of_checkpoint(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
         made: list[Finding] = []
-        for step, folder in self.checkpoints.found().items():
-            checkpoint = self.checkpoints.at(step, folder)
-            given = probe_checkpoint(self.run, self.records, diagnostic, checkpoint, annotator=annotator)
-            made += checked_findings(diagnostic, given, annotator)
+        found = self.checkpoints.found()
+        with stage(f"diagnosing {diagnostic.name}, checkpoints", len(found)) as more:
+            for step, folder in found.items():
+                checkpoint = self.checkpoints.at(step, folder)
+                given = probe_checkpoint(self.run, self.records, diagnostic, checkpoint, annotator=annotator)
+                made += checked_findings(diagnostic, given, annotator)
+                more()
         return made
 
     def _of_trajectory(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
+from sftgen_judges.progress import duration, told_elsewhere
 from sftgen_judges.records.columns import EVALUATIONS
 from sftgen_judges.records.journal import whole_rows
 from sftgen_train.queue.entries import Queue
@@ -40,7 +41,7 @@ def training_goes_on(queue: Queue) -> bool:
     if silent > GIVEN_UP:
         logger.warning(
             "the training on %s gave no sign of life for %s and is taken for dead; if it runs, start this worker again",
-            training.get("host", "an unknown machine"), _duration(silent),
+            training.get("host", "an unknown machine"), duration(silent),
         )  # fmt: skip
         return False
     return True
@@ -69,15 +70,8 @@ def describe(run: Path) -> str:
     took = [row["seconds"] for row in evaluations if row.get("status") == "ok" and row.get("seconds") is not None]
     left = waiting + len(running)
     if took and left:
-        parts.append(f"about {_duration(median(took) * left / max(len(running), 1))} left")
+        parts.append(f"about {duration(median(took) * left / max(len(running), 1))} left")
     return " | ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 @contextmanager
@@ -93,7 +87,7 @@ def shown(run: Path, console: Console) -> Iterator[None]:
         return spinner
 
     handlers = [found for found in logging.getLogger().handlers if isinstance(found, logging.StreamHandler)]
-    with Live(console=console, get_renderable=line, refresh_per_second=2, transient=True):
+    with told_elsewhere(), Live(console=console, get_renderable=line, refresh_per_second=2, transient=True):
         streams = [handler.setStream(sys.stderr) for handler in handlers]  # Live's: messages appear above the line
         try:
             yield

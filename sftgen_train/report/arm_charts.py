@@ -1,56 +1,62 @@
-"""Runs compared, as a section of a report: curves side by side, then the tables of the comparison."""
+"""Runs compared: curves side by side, differences with their bands, safety against reasoning, and every table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from markupsafe import Markup
-
+from sftgen_judges.plugins.contracts import Block, Group, Paragraph, Plot
 from sftgen_judges.records.schema import printable
 from sftgen_train.report.charts import step_axis, step_places
 from sftgen_train.report.comparing import Comparison
-from sftgen_train.report.comparison_tables import remarks_of, sections
-from sftgen_train.report.drawing import COLOURS, housed, placed
+from sftgen_train.report.comparison_tables import records_of, remarks_of, sections
+from sftgen_train.report.difference_charts import difference_plots, tradeoff_plots
+from sftgen_train.report.drawing import COLOURS, housed
 from sftgen_train.report.reading import short
-from sftgen_train.report.sections import Section
 from sftgen_train.trajectory.arms import ArmDifference
 from sftgen_train.trajectory.claims import SIGNIFICANCE, p_text
 
+SHORT = 12
+"""A table of more rows is folded on the page."""
 
-@dataclass(frozen=True)
-class ArmsShown:
-    """The section.
 
-    Attributes:
-        labels: The runs.
-        cautions: What a reader has to know first.
-        charts: A title, the keys of the lines, and the chart, for each task.
-        sections: The tables.
-        remarks: What a reader should know after them.
-    """
-
-    labels: tuple[str, ...]
-    cautions: tuple[str, ...]
-    charts: tuple[tuple[str, list[tuple[str, str]], Markup], ...]
-    sections: Sequence[Section]
-    remarks: Sequence[str]
-
-    @classmethod
-    def of(cls, found: Comparison) -> ArmsShown:
-        """Draw a comparison."""
-        labels = tuple(map(printable, found.arms))
-        charts = tuple(
-            (
-                short(task),
-                _keys(labels, lines),
-                placed(arms_chart(labels, lines), f"arms-{place}", f"{short(task)} by run"),
-            )
-            for place, (task, lines) in enumerate(tasks_of(found))
+def comparison_blocks(found: Comparison) -> Iterator[Block]:
+    """A comparison as blocks of a report: what a reader has to know first, charts, tables."""
+    labels = tuple(map(printable, found.arms))
+    if len(labels) > 1:
+        about = "the first is what the others are compared with, on the documents that they share."
+        yield Paragraph(f"{', '.join(labels)}: {about}", "note")
+    yield from (Paragraph(line, "note") for line in found.cautions)
+    curves = tuple(_curves(found, labels))
+    if curves:
+        yield Group(curves, "Scores", beside=True)
+        yield Paragraph(
+            "Scores on shared documents; ◆ differs from the first run at that step, over all steps at once.", "note"
         )
-        return cls(labels, found.cautions, charts, sections(found), remarks_of(found))
+    if differences := tuple(difference_plots(found)):
+        yield Group(differences, "Differences", beside=True)
+        yield Paragraph(
+            "The run less the first. A band holds at 95 % for all steps of its task at once; ◆ differs from the first "
+            "at that step, over all steps at once.",
+            "note",
+        )
+    if costs := tuple(tradeoff_plots(found)):
+        yield Group(costs, "Safety against reasoning", beside=True)
+    for of in sections(found):
+        # A long table is folded, so that the next one is in sight.
+        yield Group((of.as_table(),), of.title, folded=True) if len(of.rows) > SHORT else of.as_table()
+    yield from (Paragraph(line, "note") for line in remarks_of(found))
+
+
+def _curves(found: Comparison, labels: Sequence[str]) -> Iterator[Plot]:
+    # Every number of the comparison is in one file, with the first chart.
+    rows = tuple(records_of(found))
+    for task, lines in tasks_of(found):
+        keys = tuple((labels[place], place) for place in (0, *lines))
+        chart = arms_chart(labels, lines)
+        yield Plot(f"comparison-{short(task)}", f"{short(task)} by run", chart, short(task), keys, rows, "comparison")
+        rows = ()
 
 
 def tasks_of(found: Comparison) -> Iterator[tuple[str, dict[int, ArmDifference]]]:
@@ -65,10 +71,6 @@ def tasks_of(found: Comparison) -> Iterator[tuple[str, dict[int, ArmDifference]]
         }
         if lines:
             yield name, lines
-
-
-def _keys(labels: Sequence[str], lines: Mapping[int, ArmDifference]) -> list[tuple[str, str]]:
-    return [(f"c{place % len(COLOURS)}", labels[place]) for place in (0, *lines)]
 
 
 def arms_chart(labels: Sequence[str], lines: Mapping[int, ArmDifference]) -> Any:

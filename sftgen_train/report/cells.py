@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import isfinite, isnan
 from typing import Any
 
+from sftgen_train.trajectory.churn import Churn
 from sftgen_train.trajectory.landmarks import STEPS, Landmark
 from sftgen_train.trajectory.loading import OUTSIDE
 
@@ -42,6 +43,17 @@ def landmark_value(mark: Landmark) -> str:
 def landmark_span(mark: Landmark) -> str:
     """Its interval; the sign is shown of what may be below 0."""
     return span(mark.seen.low, mark.seen.high, "+" if mark.name == "dip depth" else "")
+
+
+CHURN = ("won", "lost", "kept", "by chance", "excess churn", "95 % interval", "moved")
+"""The columns of `churn_cells`."""
+
+
+def churn_cells(of: Churn) -> tuple[str, ...]:
+    """Answers won, lost and kept, and what of it is beyond chance."""
+    shown = (of.won, of.lost, of.kept, of.by_chance)
+    excess = (number(of.excess.value), span(of.excess.low, of.excess.high))
+    return (*(number(part.value, "") for part in shown), *excess, number(of.moved.value, ""))
 
 
 def named_keys(value: Any) -> Any:

@@ -286,9 +286,6 @@ def steps_shown(panels: Sequence[Panel]) -> list[int | None]:
     return sorted(drawn, key=lambda step: -1 if step is None else step)
 
 
-def keys_of(panel: Panel) -> list[tuple[str, str]]:
-    """A class and a task for each line, as beside the panel."""
-    return [
-        (f"c{place % len(COLOURS)}" + " dashed" * (place >= len(COLOURS)), short(line.task))
-        for place, line in enumerate(panel.lines)
-    ]
+def keys_of(panel: Panel) -> tuple[tuple[str, int], ...]:
+    """A task and the place of its colour for each line, as beside the panel."""
+    return tuple((short(line.task), place) for place, line in enumerate(panel.lines))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sftgen_judges.records.display import InNotebook
 from sftgen_judges.records.query import Records, open_records
 from sftgen_train.report.arms import Arm, CompareError, LoadedArm, load_arms
 from sftgen_train.report.explaining import aligned, task_landmarks
@@ -71,7 +72,7 @@ class ArmAlone:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(InNotebook):
     """Arms compared with the first.
 
     Attributes:
@@ -79,12 +80,16 @@ class Comparison:
         cautions: What a reader has to know first.
         others: Every arm but the first.
         alone: Every arm by itself.
+        in_domain: The tasks that the first arm was trained on.
     """
+
+    shown_by = "sftgen_train.report.notebook:of_comparison"
 
     arms: tuple[str, ...]
     cautions: tuple[str, ...]
     others: tuple[AgainstFirst, ...]
     alone: tuple[ArmAlone, ...]
+    in_domain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,8 +151,9 @@ def compare(arms: Iterable[str | Path | Arm], *, asked: Asked | None = None, **s
     ]  # fmt: skip
     alone = [_alone(of, asked, with_landmarks=len(arms_of) == 1) for of in arms_of]
     return Comparison(
-        tuple(of.label for of in arms_of), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone)
-    )
+        tuple(of.label for of in arms_of), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone),
+        tuple(sorted({*asked.in_domain} or trained_on(arms_of[0].manifest))),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

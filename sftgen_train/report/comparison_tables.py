@@ -11,7 +11,16 @@ from typing import Any
 
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.cells import landmark_span, landmark_value, named_keys, number, span, step_name
+from sftgen_train.report.cells import (
+    CHURN,
+    churn_cells,
+    landmark_span,
+    landmark_value,
+    named_keys,
+    number,
+    span,
+    step_name,
+)
 from sftgen_train.report.comparing import AgainstFirst, Comparison
 from sftgen_train.report.forms import as_csv, write_forms
 from sftgen_train.report.reading import short
@@ -41,7 +50,6 @@ def sections(found: Comparison) -> list[Section]:
         )
 
     tested = ("difference", "95 % interval", "p", "over tasks", "other is", ELSE)
-    churned = ("won", "lost", "kept", "by chance", "excess churn", "95 % interval", "moved")
     return with_rows(
         [
             Section(
@@ -53,7 +61,7 @@ def sections(found: Comparison) -> list[Section]:
                 "At each step, adjusted over the steps", (*arm, "task", "step", *BOTH, "95 % band", "p"), each(_steps)
             ),
             Section("Landmarks", (*arm, "task", "landmark", *BOTH, "95 % interval"), each(_landmarks)),
-            Section("Answers won and lost at the end, as shares of documents", (*arm, "task", *churned), each(_churn)),
+            Section("Answers won and lost at the end, as shares of documents", (*arm, "task", *CHURN), each(_churn)),
             Section("pass@k", (*arm, "task", "step", "k", *BOTH, "95 % interval"), each(_passes)),
             Section("Bayes@N at the end, of these documents", (*arm, "task", "N", *BOTH), each(_bayes)),
             Section(
@@ -230,14 +238,7 @@ def _landmarks(one: ArmDifference) -> Iterator[tuple[str, ...]]:
 def _churn(one: ArmDifference) -> Iterator[tuple[str, ...]]:
     for of, what in ((one.churn, ""), (one.known, f", known of {one.known.options}" if one.known else "")):
         if of:
-            shown = (of.won, of.lost, of.kept, of.by_chance)
-            yield (
-                _name(one) + what,
-                *(number(part.value, "") for part in shown),
-                number(of.excess.value),
-                span(of.excess.low, of.excess.high),
-                number(of.moved.value, ""),
-            )
+            yield (_name(one) + what, *churn_cells(of))
 
 
 def _passes(one: ArmDifference) -> Iterator[tuple[str, ...]]:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+from collections.abc import Sequence
+from html import escape as as_html
 from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
+
+from sftgen_judges.plugins.contracts import Figure
+from sftgen_judges.records.schema import printable
 
 LIBRARY = "plotly-basic-4.1.1.min.js.gz"
 """Plotly's basic bundle: lines, bars and pies, a quarter of the whole. Its version is the one of `plotly` in Python."""
@@ -21,6 +27,9 @@ DARK = {
     VIOLET: "#aaa5f5", INK: "#e4e6e8", GREY: "#a2a9b0", LINE: "#32373c",
 }  # fmt: skip
 """What each colour is on a dark ground."""
+
+
+_MARKUP = re.compile(r"<(?!/?(?:b|i|sub|sup|extra)>|br>)")
 
 
 def faded(colour: str, share: float) -> str:
@@ -52,6 +61,50 @@ def housed(figure: Any, *, height: int, **layout: Any) -> Any:
     return figure
 
 
+def in_house(figure: Any) -> Any:
+    """A figure of a plugin in the house's layout where it has one of Plotly's own; ours stay as they are."""
+    import plotly.graph_objects as go
+
+    made = go.Figure(figure)
+    return housed(made, height=made.layout.height or 340) if made.layout.template.to_plotly_json() else made
+
+
+def drawn(figure: Figure) -> Any:
+    """Lines or bars as a figure of Plotly."""
+    import plotly.graph_objects as go
+
+    made = go.Figure()
+    for colour, series in zip(COLOURS * (1 + len(figure.series)), figure.series, strict=False):
+        y = list(series.y)
+        error = _error_bars(y, series.low, series.high)
+        facts = {"x": [str(x) for x in series.x], "y": y, "name": _text(series.name), "error_y": error}
+        if figure.kind == "bars":
+            made.add_trace(go.Bar(**facts, marker={"color": colour}))
+        else:
+            made.add_trace(go.Scatter(**facts, mode="lines+markers", line={"color": colour}))
+    return housed(
+        made,
+        height=340,
+        xaxis={"title": {"text": _text(figure.x)}, "type": "category"},
+        yaxis={"title": {"text": _text(figure.y)}},
+        showlegend=len(figure.series) > 1,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+    )
+
+
+def _error_bars(y: Sequence[float | None], low: Sequence[float | None], high: Sequence[float | None]) -> Any:
+    if not low or not high:
+        return None
+    up = [0 if a is None or b is None else b - a for a, b in zip(y, high, strict=False)]
+    down = [0 if a is None or b is None else a - b for a, b in zip(y, low, strict=False)]
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.2}
+
+
+def _text(text: str) -> str:
+    """A text in a figure, without markup."""
+    return as_html(printable(text))
+
+
 def placed(figure: Any, name: str, label: str) -> Markup:
     """A figure on the page.
 
@@ -60,12 +113,23 @@ def placed(figure: Any, name: str, label: str) -> Markup:
         name: Its name on the page.
         label: What it shows, for those who do not see it.
     """
-    # A name in the data cannot end the script.
-    data = Markup(figure.to_json().replace("<", "\\u003c"))
     return Markup(
-        '<div class="chart" id="chart-{}" data-figure role="img" aria-label="{}" style="height: {}px"></div>'
+        '<div class="chart" id="{}" data-figure role="img" aria-label="{}" style="height: {}px"></div>'
         '<script type="application/json">{}</script>'
-    ).format(name, label, figure.layout.height or 400, data)
+    ).format(name, label, figure.layout.height or 400, Markup(as_data(figure)))
+
+
+def as_data(figure: Any) -> str:
+    """A figure as JSON that no script ends in, without markup that could lead elsewhere or look like another part."""
+    return json.dumps(_inert(json.loads(figure.to_json())), separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _inert(value: Any) -> Any:
+    if isinstance(value, str):
+        return _MARKUP.sub("&lt;", value)
+    if isinstance(value, dict):
+        return {name: _inert(held) for name, held in value.items()}
+    return [_inert(held) for held in value] if isinstance(value, list) else value
 
 
 def library() -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sftgen_judges.records.display import InNotebook, Shelf
 from sftgen_judges.records.query import Document, Records, open_records
 from sftgen_train.report.composition import TaskChange, TaskSafety, changes_of, safety_of, turning_pairs
 from sftgen_train.report.lengths import regime_of
@@ -17,6 +18,7 @@ from sftgen_train.report.safety_cost import ATTACKS, tradeoff_of
 from sftgen_train.report.safety_cost import SAFETY as SAFETY_GROUP
 from sftgen_train.report.trajectories import RunVerdicts, members_of, trajectory
 from sftgen_train.trajectory import Curves, Stages, Verdict, align, length_stages
+from sftgen_train.trajectory.churn import Churn, churn
 from sftgen_train.trajectory.deltas import Deltas
 from sftgen_train.trajectory.landmarks import Landmark, landmarks
 from sftgen_train.trajectory.loading import TaskSamples, load_curves, load_samples
@@ -38,6 +40,8 @@ class TaskWhy:
         stages: The stages of the length; None where the steps are too few.
         regime: What score and length together show; None without lengths.
         safety: Of a safety benchmark: each step among the answers that were finished.
+        churn: Answers won and lost from the base to the lowest step and to the last, by these two steps; empty of
+            safety benchmarks and of values that are no shares.
         repeats: Mean number of answers to a document at a step; NaN if it is unknown.
     """
 
@@ -49,10 +53,11 @@ class TaskWhy:
     regime: Regime | None = None
     safety: tuple[TaskSafety, ...] = ()
     repeats: float = float("nan")
+    churn: tuple[tuple[tuple[int, int], Churn], ...] = ()
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explained(InNotebook):
     """The verdicts of a run, and what stands behind them.
 
     Attributes:
@@ -61,6 +66,8 @@ class Explained:
         tradeoff: Safety against reasoning; None without tasks of both.
         no_tradeoff: Why there is none, if tasks of both are there.
     """
+
+    shown_by = "sftgen_train.report.notebook:of_explained"
 
     verdicts: RunVerdicts
     tasks: tuple[TaskWhy, ...]
@@ -107,8 +114,8 @@ def explain(
     asked: dict[str, Any] = {"measure": measure, "tasks": tasks, "complete": complete, "seed": seed}
     verdicts = {"deltas": deltas, "last": last, "waiting": waiting}
     if len(folders) == 1:
-        return [_explain(records, verdicts, **asked)]
-    found = []
+        return Shelf([_explain(records, verdicts, **asked)])
+    found: Shelf[Explained] = Shelf()
     for folder in folders:
         with open_records(folder, without=without) as of:
             found.append(_explain(of, verdicts, **asked))
@@ -139,6 +146,7 @@ def _why(
     if not len(curves.values):
         return TaskWhy(of.task, safety=judged)
     changes, turns = [], []
+    pairs: list[tuple[int, int]] = []
     if verdict.base is not None and not judged:
         pairs = turning_pairs(curves, verdict.base)
         each = [(verdict.base, step) for step in curves.steps if step > verdict.base]
@@ -155,7 +163,17 @@ def _why(
         regime_of(verdict, curves, length, share=of.share, seed=seed) if length is not None else None,
         judged,
         curves.repeats,
+        tuple(_churned(_only(of.samples, curves), pairs, seed)) if changes and of.share else (),
     )
+
+
+def _churned(of: Samples, pairs: Iterable[tuple[int, int]], seed: int) -> Iterator[tuple[tuple[int, int], Churn]]:
+    """Answers won and lost since the base: what is between two later steps is no loss of training."""
+    base = min((first for first, _ in pairs), default=None)
+    for first, step in pairs:
+        if first == base:
+            a, b = (of.values[:, of.steps.index(each)] for each in (first, step))
+            yield (first, step), churn(a, b, of.clusters, seed=seed)
 
 
 def aligned(samples: Samples, *, complete: bool) -> Curves:

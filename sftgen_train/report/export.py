@@ -1,178 +1,155 @@
-"""A report as files: every figure as CSV, SVG and PNG, every table in Markdown and LaTeX."""
+"""Sections of a report as files: every figure as CSV, SVG and PNG, every table in Markdown and LaTeX."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.plugins.contracts import Block, Figure, Group, Plot, Reported
+from sftgen_judges.plugins.contracts import Table as Cells
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.arm_charts import arms_chart, tasks_of
-from sftgen_train.report.charts import panel_chart, panels_of, steps_shown
-from sftgen_train.report.comparing import Comparison
-from sftgen_train.report.comparison_tables import records_of as rows_of_comparison
-from sftgen_train.report.comparison_tables import sections as sections_of
-from sftgen_train.report.composition import PARTS
-from sftgen_train.report.distance import distance_section
-from sftgen_train.report.explaining import Explained
-from sftgen_train.report.findings import MOST_ROWS, drawn, heading, read_findings, table_of
-from sftgen_train.report.findings import shown as shown_cell
+from sftgen_train.report.drawing import drawn, in_house
+from sftgen_train.report.findings import shown
 from sftgen_train.report.forms import as_csv
-from sftgen_train.report.numbers import number_sections
+from sftgen_train.report.gathering import checked, gathered, left_out
 from sftgen_train.report.pictures import browser, pictures
-from sftgen_train.report.reading import Shown, short
 from sftgen_train.report.sections import Section, for_latex, for_markdown
-from sftgen_train.report.verdict_tables import sections_of_runs
-from sftgen_train.report.why_charts import change_chart, parts_chart, tradeoff_chart
 
-Rows = list[dict[str, Any]]
+logger = logging.getLogger(__name__)
+
+_KEYED = {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
+"""What stands beside a figure on the page stands in its picture."""
 
 
-def write_folder(shown: Shown, folder: Path, compared: Comparison | None = None) -> Path:
-    """Write the data of the figures, a CSV file each, and `tables.md` and `tables.tex`.
+@dataclass
+class Files:
+    """What is written.
 
-    Args:
-        shown: What the run holds.
-        folder: Where to; files of these names are replaced, others stay.
-        compared: The run compared with others.
-
-    Returns:
-        The folder.
-
-    Raises:
-        OSError: It cannot be written.
+    Attributes:
+        tables: Every table.
+        data: The rows of each CSV file, by its name.
+        figures: The figure of each picture, by its name.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    tables = _tables(shown, compared)
-    write_atomic(folder / "tables.md", for_markdown(tables) + "\n")
-    write_atomic(folder / "tables.tex", for_latex(tables) + "\n")
-    for name, rows in figure_rows(shown, compared):
-        if rows:
-            write_atomic(folder / f"{name}.csv", as_csv(rows, ()) + "\n")
-    return folder
+
+    tables: list[Section] = field(default_factory=list)
+    data: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, reported: Reported) -> Files:
+        """The files of all sections; one that fails is named and left out."""
+        files = cls()
+        for of in gathered(reported, files=True):
+            try:
+                made = cls.of_blocks(of.blocks, of.section.name, of.section.title)
+            except Exception as error:  # for example a figure that Plotly cannot read; the others are still written
+                left_out(reported, of.section.name, of.plugin, error)
+                continue
+            files.tables += made.tables
+            for mine, theirs in ((files.data, made.data), (files.figures, made.figures)):
+                for name, what in theirs.items():
+                    mine[_apart(name, mine)] = what
+        return files
+
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[Block], name: str, title: str = "") -> Files:
+        """The files of one section.
+
+        Args:
+            blocks: What it shows, as `checked` gives it.
+            name: Its name.
+            title: Of tables that have none.
+        """
+        files = cls()
+        for of, heading in _within(blocks, title):
+            if isinstance(of, Cells):
+                rows = tuple(tuple(shown(cell) for cell in row) for row in of.rows)
+                files.tables.append(Section(of.title or heading, of.columns, rows))
+            elif isinstance(of, Figure) and of.kind != "tokens":
+                about = heading if heading != title else of.title
+                files.figures[_apart(f"{name}-{about}", files.figures)] = drawn(of)
+                files.data.setdefault(_file(name), []).extend(_rows_of(of, about))
+            elif isinstance(of, Plot):
+                figure = in_house(of.figure)
+                files.figures[_apart(of.name, files.figures)] = figure.update_layout(**_KEYED) if of.keys else figure
+                files.data.setdefault(_file(of.data or of.name), []).extend(map(_cells, of.rows))
+        return files
+
+    def write(self, folder: Path) -> None:
+        """Write the data, a CSV file for each name, and `tables.md` and `tables.tex`.
+
+        Args:
+            folder: Where to; files of these names are replaced, others stay.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / "tables.md", for_markdown(self.tables) + "\n")
+        write_atomic(folder / "tables.tex", for_latex(self.tables) + "\n")
+        for name, rows in self.data.items():
+            if rows:
+                write_atomic(folder / f"{name}.csv", as_csv(rows, ()) + "\n")
+
+    def draw(self, folder: Path) -> list[str]:
+        """Draw every figure as SVG and PNG.
+
+        Returns:
+            The names of figures that the browser could not draw.
+
+        Raises:
+            BrowserError: There is no browser, or it drew nothing.
+            OSError: The folder cannot be written.
+        """
+        names, made = list(self.figures), set()
+        for place, form, picture in pictures(self.figures.values(), browser()):
+            (folder / f"{names[place]}.{form}").write_bytes(picture)
+            made.add(names[place])
+        return [name for name in names if name not in made]
 
 
-def write_pictures(shown: Shown, folder: Path, compared: Comparison | None = None) -> None:
-    """Draw every figure as SVG and PNG.
-
-    Args:
-        shown: What the run holds.
-        folder: Where to.
-        compared: The run compared with others.
-
-    Raises:
-        BrowserError: There is no browser, or it did not draw.
-        OSError: The folder cannot be written.
-    """
-    named = dict(_figures(shown, compared))
-    for place, form, picture in pictures(named.values(), browser()):
-        (folder / f"{list(named)[place]}.{form}").write_bytes(picture)
+def files_of(blocks: Iterable[Block], name: str) -> Files:
+    """The files of blocks that are no section."""
+    return Files.of_blocks(checked(blocks), name)
 
 
-def _figures(shown: Shown, compared: Comparison | None) -> Iterator[tuple[str, Any]]:
-    """The figures of the page by names that are files. What stands beside them on the page stands in them."""
-    panels = panels_of(shown)
-    keyed = {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
-    for panel in panels:
-        yield f"course-{panel.category}", panel_chart(panel, panels, steps_shown(panels)).update_layout(**keyed)
-    found = shown.explained
-    for place, verdict in enumerate(found.verdicts.verdicts if found else ()):
-        why = found.by_task.get(verdict.name) if found else None
-        if len(verdict.points) > 1:
-            yield _file("changes", verdict.name, place), change_chart(verdict)
-        if why and why.changes:
-            yield _file("parts", verdict.name, place), parts_chart(why.changes)
-    for place, one in enumerate(read_findings(shown.run)):
-        if one.finding.figure and one.finding.figure.kind != "tokens":
-            yield _file("finding", heading(one), place), drawn(one.finding.figure)
-    if found and found.tradeoff:
-        yield "safety-against-reasoning", tradeoff_chart(found.tradeoff)
-    if compared:
-        labels = tuple(map(printable, compared.arms))
-        for place, (task, lines) in enumerate(tasks_of(compared)):
-            yield _file("comparison", task, place), arms_chart(labels, lines).update_layout(**keyed)
+def _within(blocks: Iterable[Block], heading: str) -> Iterator[tuple[Block, str]]:
+    """Every block that is no group, with the heading it stands under; what is folded has that of the fold's group."""
+    for of in blocks:
+        if isinstance(of, Group):
+            yield from _within(of.blocks, heading if of.folded or not of.title else of.title)
+        else:
+            yield of, heading
 
 
-def _file(kind: str, task: str, place: int) -> str:
-    """A file's name: a task's name may hold anything, and two may differ in that only."""
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", short(task))[:80]
-    return f"{kind}-{plain}" if plain == short(task) else f"{kind}-{plain}-{place}"
+def _rows_of(figure: Figure, about: str) -> Iterator[dict[str, Any]]:
+    for series in figure.series:
+        gaps = [None] * len(series.y)
+        for x, y, low, high in zip(series.x, series.y, series.low or gaps, series.high or gaps, strict=False):
+            names = {"figure": printable(about), "series": printable(series.name)}
+            yield {**names, "x": printable(str(x)), "y": y, "low": low, "high": high}
 
 
-def figure_rows(shown: Shown, compared: Comparison | None = None) -> Iterator[tuple[str, Rows]]:
-    """The name of each figure and its data: a row a point, with the numbers that the figure draws."""
-    yield "course", list(_course(shown))
-    if found := shown.explained:
-        yield "changes", list(_changes(found))
-        yield "parts", list(_parts(found))
-        yield "safety-against-reasoning", list(_tradeoff(found))
-    yield "findings", list(_findings(shown))
-    if compared:
-        yield "comparison", rows_of_comparison(compared)
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        printable(str(name)): value if value is None or isinstance(value, int | float) else printable(str(value))
+        for name, value in row.items()
+    }
 
 
-def _course(shown: Shown) -> Iterator[dict[str, Any]]:
-    for panel in panels_of(shown):
-        for line in panel.lines:
-            about = {"category": panel.category, "task": printable(line.task), "base": line.base, "delta": line.delta}
-            for measure, points in (("score", line.score), ("response_tokens", line.tokens)):
-                for of in points:
-                    yield {
-                        **about, "measure": measure, "step": of.step, "mean": of.mean, "low": of.low, "high": of.high,
-                        "documents": of.documents, "dips": of.dips, "about": "; ".join(of.about),
-                    }  # fmt: skip
+def _file(text: str) -> str:
+    """A name of a file: a task's name may hold anything."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:80] or "part"
 
 
-def _changes(found: Explained) -> Iterator[dict[str, Any]]:
-    for verdict in found.verdicts.verdicts:
-        for point in verdict.points if len(verdict.points) > 1 else ():
-            yield {
-                "task": printable(verdict.name), "delta": verdict.delta, **asdict(point),
-                "dips": point.step in verdict.dips,
-            }  # fmt: skip
-
-
-def _parts(found: Explained) -> Iterator[dict[str, Any]]:
-    for change in (change for why in found.tasks for change in why.changes):
-        for field, name in PARTS:
-            part = getattr(change.parts, field)
-            yield {
-                "task": printable(change.task), "before": change.before, "after": change.after, "part": name,
-                "change": part.change, "low": part.low, "high": part.high, "of_change": change.parts.change,
-            }  # fmt: skip
-
-
-def _tradeoff(found: Explained) -> Iterator[dict[str, Any]]:
-    for point in found.tradeoff.points if found.tradeoff else ():
-        for place, (gain, asr) in enumerate([(point.gain, point.asr), *point.outline().tolist()]):
-            yield {"step": point.step, "what": "region" if place else "point", "reasoning_gained": gain, "asr": asr}
-
-
-def _findings(shown: Shown) -> Iterator[dict[str, Any]]:
-    for one in read_findings(shown.run):
-        for series in one.finding.figure.series if one.finding.figure else ():
-            gaps = [None] * len(series.y)
-            for x, y, low, high in zip(series.x, series.y, series.low or gaps, series.high or gaps, strict=False):
-                about = {"finding": printable(heading(one)), "series": printable(series.name)}
-                yield {**about, "x": printable(str(x)), "y": y, "low": low, "high": high}
-
-
-def _finding_tables(shown: Shown) -> Iterator[Section]:
-    for one in read_findings(shown.run):
-        if table := table_of(one.finding):
-            rows = tuple(tuple(printable(shown_cell(cell)) for cell in row) for row in table.rows[:MOST_ROWS])
-            yield Section(printable(heading(one)), tuple(map(printable, table.columns)), rows)
-
-
-def _tables(shown: Shown, compared: Comparison | None) -> Sequence[Section]:
-    distance = distance_section(shown.metrics, shown.manifest)
-    return [
-        *(sections_of_runs([shown.explained]) if shown.explained else ()),
-        *(sections_of(compared) if compared else ()),
-        *_finding_tables(shown),
-        *([distance] if distance else ()),
-        *number_sections(shown),
-    ]
+def _apart(wanted: str, known: Mapping[str, Any]) -> str:
+    """A file's name that no other file has."""
+    name, number = _file(wanted), 2
+    while name in known:
+        name, number = f"{_file(wanted)}-{number}", number + 1
+    return name

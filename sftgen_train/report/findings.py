@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape as as_html
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from markupsafe import Markup
 from rich import box
 from rich.console import Console
 from rich.table import Table as Printed
 
-from sftgen_judges.plugins.contracts import Figure, Finding, Metric, Pane, Table, Validation
+from sftgen_judges.plugins.contracts import (
+    Block,
+    Figure,
+    Finding,
+    Group,
+    Html,
+    Metric,
+    Paragraph,
+    Table,
+    Validation,
+)
+from sftgen_judges.records.display import InNotebook, Shelf
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.report.drawing import COLOURS, housed, placed
 from sftgen_train.report.sections import plain
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as Drawn
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +44,7 @@ NOT_VALIDATED = "\N{DAGGER} not validated"
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(InNotebook):
     """A finding, and the diagnostic that made it.
 
     Attributes:
@@ -44,8 +52,24 @@ class Found:
         finding: The finding.
     """
 
+    shown_by = "sftgen_train.report.notebook:of_finding"
+
     diagnostic: str
     finding: Finding
+
+
+def findings(run: str | Path) -> list[Found]:
+    """What diagnostics found in a run (`sftgen diagnose`).
+
+    Args:
+        run: The run directory.
+
+    Raises:
+        RecordError: It is no run directory.
+    """
+    folder = RunFolder(Path(run))
+    folder.require_readable()
+    return Shelf(read_findings(folder))
 
 
 def read_findings(run: RunFolder) -> list[Found]:
@@ -89,14 +113,31 @@ def _require_plain(finding: Finding) -> None:
         texts += [checked.label, checked.labelled_set, checked.annotator, checked.unit, checked.split]
         for rate in (checked.precision, checked.recall, checked.f1):
             numbers += [rate.value, rate.low, rate.high]
+    if finding.table:
+        texts.append(finding.table.title)
     if finding.figure:
-        texts += [finding.figure.kind, finding.figure.title, finding.figure.x, finding.figure.y]
-        for series in finding.figure.series:
-            texts.append(series.name)
-            numbers += [*series.y, *series.low, *series.high]
-        for pane in finding.figure.panes:
-            texts += [pane.title, *pane.tokens]
-            numbers += pane.values
+        require_plain_figure(finding.figure)
+    _require(texts, numbers)
+
+
+def require_plain_figure(figure: Figure) -> None:
+    """Check the types of what is drawn.
+
+    Raises:
+        ValueError: As above.
+    """
+    texts: list[Any] = [figure.kind, figure.title, figure.x, figure.y]
+    numbers: list[Any] = []
+    for series in figure.series:
+        texts.append(series.name)
+        numbers += [*series.y, *series.low, *series.high]
+    for pane in figure.panes:
+        texts += [pane.title, *pane.tokens]
+        numbers += pane.values
+    _require(texts, numbers)
+
+
+def _require(texts: Iterable[Any], numbers: Iterable[Any]) -> None:
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("expected text")
     if not all(number is None or isinstance(number, int | float) for number in numbers):
@@ -211,100 +252,16 @@ def shown(cell: Any) -> str:
 # ------------------------------------------------------------------------------ the page
 
 
-def findings_html(found: Sequence[Found]) -> str:
-    """The section of the report; empty without findings. Everything in it is escaped."""
-    if not found:
-        return ""
-    parts = [_article(place, one) for place, one in enumerate(found)]
-    return f'<h2 id="findings">Findings</h2>\n{_STYLE}{"".join(parts)}'
-
-
-_STYLE = """<style>
-  .finding { border-left: 3px solid var(--line); padding-left: .8rem; margin: 1.2rem 0; }
-  .finding h3 { font-size: 1rem; margin: 0; } .finding p { margin: .2rem 0; }
-  .certainty { font-size: .8rem; border: 1px solid var(--line); border-radius: .6rem; padding: 0 .5rem;
-    white-space: nowrap; }
-  .panes { display: flex; flex-wrap: wrap; gap: 1rem; }
-  .pane { flex: 1 1 20rem; min-width: 0; white-space: pre-wrap; font: .85rem/1.6 monospace; }
-</style>
-"""
-
-
-def _article(place: int, one: Found) -> str:
-    finding = one.finding
-    lines = [
-        f'<div class="finding"><h3>{as_html(heading(one))}</h3>',
-        f'<p>{as_html(finding.sentence)} <span class="certainty">{as_html(finding.certainty)}</span></p>',
-        f'<p class="note">Measured on {as_html(finding.measured_on)}.</p>',
-        *(f'<p class="note">{as_html(line)}</p>' for line in validation_of(finding)),
-    ]
-    if finding.figure:
-        lines.append(_figure_html(finding.figure, f"finding-{place}"))
-    table = table_of(finding)
-    if table:
-        head = "".join(f'<th scope="col">{as_html(column)}</th>' for column in table.columns)
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{as_html(shown(cell))}</td>' for cell in row)}</tr>\n"
-            for row in table.rows[:MOST_ROWS]
-        )
-        numbers = f'<div class="scroll" tabindex="0"><table><tr>{head}</tr>\n{rows}</table></div>'
-        lines.append(f"<details><summary>Numbers</summary>{numbers}</details>")
-    return "\n".join([*lines, "</div>\n"])
-
-
-def _figure_html(figure: Figure, name: str) -> str:
-    if figure.kind == "tokens":
-        return _tokens_html(figure)
-    return (
-        f"<figure><figcaption>{as_html(figure.title)}</figcaption>{placed(drawn(figure), name, figure.title)}</figure>"
-    )
-
-
-def drawn(figure: Figure) -> Drawn:
-    """Lines or bars as a figure of Plotly."""
-    import plotly.graph_objects as go
-
-    made = go.Figure()
-    for colour, series in zip(COLOURS * (1 + len(figure.series)), figure.series, strict=False):
-        y = list(series.y)
-        error = _error_bars(y, series.low, series.high)
-        facts = {"x": [str(x) for x in series.x], "y": y, "name": as_html(series.name), "error_y": error}
-        if figure.kind == "bars":
-            made.add_trace(go.Bar(**facts, marker={"color": colour}))
-        else:
-            made.add_trace(go.Scatter(**facts, mode="lines+markers", line={"color": colour}))
-    return housed(
-        made,
-        height=340,
-        xaxis={"title": {"text": as_html(figure.x)}, "type": "category"},
-        yaxis={"title": {"text": as_html(figure.y)}},
-        showlegend=len(figure.series) > 1,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-    )
-
-
-def _error_bars(y: Sequence[float | None], low: Sequence[float | None], high: Sequence[float | None]) -> Any:
-    if not low or not high:
-        return None
-    up = [0 if a is None or b is None else b - a for a, b in zip(y, high, strict=False)]
-    down = [0 if a is None or b is None else a - b for a, b in zip(y, low, strict=False)]
-    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.2}
-
-
-def _tokens_html(figure: Figure) -> str:
-    """Texts side by side, folded: their tokens are coloured by their numbers, white at 0."""
-    values = [abs(value) for pane in figure.panes for value in pane.values[:MOST_TOKENS]]
-    most = max(values, default=0) or 1.0
-    panes = "".join(
-        f'<div class="pane"><b>{as_html(pane.title)}</b><br>{"".join(_coloured(pane, most))}</div>'
-        for pane in figure.panes
-    )
-    about = f"{figure.title}; colour: {figure.y}, up to {shown(most)}" if figure.y else figure.title
-    return f'<details><summary>{as_html(about)}</summary><div class="panes">{panes}</div></details>'
-
-
-def _coloured(pane: Pane, most: float) -> Iterable[str]:
-    for token, value in zip(pane.tokens[:MOST_TOKENS], pane.values, strict=False):
-        colour = "214,39,40" if value >= 0 else "31,119,180"
-        style = f"background:rgba({colour},{min(1.0, abs(value) / most):.2f})"
-        yield f'<span style="{style}" title="{value:.3g}">{as_html(token)}</span>'
+def blocks_of(found: Sequence[Found]) -> Iterator[Block]:
+    """Each finding: its sentence, how sure it is, what it rests on, its figure, and its numbers folded."""
+    for one in found:
+        finding, table = one.finding, table_of(one.finding)
+        told = Markup('<p>{} <span class="certainty">{}</span></p>').format(finding.sentence, finding.certainty)
+        blocks: list[Block] = [
+            Html(told, f"{finding.sentence} ({finding.certainty})"),
+            Paragraph(f"Measured on {finding.measured_on}.", "note"),
+            *(Paragraph(line, "note") for line in validation_of(finding)),
+        ]
+        blocks += [finding.figure] if finding.figure else []
+        blocks += [Group((replace(table, rows=table.rows[:MOST_ROWS]),), "Numbers", folded=True)] if table else []
+        yield Group(tuple(blocks), heading(one))

@@ -69,9 +69,10 @@ def write_forms(
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]], head: Sequence[str]) -> str:
-    """Rows of equal columns as CSV; `head` where there are none."""
+    """Rows as CSV, with every column that one of them has; `head` where there are none."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else head, lineterminator="\n")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns if rows else head, lineterminator="\n")
     writer.writeheader()
     # A name that a spreadsheet would compute is text.
     writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.report.drawing import library
+from sftgen_train.report.drawing import as_data, library
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 640
@@ -32,8 +31,12 @@ _PAGE = """<!doctype html><meta charset="utf-8"><script>{library}</script><body>
       const drawn = document.createElement("output");
       drawn.id = `${{place}}-${{format}}`;
       const layout = {{ ...figure.layout, paper_bgcolor: "#fff" }};
-      drawn.textContent = await Plotly.toImage({{ data: figure.data, layout }}, size);
-      document.body.append(drawn);
+      try {{
+        drawn.textContent = await Plotly.toImage({{ data: figure.data, layout }}, size);
+        document.body.append(drawn);
+      }} catch {{
+        // One figure that cannot be drawn takes no other with it.
+      }}
     }}
   }}
 }})();
@@ -64,19 +67,19 @@ def pictures(figures: Iterable[Any], using: str) -> Iterator[tuple[int, str, byt
         using: The browser, see `browser`.
 
     Yields:
-        The place of a figure, `svg` or `png`, and the picture.
+        The place of a figure, `svg` or `png`, and the picture; of a figure that cannot be drawn, nothing.
 
     Raises:
         BrowserError: The browser failed, or took too long.
     """
     given = list(figures)
-    data = json.dumps([json.loads(figure.to_json()) for figure in given]).replace("<", "\\u003c")
+    data = f"[{','.join(map(as_data, given))}]"
     with tempfile.TemporaryDirectory(prefix="sftgen-pictures-") as folder:
         page = Path(folder) / "figures.html"
         page.write_text(_PAGE.format(library=library(), figures=data, width=WIDTH))
         drawn = _DRAWN.findall(_dumped(using, page))
-    if len(drawn) < 2 * len(given):
-        raise BrowserError(f"{using} drew {len(drawn)} pictures of {2 * len(given)}")
+    if given and not drawn:
+        raise BrowserError(f"{using} drew none of {2 * len(given)} pictures")
     for place, form, address in drawn:
         head, _, body = address.replace("&amp;", "&").partition(",")
         yield int(place), form, base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)

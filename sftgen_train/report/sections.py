@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sftgen_judges.plugins.contracts import Table as Cells
 from sftgen_judges.records.schema import printable
 from sftgen_train.report.forms import as_latex, as_markdown
 
@@ -30,6 +31,10 @@ class Section:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def as_table(self, *, words: bool = False) -> Cells:
+        """The same as a block of a report; `words` is whether its cells are words."""
+        return Cells(self.head, self.rows, self.title, words)
 
 
 def with_rows(found: Iterable[Section]) -> list[Section]:

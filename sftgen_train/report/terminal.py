@@ -16,7 +16,6 @@ from sftgen_train.report.comparison_tables import remarks_of as remarks_of_compa
 from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained
-from sftgen_train.report.findings import print_findings, read_findings
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.sections import plain, print_sections
@@ -30,11 +29,15 @@ if TYPE_CHECKING:
     from sftgen_tasks import TaskResult
 
 
-def print_run(shown: Shown, console: Console) -> None:
-    """Print scores and lengths by step, then what became of each task."""
-    metrics, in_domain = shown.metrics, shown.in_domain
-    if first := base_opening(metrics, shown.manifest):
+def print_opening(shown: Shown, console: Console) -> None:
+    """Print what the base says of all other numbers, where it is far from the published one."""
+    if first := base_opening(shown.metrics, shown.manifest):
         console.print(f"[red]{plain(first)}[/]", highlight=False)
+
+
+def print_scores_by_step(shown: Shown, console: Console) -> None:
+    """Print scores and lengths by step, coverage, and scores at budgets."""
+    metrics, in_domain = shown.metrics, shown.in_domain
     for metric, title in CHARTS:
         table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
@@ -65,10 +68,11 @@ def print_run(shown: Shown, console: Console) -> None:
     if in_domain:
         console.print("* in-domain")
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
-    if shown.explained:
-        print_explained(shown.explained, console)
-    print_findings(read_findings(shown.run), console, tables=False)
-    for line in remarks_of(metrics, shown.manifest):
+
+
+def print_remarks(shown: Shown, console: Console) -> None:
+    """Print what a reader of the scores has to know, and which evaluations failed."""
+    for line in remarks_of(shown.metrics, shown.manifest):
         console.print(f"[yellow]{plain(line)}[/]", highlight=False)
     for line in shown.failures:
         console.print(f"[red]evaluation failed[/] at {plain(line)}", highlight=False)

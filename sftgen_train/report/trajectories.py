@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from sftgen_judges.records.display import InNotebook, Shelf
 from sftgen_judges.records.query import Records, open_records
 from sftgen_tasks.harness.catalogue import leaves, shipped
 from sftgen_train.evaluation.schedule import Tier
@@ -28,7 +29,7 @@ _MOST_STEPS = 100_000
 
 
 @dataclass(frozen=True)
-class RunVerdicts:
+class RunVerdicts(InNotebook):
     """What became of the scores of a run.
 
     Attributes:
@@ -39,6 +40,8 @@ class RunVerdicts:
         cautions: What a reader has to know first, task by task.
         failures: Steps whose evaluation failed, task by task.
     """
+
+    shown_by = "sftgen_train.report.notebook:of_verdicts"
 
     run: str
     folder: str
@@ -84,7 +87,7 @@ def trajectory(
     records = runs if isinstance(runs, Records) else open_records(runs)
     given = Deltas(deltas) if isinstance(deltas, float | int) else deltas
     curves = load_curves(records, measure=measure, tasks=tasks, complete=complete)
-    found = []
+    found: Shelf[RunVerdicts] = Shelf()
     for row in records.runs.rows():
         of_run = [curve for curve in curves if curve.folder == row["folder"]]
         manifest = mapping(row["manifest"])

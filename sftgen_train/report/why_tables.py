@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.cells import landmark_span, landmark_value
+from sftgen_train.report.cells import CHURN, churn_cells, landmark_span, landmark_value
 from sftgen_train.report.composition import PARTS, TaskChange, TaskSafety, change_rows, safety_rows
 from sftgen_train.report.explaining import Explained, TaskWhy
 from sftgen_train.report.reading import short
@@ -47,6 +47,11 @@ def details(found: Explained) -> list[Section]:
                 "Landmarks; of steps the share of resampled documents",
                 ("task", "landmark", "value", "95 % interval"),
                 tuple(row for why in tasks for row in landmark_rows(why)),
+            ),
+            Section(
+                "Answers won and lost since the base, as shares of documents",
+                ("task", "steps", *CHURN),
+                tuple((_task(why), *row) for why in tasks for row in churn_rows(why)),
             ),
             *length_sections([(_task(why), why.stages, why.regime) for why in tasks]),
             safety,
@@ -125,6 +130,12 @@ def landmark_rows(why: TaskWhy) -> Iterator[tuple[str, ...]]:
     """The cells of the table of landmarks: task, name, value, interval."""
     for mark in why.landmarks:
         yield (_task(why), mark.name, landmark_value(mark), landmark_span(mark))
+
+
+def churn_rows(why: TaskWhy) -> Iterator[tuple[str, ...]]:
+    """The cells of the table of answers won and lost: steps, then those of `CHURN`."""
+    for (before, after), found in why.churn:
+        yield (f"{before} to {after}", *churn_cells(found))
 
 
 def stage_rows(stages: Stages) -> Iterator[tuple[str, ...]]:

@@ -41,6 +41,7 @@ from sftgen_train.training.encoding import (
 )
 from sftgen_train.training.ending import ended_step, fingerprint, train_to_end, write_ended
 from sftgen_train.training.paper import PaperGradients, PaperSteps, require_own_steps
+from sftgen_train.training.progress import in_one_line
 from sftgen_train.training.rows import read_rows
 
 logger = logging.getLogger(__name__)
@@ -181,6 +182,7 @@ def build_trainer(
     except (ValueError, ImportError) as error:  # fields that do not go together
         raise TrainingConfigError(f"training configuration: {error}") from error
     _stop_at(trainer.model, encoding.end_id)
+    in_one_line(trainer)
     if trainer.is_world_process_zero():
         print_example(Console(), trainer.train_dataset, encoding)
     return trainer

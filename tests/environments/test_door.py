@@ -10,6 +10,7 @@ import pytest
 
 from tests import ROOT
 from tests.environments.conftest import LM_EVAL, TEMPLATE, Environment, Workshop
+from tests.train.report.made_runs import made_run
 
 pytestmark = pytest.mark.environments
 
@@ -68,6 +69,16 @@ def test_the_oldest_lm_eval_that_we_support(workshop: Workshop) -> None:
 def test_the_plugins_benchmark_runs_under_plain_lm_eval(workshop: Workshop, tiny_model: Path, tmp_path: Path) -> None:
     environment = workshop.environment("wheel-wheel")
     check_run(environment, ["lm_eval"], "template_letters", tiny_model, tmp_path)
+
+
+def test_a_section_of_the_installed_plugin_stands_in_the_report(workshop: Workshop, tmp_path: Path) -> None:
+    environment = workshop.environment("wheel-wheel")
+    run = made_run(tmp_path / "run", {"sftgen_parity": (150, 60, 140)}, (0, 10, 20))
+    done = environment.run("sftgen", "report", run.path, "--to", tmp_path / "to")
+    assert done.returncode == 0, done.stderr
+    assert "Length of right and wrong answers" in done.stdout
+    assert '<section id="template_answer_lengths"' in (run.path / "report.html").read_text()
+    assert (tmp_path / "to" / "template_answer_lengths.csv").is_file()
 
 
 def test_our_benchmark_runs_under_python_m_lm_eval(workshop: Workshop, tiny_model: Path, tmp_path: Path) -> None:

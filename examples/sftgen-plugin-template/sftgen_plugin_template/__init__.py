@@ -1,1 +1,1 @@
-"""A plugin for sftgen: the benchmark `template_letters`, a judge and three diagnostics."""
+"""A plugin for sftgen: the benchmark `template_letters`, a judge, three diagnostics and a section of the report."""

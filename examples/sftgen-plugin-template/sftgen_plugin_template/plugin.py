@@ -53,3 +53,9 @@ def register_recipes(register: Register) -> None:
 def register_exporters(register: Register) -> None:
     """The format that `sftgen export template_means RUN` writes."""
     register("template_means", "sftgen_plugin_template.means:MEANS")
+
+
+@hookimpl
+def register_report_sections(register: Register) -> None:
+    """A section that `sftgen report` shows between sftgen's findings and safety."""
+    register("template_answer_lengths", "sftgen_plugin_template.answer_lengths:ANSWER_LENGTHS")

@@ -33,6 +33,7 @@ from sftgen_judges.plugins.contracts.findings import (
 from sftgen_judges.plugins.contracts.importing import Imported, Importer, Log
 from sftgen_judges.plugins.contracts.judging import Judge, NoAnswer, PaperRule, Reply, Request
 from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet
+from sftgen_judges.plugins.contracts.reporting import Block, Group, Html, Paragraph, Plot, Reported, ReportSection
 from sftgen_judges.plugins.contracts.sandboxing import Execution, Limits, Program, Sandbox, Setting
 from sftgen_judges.plugins.contracts.scheduling import Schedule
 from sftgen_judges.plugins.contracts.scoring import Grader, Item
@@ -66,6 +67,7 @@ KINDS = {
     "selector": Kind(Selector, "register_selectors", "is one step from a pool of responses to a training set"),
     "recipe": Kind(Recipe, "register_recipes", "makes a training set of a pool, step by step"),
     "importer": Kind(Importer, "register_importers", "reads results of another tool"),
+    "report_section": Kind(ReportSection, "register_report_sections", "shows something of runs in the report"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
@@ -73,6 +75,7 @@ __all__ = [
     "Answer",
     "Batch",
     "Candidate",
+    "Block",
     "Checkpoint",
     "CheckpointSource",
     "Connection",
@@ -85,9 +88,11 @@ __all__ = [
     "Finding",
     "GoldSpan",
     "Grader",
+    "Group",
     "History",
     "Imported",
     "Importer",
+    "Html",
     "Interval",
     "Item",
     "Judge",
@@ -103,10 +108,14 @@ __all__ = [
     "NoAnswer",
     "Pane",
     "PaperRule",
+    "Paragraph",
+    "Plot",
     "Probe",
     "Program",
     "Recipe",
     "Reply",
+    "Reported",
+    "ReportSection",
     "Request",
     "Sample",
     "Sandbox",

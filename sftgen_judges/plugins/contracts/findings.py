@@ -50,10 +50,14 @@ class Table:
     Attributes:
         columns: The head.
         rows: As many cells each as there are columns; None is shown as `-`.
+        title: Above it, in a report; a finding has its own.
+        words: Whether its cells are words: they begin at the left.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | float | None, ...], ...]
+    title: str = ""
+    words: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -205,7 +209,7 @@ class Finding:
                 **{
                     **facts,
                     "metrics": tuple(_made(Metric, metric) for metric in facts.get("metrics") or ()),
-                    "table": table and Table(tuple(table["columns"]), tuple(map(tuple, table["rows"]))),
+                    "table": table and _made(Table, {**table, "rows": [tuple(cells) for cells in table["rows"]]}),
                     "figure": figure and _figure(figure),
                     "validation": tuple(_validation(given) for given in facts.get("validation") or ()),
                 }

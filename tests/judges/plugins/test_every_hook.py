@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from tests.judges.plugins.conftest import Door
 from tests.judges.plugins.test_plugin_door import a_hook, a_judge, judges
+from tests.logs import require_quiet
 
 PLUGIN = """
 import typer
@@ -168,11 +170,15 @@ def test_its_schedule_and_tracker_hold_for_a_training_and_its_worker(installed: 
         "model_name_or_path": str(tiny_model), "train_data": "data.jsonl", "output_dir": str(run), "max_steps": 5,
         "harness_tasks": ["sftgen_parity"], "harness_schedule": "between:2,3", "harness_limit": 2,
         "harness_worker": "after", "harness_gen_kwargs": {"max_gen_toks": 4}, "per_device_train_batch_size": 2,
-        "use_cpu": True, "bf16": False, "report_to": "none", "disable_tqdm": True, "save_strategy": "no",
+        "use_cpu": True, "bf16": False, "report_to": "none", "save_strategy": "no",
     }  # fmt: skip
     (installed.folder / "train.yaml").write_text(yaml.safe_dump(fields))
     trained = installed.sftgen("train", "--config", "train.yaml")
     assert trained.returncode == 0, trained.stderr
+    # A log of a training and its evaluations, from a fresh process, has our lines only.
+    require_quiet(trained)
+    for line in trained.stderr.splitlines():
+        assert re.match(r"step \d+: |trained 5 steps in |checkpoints that wait", line), trained.stderr
     suite = run / "queue" / "suite.json"
     assert json.loads(suite.read_text())["tiers"][0]["schedule"] == "between:2,3"
     assert json.loads((run / "manifest.json").read_text())["schedule"][0]["when"] == "between:2,3"

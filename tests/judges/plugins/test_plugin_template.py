@@ -47,6 +47,7 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
         "register_judges": ["template_conciseness"],
         "register_recipes": ["template_terse"],
         "register_selectors": ["template_unrepeated"],
+        "register_report_sections": ["template_answer_lengths"],
     }
     done = installed.python(
         """

@@ -106,8 +106,8 @@ def test_findings_stand_in_the_terminal_the_report_the_records_and_a_tracker(run
     done = CliRunner().invoke(app, ["report", str(run.path)])
     assert "From step 0 to 20 tokens rose from" in done.output
     page = (run.path / "report.html").read_text()
-    assert '<h2 id="findings">Findings</h2>' in page
-    assert page.count('class="finding"') == 4
+    section = page[page.index('<section id="findings"') :]
+    assert section[: section.index("</section>")].count('class="group"') == 4
     trackers = Trackers(run, ["text"])
     trackers._open["text"] = Connection(
         lambda step, values: given.update({(step, name): value for name, value in values.items()}), lambda: None

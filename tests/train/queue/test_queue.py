@@ -32,6 +32,7 @@ from sftgen_train.queue.worker import Policy, work
 from tests import PATIENCE
 from tests.commands import start
 from tests.conftest import Command
+from tests.logs import require_quiet
 from tests.train.queue.conftest import write
 
 # ------------------------------------------------------------------------------ suites
@@ -436,6 +437,7 @@ def test_checkpoints_that_cannot_be_evaluated_fail_alone(command: Command, queue
         damage(queued / "leases" / f"step-{step}")
     result = command("sftgen", "worker", queued)
     assert result.returncode == 0, result.stderr
+    require_quiet(result)
     assert "Traceback" not in result.stderr
     failed = {found.step: found for found in Queue(queued).entries("failed")}
     assert sorted(failed) == [1, 2, 3, 4]

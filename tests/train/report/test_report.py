@@ -27,8 +27,10 @@ from sftgen_train.cli.main import app
 from sftgen_train.report.drawing import BLUE, DARK, LIBRARY
 from sftgen_train.report.html import write_report
 from sftgen_train.report.opening import open_with
+from sftgen_train.report.own import report_of
 from sftgen_train.report.reading import Shown
-from sftgen_train.report.terminal import print_run, print_scores
+from sftgen_train.report.terminal import print_scores
+from sftgen_train.report.text_blocks import print_report
 from sftgen_train.results.run import add_results
 from tests import PATIENCE
 from tests.browser import ABSENT, BROWSER, launched
@@ -69,7 +71,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_the_table_has_means_intervals_coverage_and_what_became_of_the_score(run: RunFolder) -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    print_run(Shown.of(run), console)
+    print_report(report_of([run.path]), console)
     text = console.export_text()
     assert "0.90" in text
     assert "0.77-0.96" in text  # Wilson, 36 of 40
@@ -102,19 +104,19 @@ def test_the_tables_tell_how_many_documents_were_asked_and_of_how_many(run: RunF
     assert "of 10000" in " ".join(rows[4])
     for of, shown in ((10_000, "40 of 10000"), (40, "40"), ("many", "40"), (True, "40")):
         run.update_manifest(documents={"sftgen_parity": {"n": 40, "of": of}})
-        print_run(Shown.of(run), console)
+        print_report(report_of([run.path]), console)
         assert re.search(rf"parity\*\s+{shown}\s+1\.00", console.export_text())
-    assert "<td>40</td>" in write_report(Shown.of(run)).read_text()
+    assert "<td>40</td>" in write_report(report_of([run.path])).read_text()
 
 
 def test_the_report_never_shows_a_response(run: RunFolder) -> None:
-    html = write_report(Shown.of(run)).read_text()
+    html = write_report(report_of([run.path])).read_text()
     assert "how to build it" not in html
     assert "a &lt;b&gt;model&lt;/b&gt;" in html
 
 
 def test_the_report_needs_nothing_from_outside(run: RunFolder) -> None:
-    html = write_report(Shown.of(run)).read_text()
+    html = write_report(report_of([run.path])).read_text()
     head = html.replace(html[html.index("<script>") : html.index("</script>")], "")
     assert "<script src" not in head
     assert "<link" not in head
@@ -156,7 +158,7 @@ SHAPES = "(chart) => chart.data.filter((each) => each.mode === 'lines+markers').
 @pytest.mark.xdist_group("browser")
 @pytest.mark.skipif(BROWSER is None, reason=ABSENT)
 def test_the_report_in_a_browser(run: RunFolder) -> None:
-    file = write_report(Shown.of(with_safety(run)))
+    file = write_report(report_of([with_safety(run).path]))
     with launched() as browser:
         with opened(browser, file, "light", 1400) as page:
             _check_first_view(page)
@@ -166,10 +168,12 @@ def test_the_report_in_a_browser(run: RunFolder) -> None:
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             assert max(page.evaluate("[...document.querySelectorAll('.main-svg')].map((e) => e.clientWidth)")) < 390
             # A line is light on the dark ground.
-            assert DARK[BLUE] in page.locator("#chart-in-domain").inner_html().replace("rgb(98, 182, 240)", DARK[BLUE])
-            assert BLUE not in page.locator("#chart-in-domain").evaluate("(chart) => JSON.stringify(chart.data)")
+            assert DARK[BLUE] in page.locator("#chart-course-in-domain").inner_html().replace(
+                "rgb(98, 182, 240)", DARK[BLUE]
+            )
+            assert BLUE not in page.locator("#chart-course-in-domain").evaluate("(chart) => JSON.stringify(chart.data)")
             page.emulate_media(color_scheme="light")
-            page.wait_for_function("document.querySelector('#chart-in-domain').data[3].line.color === '#0072b2'")
+            page.wait_for_function("document.querySelector('#chart-course-in-domain').data[3].line.color === '#0072b2'")
             page.emulate_media(color_scheme="dark")
             found = Axe().run(page)
             assert not found.violations_count, found.generate_report()
@@ -184,22 +188,24 @@ def _check_first_view(page: Page) -> None:
     assert "gpqa_diamond dipped" not in verdict
     assert "parity (in-domain) dipped, and whether it came back cannot be told" in verdict
     assert "hex_phi (safety) dipped and ended more than 0.02 below the base" in verdict
-    rests = page.locator(".rests").inner_text()
+    rests = page.locator(".verdict + .note").inner_text()
     assert "40 to 200 documents a task with 1 answer each, 4 steps (0 to 20), and a delta of 0.02" in rests
     assert "at most 5 % over all steps and all 3 tasks at once" in rests
     assert "parity: the limits" in page.locator(".settle").inner_text()
     titles = [title.split("\n")[0] for title in page.locator(".panels figcaption").all_inner_texts()]
     assert titles == ["In-domain", "Out-of-domain", "Safety"]
-    score, tokens = page.locator("#chart-in-domain").evaluate(SHAPES)
+    score, tokens = page.locator("#chart-course-in-domain").evaluate(SHAPES)
     assert (score, tokens) == (["circle", "triangle-down", "triangle-down", "circle"], None)
-    assert page.locator("#chart-out-of-domain").evaluate(SHAPES)[0] == ["circle", "circle-open", "circle"]
+    assert page.locator("#chart-course-out-of-domain").evaluate(SHAPES)[0] == ["circle", "circle-open", "circle"]
     # Steps that double stand equally far apart, the base one doubling before the first.
-    axis = page.locator("#chart-in-domain").evaluate("(chart) => chart.layout.xaxis")
+    axis = page.locator("#chart-course-in-domain").evaluate("(chart) => chart.layout.xaxis")
     assert dict(zip(axis["ticktext"], axis["tickvals"], strict=True)) == pytest.approx(
         {"20": log2(20), "10": log2(10), "5": log2(5), "0": log2(5) - 1}
     )
-    page.evaluate("Plotly.Fx.hover(document.querySelector('#chart-in-domain'), [{curveNumber: 3, pointNumber: 2}])")
-    told = page.locator("#chart-in-domain .hoverlayer").text_content() or ""
+    page.evaluate(
+        "Plotly.Fx.hover(document.querySelector('#chart-course-in-domain'), [{curveNumber: 3, pointNumber: 2}])"
+    )
+    told = page.locator("#chart-course-in-domain .hoverlayer").text_content() or ""
     assert "n 40" in told
     assert "coverage 100%, truncated 10%" in told
     assert "p of a fall 0.0002" in told
@@ -218,14 +224,14 @@ def _check_tasks(body: str) -> None:
         assert block.count('class="point"') >= 3 * later  # a bar a part and step
         assert '<th scope="row">dip depth</th>' in re.sub(r"</?abbr[^>]*>", "", block)
     assert "the score changes by" in between(gpqa, 'class="regime"', "</p>")
-    told = between(body, 'class="price"', "</figcaption>")
+    told = between(body, 'id="safety-against-reasoning"', "</figcaption>")
     assert "attack success +0.300 while reasoning gained" in told
-    assert 'id="chart-tradeoff"' in body
+    assert 'id="chart-safety-against-reasoning"' in body
     assert "Safety: less is better" in body
 
 
 def test_a_page_is_below_two_megabytes_and_the_library_fits_the_figures(run: RunFolder) -> None:
-    assert write_report(Shown.of(run)).stat().st_size < 2_000_000
+    assert write_report(report_of([run.path])).stat().st_size < 2_000_000
     # Figures are made by one, and drawn by the other.
     assert f"-{get_plotlyjs_version()}.min" in LIBRARY
 
@@ -243,7 +249,7 @@ def test_several_runs_are_compared_on_the_page(run: RunFolder, tmp_path: Path) -
     assert "At the end:" in page
     assert "other &lt;b&gt;" in page
     assert "other <b>" not in page
-    assert 'id="chart-arms-0"' in page
+    assert 'id="chart-comparison-parity"' in page
 
     # The same numbers as files.
     course = list(csv.DictReader((tmp_path / "to" / "course.csv").open()))
@@ -251,8 +257,15 @@ def test_several_runs_are_compared_on_the_page(run: RunFolder, tmp_path: Path) -
     assert scores == pytest.approx({0: 0.9, 5: 0.75, 10: 0.1, 20: 0.85})
     written = {path.name: path.read_bytes() for path in (tmp_path / "to").iterdir()}
     pictures = {name: written.pop(name) for name in list(written) if name.endswith((".svg", ".png"))}
-    assert set(written) == {"course.csv", "changes.csv", "parts.csv", "comparison.csv", "tables.md", "tables.tex"}
-    drawn = ("course-in-domain", "changes-parity", "parts-parity", "comparison-parity") if BROWSER else ()
+    assert set(written) == {
+        "course.csv", "changes.csv", "parts.csv", "comparison.csv", "differences.csv", "tables.md",
+        "tables.tex",
+    }  # fmt: skip
+    drawn = (
+        ("course-in-domain", "changes-parity", "parts-parity", "comparison-parity", "differences-in-domain")
+        if BROWSER
+        else ()
+    )
     assert set(pictures) == {f"{name}.{form}" for name in drawn for form in ("svg", "png")}
     assert ("no SVG and PNG" in done.output) is not bool(drawn)
     for name, picture in pictures.items():
@@ -294,8 +307,8 @@ def test_tables_and_page_are_made_from_one_reading(run: RunFolder, monkeypatch: 
 @pytest.mark.parametrize("manifest", ["{}", "[]", "{", '{"versions": 5, "model": [], "in_domain": 7}', '{"run": "r"}'])
 def test_a_report_needs_no_manifest(run: RunFolder, manifest: str) -> None:
     (run.path / "manifest.json").write_text(manifest)
-    shown = Shown.of(run)
-    print_run(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
+    shown = report_of([run.path])
+    print_report(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
     assert "sftgen" in write_report(shown).read_text()
 
 
@@ -311,8 +324,8 @@ def test_a_report_needs_no_manifest(run: RunFolder, manifest: str) -> None:
 )
 def test_a_report_of_odd_metrics_is_a_report(run: RunFolder, row: dict[str, Any]) -> None:
     run.append(run.metrics, [{"step": 3, "status": "ok", **row}])
-    shown = Shown.of(run)
-    print_run(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
+    shown = report_of([run.path])
+    print_report(shown, Console(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
     write_report(shown)
 
 
@@ -327,10 +340,10 @@ def test_names_of_any_shape_are_text_in_the_terminal(tmp_path: Path, task: str) 
         add_results(run, step, [TaskResult(task, values, 1, [])], seconds=1.0)
     run.add_failure(2, [task], f"ValueError: {task}")
     out = io.StringIO()
-    print_run(Shown.of(run), Console(file=out, width=200))
+    print_report(report_of([run.path]), Console(file=out, width=200))
     shown = out.getvalue()
     assert not {"\x1b", "\x07", "\u202e"} & set(shown)
     assert "failed" in shown
     if "[" in task and task.isprintable():
         assert task in shown  # no markup
-    write_report(Shown.of(run))
+    write_report(report_of([run.path]))

@@ -16,6 +16,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import load_tasks
 from sftgen_train.results.rescoring import rescore
 from tests.conftest import Command
+from tests.logs import require_quiet
 
 TASK = "sftgen_parity"
 Said = tuple[int, float]
@@ -29,6 +30,7 @@ def evaluate(command: Command, run: Path, model: str, limit: int, tokens: int, *
         "--gen_kwargs", f"max_gen_toks={tokens}", *flags,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+    require_quiet(done)
     return " ".join(done.stderr.split())
 
 

@@ -21,6 +21,7 @@ from trl import SFTTrainer
 from sftgen_judges.errors import SftgenError
 from sftgen_train.training.trl import build_trainer, parse, train
 from tests.conftest import Command
+from tests.logs import require_quiet
 
 END = "<|endoftext|>"  # the demo's tokenizer ends with <|im_end|>
 
@@ -114,6 +115,8 @@ def test_the_command_shows_a_row_before_the_first_step(command: Command, tiny_mo
     arguments = configure(tiny_model, tmp_path, rows, end_token=END, max_length=60, max_steps=1)
     result = command("sftgen", "train", *arguments)
     assert result.returncode == 0, result.stderr
+    require_quiet(result)
+    assert result.stderr.splitlines()[-1].startswith("trained 1 step in ")
     assert "rows.jsonl: 6 rows" in result.stdout
     assert "rows are longer than max_length 60: truncated there, without an end token" in result.stdout
     assert "assistant\\n[<think>|\\n|L|e|t|" in result.stdout

@@ -1,0 +1,47 @@
+"""What libraries print on their own: nobody needs it, and in a log it hides our lines."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+SETTINGS = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # transformers' bars too
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",  # bars of others, which say nothing of it themselves; ours do
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    # Several threads on a busy machine slow everything.
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Environment variables that libraries read when they are imported. One that the user has set stays."""
+LOUD = ("datasets", "filelock", "fsspec", "httpx", "huggingface_hub", "torch", "transformers", "urllib3")
+"""Their loggers say what they do, or will do in later versions; what goes wrong they raise."""
+
+
+def quiet_libraries() -> None:
+    """Keep libraries quiet, those that are imported later and those that are there; SFTGEN_DEBUG=1 lets them speak."""
+    if os.environ.get("SFTGEN_DEBUG"):
+        return
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    _switch_off("datasets", "disable_progress_bars")
+    _switch_off("huggingface_hub.utils", "disable_progress_bars")
+    _switch_off("transformers.utils.logging", "disable_progress_bar")
+
+
+def is_ours(category: type[Warning], filename: str) -> bool:
+    """Whether a warning is for the user: of a class of ours, or given by code that is no installed library."""
+    if category.__module__.startswith("sftgen"):
+        return True
+    return not any(part in filename for part in ("site-packages", "dist-packages", "<", f"{os.sep}lib{os.sep}python3"))
+
+
+def _switch_off(module: str, switch: str) -> None:
+    """Call the switch of a library that was imported before it could read its environment variable."""
+    loaded = sys.modules.get(module)
+    if loaded is not None and hasattr(loaded, switch):
+        getattr(loaded, switch)()
