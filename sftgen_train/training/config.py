@@ -64,6 +64,10 @@ class HarnessConfig:
         default=None, metadata={"help": "Token limits of single tasks or groups: TASK=N,..."}
     )
 
+    harness_stop_at_token_accuracy: float | None = field(
+        default=None, metadata={"help": "Stop at this training token accuracy on repeated data; 0.995 is the signal."}
+    )
+
     def __post_init__(self) -> None:
         if self.harness_worker not in WORKERS:
             raise TrainingConfigError(f"harness_worker {self.harness_worker!r}: expected one of {', '.join(WORKERS)}")
