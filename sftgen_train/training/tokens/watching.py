@@ -31,6 +31,8 @@ LONGEST_WINDOW = 50
 """Steps after which a window is closed though the trainer does not log."""
 MOST_HELD = 64
 """Forward passes whose samples may stand on the device."""
+KNOWN = 0.95
+"""Share of the sampled tokens that were seen before, from which on the data count as repeated within an epoch."""
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 LOGGED = ("accuracy", "p50", "p95", "rising")
 """Those numbers of a window that reach the trainer's log."""
@@ -218,8 +220,8 @@ class TokenWatch:
         finite = counts.tokens - counts.not_finite
         accuracy = counts.right / counts.tokens if self._source.right and counts.right is not None else None
         again = self._seen[kind].compare(counts)
-        # After a resume the sample is empty, and the epochs are not.
-        repeated = 2 * again.again >= again.sampled > 0 or self._epoch >= 1
+        # Prompts that begin alike are not repeated data. After a resume the sample is empty, and the epochs go on.
+        repeated = again.again > KNOWN * again.sampled or self._epoch >= 1
         known = accuracy if repeated and accuracy is not None and kind == "trained" else 0.0
         if self._stop_at is not None and known >= self._stop_at:
             self._stops = True

@@ -50,10 +50,11 @@ def preferences() -> Dataset:
     )
 
 
-def dpo(model: Path, output: Path, callbacks: list[Any]) -> DPOTrainer:
+def dpo(model: Path, output: Path, callbacks: list[Any], adapter: Any = None, **settings: Any) -> DPOTrainer:
     return DPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(model),
-        args=DPOConfig(output_dir=str(output), **COMMON),
+        args=DPOConfig(output_dir=str(output), **{**COMMON, **settings}),
+        peft_config=adapter,
         train_dataset=preferences(),
         processing_class=AutoTokenizer.from_pretrained(model),
         callbacks=callbacks,

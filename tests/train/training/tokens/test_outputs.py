@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from sftgen_train.training.tokens import outputs
 from sftgen_train.training.tokens.counting import Counts, Tally, summed
@@ -52,6 +53,24 @@ def test_labels_that_are_shifted_already_are_not_shifted_again() -> None:
     assert torch.equal(again.losses[:, :-1], once.losses)
     assert torch.equal(again.keys[:, :-1], once.keys)
     assert not again.counted[:, -1].any()
+
+
+def test_nothing_waits_for_the_device() -> None:
+    """A fake tensor has no values: whatever needs one on the way raises."""
+    with FakeTensorMode():
+        ids = torch.zeros(4, 600, dtype=torch.long)
+        shape = (4, 599)
+        fused = Output(
+            log_probs=torch.zeros(shape), is_top1=torch.zeros(shape).bool(), label_mask=torch.ones(shape).bool()
+        )
+        for output in (fused, Output(logits=torch.zeros(4, 600, 50, dtype=torch.bfloat16))):
+            tokens = read((), {"input_ids": ids, "labels": ids, "attention_mask": torch.ones_like(ids)}, output)
+            tally = Tally()
+            for part in tokens.parts(2):
+                tally.add(part)
+            assert len(tally) == 2
+            with pytest.raises(DataDependentOutputException):
+                tally.take()
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Second:
         for row, labels, log_probs in zip(given["input_ids"], given["labels"], output.log_probs, strict=True):
             for place in range(1, len(row)):
                 if labels[place] != IGNORED:
-                    found[tuple(row[: place + 1].tolist())] = -float(log_probs[place - 1])
+                    found[tuple(row[: place + 1].tolist())] = -float(log_probs[place - 1].detach())
         self.passes.append(found)
 
 
@@ -136,7 +136,6 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "packed": {"packing": True, "max_length": 64, "logging_strategy": "no"},
     "a loss that needs the logits": {"label_smoothing_factor": 0.1, "completion_only_loss": False},
-    "compiled": {"torch_compile": True, "torch_compile_backend": "eager"},
 }  # fmt: skip
 
 
@@ -153,11 +152,14 @@ def test_each_token_with_a_label_is_counted_once(tiny_model: Path, tmp_path: Pat
     plain, watched = trainers
     assert weights_hash(watched.model) == weights_hash(plain.model)
     rows = tokens_of(tmp_path / "run")
-    labels = [label for row in watched.train_dataset for label in row["labels"]]
+    labels = [label for row in watched.train_dataset for label in row.get("labels", row["input_ids"])]
     starts = sum(len(row.get("seq_lengths") or [0]) for row in watched.train_dataset)
     first = starts if case == "a loss that needs the logits" else 0  # the first token of a text has no prediction
     assert sum(row["tokens"] for row in rows) == sum(label != IGNORED for label in labels) - first
-    assert all(row["accuracy"] is not None and row["again"] == 0 for row in rows)
+    assert all(row["accuracy"] is not None for row in rows)
+    # Prompts begin alike: where they are trained on, the same token comes again after the same text.
+    assert any(row["again"] for row in rows) == bool(first)
+    assert not any(row["signal"] for row in rows)
     if case.startswith("accumulated"):
         assert [(row["first_step"], row["step"]) for row in rows] == [(1, 2)]  # the end closes what no log has closed
     if case == "packed":
@@ -166,22 +168,17 @@ def test_each_token_with_a_label_is_counted_once(tiny_model: Path, tmp_path: Pat
 
 def test_chosen_and_rejected_apart_without_the_reference(tiny_model: Path, tmp_path: Path) -> None:
     """The reference of an adapter is the same model, without gradients."""
-    trainers = [dpo(tiny_model, tmp_path / name, callbacks) for name, callbacks in (("a", []), ("b", [watch()]))]
-    for trainer in trainers:
-        trainer.args.logging_steps, trainer.state.logging_steps = 1, 1
-        trainer.train()
-    assert weights_hash(trainers[0].model) == weights_hash(trainers[1].model)
-    rows = tokens_of(tmp_path / "b")
+    trainer = dpo(tiny_model, tmp_path, [watch()], logging_steps=1, adapter=LoraConfig(r=2, target_modules=["q_proj"]))
+    trainer.train()
+    rows = tokens_of(tmp_path)
     assert [(row["step"], row["kind"]) for row in rows] == [
         (step, kind) for step in (1, 2) for kind in ("chosen", "rejected")
     ]
-    logged = [entry["mean_token_accuracy"] for entry in trainers[1].state.log_history if "mean_token_accuracy" in entry]
+    logged = [entry["mean_token_accuracy"] for entry in trainer.state.log_history if "mean_token_accuracy" in entry]
     assert [np.float32(row["right"] / row["tokens"]) for row in rows[::2]] == [np.float32(of) for of in logged]
     # A step has two pairs: "odd" and "even" with the end of the turn.
     assert {row["tokens"] for row in rows} <= set(range(2 * 3, 2 * 8))
-    assert "sftgen/training_tokens/chosen/accuracy" in {
-        name for entry in trainers[1].state.log_history for name in entry
-    }
+    assert "sftgen/training_tokens/chosen/accuracy" in {name for entry in trainer.state.log_history for name in entry}
 
 
 def test_of_own_samples_there_is_a_loss_and_no_accuracy(tiny_model: Path, tmp_path: Path) -> None:
@@ -236,12 +233,13 @@ def test_a_plain_trainer_is_read_from_its_logits_or_says_why_not(
 def test_known_by_heart_is_said_and_stops_only_a_training_that_asks(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Four rows again and again. A training that goes on from a checkpoint writes its steps anew."""
-    again = {"max_steps": 60, "learning_rate": 0.02, "per_device_train_batch_size": 4, "logging_steps": 5,
-             "lr_scheduler_type": "constant"}  # fmt: skip
-    sft(tiny_model, tmp_path / "whole", [watch()], rows_of(4), **again, save_strategy="steps", save_steps=50).train()
+    """One row again and again. A training that goes on from a checkpoint writes its steps anew."""
+    again = {"max_steps": 40, "learning_rate": 0.01, "logging_steps": 2, "lr_scheduler_type": "constant"}
+    asked, answer = ([{"role": role, "content": text}] for role, text in (("user", "?"), ("assistant", "by heart")))
+    data = Dataset.from_list([{"prompt": asked, "completion": answer}])
+    sft(tiny_model, tmp_path / "whole", [watch()], data, **again, save_strategy="steps", save_steps=30).train()
     rows = tokens_of(tmp_path / "whole")
-    assert [row["step"] for row in rows] == [*range(5, 61, 5)]
+    assert [row["step"] for row in rows] == [*range(2, 41, 2)]
     [first, *_] = [row for row in rows if row["signal"]]
     assert first["accuracy"] >= 0.995
     assert not any(row["signal"] for row in rows if row["accuracy"] < 0.995)
@@ -253,18 +251,18 @@ def test_known_by_heart_is_said_and_stops_only_a_training_that_asks(
     out = capsys.readouterr().out
     assert out.count("on repeated data; more repetition is said to add nothing then (arXiv 2602.11149)") == 1
     assert f"to read the run: sftgen report {tmp_path / 'whole'}" in out
-    stopped = sft(tiny_model, tmp_path / "stopped", [watch(stop_at_token_accuracy=0.9)], rows_of(4), **again)
+    stopped = sft(tiny_model, tmp_path / "stopped", [watch(stop_at_token_accuracy=0.9)], data, **again)
     stopped.train()
     [last] = [row["step"] for row in rows if row["accuracy"] >= 0.9][:1]
-    assert stopped.state.global_step == last < 60
+    assert stopped.state.global_step == last < 40
     assert RunFolder(tmp_path / "stopped").evaluated_steps() == {0, last}
-    resumed = sft(tiny_model, tmp_path / "whole", [watch(lines=False)], rows_of(4), **again)
-    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-50"))
+    resumed = sft(tiny_model, tmp_path / "whole", [watch(lines=False)], data, **again)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-30"))
     capsys.readouterr()
     later = tokens_of(tmp_path / "whole")
-    assert [row["step"] for row in later] == [*range(5, 61, 5)]
+    assert [row["step"] for row in later] == [*range(2, 41, 2)]
     assert [row["loss"] for row in later] == pytest.approx([row["loss"] for row in rows], rel=1e-6)
-    assert [row["again"] for row in later[-2:]] < [row["again"] for row in rows[-2:]]  # the sample began anew
+    assert [row["again"] for row in later[-5:]] < [row["again"] for row in rows[-5:]]  # the sample began anew
 
 
 def test_a_watch_that_fails_ends_no_training(
