@@ -6,7 +6,7 @@ pass of training only: not those of evaluations, of generation, of a reference m
 
 from __future__ import annotations
 
-import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ from sftgen_train.training.tokens.counting import Counts, Tally, summed
 from sftgen_train.training.tokens.outputs import Source, UnreadError, is_fused, read, source_of
 from sftgen_train.training.tokens.rising import Seen
 
-logger = logging.getLogger(__name__)
-
 LONGEST_WINDOW = 50
 """Steps after which a window is closed though the trainer does not log."""
+FOUND_EVERY = 60.0
+"""Seconds between two writings of the finding, for who reads the run while it is trained."""
 MOST_HELD = 64
 """Forward passes whose samples may stand on the device."""
 KNOWN = 0.95
@@ -94,6 +94,7 @@ class TokenWatch:
         self._closed = 0
         self._epoch = 0.0
         self._told = self._stops = False
+        self._found_at = time.monotonic()
 
     @property
     def watches(self) -> bool:
@@ -181,6 +182,7 @@ class TokenWatch:
 
     def write_found(self) -> None:
         """Write what all windows so far show as findings of the run."""
+        self._found_at = time.monotonic()
         if self._run and self._rows:
             write_findings(self._run, TRAINING_TOKENS, findings_of(self._rows), None)
 
@@ -207,6 +209,8 @@ class TokenWatch:
         self._told = self._told or signal
         if state.is_world_process_zero:
             self._write(rows)
+            if time.monotonic() - self._found_at > FOUND_EVERY:
+                self.write_found()
         return Window(tuple(rows), signal) if rows else None
 
     def _take(self) -> dict[str, Counts]:
