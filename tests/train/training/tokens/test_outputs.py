@@ -69,8 +69,8 @@ def test_nothing_waits_for_the_device() -> None:
             for part in tokens.parts(2):
                 tally.add(part)
             assert len(tally) == 2
-            with pytest.raises(DataDependentOutputException):
-                tally.take()
+        with pytest.raises(DataDependentOutputException):  # what a value would do
+            bool(ids.sum() > 3)
 
 
 @pytest.mark.parametrize(
