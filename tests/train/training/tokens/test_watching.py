@@ -10,7 +10,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from sftgen import load_run
@@ -87,13 +87,24 @@ class Second:
         self.passes.append(found)
 
 
+class Tracker(TrainerCallback):
+    """Hears what wandb and TensorBoard hear."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, str, float]] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        self.heard += [(state.global_step, name, value) for name, value in logs.items() if name.startswith("sftgen/")]
+
+
 def test_sft_agrees_with_trl_and_with_a_second_look(tiny_model: Path, tmp_path: Path) -> None:
     """Three epochs with evaluations in between, which are not counted."""
     data = rows_of(8)
     again = {"num_train_epochs": 3, "eval_strategy": "epoch", "learning_rate": 0.01}
     plain = sft(tiny_model, tmp_path / "plain", [], data, **again)
     plain.train()
-    watched = sft(tiny_model, tmp_path / "run", [watch()], data, **again)
+    tracker = Tracker()
+    watched = sft(tiny_model, tmp_path / "run", [tracker, watch()], data, **again)
     second = Second(watched.model)
     watched.train()
     assert weights_hash(watched.model) == weights_hash(plain.model)
@@ -125,6 +136,12 @@ def test_sft_agrees_with_trl_and_with_a_second_look(tiny_model: Path, tmp_path: 
     scored = [entry["step"] for entry in watched.state.log_history if "sftgen/parity/score" in entry]
     assert scored == [0, 12]
     assert "train_runtime" in watched.state.log_history[-1]
+    assert tracker.heard == [
+        (entry["step"], name, value)
+        for entry in watched.state.log_history
+        for name, value in entry.items()
+        if name.startswith("sftgen/")
+    ]
     [found] = [one.finding for one in read_findings(RunFolder(tmp_path / "run")) if one.diagnostic == "training_tokens"]
     assert f"{sum(row['tokens'] for row in rows)} tokens of the training batches of steps 1 to 12" in found.measured_on
     assert found.sentence.startswith("The share of training tokens that the model predicts right")
