@@ -38,6 +38,7 @@ def register_checkpoint_sources(register: Register) -> None:
 def register_diagnostics(register: Register) -> None:
     register("consistency", "sftgen_train.diagnosing.consistency:CONSISTENCY")
     register("stability", "sftgen_train.diagnosing.stability:STABILITY")
+    register("training_tokens", "sftgen_train.diagnosing.training_tokens:TRAINING_TOKENS")
     register("token_shift", "sftgen_train.diagnosing.token_shift:TOKEN_SHIFT")
 
 

@@ -170,6 +170,22 @@ FINDINGS = Table(
     then="is found again by `sftgen diagnose`",
 )  # fmt: skip
 """What diagnostics found; `found` holds the whole finding: metrics, table, figure, validation."""
+TRAINING_TOKENS = Table(
+    {
+        "run": TEXT, "kind": TEXT, "first_step": WHOLE, "step": WHOLE, "epoch": NUMBER, "tokens": WHOLE,
+        "right": WHOLE, "accuracy": NUMBER, "loss": NUMBER, "p5": NUMBER, "p25": NUMBER, "p50": NUMBER, "p75": NUMBER,
+        "p95": NUMBER, "not_finite": WHOLE, "sampled": WHOLE, "again": WHOLE, "rising": NUMBER, "falling": NUMBER,
+        "signal": TRUTH, "reason": TEXT, "at": TEXT,
+    },
+    needed=("kind", "step", "tokens"),
+    key=("kind", "step"),
+    then="is lost; the next steps are measured",
+)  # fmt: skip
+"""The tokens of the training batches, as the model in training predicts them: a row a window of steps and kind.
+
+`loss` and its quantiles `p5` to `p95` are in nats. Of `sampled` tokens `again` were seen before; `rising` and `falling`
+are shares of those. A row with a `reason` has no numbers: it says why there are none.
+"""
 
 
 def literal(text: str | Path) -> str:

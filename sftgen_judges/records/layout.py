@@ -9,7 +9,8 @@
 * `evaluations.jsonl`: one line an evaluation;
 * `labels/DIAGNOSTIC/TASK.jsonl`: what a diagnostic says of each response, as it came;
 * `probes/DIAGNOSTIC.jsonl`: what a diagnostic measured of checkpoints, as it came;
-* `findings.jsonl`: one line a finding of a diagnostic.
+* `findings.jsonl`: one line a finding of a diagnostic;
+* `training_tokens.jsonl`: one line a window of training steps: how well their tokens were predicted.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ class RunFiles:
     def findings(self) -> Path:
         """One line a finding."""
         return self.path / "findings.jsonl"
+
+    @property
+    def training_tokens(self) -> Path:
+        """One line a window of training steps and kind of token."""
+        return self.path / "training_tokens.jsonl"
 
     def labels(self, diagnostic: str, task: str) -> Path:
         """The JSONL file of what a diagnostic says of the responses of a task."""

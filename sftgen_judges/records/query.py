@@ -12,6 +12,7 @@ Nothing is read before a query asks for it, and nothing is written. The views, e
 * `texts`: one row a generation, of the current model; also those not graded yet. `all_texts`: of all models.
 * `prompts`: one row a prompt as the model got it, see `sftgen_judges.records.prompts`; none in older runs.
 * `labels`: what a diagnostic says of a current answer; `probes`: of a checkpoint; `findings`: what diagnostics found.
+* `training_tokens`: one row a window of training steps: how well the tokens of their batches were predicted.
 * `evaluations`: one row an evaluation; `runs`: one row a run, with its manifest as JSON text.
 
 Current at a step of a task are the answers that the last evaluation was about.
@@ -61,6 +62,7 @@ _LOADED_BY: tuple[tuple[re.Pattern[str], str, Callable[[Sequence[Snapshot]], Ite
     (re.compile(r"labels", re.IGNORECASE), "labels", views.load_labels),
     (re.compile(r"probes", re.IGNORECASE), "probes", views.load_probes),
     (re.compile(r"findings", re.IGNORECASE), "findings", views.load_findings),
+    (re.compile(r"training_tokens", re.IGNORECASE), "training_tokens", views.load_training_tokens),
 )
 _NUMBERS = frozenset(
     name for name, of in SAMPLES.columns.items() if of in {NUMBER, WHOLE, TRUTH} and name not in SAMPLES.key

@@ -15,7 +15,9 @@ from sftgen_judges.records.manifest import LARGEST, MANIFEST, RUN_SCHEMA
 
 logger = logging.getLogger(__name__)
 
-TABLES = ("samples.jsonl", "samples.parquet", "metrics.jsonl", "evaluations.jsonl", "findings.jsonl")
+TABLES = (
+    "samples.jsonl", "samples.parquet", "metrics.jsonl", "evaluations.jsonl", "findings.jsonl", "training_tokens.jsonl",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Snapshot:
 
         Args:
             kinds: Of which files: `samples`, `generations`, `prompts`, `metrics`, `evaluations`, `labels`, `probes`,
-                `findings`.
+                `findings`, `training_tokens`.
         """
         now = list_files(Path(self.folder))
         read = {name: file for name, file in self.files.items() if name.startswith(tuple(kinds))}

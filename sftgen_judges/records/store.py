@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records import locks
-from sftgen_judges.records.columns import FINDINGS, METRICS, PROMPTS, SAMPLES, TEXTS
+from sftgen_judges.records.columns import FINDINGS, METRICS, PROMPTS, SAMPLES, TEXTS, TRAINING_TOKENS
 from sftgen_judges.records.compaction import (
     compact_generations,
     compact_samples,
@@ -342,6 +342,15 @@ class RunFolder(RunFiles):
     def finding_rows(self) -> list[Row]:
         """What diagnostics found, in the order in which it was found."""
         return list(whole_rows(self.findings, FINDINGS))
+
+    def begin_training_tokens(self, step: int) -> list[Row]:
+        """The rows on training tokens up to a step at which a training begins or goes on; later ones are removed."""
+        with self.writing():
+            rows = list(whole_rows(self.training_tokens, TRAINING_TOKENS))
+            kept = [row for row in rows if row["step"] <= step and row["tokens"]]
+            if len(kept) < len(rows):
+                rewrite_rows(self.training_tokens, kept)
+        return kept
 
     def sample_rows(self, task: str | None = None) -> list[Row]:
         """The graded responses of a task, or of all, of equal keys the last. For much, ask `records.query`."""

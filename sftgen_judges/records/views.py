@@ -15,7 +15,7 @@ from sftgen_judges.records.columns import LIST, OBJECT, Columns, Kind, literal
 from sftgen_judges.records.snapshot import Snapshot
 
 # Which run a row is of, the folder says.
-SAMPLES, TEXTS, PROMPTS, METRICS, EVALUATIONS, LABELS, PROBES, FINDINGS = (
+SAMPLES, TEXTS, PROMPTS, METRICS, EVALUATIONS, LABELS, PROBES, FINDINGS, TOKENS = (
     {name: of for name, of in table.columns.items() if name not in {"run", "schema"}}
     for table in (
         columns.SAMPLES,
@@ -26,6 +26,7 @@ SAMPLES, TEXTS, PROMPTS, METRICS, EVALUATIONS, LABELS, PROBES, FINDINGS = (
         columns.LABELS,
         columns.PROBES,
         columns.FINDINGS,
+        columns.TRAINING_TOKENS,
     )
 )
 SAMPLE_KEY, METRIC_KEY = columns.SAMPLES.key, columns.METRICS.key
@@ -153,6 +154,14 @@ def load_findings(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield from _load_journal("findings", "findings.jsonl", snapshots, FINDINGS, columns.FINDINGS.key, valid=valid)
     rows = _of_runs(snapshots, _in_journal("findings", FINDINGS))
     yield f'CREATE VIEW findings AS SELECT * RENAME ("at" AS found_at) FROM ({rows})'
+
+
+def load_training_tokens(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    """Statements that make `training_tokens`."""
+    name, valid = "training_tokens", "kind IS NOT NULL AND step IS NOT NULL"
+    yield from _load_journal(name, f"{name}.jsonl", snapshots, TOKENS, columns.TRAINING_TOKENS.key, valid=valid)
+    rows = _of_runs(snapshots, _in_journal(name, TOKENS))
+    yield f'CREATE VIEW {name} AS SELECT * RENAME ("at" AS measured_at) FROM ({rows})'
 
 
 def _load_journal(

@@ -50,6 +50,10 @@ class Enqueuer:
         """Steps that were enqueued before, in any state."""
         return sorted(entry.step for state in STATES for entry in self.queue.entries(state))
 
+    def waiting(self) -> int:
+        """How many checkpoints wait for a worker."""
+        return len(self.queue.entries("waiting"))
+
     def has(self, step: int) -> bool:
         """Whether a step was enqueued before, in any state."""
         return self.queue.find(step) is not None

@@ -21,7 +21,6 @@ from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, require_tasks, undisturbed
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
-from sftgen_train.results.run import in_one_line
 from sftgen_train.training import continuing
 from sftgen_train.training.distributed import gathered_weights, shard
 from sftgen_train.training.failures import Failures
@@ -31,6 +30,7 @@ from sftgen_train.training.requirements import (
     require_template,
     require_whole_model,
 )
+from sftgen_train.training.telling import Teller
 from sftgen_train.trajectory.deltas import parse_deltas
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class HarnessCallback(TrainerCallback):
         chat_template: bool = True,
         run_dir: str | Path | None = None,
         seed: int = 0,
+        stop_at_token_accuracy: float | None = None,
+        lines: bool = True,
     ) -> None:
         """Check the tasks before training, and load them once if this process evaluates.
 
@@ -112,6 +114,9 @@ class HarnessCallback(TrainerCallback):
             chat_template: Whether prompts go through the tokenizer's chat template.
             run_dir: Where results go; the trainer's `output_dir` by default.
             seed: Seed of sampled responses.
+            stop_at_token_accuracy: Stops the training when the model predicts this share of the training tokens right
+                on data that it has seen before; 0.995 is the published signal. None only reports.
+            lines: Whether a line a measured step is printed, and at the end how to read the run.
 
         Raises:
             CallbackError: An unknown form, or `colocated` without vLLM.
@@ -126,6 +131,10 @@ class HarnessCallback(TrainerCallback):
             raise CallbackError(f"form {form!r}: expected one of {', '.join(get_args(Form))}")
         if form == "colocated" and importlib.util.find_spec("vllm") is None:
             raise CallbackError("form='colocated' needs vLLM, which is not installed: pip install 'sftgen[vllm]'")
+        if stop_at_token_accuracy is not None and not 0 < stop_at_token_accuracy <= 1:
+            raise CallbackError(
+                f"stop_at_token_accuracy={stop_at_token_accuracy}: expected a share above 0 and up to 1"
+            )
         if engine and form != "colocated":
             raise CallbackError(f"engine={dict(engine)} is for form='colocated' only, and the form is {form!r}")
         first = [Tier(list(tasks), at_steps, every, limit, schedule)] if tasks or not tiers else []
@@ -147,6 +156,7 @@ class HarnessCallback(TrainerCallback):
         self._enqueuer: Enqueuer | None = None
         self._shard: Shard | None = None
         self._failures: Failures | None = None
+        self._teller = Teller(self, stop_at=stop_at_token_accuracy, lines=lines)
         self._known: dict[int, set[str]] = {}  # models that a step was measured with before this process
         self._measured: dict[int, bool] = {}  # steps that this process took up, and whether as the last one
         self._unsaved: int | None = None  # a step that is due and that the trainer is about to save
@@ -154,6 +164,8 @@ class HarnessCallback(TrainerCallback):
         """Whether the final model is still to be written when the trainer has ended: the training ends with that."""
         self.training_data: Mapping[str, Any] = {}
         """What the manifest says of the training data; empty where somebody else made the trainer."""
+        self.report_follows = False
+        """Whether the run is read as soon as training has ended: nobody needs to be told how."""
 
     # ------------------------------------------------------------------------------ what the trainer calls
 
@@ -178,12 +190,14 @@ class HarnessCallback(TrainerCallback):
             return self._begin_run(run, args, state, kwargs) if first else {}
 
         self._known = together(self._shard, begin)[0]
+        self._aside("watching the training", step, self._teller.begin, run, args, state, kwargs["model"], self._shard)
         if self._form == "colocated":
             self._start_engine(args, kwargs)
         last = step >= state.max_steps
         # On going on, the weights are those of the step: what was not measured before a kill is measured now.
         if step <= state.max_steps and (last or self._due(step)):
             self._measure_first(step, args, kwargs, last=last)
+        self._aside("logging scores", step, self._teller.new_scores, args, state, control)
 
     @_never_ends_training
     def on_step_begin(
@@ -197,15 +211,16 @@ class HarnessCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """When the step is due: evaluate, or put its weights into the queue. The last step comes with `on_log`."""
         step = state.global_step
+        self._aside("counting training tokens", step, self._teller.step, args, state, control)
         if self._enqueuer and step <= state.max_steps:
-            tell = partial(self._enqueuer.progress, step, state.max_steps)
-            self._try("telling the workers", step, tell, missing=False)
+            self._aside("telling the workers", step, self._enqueuer.progress, step, state.max_steps)
         if step >= state.max_steps or not self._due(step):
             return
         if self._form == "queue" and control.should_save:  # the trainer saves, then calls `on_save`
             self._unsaved = step
         else:
             self._measure(step, args, kwargs)
+            self._teller.new_scores(args, state, control)
 
     @_never_ends_training
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -233,6 +248,7 @@ class HarnessCallback(TrainerCallback):
         """
         if logs and "train_runtime" in logs:
             self._measure_last(args, state, kwargs)
+        self._teller.new_scores(args, state, control)
 
     @_never_ends_training
     def on_train_end(
@@ -249,11 +265,15 @@ class HarnessCallback(TrainerCallback):
             self._measure_last(args, state, kwargs)
         if self._engine:
             engine, self._engine = self._engine, None
-            self._try("stopping the engine", step, engine.close, missing=False)
+            self._aside("stopping the engine", step, engine.close)
+        self._aside("counting training tokens", step, self._teller.end, args, state, control)
         if state.is_world_process_zero:
-            self._try("closing the run directory", step, lambda: self._end_run(step), missing=False)
+            self._aside("closing the run directory", step, self._end_run, step)
         if self._failures:
             self._failures.close()
+        self._aside("logging scores", step, self._teller.new_scores, args, state, control)
+        if not self.report_follows:
+            self._teller.how_to_read(waiting=self._enqueuer.waiting() if self._enqueuer else 0)
 
     # ------------------------------------------------------------------------------ the run directory
 
@@ -351,6 +371,7 @@ class HarnessCallback(TrainerCallback):
                 self._enqueuer.add_from_memory(
                     step, given["model"], given["processing_class"], last=last, weights=weights
                 )
+                self._teller.enqueued(step)
 
         self._try("enqueueing", step, enqueue)
 
@@ -361,8 +382,13 @@ class HarnessCallback(TrainerCallback):
         enqueuer = self._enqueuer
         if together(self._shard, lambda: enqueuer is not None and is_complete(checkpoint))[0]:
             self._measured[step], self._unsaved = last, None
-            if enqueuer:
-                self._try("enqueueing", step, lambda: enqueuer.add(step, checkpoint, last=last))
+
+            def enqueue() -> None:
+                if enqueuer:
+                    enqueuer.add(step, checkpoint, last=last)
+                    self._teller.enqueued(step)
+
+            self._try("enqueueing", step, enqueue)
         else:
             self._measure(step, args, given, last=last)
 
@@ -372,7 +398,7 @@ class HarnessCallback(TrainerCallback):
         assert self._run
         assert self._evaluator
         started = time.perf_counter()
-        rows = evaluate_in_memory(
+        evaluate_in_memory(
             self._evaluator,
             self._run,
             step,
@@ -384,8 +410,7 @@ class HarnessCallback(TrainerCallback):
             engine=self._engine,
             known=() if again else self._known.get(step, ()),
         )
-        if rows:
-            logger.info("step %d: %s (%.1f s)", step, in_one_line(rows), time.perf_counter() - started)
+        self._teller.seconds[step] = time.perf_counter() - started
 
     def _start_engine(self, args: TrainingArguments, given: Mapping[str, Any]) -> None:
         from sftgen_train.evaluation.colocated import ColocatedEngine
@@ -408,6 +433,10 @@ class HarnessCallback(TrainerCallback):
             action()
         except Exception as error:
             self._report(doing, step, error, missing=missing)
+
+    def _aside(self, doing: str, step: int, action: Callable[..., object], *given: Any) -> None:
+        """The same for what no score hangs on."""
+        self._try(doing, step, partial(action, *given), missing=False)
 
     def _report(self, doing: str, step: int, error: Exception, *, missing: bool = True) -> None:
         if self._failures:

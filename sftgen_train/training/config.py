@@ -63,6 +63,9 @@ class HarnessConfig:
     harness_max_gen_toks: str | None = field(
         default=None, metadata={"help": "Token limits of single tasks or groups: TASK=N,..."}
     )
+    harness_stop_at_token_accuracy: float | None = field(
+        default=None, metadata={"help": "Stop at this training token accuracy on repeated data; 0.995 is the signal."}
+    )
 
     def __post_init__(self) -> None:
         if self.harness_worker not in WORKERS:
@@ -71,6 +74,9 @@ class HarnessConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise TrainingConfigError(f"{name} {value}: expected a number of at least 1")
+        share = self.harness_stop_at_token_accuracy
+        if share is not None and not 0 < share <= 1:
+            raise TrainingConfigError(f"harness_stop_at_token_accuracy {share}: expected a share above 0 and up to 1")
 
 
 def accumulation_steps(rows: int, per_device: int, processes: int) -> int:

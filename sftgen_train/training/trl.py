@@ -99,6 +99,7 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
         if callback:
             callback.model_follows = True
             callback.training_data = data_facts(harness.train_data, harness.train_rows)
+            callback.report_follows = harness.harness_worker != "none"
         _train(trainer, config, command, start_worker(run.path) if first and beside else None)
     elif first:
         said = f"This training has ended at step {ended}; its model is in {run.path}. Nothing is trained. "
@@ -271,6 +272,7 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         metadata=mapping("harness_metadata", harness.harness_metadata) | _limits(harness.harness_max_gen_toks),
         gen_kwargs=mapping("harness_gen_kwargs", harness.harness_gen_kwargs),
         engine=mapping("harness_engine", harness.harness_engine),
+        stop_at_token_accuracy=harness.harness_stop_at_token_accuracy,
     )
 
 

@@ -70,6 +70,7 @@ def test_the_page_names_every_view(records: Records) -> None:
         "labels",
         "probes",
         "findings",
+        "training_tokens",
         "runs",
     ):
         assert f"`{view}`" in PAGE

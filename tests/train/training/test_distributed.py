@@ -53,6 +53,14 @@ def runs(trained_alone: Path, tiny_model: Path, tmp_path_factory: pytest.TempPat
 @pytest.mark.parametrize("name", ["ddp", "fsdp2"])
 def test_two_processes_train_as_one_with_twice_the_accumulation(runs: dict[str, Path], name: str) -> None:
     assert_trained_the_same(runs["one"], runs[name])
+    # The tokens of all processes are brought together.
+    one, two = ([json.loads(line) for line in RunFolder(runs[of]).training_tokens.open()] for of in ("one", name))
+    assert [row["step"] for row in one] == [1, 2, STEPS]
+    counts = ("kind", "first_step", "step", "epoch", "tokens", "sampled", "again")
+    assert [[row[name] for name in counts] for row in two] == [[row[name] for name in counts] for row in one]
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        assert abs(ours["right"] - theirs["right"]) <= 1  # weights differ in their last bits
 
 
 def test_each_process_evaluates_its_own_documents_and_the_scores_are_those_of_one(runs: dict[str, Path]) -> None:

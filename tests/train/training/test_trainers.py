@@ -11,7 +11,16 @@ import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer
+from trl import (
+    DistillationConfig,
+    DistillationTrainer,
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    RewardConfig,
+    RewardTrainer,
+)
 
 from sftgen_judges.records.store import RunFolder
 from sftgen_train import HarnessCallback
@@ -41,10 +50,11 @@ def preferences() -> Dataset:
     )
 
 
-def dpo(model: Path, output: Path, callbacks: list[Any]) -> DPOTrainer:
+def dpo(model: Path, output: Path, callbacks: list[Any], adapter: Any = None, **settings: Any) -> DPOTrainer:
     return DPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(model),
-        args=DPOConfig(output_dir=str(output), **COMMON),
+        args=DPOConfig(output_dir=str(output), **{**COMMON, **settings}),
+        peft_config=adapter,
         train_dataset=preferences(),
         processing_class=AutoTokenizer.from_pretrained(model),
         callbacks=callbacks,
@@ -65,6 +75,20 @@ def grpo(model: Path, output: Path, callbacks: list[Any]) -> GRPOTrainer:
     )
 
 
+def distillation(model: Path, output: Path, callbacks: list[Any]) -> DistillationTrainer:
+    teacher = AutoModelForCausalLM.from_pretrained(model)
+    for weights in teacher.parameters():  # another distribution than the student's
+        weights.data *= 1.5
+    return DistillationTrainer(
+        model=AutoModelForCausalLM.from_pretrained(model),
+        teacher_model=teacher,
+        args=DistillationConfig(output_dir=str(output), max_completion_length=6, **COMMON),
+        train_dataset=preferences().select_columns(["prompt"]),
+        processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
+        callbacks=callbacks,
+    )
+
+
 def reward(model: Path, output: Path, callbacks: list[Any]) -> RewardTrainer:
     return RewardTrainer(
         model=AutoModelForSequenceClassification.from_pretrained(model, num_labels=1),
@@ -79,7 +103,7 @@ def callback(form: Any) -> HarnessCallback:
     return HarnessCallback(["sftgen_parity"], at_steps=[1], limit=2, gen_kwargs={"max_gen_toks": 6}, form=form)
 
 
-@pytest.mark.parametrize("trainer", [dpo, grpo])
+@pytest.mark.parametrize("trainer", [dpo, grpo, distillation])
 def test_every_trainer_of_a_model_that_generates(tiny_model: Path, tmp_path: Path, trainer: Callable[..., Any]) -> None:
     """Both forms measure the same, and the trained weights are those of training alone."""
     plain = trainer(tiny_model, tmp_path / "plain", [])
