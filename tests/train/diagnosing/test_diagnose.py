@@ -19,6 +19,7 @@ from sftgen_judges.records.journal import append_rows
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.cli.main import app
+from sftgen_train.diagnosing import probing
 from sftgen_train.report.findings import read_findings
 from sftgen_train.results.trackers import Trackers
 from tests import ROOT
@@ -145,6 +146,9 @@ def test_a_diagnostic_that_fails_is_named_and_the_others_finish(run: RunFolder, 
     assert set(found["failed"]) == {"first", "query", "wrong"}
     # What lacks a judge or weights has not failed, unless it was asked for.
     assert set(found["skipped"]) == {"judged", "probe"}
+    assert set(diagnose(run, "--all", code=1)["skipped"]) == {"judged", "probe"}
+    with_judge = diagnose(run, "--judge-model", "m", "--judge-base-url", "http://127.0.0.1:9/v1", code=1)
+    assert "judged" in {one["diagnostic"] for one in with_judge["findings"]}  # it needs one, and asks nothing
     assert "needs a judge: set SFTGEN_JUDGE_MODEL" in found["skipped"]["judged"]
     assert "name their folder with --checkpoints" in found["skipped"]["probe"]
     assert set(diagnose(run, "--only", "judged,good", code=1)["failed"]) == {"judged"}
@@ -230,8 +234,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, command: Command) -> 
 # ------------------------------------------------------------------------------ checkpoints and courses
 
 
-def test_a_checkpoint_is_probed_once_and_its_findings_replaced(
-    run: RunFolder, register: Any, tiny_model: Path, tmp_path: Path
+def test_a_checkpoint_is_loaded_and_probed_once_and_its_findings_replaced(
+    run: RunFolder, register: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in (10, 20):
         (tmp_path / "weights").mkdir(exist_ok=True)
@@ -254,11 +258,27 @@ def test_a_checkpoint_is_probed_once_and_its_findings_replaced(
         rows = history.probes().to_arrow().to_pylist()
         yield Finding("all", f"{len(rows)} measured", "cannot tell", "all")
 
-    register(Diagnostic("size", 1, "checkpoint", ("model",), probe, summarise=across))
+    def base_of(given: Probe) -> Any:
+        given.load(given.base)
+        raise RuntimeError("not a model for me")
+
+    loaded: list[str] = []
+    real = probing._load
+    monkeypatch.setattr(probing, "_load", lambda path, args: loaded.append(Path(path).name) or real(path, args))
+    RunFolder(run.path).update_manifest(model=str(tiny_model))
+    register(
+        Diagnostic("size", 1, "checkpoint", ("model",), probe, summarise=across),
+        Diagnostic("fails", 1, "checkpoint", ("model",), base_of),
+        Diagnostic("other", 1, "checkpoint", ("model",), base_of),
+    )  # fmt: skip
     given = ("--checkpoints", str(tmp_path / "weights"), "--model-args", "device=cpu")
-    found = diagnose(run, *given)["findings"]
+    whole = diagnose(run, *given, code=1)
+    found = whole["findings"]
     assert [(one["title"], one["step"]) for one in found] == [("size", 10), ("size", 20), ("all", None)]
-    assert diagnose(run, *given)["findings"] == found
+    assert whole["failed"] == dict.fromkeys(("fails", "other"), "raised RuntimeError")
+    # A checkpoint is loaded once for all that probe it; the base is loaded once for all checkpoints.
+    assert loaded == ["checkpoint-10", tiny_model.name, "checkpoint-20"]
+    assert diagnose(run, *given, code=1)["findings"] == found
     # Both steps have the same weights: they are measured once.
     assert measured == [10]
     done = CliRunner().invoke(app, ["diagnose", str(run.path), "--checkpoints", str(tmp_path / "none")])
@@ -281,3 +301,35 @@ def test_the_templates_diagnostics_of_each_level(
     assert said.keys() == {"template_repetition", "template_surprise", "template_cut_answers"}
     assert "costs" in said["template_surprise"]
     assert said["template_cut_answers"] == "Most answers are cut off at step 0: 0%."
+
+
+def test_what_is_dear_runs_only_if_it_is_asked_for(
+    run: RunFolder, register: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTGEN_JUDGE_MODEL", "m")
+    monkeypatch.setenv("SFTGEN_JUDGE_BASE_URL", "http://127.0.0.1:9/v1")
+    (run.path / "checkpoint-0").symlink_to(tiny_model)
+
+    def labels(batch: Any) -> Any:
+        return (Labels({"x": 1}) for _ in batch)
+
+    def probed(given: Probe) -> Any:
+        yield Finding("p", "s", "clear", "m", step=given.step)
+
+    x = (Measure("x", "x"),)
+    register(
+        Diagnostic("cheap", 1, "sample", (), labels, x),
+        Diagnostic("judged", 1, "sample", ("judge",), labels, x),
+        Diagnostic("probe", 1, "checkpoint", ("model", "logprobs"), probed),
+    )
+    done = CliRunner().invoke(app, ["diagnose", str(run.path)])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "not run: judged asks a judge's model: it runs with --only judged, or with --all" in said
+    assert "not run: probe loads the weights: it runs with --only probe, or with --all" in said
+    assert {one.diagnostic for one in read_findings(run)} == {"cheap"}
+    assert set(diagnose(run, "--model-args", "device=cpu")["skipped"]) == {"judged"}
+    assert diagnose(run, "--all")["skipped"] == {}
+    assert {one.diagnostic for one in read_findings(run)} == {"cheap", "judged", "probe"}
+    done = CliRunner().invoke(app, ["diagnose", str(run.path), "--all", "--only", "cheap"])
+    assert "--all and --only name other diagnostics" in str(done.exception)
