@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -119,9 +120,15 @@ def _read(
     values = {
         name: table[f"v{place}"].to_numpy(zero_copy_only=False).astype(np.float64) for place, name in enumerate(names)
     }
-    documents, clusters = (np.array(table[name].to_pylist(), dtype=object) for name in ("doc_hash", "group"))
+    documents, clusters = (_shared(table[name]) for name in ("doc_hash", "group"))
     counts = table.num_rows, int(failed[0]["n"]), int(asked[0]["n"])
     return table["step"].to_numpy(), Numbers(documents, clusters, values), counts
+
+
+def _shared(column: Any) -> np.ndarray:
+    """A column of texts, of which many are equal, with one object for each: it comes once a step and repeat."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def change_of(measure: Measure, first: Numbers, last: Numbers) -> Change | None:

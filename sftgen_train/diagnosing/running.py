@@ -227,7 +227,7 @@ class _Held:
             seen = self.documents.seen_by(diagnostic, task)
             facts = self.facts.get(task) or {}
             samples = answers_of(self.records, task, facts, texts="text" in diagnostic.needs)
-            for _ in label_samples(self.run, diagnostic, task, samples, annotator=annotator, seen=seen):
+            for _ in label_samples(self.run, diagnostic, task, samples, annotator=annotator, seen=seen, numbers=False):
                 pass  # the numbers are read from what is kept
         self.records.refresh()
         return [finding for task in tasks for finding in findings_of(self.records, diagnostic, annotator, task)]
