@@ -11,7 +11,7 @@ import numpy as np
 
 from sftgen_judges.diagnostics.labelling import Annotator
 from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, Measure, Metric, Series, Table, Validation
-from sftgen_judges.plugins.contracts.findings import Certainty
+from sftgen_judges.plugins.contracts.findings import Certainty, is_validated
 from sftgen_judges.records.query import Records
 from sftgen_train.results.diagnosed import Numbers, means_of, metrics_of
 from sftgen_train.trajectory.statistics import holm
@@ -96,7 +96,7 @@ def course_of(
     ]
     sentence, certainty = _told(name, measures, by_step)
     return Finding(
-        name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validated=bool(validation)),
+        name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validation),
         _figure(name, measures[0], metrics, task), validation, task,
     )  # fmt: skip
 
@@ -202,7 +202,7 @@ def p_text(value: float) -> str:
     return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
 
 
-def _table(measures: Sequence[Measure], metrics: Sequence[Metric], *, validated: bool) -> Table:
+def _table(measures: Sequence[Measure], metrics: Sequence[Metric], validation: Sequence[Validation]) -> Table:
     """The measures at the first step, the last and some between."""
     steps = list(dict.fromkeys(metric.step for metric in metrics))
     if len(steps) > MOST_STEPS:
@@ -212,7 +212,7 @@ def _table(measures: Sequence[Measure], metrics: Sequence[Metric], *, validated:
     for measure in measures:
         cells = [_cell(held.get((measure.name, step))) for step in steps]
         if any(cells):
-            mark = "" if measure.exact or validated else f" {NOT_VALIDATED}"
+            mark = "" if is_validated(measure, validation) else f" {NOT_VALIDATED}"
             rows.append((measure.name + (f" ({measure.unit})" if measure.unit else "") + mark, *cells))
     return Table(("measure", *("-" if step is None else f"step {step}" for step in steps)), tuple(rows))
 

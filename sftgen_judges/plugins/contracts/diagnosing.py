@@ -171,6 +171,7 @@ class Measure:
         per: Another value; the metric is then the sum of this one over the sum of that one, times `scale`, instead of
             the mean over documents. That value need not be a measure itself.
         scale: See `per`: 1000 for patterns in 1,000 tokens.
+        label: The label of a labelled set that tells how good it is; by default that of its name.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Measure:
     exact: bool = False
     per: str | None = None
     scale: float = 1.0
+    label: str = ""
 
 
 @dataclass(frozen=True)

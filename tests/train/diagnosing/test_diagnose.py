@@ -116,6 +116,38 @@ def test_findings_stand_in_the_terminal_the_report_the_records_and_a_tracker(run
     trackers.log_new()
     assert given[20, "sftgen/parity/anatomy/loops"] == 1
     assert given[10, "sftgen/parity/stability/won"] == 0
+    assert given[10, "sftgen/parity/anatomy/switched_not_validated"] == 0
+    assert not [name for _, name in given if name.endswith("anatomy/switched")]
+
+
+def test_only_what_was_measured_against_labels_stands_without_a_mark(run: RunFolder, register: Any) -> None:
+    def labels(batch: Any) -> Any:
+        return (Labels({"waits": 1, "waits_a_text": 1, "guesses": 1, "words": 3}) for _ in batch)
+
+    measures = (
+        Measure("waits", "w"), Measure("waits_a_text", "w", label="waits"), Measure("guesses", "g"),
+        Measure("words", "n", exact=True),
+    )  # fmt: skip
+    checked = Validation("waits", "mine", "rule", 200, "segments", *[Interval(0.5, 0.4, 0.6)] * 3)
+    register(Diagnostic("partly", 1, "sample", (), labels, measures, validated=lambda annotator: [checked]))
+    said = " ".join(CliRunner().invoke(app, ["diagnose", str(run.path)]).output.split())
+    assert "waits: precision 0.50 (0.40 to 0.60), recall 0.50 (0.40 to 0.60), F1 0.50 (0.40 to 0.60) on 200" in said
+    assert "† not validated: guesses" in said
+    assert "not validated: guesses," not in said
+    assert "guesses †" in said
+    assert "waits †" not in said
+    assert CliRunner().invoke(app, ["report", str(run.path)]).exit_code == 0
+    page = (run.path / "report.html").read_text()
+    assert "waits: precision 0.50" in page
+    assert "† not validated: guesses<" in page
+    given: set[str] = set()
+    trackers = Trackers(run, ["text"])
+    trackers._open["text"] = Connection(lambda step, values: given.update(values), lambda: None)
+    trackers.log_new()
+    of = "sftgen/parity/partly/"
+    assert {name for name in given if name.startswith(of)} == {
+        f"{of}{name}" for name in ("waits", "waits_a_text", "guesses_not_validated", "words")
+    }
 
 
 def test_a_diagnostic_that_fails_is_named_and_the_others_finish(run: RunFolder, register: Any) -> None:
