@@ -128,7 +128,8 @@ def _read(
 def _shared(column: Any) -> np.ndarray:
     """A column of texts, of which many are equal, with one object for each: it comes once a step and repeat."""
     encoded = column.combine_chunks().dictionary_encode()
-    return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy(zero_copy_only=False)]
+    texts: np.ndarray = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    return texts[np.asarray(encoded.indices)]
 
 
 def change_of(measure: Measure, first: Numbers, last: Numbers) -> Change | None:

@@ -108,12 +108,16 @@ def written(found: Sequence[Token], marks: Sequence[Mark] = (), spans: Sequence[
         if in_code:
             parts.append(_code(list(block)))
             continue
-        for (mark, span), group in groupby(block, lambda pair: (pair[1], labels.of(pair[0], pair[1]))):
+        marked_in_prose = [(token, mark, *labels.of(token, mark)) for token, mark in block]
+        for (mark, label), group in groupby(marked_in_prose, lambda found: (found[1], found[2])):
             inner = []
-            for token, _ in group:
-                formulas += token.kind != "text"
-                inner.append(_prose(token, set_formula=formulas <= _MOST_FORMULAS))
-            parts.append(_marked(Markup("").join(inner), mark, span))
+            for colour, same in groupby(group, lambda found: found[3]):
+                shown = []
+                for token, *_ in same:
+                    formulas += token.kind != "text"
+                    shown.append(_prose(token, set_formula=formulas <= _MOST_FORMULAS))
+                inner.append(_coloured_in(Markup("").join(shown), colour))
+            parts.append(_marked(Markup("").join(inner), mark, label))
     return Markup("").join(parts)
 
 
@@ -142,14 +146,17 @@ class _Labels:
         return label, strongest
 
 
-def _marked(inner: Markup, mark: Mark, spans: tuple[Span | None, Span | None] = (None, None)) -> Markup:
-    label, colour = spans
-    if colour:
-        made = Markup('<span class="shift shift-{}" title="{}">{}</span>')
-        inner = made.format(colour.level, visible(colour.label), inner)
+def _marked(inner: Markup, mark: Mark, label: Span | None = None) -> Markup:
     if label:
         inner = Markup('<mark class="label" title="{}">{}</mark>').format(visible(label.label), inner)
     return Markup("<{0}>{1}</{0}>").format(mark, inner) if mark else inner
+
+
+def _coloured_in(inner: Markup, colour: Span | None) -> Markup:
+    if colour is None:
+        return inner
+    made = Markup('<span class="shift shift-{}" title="{}">{}</span>')
+    return made.format(colour.level, visible(colour.label), inner)
 
 
 def _prose(token: Token, *, set_formula: bool) -> Markup:
