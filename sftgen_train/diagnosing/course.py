@@ -128,8 +128,8 @@ def _read(
 def _shared(column: Any) -> np.ndarray:
     """A column of texts, of which many are equal, with one object for each: it comes once a step and repeat."""
     encoded = column.combine_chunks().dictionary_encode()
-    texts: np.ndarray = np.array(encoded.dictionary.to_pylist(), dtype=object)
-    return texts[np.asarray(encoded.indices)]
+    texts: np.ndarray = np.array(encoded.dictionary.to_pylist(), dtype=object).take(np.asarray(encoded.indices))
+    return texts
 
 
 def change_of(measure: Measure, first: Numbers, last: Numbers) -> Change | None:
