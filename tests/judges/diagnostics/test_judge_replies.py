@@ -275,7 +275,7 @@ def test_empty_thinking_is_no_thinking() -> None:
     assert patterns.reasoning_of(bare) == ("answer", "ok", 1)
     assert patterns.DIAGNOSTIC.of
     assert patterns.DIAGNOSTIC.of(bare)
-    nothing = Answer("t", Response("<think> </think>\n", "closed", " ", "\n"), 2, 0, Verdict("no_answer"))
+    nothing = Answer("t", Response("<think> </think>\n", "closed", " ", "\n"), 2, 0, Verdict("no_answer", 0.0))
     assert not patterns.DIAGNOSTIC.of(nothing)
     for diagnostic in (self_jailbreak.DIAGNOSTIC, thinking_safety.DIAGNOSTIC):
         assert diagnostic.of
