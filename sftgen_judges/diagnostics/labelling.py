@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import blake2b
 from math import isfinite
 from typing import Any
 
@@ -17,6 +18,7 @@ from sftgen_judges.records.columns import LABELS
 from sftgen_judges.records.journal import clean, parsed, placed_rows
 from sftgen_judges.records.schema import Response, content_hash
 from sftgen_judges.records.store import RunFolder
+from sftgen_judges.records.tables import PlacedRows
 
 CHARACTERS = 1 << 17
 """Characters of text from which on a rule labels what it has: it gains nothing from more at once."""
@@ -109,6 +111,7 @@ def label_samples(
     *,
     annotator: Annotator,
     seen: Callable[[Sample], tuple[Mapping[str, Any], str]] = lambda _: ({}, ""),
+    numbers: bool = True,
 ) -> Iterator[Labelled]:
     """Label the responses to a task. Memory is that of some responses, however many there are.
 
@@ -119,6 +122,7 @@ def label_samples(
         samples: The responses, with their texts if they are needed.
         annotator: Who labels.
         seen: The document of a sample and the prompt, if they are needed.
+        numbers: Whether the numbers of labels that are known are read.
 
     Yields:
         The samples that it is about, each once.
@@ -140,7 +144,7 @@ def label_samples(
         for key, (sample, _) in zip(keys, some, strict=True):
             places.setdefault(key, []).append(sample)
         for key in places.keys() - missing.keys():
-            known.copy(key, places[key])
+            known.copy(key, places[key], numbers=numbers)
         order = list(missing)
         for position, labels in _labels(diagnostic, list(missing.values()), annotator):
             known.add(order[position], places[order[position]], labels)
@@ -148,6 +152,7 @@ def label_samples(
         for key, (sample, _) in zip(keys, some, strict=True):
             yield without_texts(sample), known.numbers.get(key)
         known.numbers.clear()
+    run.compact_labels(diagnostic.name, task)
 
 
 def without_texts(sample: Sample) -> Sample:
@@ -246,36 +251,62 @@ _PLACE = ("step", "model", "sampling_id", "doc_hash", "repeat")
 
 
 class _Known:
-    """The labels of a diagnostic for one task: an index of its journal, not its rows."""
+    """The labels of a diagnostic for one task: an index of its journal and its table, not their rows."""
 
     def __init__(self, run: RunFolder, diagnostic: Diagnostic, task: str, annotator: Annotator) -> None:
         self.run, self.diagnostic, self.task, self.annotator = run, diagnostic, task, annotator
         self.path = run.labels(diagnostic.name, task)
         self.numbers: dict[str, Mapping[str, float]] = {}
-        self._rows: dict[str, tuple[int, int]] = {}
-        self._at: dict[tuple[Any, ...], str] = {}
         self._held: list[Row] = []
         self._asked: dict[str, Row] = {}  # what a judge said in this process is not asked again
+        self._index()
+
+    def _index(self) -> None:
+        """Find out what is known. The journal goes before the table: its rows are the later ones."""
+        self._rows: dict[bytes, tuple[int, int]] = {}
+        self._at: dict[bytes, bytes] = {}
+        self._table = PlacedRows(self.path.with_suffix(".parquet"), LABELS)
+        for number, row in self._table.every(("content", "failed", *_PLACE)):
+            self._note(row, (-1, number))
         for place, length, row in placed_rows(self.path, LABELS) if self.path.exists() else ():
-            if not row.get("failed"):
-                self._rows[row["content"]] = (place, length)
-                self._at[tuple(row.get(name) for name in _PLACE)] = row["content"]
+            self._note(row, (place, length))
+
+    def _note(self, row: Mapping[str, Any], where: tuple[int, int]) -> None:
+        if not row.get("failed") and isinstance(row.get("content"), str):
+            content = _short(row["content"])
+            self._rows[content] = where
+            self._at[_short(repr(tuple(row.get(name) for name in _PLACE)))] = content
 
     def __contains__(self, key: str) -> bool:
-        return key in self._rows or key in self._asked
+        return _short(key) in self._rows or key in self._asked
 
-    def copy(self, key: str, samples: Sequence[Sample]) -> None:
+    def copy(self, key: str, samples: Sequence[Sample], *, numbers: bool) -> None:
         """Take labels that are known, for these responses too."""
-        row = self._asked.get(key) or self._read(*self._rows[key])
+        elsewhere = [sample for sample in samples if self._at.get(_short(repr(_place(sample)))) != _short(key)]
+        if not (elsewhere or numbers):
+            return
+        row = self._asked.get(key) or self._read(key)
         self.numbers[key] = {name: float(value) for name, value in (row.get("numbers") or {}).items()}
-        for sample in samples:
-            if self._at.get(_place(sample)) != key:
-                self._hold({**row, **dict(zip(_PLACE, _place(sample), strict=True))}, at_once=False)
+        for sample in elsewhere:
+            self._hold({**row, **dict(zip(_PLACE, _place(sample), strict=True))}, at_once=False)
 
-    def _read(self, place: int, length: int) -> Row:
-        with self.path.open("rb") as file:
-            file.seek(place)
-            return parsed(file.read(length)) or {}
+    def _read(self, key: str) -> Row:
+        row = self._row(key)
+        if row.get("content") != key:  # another process has compacted the journal since
+            self._index()
+            row = self._row(key)
+        return row
+
+    def _row(self, key: str) -> Row:
+        place, length = self._rows.get(_short(key), (0, 0))
+        try:
+            if place < 0:
+                return self._table.row(length)
+            with self.path.open("rb") as file:
+                file.seek(place)
+                return parsed(file.read(length)) or {}
+        except (FileNotFoundError, ValueError):
+            return {}
 
     def add(self, key: str, samples: Sequence[Sample], labels: Labels) -> None:
         """Write new labels."""
@@ -303,6 +334,11 @@ class _Known:
         if self._held:
             self.run.append(self.path, self._held)
             self._held = []
+
+
+def _short(text: str) -> bytes:
+    """Sixteen bytes that stand for a text: an index of many rows stays small."""
+    return blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def _place(sample: Sample) -> tuple[Any, ...]:

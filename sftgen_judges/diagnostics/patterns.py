@@ -136,7 +136,7 @@ def _has_reasoning(answer: Answer) -> bool:
 
 MEASURES = (
     *(Measure(name, f"{name} in 1,000 tokens", per="tokens", scale=1000) for name in PATTERNS),
-    *(Measure(f"{name}_in_response", f"{name} in a response") for name in PATTERNS),
+    *(Measure(f"{name}_in_response", f"{name} in a response", label=name) for name in PATTERNS),
     Measure("changed_answer", "share of backtracking and verification that replaced a result", per="turns", share=True),
     Measure("tokens", "tokens of reasoning", unit="tokens", exact=True),
     Measure(

@@ -150,6 +150,7 @@ LABELS = Table(
     },
     needed=("content", "diagnostic", "task", "doc_hash", "repeat"),
     key=("diagnostic", "model", "sampling_id", "task", "step", "doc_hash", "repeat"),
+    order=("step", "doc_hash", "repeat"),
     then="is labelled again by `sftgen diagnose`",
 )  # fmt: skip
 """What diagnostics say of responses, one file a diagnostic and task."""

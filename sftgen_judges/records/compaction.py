@@ -1,4 +1,4 @@
-"""Journals turned into Parquet: the text table of a task, and the narrow index of samples.
+"""Journals turned into Parquet: the text table of a task, the narrow index of samples, and labels of diagnostics.
 
 Whoever compacts holds the run's write lock. A kill between the new Parquet file and the removal of the journal leaves
 rows in both: they are equal, and of equal keys one is kept.
@@ -11,12 +11,13 @@ import heapq
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from sftgen_judges.records.columns import SAMPLES, TEXTS, Columns, literal
+from sftgen_judges.records.columns import LABELS, SAMPLES, TEXTS, Columns, Table, literal
 from sftgen_judges.records.journal import append_rows, naming, parsed, placed_rows, whole_rows
 from sftgen_judges.records.schema import sampling_id
 from sftgen_judges.records.tables import ROW_GROUP, table_rows, write_table
@@ -44,7 +45,16 @@ def compact_samples(journal: Path, index: Path) -> None:
     Raises:
         WriteError: The index cannot be written; the journal stands.
     """
-    _compact(journal, index, _merge_samples)
+    _compact(journal, index, partial(_merge_rows, SAMPLES))
+
+
+def compact_labels(journal: Path) -> None:
+    """Turn the journal of a diagnostic's labels of one task into a table, sorted by step, document and repeat.
+
+    Raises:
+        WriteError: The table cannot be written; the journal stands.
+    """
+    _compact(journal, journal.with_suffix(".parquet"), partial(_merge_rows, LABELS))
 
 
 def generation_rows(journal: Path, model: str | None = None) -> Iterator[Row]:
@@ -65,7 +75,7 @@ def sample_rows(index: Path, task: str | None) -> Iterator[Row]:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed writers have left. The caller holds the write lock, so that none of them is at work."""
-    for place in (folder, folder / "generations"):
+    for place in (folder, folder / "generations", *(folder / "labels").glob("*")):
         for path in place.glob(f"{COMPACTING}*"):
             rmtree(path, ignore_errors=True)
         for path in place.glob(".*.making"):  # an older version's
@@ -171,29 +181,29 @@ def _row_at(file: IO[bytes], place: int, length: int) -> Row:
     return row
 
 
-# ---------------------------------------------------------------------------------------- samples
+# ---------------------------------------------------------------------------------------- samples and labels
 
 
-def _merge_samples(journal: Path, index: Path, merged: Path, damaged: list[str]) -> None:
+def _merge_rows(of: Table, journal: Path, table: Path, merged: Path, damaged: list[str]) -> None:
     import duckdb
 
     fresh, sound = merged.with_name("fresh.parquet"), merged.with_name("sound.parquet")
-    write_table(fresh, whole_rows(journal, SAMPLES), SAMPLES)
+    write_table(fresh, whole_rows(journal, of), of)
     try:
-        _sort_samples(fresh, index, merged)
+        _sort_rows(of, fresh, table, merged)
     except (duckdb.Error, OSError, ValueError) as error:
-        rows = table_rows(index, SAMPLES, damaged=damaged)
-        write_table(sound, rows, SAMPLES)
+        rows = table_rows(table, of, damaged=damaged)
+        write_table(sound, rows, of)
         if not damaged:
             raise OSError(str(error).partition("\n")[0]) from error
-        _sort_samples(fresh, sound, merged)
+        _sort_rows(of, fresh, sound, merged)
 
 
-def _sort_samples(fresh: Path, table: Path, merged: Path) -> None:
+def _sort_rows(of: Table, fresh: Path, table: Path, merged: Path) -> None:
     """Write the rows of two tables in order, of equal keys the last."""
     import duckdb
 
-    columns = ", ".join(SAMPLES.columns)
+    columns = ", ".join(of.columns)
     with duckdb.connect() as database:
         database.execute(f"SET memory_limit = '{MEMORY}'")
         database.execute("SET threads = 1")
@@ -201,16 +211,16 @@ def _sort_samples(fresh: Path, table: Path, merged: Path) -> None:
         parts = [f"SELECT {columns}, 1 AS part, file_row_number AS place FROM {_scan(fresh)}"]
         if table.exists():
             parts.insert(
-                0, f"SELECT {_select(table, SAMPLES.columns)}, 0 AS part, file_row_number AS place FROM {_scan(table)}"
+                0, f"SELECT {_select(table, of.columns)}, 0 AS part, file_row_number AS place FROM {_scan(table)}"
             )
         database.execute(f"CREATE VIEW found AS {' UNION ALL '.join(parts)}")
         database.execute(
             "CREATE TABLE kept AS SELECT part, place FROM (SELECT part, place, row_number() OVER "
-            f"(PARTITION BY {', '.join(SAMPLES.key)} ORDER BY part DESC, place DESC) AS n FROM found) WHERE n = 1"
+            f"(PARTITION BY {', '.join(of.key)} ORDER BY part DESC, place DESC) AS n FROM found) WHERE n = 1"
         )
         database.execute(
             f"COPY (SELECT {columns} FROM found SEMI JOIN kept USING (part, place) "
-            f"ORDER BY {', '.join(f'{name} NULLS FIRST' for name in SAMPLES.order)}) "
+            f"ORDER BY {', '.join(f'{name} NULLS FIRST' for name in of.order)}) "
             f"TO {literal(merged)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
         )
 

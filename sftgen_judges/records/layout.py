@@ -7,7 +7,8 @@
 * `samples.jsonl`: one line a graded response; `samples.parquet`: the same, compacted;
 * `metrics.jsonl`: one line a metric, with interval, or the reason why an evaluation failed;
 * `evaluations.jsonl`: one line an evaluation;
-* `labels/DIAGNOSTIC/TASK.jsonl`: what a diagnostic says of each response, as it came;
+* `labels/DIAGNOSTIC/TASK.jsonl`: what a diagnostic says of each response, as it came; a long one becomes a
+  `.parquet` of the same name;
 * `probes/DIAGNOSTIC.jsonl`: what a diagnostic measured of checkpoints, as it came;
 * `findings.jsonl`: one line a finding of a diagnostic;
 * `training_tokens.jsonl`: one line a window of training steps: how well their tokens were predicted.

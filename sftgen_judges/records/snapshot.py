@@ -126,7 +126,7 @@ def list_files(folder: Path) -> dict[str, File]:
             while (again := _names(of_tasks)) != names:
                 names = again
             found |= {f"{inner}/{name}": _file(root, of_tasks / name) for name in names}
-    for pattern in ("labels/*/*.jsonl", "probes/*.jsonl"):
+    for pattern in ("labels/*/*.jsonl", "labels/*/*.parquet", "probes/*.jsonl"):
         found |= {str(path.relative_to(root)): _file(root, path) for path in root.glob(pattern)}
     return {name: file for name, file in found.items() if file is not None}
 

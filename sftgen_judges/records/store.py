@@ -12,6 +12,7 @@ from sftgen_judges.records import locks
 from sftgen_judges.records.columns import FINDINGS, METRICS, PROMPTS, SAMPLES, TEXTS, TRAINING_TOKENS
 from sftgen_judges.records.compaction import (
     compact_generations,
+    compact_labels,
     compact_samples,
     generation_rows,
     remove_leftovers,
@@ -263,6 +264,21 @@ class RunFolder(RunFiles):
             for path in sorted((self.path / "generations").glob("*.jsonl")):
                 compact_generations(path)
             compact_samples(self.samples, self.sample_index)
+
+    def compact_labels(self, diagnostic: str, task: str, *, least: int = LONG_JOURNAL) -> None:
+        """Turn the journal of a diagnostic's labels of a task into a Parquet file, if it is long.
+
+        Args:
+            diagnostic: The diagnostic.
+            task: The task.
+            least: Bytes from which on it is long.
+        """
+        path = self.labels(diagnostic, task)
+        if not path.exists() or path.stat().st_size < least:
+            return
+        self.require_inside(path.parent)
+        with naming(path), self.writing():
+            compact_labels(path)
 
     # ---------------------------------------------------------------------------------------- metrics
 

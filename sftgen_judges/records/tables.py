@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.records.columns import NUMBER, OBJECT, Kind, Table
+from sftgen_judges.records.columns import LIST, NUMBER, OBJECT, Kind, Table
 from sftgen_judges.records.journal import say_damaged, to_json
 from sftgen_judges.records.schema import well_formed
 
@@ -79,19 +82,82 @@ def _storable(value: Any, of: Kind) -> Any:
     """A value as its column takes it; half of a surrogate pair, which Parquet has no way to hold, is replaced."""
     if of is OBJECT:
         return to_json(value or {})
+    if of is LIST:
+        return to_json(value or [])
     if isinstance(value, str):
         return well_formed(value)
     return float(value) if of is NUMBER and value is not None else value
 
 
 def _rows(path: Path, table: Table, where: Mapping[str, str], damaged: list[str]) -> Iterator[Row]:
-    objects = [name for name, of in table.columns.items() if of is OBJECT]
+    objects = _written_as_json(table)
     for rows in _batches(path, list(table.columns), where, damaged):
         for row in rows:
             if _read_objects(row, objects) and table.holds(row):
                 yield row
             else:
                 damaged.append(f"the row of document {str(row.get('doc_hash'))[:16]}")
+
+
+def _written_as_json(table: Table) -> list[str]:
+    return [name for name, of in table.columns.items() if of in (OBJECT, LIST)]
+
+
+class PlacedRows:
+    """The rows of a Parquet file by their number, a few groups of them in memory."""
+
+    def __init__(self, path: Path, table: Table) -> None:
+        """Open the file; one that is absent or damaged has no rows.
+
+        Args:
+            path: The file.
+            table: What it holds.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        self._path, self._table = path, table
+        self._file: Any = None
+        self._starts: list[int] = []
+        self._group = lru_cache(maxsize=16)(self._read_group)
+        try:
+            self._file = parquet.ParquetFile(path)
+        except FileNotFoundError:
+            return
+        except (pa.ArrowException, OSError, ValueError) as error:
+            _require_damage(error)
+            say_damaged(path, "the whole file", table.then)
+            return
+        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        self._starts = [0, *accumulate(sizes)][: len(sizes)]
+
+    def every(self, names: Sequence[str]) -> Iterator[tuple[int, Row]]:
+        """Number and some columns of each row; a group that is damaged is named and passed over."""
+        import pyarrow as pa
+
+        for group, start in enumerate(self._starts):
+            try:
+                rows = self._file.read_row_group(group, columns=list(names)).to_pylist()
+            except (pa.ArrowException, OSError, ValueError) as error:
+                _require_damage(error)
+                say_damaged(self._path, f"row group {group + 1}", self._table.then)
+                continue
+            yield from enumerate(rows, start)
+
+    def row(self, number: int) -> Row:
+        """A row, as the journal held it.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        group = bisect_right(self._starts, number) - 1
+        [row] = self._group(group).slice(number - self._starts[group], 1).to_pylist()
+        if not (_read_objects(row, _written_as_json(self._table)) and self._table.holds(row)):
+            raise ValueError(f"{self._path}: row {number} is damaged")
+        return dict(row)
+
+    def _read_group(self, group: int) -> Any:
+        return self._file.read_row_group(group)
 
 
 def _batches(path: Path, columns: Sequence[str], where: Mapping[str, str], damaged: list[str]) -> Iterator[list[Row]]:

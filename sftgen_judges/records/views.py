@@ -48,16 +48,7 @@ def load_samples(snapshots: Sequence[Snapshot]) -> Iterator[str]:
         "samples", "samples.jsonl", snapshots, SAMPLES, SAMPLE_KEY, valid="task IS NOT NULL AND doc_hash IS NOT NULL"
     )
 
-    def rows(number: int, snapshot: Snapshot) -> Iterator[str]:
-        names = ", ".join(map(_quoted, SAMPLES))
-        compacted = snapshot.paths("samples.parquet")
-        if compacted:
-            live = bool(snapshot.paths("samples.jsonl"))
-            yield f"SELECT {names} FROM ({_parquet(compacted, SAMPLES)})" + (
-                live * _unless_in_journal("samples", number, SAMPLE_KEY)
-            )
-        yield f"SELECT {names} FROM internal.journal_samples WHERE number = {number}"
-
+    rows = _compacted_or_live("samples", "samples.parquet", SAMPLES, SAMPLE_KEY)
     yield f"CREATE VIEW all_samples AS {_of_runs(snapshots, rows)}"
     yield from _groups("samples", "task IS NOT NULL")
     yield f"""CREATE VIEW samples AS
@@ -135,7 +126,7 @@ def load_labels(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     """Statements that make `labels`, after those of samples: those of the answers in force."""
     valid = "diagnostic IS NOT NULL AND task IS NOT NULL AND doc_hash IS NOT NULL"
     yield from _load_journal("labels", "labels/*.jsonl", snapshots, LABELS, columns.LABELS.key, valid=valid)
-    rows = _of_runs(snapshots, _in_journal("labels", LABELS))
+    rows = _of_runs(snapshots, _compacted_or_live("labels", "labels/*.parquet", LABELS, columns.LABELS.key))
     beside = ("doc_id", "cluster", "status", "score", "paper", "truncated", "tokens", "thinking_tokens")
     yield f"""CREATE VIEW labels AS SELECT a.*, {", ".join(f's."{name}"' for name in beside)}
         FROM ({rows}) AS a JOIN samples AS s ON {_same(("folder", *SAMPLE_KEY))}"""
@@ -215,6 +206,23 @@ def _in_journal(kind: str, fields: Columns) -> Callable[[int, Snapshot], Iterabl
     return lambda number, _: [f"SELECT {names} FROM internal.journal_{kind} WHERE number = {number}"]
 
 
+def _compacted_or_live(
+    kind: str, compacted: str, fields: Columns, key: Sequence[str]
+) -> Callable[[int, Snapshot], Iterable[str]]:
+    """The rows of Parquet files and of the journal, which goes before."""
+    names = ", ".join(map(_quoted, fields))
+
+    def rows(number: int, snapshot: Snapshot) -> Iterator[str]:
+        paths = snapshot.paths(compacted)
+        if paths:
+            yield f"SELECT {names} FROM ({_parquet(paths, fields)})" + (
+                bool(snapshot.paths(compacted.replace(".parquet", ".jsonl"))) * _unless_in_journal(kind, number, key)
+            )
+        yield f"SELECT {names} FROM internal.journal_{kind} WHERE number = {number}"
+
+    return rows
+
+
 def _unless_in_journal(kind: str, number: int, key: Sequence[str]) -> str:
     """Leave out rows that stand in the journal too: a compaction that was killed, or a later answer."""
     keys = f"SELECT key FROM internal.journal_{kind} WHERE number = {number}"
@@ -247,7 +255,7 @@ def _parquet(paths: Sequence[Path], fields: Columns) -> str:
 
 
 def _cast(column: str, of: Kind) -> str:
-    if of is not OBJECT:
+    if of not in (OBJECT, LIST):
         return f"TRY_CAST({column} AS {of.sql})"
     return f"CASE WHEN json_valid({column}) THEN nullif(json({column})::VARCHAR, 'null') END"
 

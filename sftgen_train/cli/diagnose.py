@@ -14,6 +14,9 @@ def diagnose_folder(
     run: Annotated[Optional[Path], typer.Argument(help="Run directory; none with --validate.")] = None,  # noqa: UP045
     *,
     only: Annotated[Optional[list[str]], typer.Option(help="Only this diagnostic; may be given again.")] = None,  # noqa: UP045
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also diagnostics that ask a judge's model or load the weights.")
+    ] = False,
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
     checkpoints: Annotated[
@@ -34,8 +37,10 @@ def diagnose_folder(
 ) -> None:
     """Say why: label the responses of a run, probe its checkpoints, read its course. Goes on where it was killed.
 
-    What is known is not made again. Exit code 1 if a diagnostic failed; the others finish. With --validate exit code 3
-    if too many labels are missing.
+    By default what needs the records alone. Diagnostics that ask a judge's model or load the weights run with --all,
+    with --only, or where an option is given that is theirs: a judge's, --checkpoints, --model-args. What is known is
+    not made again. Exit code 1 if a diagnostic failed; the others finish. With --validate exit code 3 if too many
+    labels are missing.
     """
     from sftgen_judges.errors import SftgenError
     from sftgen_judges.records.store import RunFolder
@@ -53,9 +58,15 @@ def diagnose_folder(
         return
     if run is None:
         raise SftgenError("no run directory: name one, or a diagnostic to measure with --validate NAME")
+    names = listed(",".join(only or ()))
+    if names and everything:
+        raise SftgenError("--all and --only name other diagnostics: give one of the two")
+    asked = {"judge"} if everything or any(given.values()) else set()
+    asked |= {"model", "logprobs"} if everything or checkpoints or model_args else set()
     outcome = diagnose_run(
         run,
-        listed(",".join(only or ())),
+        names,
+        asked=asked,
         judge_options={name: value for name, value in given.items() if value},
         checkpoints=checkpoints,
         model_args=parse_model_args(model_args),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
 from sftgen_judges.diagnostics.labelling import Annotator
 from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, Measure, Metric, Series, Table, Validation
-from sftgen_judges.plugins.contracts.findings import Certainty
+from sftgen_judges.plugins.contracts.findings import Certainty, is_validated
 from sftgen_judges.records.query import Records
 from sftgen_train.results.diagnosed import Numbers, means_of, metrics_of
 from sftgen_train.trajectory.statistics import holm
@@ -95,7 +96,7 @@ def course_of(
     ]
     sentence, certainty = _told(name, measures, by_step)
     return Finding(
-        name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validated=bool(validation)),
+        name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validation),
         _figure(name, measures[0], metrics, task), validation, task,
     )  # fmt: skip
 
@@ -119,9 +120,16 @@ def _read(
     values = {
         name: table[f"v{place}"].to_numpy(zero_copy_only=False).astype(np.float64) for place, name in enumerate(names)
     }
-    documents, clusters = (np.array(table[name].to_pylist(), dtype=object) for name in ("doc_hash", "group"))
+    documents, clusters = (_shared(table[name]) for name in ("doc_hash", "group"))
     counts = table.num_rows, int(failed[0]["n"]), int(asked[0]["n"])
     return table["step"].to_numpy(), Numbers(documents, clusters, values), counts
+
+
+def _shared(column: Any) -> np.ndarray:
+    """A column of texts, of which many are equal, with one object for each: it comes once a step and repeat."""
+    encoded = column.combine_chunks().dictionary_encode()
+    texts: np.ndarray = np.array(encoded.dictionary.to_pylist(), dtype=object).take(np.asarray(encoded.indices))
+    return texts
 
 
 def change_of(measure: Measure, first: Numbers, last: Numbers) -> Change | None:
@@ -195,7 +203,7 @@ def p_text(value: float) -> str:
     return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
 
 
-def _table(measures: Sequence[Measure], metrics: Sequence[Metric], *, validated: bool) -> Table:
+def _table(measures: Sequence[Measure], metrics: Sequence[Metric], validation: Sequence[Validation]) -> Table:
     """The measures at the first step, the last and some between."""
     steps = list(dict.fromkeys(metric.step for metric in metrics))
     if len(steps) > MOST_STEPS:
@@ -205,7 +213,7 @@ def _table(measures: Sequence[Measure], metrics: Sequence[Metric], *, validated:
     for measure in measures:
         cells = [_cell(held.get((measure.name, step))) for step in steps]
         if any(cells):
-            mark = "" if measure.exact or validated else f" {NOT_VALIDATED}"
+            mark = "" if is_validated(measure, validation) else f" {NOT_VALIDATED}"
             rows.append((measure.name + (f" ({measure.unit})" if measure.unit else "") + mark, *cells))
     return Table(("measure", *("-" if step is None else f"step {step}" for step in steps)), tuple(rows))
 

@@ -7,10 +7,10 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sftgen_judges.diagnostics.labelling import Annotator, DiagnosticError
 from sftgen_judges.plugins.contracts import Diagnostic, Finding, Probe
@@ -25,42 +25,75 @@ from sftgen_train.checkpoints.sources import STEPS, TRAINER
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class Loaded:
-    """A checkpoint that is measured, with its model once somebody asks for it.
+class Models:
+    """The models that probes ask for, each loaded once: a checkpoint's for all its probes, the base's for all of them.
 
-    Attributes:
-        step: The training step.
-        folder: Its folder.
-        base: The base model, None where nobody knows it.
-        content_id: Content id of its files.
-        model_args: Arguments of the model: `device`, `dtype`.
+    A model that has no room beside those that are held is loaded in their place.
     """
 
-    step: int
-    folder: Path
-    base: str | None
-    content_id: str
-    model_args: Mapping[str, Any] = field(default_factory=dict)
-    _models: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    def __init__(self, model_args: Mapping[str, Any] | None = None) -> None:
+        """Nothing is loaded yet.
 
-    def load(self, path: str | Path | None = None) -> tuple[Any, Any]:
-        """A model and its tokenizer: the checkpoint's, or another's; each is loaded once.
+        Args:
+            model_args: Arguments of the models: `device`, `dtype`.
+        """
+        self.model_args = dict(model_args or {})
+        self._held: dict[str, tuple[Any, Any]] = {}
+        self._tokenizers: dict[str, Any] = {}
+
+    def load(self, path: str | Path) -> tuple[Any, Any]:
+        """A model and its tokenizer.
 
         Raises:
             DiagnosticError: It cannot be loaded.
         """
-        named = str(path or self.folder)
-        if named not in self._models:
+        named = str(path)
+        if named not in self._held:
             try:
-                self._models[named] = _load(named, self.model_args)
+                self._held[named] = self._loaded(named)
             except (OSError, ValueError, RuntimeError, KeyError) as error:
                 raise DiagnosticError(f"model {named!r} cannot be loaded: {type(error).__name__}: {error}") from error
-        return self._models[named]
+        return self._held[named]
 
-    def free(self) -> None:
-        """Let the models go."""
-        self._models.clear()
+    def tokenizer(self, path: str | Path) -> Any:
+        """The tokenizer of a model.
+
+        Raises:
+            DiagnosticError: It cannot be loaded.
+        """
+        from transformers import AutoTokenizer
+
+        named = str(path)
+        if named not in self._tokenizers:
+            try:
+                self._tokenizers[named] = AutoTokenizer.from_pretrained(named)
+            except (OSError, ValueError, RuntimeError, KeyError) as error:
+                raise DiagnosticError(f"the tokenizer of {named!r} cannot be loaded: {error}") from error
+        return self._tokenizers[named]
+
+    def _loaded(self, named: str) -> tuple[Any, Any]:
+        import torch
+
+        try:
+            return _load(named, self.model_args)
+        except torch.OutOfMemoryError:
+            if not self._held:
+                raise
+        logger.info("there is no room for %s beside %s: it is loaded alone", named, ", ".join(self._held))
+        self.free()
+        return _load(named, self.model_args)
+
+    def free(self, *, but: str | None = None) -> None:
+        """Let the models go.
+
+        Args:
+            but: This one stays.
+        """
+        gone = [named for named in self._held if named != but]
+        for named in gone:
+            del self._held[named]
+        if not gone:
+            return
         gc.collect()
         with suppress(ImportError):
             import torch
@@ -69,22 +102,63 @@ class Loaded:
                 torch.cuda.empty_cache()
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint that is measured, with its model once somebody asks for it.
+
+    Attributes:
+        step: The training step.
+        folder: Its folder.
+        base: The base model, None where nobody knows it.
+        content_id: Content id of its files.
+        models: Loads the models.
+    """
+
+    step: int
+    folder: Path
+    base: str | None
+    content_id: str
+    models: Models
+
+    def load(self, path: str | Path | None = None) -> tuple[Any, Any]:
+        """A model and its tokenizer: the checkpoint's, or another's.
+
+        Raises:
+            DiagnosticError: It cannot be loaded.
+        """
+        return self.models.load(path or self.folder)
+
+    def tokenizer(self, path: str | Path | None = None) -> Any:
+        """A tokenizer: the checkpoint's, or another model's. No weights are loaded.
+
+        Raises:
+            DiagnosticError: It cannot be loaded.
+        """
+        return self.models.tokenizer(path or self.folder)
+
+    def free(self) -> None:
+        """Let its model go; that of the base stays for the next checkpoint."""
+        self.models.free(but=self.base)
+
+
 def _load(path: str, model_args: Mapping[str, Any]) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     device = str(model_args.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = model_args.get("dtype", "auto")
-    adapter = Path(path, ADAPTER)
-    base = path
-    if adapter.is_file():
-        base = str(json.loads(adapter.read_text())["base_model_name_or_path"])
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    if adapter.is_file():
+    model: Any = AutoModelForCausalLM.from_pretrained(weights_of(path), dtype=dtype)
+    if Path(path, ADAPTER).is_file():
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, path)
     return model.to(device).eval(), AutoTokenizer.from_pretrained(path)
+
+
+def weights_of(path: str) -> str:
+    """The model whose whole weights a folder is about: itself, or the one that its adapter belongs to."""
+    adapter = Path(path, ADAPTER)
+    return str(json.loads(adapter.read_text())["base_model_name_or_path"]) if adapter.is_file() else path
 
 
 class Checkpoints:
@@ -92,7 +166,7 @@ class Checkpoints:
 
     def __init__(self, run: Path, folder: Path | None = None, model_args: Mapping[str, Any] | None = None) -> None:
         """Remember where to look: in a folder, or in the run itself and in its leases."""
-        self._run, self._folder, self._model_args = run, folder, dict(model_args or {})
+        self._run, self._folder, self._models = run, folder, Models(model_args)
 
     def found(self) -> Mapping[int, Path]:
         """Their folders by step."""
@@ -123,6 +197,10 @@ class Checkpoints:
                 "or measure while they are evaluated: `sftgen worker RUN --probe NAME`"
             )
 
+    def free(self) -> None:
+        """Let all models go."""
+        self._models.free()
+
     def at(self, step: int, folder: Path) -> Loaded:
         """One of them, ready to be measured.
 
@@ -130,7 +208,7 @@ class Checkpoints:
             DiagnosticError: Its files are not whole, or have changed.
         """
         try:
-            return Loaded(step, folder, base_of(self._run, self._found), verify_stable(folder), self._model_args)
+            return Loaded(step, folder, base_of(self._run, self._found), verify_stable(folder), self._models)
         except CheckpointError as error:
             raise DiagnosticError(str(error)) from error
 
@@ -156,17 +234,14 @@ def probe_checkpoint(
         checkpoint: The checkpoint.
         annotator: Its judge, if it needs one.
 
-    Raises:
-        DiagnosticError: It cannot be loaded.
+    The checkpoint's model stays loaded, for other diagnostics: the caller lets it go.
     """
     probe = Probe(
-        run.path, checkpoint.step, checkpoint.folder, checkpoint.base, checkpoint.model_args, records,
+        run.path, checkpoint.step, checkpoint.folder, checkpoint.base, checkpoint.models.model_args, records,
         load=checkpoint.load, once=_once(run, diagnostic, annotator, checkpoint), ask=annotator.ask,
+        tokenizer=checkpoint.tokenizer,
     )  # fmt: skip
-    try:
-        yield from diagnostic.diagnose(probe)
-    finally:
-        checkpoint.free()
+    return cast("Iterable[Finding]", diagnostic.diagnose(probe))
 
 
 def _once(

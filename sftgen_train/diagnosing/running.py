@@ -7,7 +7,8 @@ command goes on after a kill.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +23,10 @@ from sftgen_judges.records.errors import WriteError
 from sftgen_judges.records.manifest import now
 from sftgen_judges.records.query import Records, open_records
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.checkpoints.leases import verify_stable
+from sftgen_train.checkpoints.leases import CheckpointError, verify_stable
 from sftgen_train.diagnosing.answers import Documents, answers_of, documents_facts, tasks_of
 from sftgen_train.diagnosing.course import findings_of
-from sftgen_train.diagnosing.probing import Checkpoints, Loaded, base_of, probe_checkpoint
+from sftgen_train.diagnosing.probing import Checkpoints, Loaded, Models, base_of, probe_checkpoint
 
 logger = logging.getLogger(__name__)
 _ORDER = ("sample", "checkpoint", "trajectory")
@@ -67,10 +68,15 @@ def chosen(names: Collection[str] = ()) -> tuple[list[Diagnostic], dict[str, str
     return sorted(found, key=lambda diagnostic: _ORDER.index(diagnostic.level)), broken
 
 
+DEAR = {"judge": "asks a judge's model", "model": "loads the weights", "logprobs": "loads the weights"}
+"""What makes a diagnostic dear: it is not run unless somebody asks for it."""
+
+
 def diagnose_run(
     folder: Path,
     only: Collection[str] = (),
     *,
+    asked: Collection[str] = tuple(DEAR),
     judge_options: Mapping[str, Any] | None = None,
     checkpoints: Path | None = None,
     model_args: Mapping[str, Any] | None = None,
@@ -80,6 +86,7 @@ def diagnose_run(
     Args:
         folder: The run directory.
         only: Names of diagnostics, all by default. A diagnostic that was named and cannot run has failed.
+        asked: Which of the needs in `DEAR` may be met; a diagnostic that was named is always run.
         judge_options: Settings of judges, named `judge_<field>`.
         checkpoints: Folder with the checkpoints, for those that need the model; by default what the run still holds.
         model_args: Arguments of the model.
@@ -96,27 +103,61 @@ def diagnose_run(
     outcome = Outcome(failed=broken)
     with open_records(folder) as records:
         held = _Held(run, records, documents_facts(run.manifest()), Checkpoints(folder, checkpoints, model_args))
+        begun: list[tuple[Diagnostic, Annotator]] = []
         for diagnostic in found:
             try:
                 annotator = annotator_of(diagnostic, judge_options)
                 if diagnostic.level == "checkpoint":
                     held.checkpoints.require()
+                if not only:
+                    _require_asked(diagnostic, asked)
             except DiagnosticError as error:
                 (outcome.failed if only else outcome.skipped)[diagnostic.name] = str(error)
-                continue
-            try:
-                made = held.findings(diagnostic, annotator)
-            except WriteError:
-                raise
-            except SftgenError as error:
-                outcome.failed[diagnostic.name] = str(error)
-            except Exception as error:  # a plugin's; its message may quote a response
-                outcome.failed[diagnostic.name] = f"raised {type(error).__name__}"
-                logger.debug("diagnostic %s", diagnostic.name, exc_info=error)
             else:
-                write_findings(run, diagnostic, made, None)
-                outcome.findings[diagnostic.name] = made
+                begun.append((diagnostic, annotator))
+        # Those of a course read what the others keep; each checkpoint is loaded once for all that probe it.
+        for level in _ORDER:
+            of = [(diagnostic, annotator) for diagnostic, annotator in begun if diagnostic.level == level]
+            probed = held.of_checkpoints(of, outcome) if level == "checkpoint" else {}
+            for diagnostic, annotator in of:
+                if diagnostic.name in outcome.failed:
+                    continue
+                with left_out_on_failure(diagnostic, outcome):
+                    findings = held.findings(diagnostic, annotator, probed.get(diagnostic.name, []))
+                    write_findings(run, diagnostic, findings, None)
+                    outcome.findings[diagnostic.name] = findings
     return outcome
+
+
+def _require_asked(diagnostic: Diagnostic, asked: Collection[str]) -> None:
+    """Check that everything dear that a diagnostic needs was asked for.
+
+    Raises:
+        DiagnosticError: It was not.
+    """
+    dear = [why for need, why in DEAR.items() if need in diagnostic.needs and need not in asked]
+    if dear:
+        raise DiagnosticError(
+            f"{' and '.join(dict.fromkeys(dear))}: it runs with --only {diagnostic.name}, or with --all"
+        )
+
+
+@contextmanager
+def left_out_on_failure(diagnostic: Diagnostic, outcome: Outcome) -> Iterator[None]:
+    """Go on without a diagnostic that fails, once it is named; a run that cannot be written ends it all.
+
+    Raises:
+        WriteError: The run cannot be written.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except SftgenError as error:
+        outcome.failed[diagnostic.name] = str(error)
+    except Exception as error:  # a plugin's; its message may quote a response
+        outcome.failed[diagnostic.name] = f"raised {type(error).__name__}"
+        logger.debug("diagnostic %s", diagnostic.name, exc_info=error)
 
 
 @dataclass(frozen=True)
@@ -140,14 +181,51 @@ class _Held:
         """The documents of the tasks, loaded when they are needed."""
         return Documents(self.facts)
 
-    def findings(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
-        """The findings of a diagnostic."""
-        made = getattr(self, f"_of_{diagnostic.level}")(diagnostic, annotator)
+    def findings(self, diagnostic: Diagnostic, annotator: Annotator, probed: Sequence[Finding] = ()) -> list[Finding]:
+        """The findings of a diagnostic.
+
+        Args:
+            diagnostic: The diagnostic.
+            annotator: Its judge, if it needs one.
+            probed: What it found at the checkpoints.
+        """
+        made = list(probed)
+        if diagnostic.level == "sample":
+            made = self._of_sample(diagnostic, annotator)
+        elif diagnostic.level == "trajectory":
+            made = self._of_trajectory(diagnostic, annotator)
         if diagnostic.summarise:
             self.records.refresh()
             history = History(self.records, diagnostic.name, annotator.ask, diagnostic.version, annotator.name)
             made += checked_findings(diagnostic, diagnostic.summarise(history), annotator)
-        return list(made)
+        return made
+
+    def of_checkpoints(
+        self, diagnostics: Sequence[tuple[Diagnostic, Annotator]], outcome: Outcome
+    ) -> dict[str, list[Finding]]:
+        """What diagnostics find at each checkpoint, by diagnostic; one that fails is left out of the later ones."""
+        made: dict[str, list[Finding]] = {diagnostic.name: [] for diagnostic, _ in diagnostics}
+        found = self.checkpoints.found() if diagnostics else {}
+        with stage("diagnosing checkpoints", len(found)) as more:
+            for step, folder in found.items():
+                going = [pair for pair in diagnostics if pair[0].name not in outcome.failed]
+                try:
+                    checkpoint = self.checkpoints.at(step, folder)
+                except DiagnosticError as error:
+                    outcome.failed |= {diagnostic.name: str(error) for diagnostic, _ in going}
+                    break
+                try:
+                    for diagnostic, annotator in going:
+                        with left_out_on_failure(diagnostic, outcome):
+                            given = probe_checkpoint(
+                                self.run, self.records, diagnostic, checkpoint, annotator=annotator
+                            )
+                            made[diagnostic.name] += checked_findings(diagnostic, given, annotator)
+                finally:
+                    checkpoint.free()
+                more()
+        self.checkpoints.free()
+        return made
 
     def _of_sample(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
         tasks = tasks_of(self.records)
@@ -157,21 +235,12 @@ class _Held:
                 seen = self.documents.seen_by(diagnostic, task)
                 facts = self.facts.get(task) or {}
                 samples = answers_of(self.records, task, facts, texts="text" in diagnostic.needs)
-                for _ in label_samples(self.run, diagnostic, task, samples, annotator=annotator, seen=seen):
+                for _ in label_samples(
+                    self.run, diagnostic, task, samples, annotator=annotator, seen=seen, numbers=False
+                ):
                     more()  # the numbers are read from what is kept
         self.records.refresh()
         return [finding for task in tasks for finding in findings_of(self.records, diagnostic, annotator, task)]
-
-    def _of_checkpoint(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
-        made: list[Finding] = []
-        found = self.checkpoints.found()
-        with stage(f"diagnosing {diagnostic.name}, checkpoints", len(found)) as more:
-            for step, folder in found.items():
-                checkpoint = self.checkpoints.at(step, folder)
-                given = probe_checkpoint(self.run, self.records, diagnostic, checkpoint, annotator=annotator)
-                made += checked_findings(diagnostic, given, annotator)
-                more()
-        return made
 
     def _of_trajectory(self, diagnostic: Diagnostic, annotator: Annotator) -> list[Finding]:
         history = History(self.records, diagnostic.name, annotator.ask, diagnostic.version, annotator.name)
@@ -212,18 +281,23 @@ def probe_step(
         folder: Its folder.
         model_args: Arguments of the model; `device` and `dtype` are read.
     """
+    if not diagnostics:
+        return
+    outcome, models = Outcome(), Models(model_args)
+    try:
+        checkpoint = Loaded(step, folder, base_of(run.path), verify_stable(folder), models)
+    except CheckpointError as error:
+        logger.warning("step %d is not probed: %s", step, error)
+        return
     with open_records(run.path) as records:
         for diagnostic in diagnostics:
-            try:
-                checkpoint = Loaded(step, folder, base_of(run.path), verify_stable(folder), model_args)
+            with left_out_on_failure(diagnostic, outcome):
                 annotator = annotator_of(diagnostic)
                 given = probe_checkpoint(run, records, diagnostic, checkpoint, annotator=annotator)
                 write_findings(run, diagnostic, checked_findings(diagnostic, given, annotator), [step])
-            except WriteError:
-                raise
-            except Exception as error:  # a plugin's; its message may quote a response
-                why = str(error) if isinstance(error, SftgenError) else f"raised {type(error).__name__}"
-                logger.warning("step %d: diagnostic %r is left out: %s", step, diagnostic.name, why)
+    models.free()
+    for name, why in outcome.failed.items():
+        logger.warning("step %d: diagnostic %r is left out: %s", step, name, why)
 
 
 def checked_findings(diagnostic: Diagnostic, given: Iterable[Any], annotator: Annotator) -> list[Finding]:

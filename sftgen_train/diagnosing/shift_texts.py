@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sftgen_judges.diagnostics.labelling import DiagnosticError
 from sftgen_judges.diagnostics.token_shift.words import classes_of
 from sftgen_judges.plugins.contracts import Diagnostic, Probe, Sample
@@ -102,24 +105,61 @@ def texts_of(probe: Probe, tokenizer: Any) -> Texts:
     return found
 
 
-def encoded(text: Text, tokenizer: Any, context: int) -> tuple[list[int], int, Any, list[str]]:
-    """The tokens of a text, where its response begins, the kind of word and the piece of text of each of its tokens.
+@dataclass(frozen=True)
+class Encoded:
+    """The tokens of a text.
+
+    Attributes:
+        text: The text.
+        ids: Its tokens, prompt included.
+        start: Place of the first token of the response that can be scored.
+        spans: First character of the response and the one after the last that each token from `start` on stands for.
+        pieces: The text of each of them.
+        begin: Where in the response the first of them begins: behind its first token where the prompt is empty.
+        cut: Whether something did not fit into the context.
+    """
+
+    text: Text
+    ids: list[int]
+    start: int
+    spans: list[tuple[int, int]]
+    pieces: list[str]
+    begin: int
+    cut: bool
+
+    @property
+    def kinds(self) -> NDArray[np.uint8]:
+        """The kind of word of each token."""
+        return classes_of(self.text.text, self.spans)
+
+    @property
+    def ends(self) -> list[int]:
+        """Where each token ends, ascending; an end token stands behind the text."""
+        last = 0
+        return [last := max(last, end + (start == end)) for start, end in self.spans]
+
+
+def encoded(text: Text, tokenizer: Any, context: int) -> Encoded:
+    """The tokens of a text.
 
     Prompt and response are encoded apart, as they were when the response was generated. What does not fit into the
     context is cut off.
     """
     prompt = tokenizer(text.prompt, add_special_tokens=not text.templated)["input_ids"]
     answer = tokenizer(text.text, add_special_tokens=False, return_offsets_mapping=True)
-    ids, spans = list(answer["input_ids"]), [tuple(span) for span in answer["offset_mapping"]]
+    ids, spans = list(answer["input_ids"]), [(int(start), int(end)) for start, end in answer["offset_mapping"]]
     pieces = [text.text[start:end] for start, end in spans]
     if text.ended and tokenizer.eos_token_id is not None:
         ids.append(tokenizer.eos_token_id)
         spans.append((len(text.text), len(text.text)))
         pieces.append(str(tokenizer.eos_token))
+    begin = 0
     if not prompt:  # nothing comes before the first token
+        begin = spans[0][1] if spans else 0
         prompt, ids, spans, pieces = ids[:1], ids[1:], spans[1:], pieces[1:]
     room = max(0, context - len(prompt))
-    return [*prompt, *ids[:room]], len(prompt), classes_of(text.text, spans[:room]), pieces[:room]
+    whole = [*prompt, *ids[:room]]
+    return Encoded(text, whole, len(prompt), spans[:room], pieces[:room], begin, cut=len(ids) > room)
 
 
 def _most() -> int:

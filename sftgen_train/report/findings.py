@@ -28,6 +28,7 @@ from sftgen_judges.plugins.contracts import (
     Table,
     Validation,
 )
+from sftgen_judges.plugins.contracts.findings import is_validated
 from sftgen_judges.records.display import InNotebook, Shelf
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.store import RunFolder
@@ -107,7 +108,7 @@ def _require_plain(finding: Finding) -> None:
     texts = [finding.title, finding.sentence, finding.measured_on]
     numbers: list[Any] = []
     for metric in finding.metrics:
-        texts += [metric.name, metric.unit]
+        texts += [metric.name, metric.unit, metric.label]
         numbers += [metric.value, metric.low, metric.high, metric.n, metric.step]
     for checked in finding.validation:
         texts += [checked.label, checked.labelled_set, checked.annotator, checked.unit, checked.split]
@@ -146,10 +147,9 @@ def _require(texts: Iterable[Any], numbers: Iterable[Any]) -> None:
 
 def validation_of(finding: Finding) -> list[str]:
     """What is known of how good the labels behind a finding are, a line each."""
-    if finding.validation:
-        return [told(checked) for checked in finding.validation]
-    estimated = dict.fromkeys(metric.name for metric in finding.metrics if not metric.exact)
-    return [f"{NOT_VALIDATED}: {', '.join(estimated)}"] if estimated else []
+    known = [told(checked) for checked in finding.validation]
+    estimated = dict.fromkeys(metric.name for metric in finding.metrics if not is_validated(metric, finding.validation))
+    return [*known, f"{NOT_VALIDATED}: {', '.join(estimated)}"] if estimated else known
 
 
 def told(checked: Validation) -> str:
@@ -224,7 +224,14 @@ def table_of(finding: Finding) -> Table | None:
     """The table of a finding, or one of its metrics."""
     if finding.table or not finding.metrics:
         return finding.table
-    rows = tuple((metric.task, metric.step, metric.name, interval(metric), metric.n) for metric in finding.metrics)
+    rows = tuple(
+        (
+            metric.task, metric.step,
+            metric.name if is_validated(metric, finding.validation) else f"{metric.name} {NOT_VALIDATED[0]}",
+            interval(metric), metric.n,
+        )
+        for metric in finding.metrics
+    )  # fmt: skip
     whole = Table(("task", "step", "metric", "value", "n"), rows)
     kept = [place for place in range(5) if any(row[place] is not None for row in rows)]
     return Table(tuple(whole.columns[p] for p in kept), tuple(tuple(row[p] for p in kept) for row in rows))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sftgen_judges.diagnostics.labelling import DiagnosticError, annotator_of, label_samples
 from sftgen_judges.plugins.contracts import Diagnostic, Measure, Metric, Sample
+from sftgen_judges.plugins.contracts.findings import is_validated
 from sftgen_judges.plugins.manager import BrokenTargetError, lookup, plugins
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.trajectory.flips import rows_of
@@ -110,7 +111,9 @@ def metrics_of(
         if metric:
             value, *_, n = metric
             low, high = (end if isfinite(end) else None for end in metric[1:3])
-            found.append(Metric(measure.name, value, low, high, n, measure.unit, task, step, measure.exact))
+            found.append(
+                Metric(measure.name, value, low, high, n, measure.unit, task, step, measure.exact, measure.label)
+            )
     return found
 
 
@@ -155,3 +158,13 @@ def as_row(name: str, metric: Metric) -> dict[str, Any]:
     return {
         "metric": f"{name}/{metric.name}", "mean": metric.value, "low": metric.low, "high": metric.high, "n": metric.n,
     }  # fmt: skip
+
+
+def unvalidated_at_evaluation() -> set[str]:
+    """Metrics of evaluations, as `DIAGNOSTIC/NAME`, that a rule estimates and nobody has measured against labels."""
+    return {
+        f"{diagnostic.name}/{measure.name}"
+        for diagnostic in diagnostics_at_evaluation()
+        for measure in diagnostic.measures
+        if not is_validated(measure, diagnostic.validated("rule") if diagnostic.validated else ())
+    }

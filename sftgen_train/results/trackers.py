@@ -20,10 +20,12 @@ from filelock import FileLock
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Connection, Finding, Tracker
+from sftgen_judges.plugins.contracts.findings import is_validated
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.records.columns import NUMBER, TEXT, WHOLE, Table
 from sftgen_judges.records.journal import append_rows, whole_rows, write_atomic
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.results.diagnosed import unvalidated_at_evaluation
 
 logger = logging.getLogger(__name__)
 LOGGED = Table({"step": WHOLE, "name": TEXT, "value": NUMBER}, needed=("step", "name", "value"), then="is logged again")
@@ -100,21 +102,29 @@ class Trackers:
         return sum(map(len, fresh.values()))
 
 
+NOT_VALIDATED = "_not_validated"
+"""Ends the name of a number that a rule or a judge estimates and nobody has measured against labels."""
+
+
 def _scores(run: RunFolder) -> Iterator[tuple[int, str, float]]:
+    estimated = unvalidated_at_evaluation()
     for row in run.metric_rows():
         value, step = row.get("mean"), row.get("step")
         if row.get("status") == "ok" and value is not None and step is not None:
-            yield step, f"sftgen/{row['task'].removeprefix('sftgen_')}/{row['metric']}", value
+            mark = NOT_VALIDATED if row["metric"] in estimated else ""
+            yield step, f"sftgen/{row['task'].removeprefix('sftgen_')}/{row['metric']}{mark}", value
 
 
 def _found(run: RunFolder) -> Iterator[tuple[int, str, float]]:
     """The numbers of findings that have a step."""
     for row in run.finding_rows():
         with suppress(ValueError):  # the report names one that is damaged
-            for metric in Finding.from_dict(row["found"]).metrics:
+            finding = Finding.from_dict(row["found"])
+            for metric in finding.metrics:
+                mark = "" if is_validated(metric, finding.validation) else NOT_VALIDATED
                 if metric.step is not None and metric.value is not None:
                     of = f"{metric.task.removeprefix('sftgen_')}/" if metric.task else ""
-                    yield metric.step, f"sftgen/{of}{row['diagnostic']}/{metric.name}", metric.value
+                    yield metric.step, f"sftgen/{of}{row['diagnostic']}/{metric.name}{mark}", metric.value
 
 
 def _wandb(run: Path, facts: Mapping[str, Any]) -> Connection:

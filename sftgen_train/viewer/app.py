@@ -26,7 +26,7 @@ from sftgen_train.viewer.links import Served
 from sftgen_train.viewer.naming import chosen_step, run_of
 from sftgen_train.viewer.pages.arms import arms_page
 from sftgen_train.viewer.pages.grid import grid_page
-from sftgen_train.viewer.pages.item import ItemAsked, item_page, thinking_text
+from sftgen_train.viewer.pages.item import ItemAsked, diagnosed_of, item_page, thinking_text
 from sftgen_train.viewer.pages.items import items_page
 from sftgen_train.viewer.pages.runs import runs_page
 from sftgen_train.viewer.pages.verdicts import verdict_lines
@@ -140,7 +140,8 @@ class Screens:
         row = next((row for row in rows if row["at_step"] == step), None)
         if row is None:
             raise MissingError("the text of this response is not in the records")
-        return _page("thinking", edition, thought=thinking_text(response_of(row), None))
+        diagnosed = diagnosed_of(edition, task, doc, repeat, [run]).get((run, step))
+        return _page("thinking", edition, thought=thinking_text(response_of(row), None, diagnosed))
 
     def text(self, request: Request, edition: Edition) -> Response:
         """All of a response, as a file."""

@@ -196,6 +196,22 @@ def texts(records: Records, task: str, doc_hash: str, repeat: int, runs: Sequenc
     return records.sql(query, asked).rows()
 
 
+def labels(records: Records, task: str, doc_hash: str, repeat: int, runs: Sequence[str]) -> list[Row]:
+    """The spans that diagnostics marked in one repeat of an item, with who marked them."""
+    query = f"""SELECT run, coalesce(step, {OUTSIDE}) AS at_step, diagnostic, annotator, spans FROM labels
+        WHERE task = $task AND doc_hash = $doc AND repeat = $repeat AND run IN (SELECT unnest($runs))
+        AND failed IS NULL AND spans IS NOT NULL AND spans <> '[]' ORDER BY run, at_step, diagnostic"""
+    asked = {"task": task, "doc": doc_hash, "repeat": repeat, "runs": list(runs)}
+    return records.sql(query, asked).rows()
+
+
+def shifts(records: Records, task: str, doc_hash: str, runs: Sequence[str]) -> list[Row]:
+    """What `token_shift` kept of the answers to an item, of its first repeat: as JSON, with the checkpoint's step."""
+    query = """SELECT run, step, kept FROM probes WHERE diagnostic = 'token_shift' AND step IS NOT NULL
+        AND json_extract_string(kept, '/name') = $name AND run IN (SELECT unnest($runs)) ORDER BY run, step"""
+    return records.sql(query, {"name": f"{task}/{doc_hash[:16]}", "runs": list(runs)}).rows()
+
+
 def whole_text(records: Records, task: str, doc_hash: str, *, repeat: int, run: str, step: int) -> str | None:
     """All that a model wrote; thinking that a server sent apart comes first."""
     query = f"""SELECT coalesce(reasoning || chr(10), '') || text AS text FROM texts

@@ -102,31 +102,61 @@ def written(found: Sequence[Token], marks: Sequence[Mark] = (), spans: Sequence[
     """
     parts: list[Markup] = []
     formulas = 0
+    labels = _Labels(spans)
     marked = [(token, marks[place] if marks else "") for place, token in enumerate(found)]
     for in_code, block in groupby(marked, lambda pair: pair[0].kind in {"code", "fence"}):
         if in_code:
             parts.append(_code(list(block)))
             continue
-        for (mark, span), group in groupby(block, lambda pair: (pair[1], _label(pair[0], pair[1], spans))):
+        marked_in_prose = [(token, mark, *labels.of(token, mark)) for token, mark in block]
+        for (mark, label), group in groupby(marked_in_prose, lambda found: (found[1], found[2])):
             inner = []
-            for token, _ in group:
-                formulas += token.kind != "text"
-                inner.append(_prose(token, set_formula=formulas <= _MOST_FORMULAS))
-            parts.append(_marked(Markup("").join(inner), mark, span))
+            for colour, same in groupby(group, lambda found: found[3]):
+                shown = []
+                for token, *_ in same:
+                    formulas += token.kind != "text"
+                    shown.append(_prose(token, set_formula=formulas <= _MOST_FORMULAS))
+                inner.append(_coloured_in(Markup("").join(shown), colour))
+            parts.append(_marked(Markup("").join(inner), mark, label))
     return Markup("").join(parts)
 
 
-def _label(token: Token, mark: Mark, spans: Sequence[Span]) -> Span | None:
-    if mark == "del":
-        return None
-    end = token.start + len(token.text.rstrip())
-    return next((span for span in spans if span.start < end and token.start < span.end), None)
+class _Labels:
+    """The labels of tokens, which come in order: of a text with many spans each is looked at a few times only."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._labels = [span for span in spans if not span.level]
+        self._colours = sorted((span for span in spans if span.level), key=lambda span: span.start)
+        self._next = 0
+
+    def of(self, token: Token, mark: Mark) -> tuple[Span | None, Span | None]:
+        """The first label of a token, and its strongest colour; a token that was taken out has none."""
+        if mark == "del":
+            return None, None
+        end = token.start + len(token.text.rstrip())
+        label = next((span for span in self._labels if span.start < end and token.start < span.end), None)
+        while self._next < len(self._colours) and self._colours[self._next].end <= token.start:
+            self._next += 1
+        strongest = None
+        for span in self._colours[self._next :]:
+            if span.start >= end:
+                break
+            if span.end > token.start and (strongest is None or span.level > strongest.level):
+                strongest = span
+        return label, strongest
 
 
-def _marked(inner: Markup, mark: Mark, span: Span | None = None) -> Markup:
-    if span:
-        inner = Markup('<mark class="label" title="{}">{}</mark>').format(visible(span.label), inner)
+def _marked(inner: Markup, mark: Mark, label: Span | None = None) -> Markup:
+    if label:
+        inner = Markup('<mark class="label" title="{}">{}</mark>').format(visible(label.label), inner)
     return Markup("<{0}>{1}</{0}>").format(mark, inner) if mark else inner
+
+
+def _coloured_in(inner: Markup, colour: Span | None) -> Markup:
+    if colour is None:
+        return inner
+    made = Markup('<span class="shift shift-{}" title="{}">{}</span>')
+    return made.format(colour.level, visible(colour.label), inner)
 
 
 def _prose(token: Token, *, set_formula: bool) -> Markup:

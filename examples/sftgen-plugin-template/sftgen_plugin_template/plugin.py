@@ -31,7 +31,7 @@ def register_judges(register: Register) -> None:
 
 @hookimpl
 def register_diagnostics(register: Register) -> None:
-    """One of each level; the first is computed at every evaluation, the others by `sftgen diagnose`."""
+    """One of each level; the first is computed at every evaluation, the others by `sftgen diagnose --all`."""
     register("template_repetition", "sftgen_plugin_template.repetition:REPETITION")
     register("template_surprise", "sftgen_plugin_template.surprise:SURPRISE")
     register("template_cut_answers", "sftgen_plugin_template.cut_answers:CUT_ANSWERS")

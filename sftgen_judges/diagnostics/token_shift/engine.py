@@ -5,13 +5,50 @@ An engine gives no whole distributions, so there is no divergence and no entropy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sftgen_judges.diagnostics.token_shift.forcing import ForcingError
+
+
+@contextmanager
+def engine_of(model: str, options: Mapping[str, Any]) -> Iterator[Any]:
+    """A vLLM engine over a model, for as long as it is needed: the next one may need all of the memory.
+
+    Args:
+        model: The folder of the model, or its name on the hub.
+        options: Arguments of `vllm.LLM`, for example `dtype` and `max_model_len`.
+
+    Raises:
+        ForcingError: vLLM is not installed, or cannot load the model.
+    """
+    try:
+        from vllm import LLM
+        from vllm.distributed import cleanup_dist_env_and_memory
+    except ImportError as error:
+        raise ForcingError(f"vLLM cannot be imported: {error}; install it, or read with transformers") from error
+    try:
+        engine = LLM(model, **options)
+    except (ValueError, RuntimeError, OSError, TypeError, AssertionError) as error:
+        raise ForcingError(f"vLLM cannot load {model!r}: {type(error).__name__}: {error}") from error
+    try:
+        yield engine
+    finally:
+        with suppress(AttributeError):  # an engine in this process has no other to end
+            engine.llm_engine.engine_core.shutdown()
+        del engine
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+
+def room_of(engine: Any) -> int:
+    """The most tokens of a text that an engine can read: it makes one more."""
+    return int(engine.llm_engine.model_config.max_model_len) - 1
 
 
 def prompt_logprobs(
@@ -32,7 +69,7 @@ def prompt_logprobs(
     """
     from vllm import SamplingParams, TokensPrompt
 
-    room = int(engine.llm_engine.model_config.max_model_len) - 1
+    room = room_of(engine)
     for ids, start in zip(texts, starts, strict=True):
         if not 1 <= start < len(ids) <= room:
             raise ForcingError(

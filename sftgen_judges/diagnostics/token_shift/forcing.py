@@ -16,6 +16,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sftgen_judges.errors import SftgenError
 
 if TYPE_CHECKING:
@@ -68,6 +71,11 @@ class Forced:
     def __len__(self) -> int:
         return len(self.rank)
 
+    @property
+    def quantities(self) -> dict[str, Any]:
+        """The arrays by their names."""
+        return {name: getattr(self, name) for name in QUANTITIES}
+
 
 QUANTITIES = ("base_logprob", "logprob", "rank", "own_rank", "kl", "js", "base_entropy", "entropy")
 
@@ -90,8 +98,7 @@ def force(base: Any, checkpoint: Any, ids: Sequence[int], *, start: int = 1, win
     """
     import torch
 
-    if not 1 <= start < len(ids):
-        raise ForcingError(f"start {start} of a text of {len(ids)} tokens: expected a place from 1 to {len(ids) - 1}")
+    _require_start(start, ids)
     tokens = torch.tensor(list(ids), device=base.device)
     parts: list[Tensor] = []
     with torch.inference_mode():
@@ -111,28 +118,41 @@ def force(base: Any, checkpoint: Any, ids: Sequence[int], *, start: int = 1, win
     return Forced(start, **{name: of.astype("int64") if "rank" in name else of for name, of in found.items()})
 
 
-def forced_logprobs(model: Any, ids: Sequence[int], *, start: int = 1, window: int = WINDOW) -> Any:
-    """Log-probabilities of a text's tokens under one model, from place `start` on.
+def logprobs(
+    model: Any, ids: Sequence[int], *, start: int = 1, window: int = WINDOW
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Log-probability and rank of the tokens of a text under one model, as `force` has them.
 
-    Returns:
-        A NumPy array of float64, in nats.
+    Args:
+        model: A transformers model of causal language, in eval mode.
+        ids: The tokens of the text, prompt included.
+        start: Place of the first token that is scored, at least 1.
+        window: Tokens read at once; memory grows with it.
 
     Raises:
-        ForcingError: Nothing is left to score.
+        ForcingError: Nothing is left to score, or the model gives no numbers.
     """
     import torch
 
+    _require_start(start, ids)
+    tokens = torch.tensor(list(ids), device=model.device)
+    parts: list[Tensor] = []
+    with torch.inference_mode():
+        for first, logits in _blocks(model, tokens, start, window):
+            rows = max(1, ELEMENTS_ON_CPU // logits.shape[-1]) if logits.device.type == "cpu" else BLOCK
+            for at in range(0, len(logits), rows):
+                some = logits[at : at + rows]
+                found = _distribution(some, tokens[first + at : first + at + len(some)])
+                parts.append(torch.cat([found.logprob, found.rank], dim=1))
+        values = torch.cat(parts).cpu().numpy()
+    if not np.isfinite(values).all():
+        raise ForcingError("the logits of the model hold NaN or infinity")
+    return values[:, 0], values[:, 1].astype(np.int64)
+
+
+def _require_start(start: int, ids: Sequence[int]) -> None:
     if not 1 <= start < len(ids):
         raise ForcingError(f"start {start} of a text of {len(ids)} tokens: expected a place from 1 to {len(ids) - 1}")
-    tokens = torch.tensor(list(ids), device=model.device)
-    with torch.inference_mode():
-        parts = [
-            torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), -1)
-            .gather(-1, tokens[first : first + len(logits)].to(logits.device).unsqueeze(-1))
-            .squeeze(-1)
-            for first, logits in _blocks(model, tokens, start, window)
-        ]
-        return torch.cat(parts).double().cpu().numpy()
 
 
 def _blocks(model: Any, tokens: Tensor, start: int, window: int) -> Iterator[tuple[int, Tensor]]:

@@ -1,10 +1,17 @@
 """Readers of two public labelled sets that have no licence: fetch them yourself, nothing of them comes with sftgen.
 
 * Segments of Venhoff et al. (`cvenhoff/steering-thinking-llms`): `responses_MODEL.json`, a list of responses. Each has
-  `annotated_thinking`, in which every stretch stands as `["label"]text["end-section"]`. The labels are a model's.
-* Self-jailbreak of Yong and Bach, arXiv 2510.20956 (`BatsResearch/self-jailbreaking`): JSONL of `selfjb_detect.py`.
-  Each line has `cot_sentences` ("sentence 0 - ..." a line), and `selfjb_annos` with the indices in `answer`. Only
-  unsafe answers (`safety_eval_score`, StrongREJECT, above 1) are labelled, by a model; safe ones are left out.
+  `original_message`, `full_response`, `thinking_process` and `annotated_thinking`, in which every stretch stands as
+  `["label"]text["end-section"]`, often in a fence of three backticks and with blank lines between. In the first
+  version, `annotated_responses_MODEL.json`, `responses` have `annotated_response` alone. The labels are a model's.
+* Self-jailbreak of Yong and Bach, arXiv 2510.20956 (`BatsResearch/self-jailbreaking`): `artifacts/MODEL-think500-
+  answer200-...jsonl`, as `selfjb_detect.py` writes them. Each line has `question`, `cot`, `response`,
+  `safety_eval_score`, `safety_eval_res`, `eval_model`, `cot_sentences` ("sentence 0 - ..." a line), and `selfjb_annos`
+  with the indices in `answer`. Only unsafe answers (`safety_eval_score`, StrongREJECT, above 1) are labelled, by a
+  model; safe ones have no `selfjb_annos` and are left out.
+
+Labels are of stretches of a text. Where the text itself is in the file, and all stretches stand in it in their order,
+places are those in the text, so that a judge reads it with its line breaks. Otherwise the stretches are put together.
 """
 
 from __future__ import annotations
@@ -12,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +64,16 @@ def read_venhoff(path: Path) -> LabelledSet:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise LabelsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'no JSON'}") from error
-    if not isinstance(rows, list) or not any(isinstance(row, dict) and "annotated_thinking" in row for row in rows):
+    if isinstance(rows, dict):
+        rows = rows.get("responses")
+    if not isinstance(rows, list) or not any(isinstance(row, dict) and {*_ANNOTATED} & {*row} for row in rows):
         raise LabelsError(f"{path}: expected a list of responses with 'annotated_thinking'")
     documents = []
     for number, row in enumerate(rows):
-        text = row.get("annotated_thinking") if isinstance(row, dict) else None
-        if isinstance(text, str) and (document := _sections(text, str(number), _question(row))):
+        if not isinstance(row, dict):
+            continue
+        text = next((row[name] for name in _ANNOTATED if isinstance(row.get(name), str)), "")
+        if document := _sections(text, str(number), _question(row), row.get("thinking_process")):
             documents.append(document)
     if not documents:
         raise LabelsError(f'{path}: no section ["label"]text["end-section"] in any annotation')
@@ -69,6 +81,9 @@ def read_venhoff(path: Path) -> LabelledSet:
         f"venhoff/{path.stem}", tuple(documents), segment_labels=tuple(VENHOFF_LABELS.values()),
         origin="Venhoff et al., labelled by a model", licence="none",
     )  # fmt: skip
+
+
+_ANNOTATED = ("annotated_thinking", "annotated_response")
 
 
 def _question(row: Mapping[str, Any]) -> str:
@@ -82,27 +97,33 @@ def _question(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _sections(annotated: str, name: str, question: str) -> LabelledDocument | None:
-    pieces: list[str] = []
-    spans: list[GoldSpan] = []
-    segments: list[tuple[int, int]] = []
-    length = 0
-    for section in _SECTION.finditer(annotated):
-        text = section["text"].strip()
-        if not text:
-            continue
-        start, end = length, length + len(text)
-        segments.append((start, end))
-        label = VENHOFF_LABELS.get(section["label"].strip())
-        if label:
-            spans.append(GoldSpan(label, start, end))
-        pieces.append(text)
-        length = end + 1
-    if not pieces:
+def _sections(annotated: str, name: str, question: str, thinking: Any) -> LabelledDocument | None:
+    found = [
+        (text, VENHOFF_LABELS.get(section["label"].strip()))
+        for section in _SECTION.finditer(annotated)
+        if (text := section["text"].strip())
+    ]
+    if not found:
         return None
-    return LabelledDocument(
-        name, question, " ".join(pieces), spans=tuple(spans), segments=tuple(segments), split=split_of(name)
-    )
+    whole, places = _placed([text for text, _ in found], thinking)
+    spans = tuple(GoldSpan(label, *place) for (_, label), place in zip(found, places, strict=True) if label)
+    return LabelledDocument(name, question, whole, spans=spans, segments=tuple(places), split=split_of(name))
+
+
+def _placed(pieces: Sequence[str], text: Any) -> tuple[str, list[tuple[int, int]]]:
+    """A text with the places of its pieces: as it was written, or the pieces put together where they are not in it."""
+    places: list[tuple[int, int]] = []
+    end = 0
+    for piece in pieces if isinstance(text, str) else ():
+        start = text.find(piece, end)
+        if start < 0:
+            break
+        end = start + len(piece)
+        places.append((start, end))
+    if isinstance(text, str) and len(places) == len(pieces):
+        return text, places
+    ends = list(accumulate(len(piece) + 1 for piece in pieces))
+    return " ".join(pieces), [(end - 1 - len(piece), end - 1) for piece, end in zip(pieces, ends, strict=True)]
 
 
 def read_self_jailbreak(path: Path) -> LabelledSet:
@@ -136,19 +157,14 @@ def _sentences(
     heads = list(_SENTENCE.finditer(sentences))
     ends = [*(head.start() for head in heads[1:]), len(sentences)]
     texts = {int(head[1]): sentences[head.end() : end].strip() for head, end in zip(heads, ends, strict=True)}
-    pieces: list[str] = []
-    segments: dict[int, tuple[int, int]] = {}
-    length = 0
-    for number, text in texts.items():
-        if text:
-            segments[number] = (length, length + len(text))
-            pieces.append(text)
-            length += len(text) + 1
+    texts = {number: text for number, text in texts.items() if text}
+    whole, places = _placed(list(texts.values()), row.get("cot"))
+    segments = dict(zip(texts, places, strict=True))
     absent = [index for index in indices if isinstance(index, bool) or index not in segments]
     if absent:
         raise LabelsError(f"{where}: label of sentence {absent[0]!r}, which is not in the text")
     return LabelledDocument(
-        name, str(row.get("question") or ""), " ".join(pieces), str(row.get("response") or ""),
+        name, str(row.get("question") or ""), whole, str(row.get("response") or ""),
         spans=tuple(GoldSpan("argues_past", *segments[index]) for index in sorted({*indices})),
         holds={"self_jailbreak": bool(indices)}, segments=tuple(segments.values()), measures={"asr": 1.0},
         split=split_of(name),

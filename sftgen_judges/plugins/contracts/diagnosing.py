@@ -171,6 +171,7 @@ class Measure:
         per: Another value; the metric is then the sum of this one over the sum of that one, times `scale`, instead of
             the mean over documents. That value need not be a measure itself.
         scale: See `per`: 1000 for patterns in 1,000 tokens.
+        label: The label of a labelled set that tells how good it is; by default that of its name.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Measure:
     exact: bool = False
     per: str | None = None
     scale: float = 1.0
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,10 +195,12 @@ class Probe:
         base: The folder of the base model, or its name on the hub; None where nobody knows.
         model_args: Arguments of the model that the command was given, for example `device` and `dtype`.
         records: The run's records, read lazily; ask for texts in batches.
-        load: The model and its tokenizer, as transformers loads them, once for all diagnostics; `load(base)` another.
+        load: The model and its tokenizer, as transformers loads them, once for all diagnostics of a checkpoint;
+            `load(base)` another, which is kept for the next checkpoints.
         once: `once(key, measure)` gives what was kept under a key, else measures it and keeps it: a probe that is
             killed goes on where it was. The key names what was measured: texts by their hashes. Values are plain data.
         ask: Asks the judge's model, if `judge` is needed.
+        tokenizer: The tokenizer alone, without weights; `tokenizer(base)` another's.
     """
 
     run: Path
@@ -208,6 +212,7 @@ class Probe:
     load: Callable[..., tuple[Any, Any]]
     once: Callable[[Sequence[Any], Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
     ask: Ask | None = None
+    tokenizer: Callable[..., Any] = _NOT_GIVEN
 
 
 @dataclass(frozen=True)

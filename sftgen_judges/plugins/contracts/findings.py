@@ -5,7 +5,7 @@ Nothing here is code or markup: a finding is plain data, so that one in a strang
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -30,6 +30,7 @@ class Metric:
         task: The task; None of several.
         step: The training step; None of several, and outside of training.
         exact: Whether it is counted and not estimated by a rule or a judge: it then needs no validation.
+        label: The label of a labelled set that tells how good it is; by default that of its name.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Metric:
     task: str | None = None
     step: int | None = None
     exact: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -235,3 +237,13 @@ def _validation(row: Mapping[str, Any]) -> Validation:
     rates = {name: _made(Interval, row[name]) for name in ("precision", "recall", "f1")}
     validation: Validation = _made(Validation, {**row, **rates})
     return validation
+
+
+def is_validated(of: Any, validation: Iterable[Validation]) -> bool:
+    """Whether a number may stand without "not validated": it is counted, or the label that it rests on was measured.
+
+    Args:
+        of: A `Metric` or a `Measure`.
+        validation: What was measured.
+    """
+    return of.exact or (of.label or of.name) in {checked.label for checked in validation}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from sftgen_judges.diagnostics.token_shift.forcing import forced_logprobs
+from sftgen_judges.diagnostics.token_shift.forcing import logprobs
 from sftgen_judges.plugins.contracts import Candidate, Made, Selector
 from sftgen_train.curation.selecting.selectors import Keep, Options
 from sftgen_train.diagnosing.shift_texts import Text, encoded, templates
@@ -87,7 +87,7 @@ def _measured(candidates: Sequence[Candidate], options: Base) -> Iterator[tuple[
         text = Text("pool", "", asked if made is None else made, each.response.text, ended, made is not None)
         ids, start, *_ = encoded(text, tokenizer, min(context, options.max_length))
         if len(ids) > start:
-            nll = -float(forced_logprobs(model, ids, start=start).mean())
+            nll = -float(logprobs(model, ids, start=start)[0].mean())
             if isfinite(nll):
                 yield place, {NLL: nll}
 

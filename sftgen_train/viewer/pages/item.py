@@ -16,7 +16,7 @@ from sftgen_train.viewer import questions
 from sftgen_train.viewer.address import Choice
 from sftgen_train.viewer.differences import difference
 from sftgen_train.viewer.errors import MissingError
-from sftgen_train.viewer.labels import READ, labelled
+from sftgen_train.viewer.labels import LEVELS, READ, Diagnosed, labelled
 from sftgen_train.viewer.library import Edition
 from sftgen_train.viewer.naming import run_names, size, step_in_address, step_name
 from sftgen_train.viewer.pages.items import neighbours, resolve
@@ -124,7 +124,8 @@ def item_page(edition: Edition, choice: Choice, asked: ItemAsked) -> dict[str, A
         )
     harmful = asked.task in outline.harmful
     hidden = harmful and not asked.show
-    columns = [] if hidden else _columns(edition, asked, runs, rows, names)
+    diagnosed = {} if hidden else diagnosed_of(edition, asked.task, asked.doc_hash, asked.repeat, runs)
+    columns = [] if hidden else _columns(edition, asked, rows, {run: names[run] for run in runs}, diagnosed)
     before, after, total = (None, None, 0) if asked.place is None else neighbours(edition, choice, asked.place)
     return {
         "choice": choice,
@@ -140,6 +141,8 @@ def item_page(edition: Edition, choice: Choice, asked: ItemAsked) -> dict[str, A
         "after": after,
         "total": total,
         "read": READ,
+        "levels": LEVELS if any(of.shifts for of in diagnosed.values()) else (),
+        "named": any(of.labels for of in diagnosed.values()),
         **({} if hidden else _prompt(edition, asked)),
     }
 
@@ -170,26 +173,32 @@ def _prompt(edition: Edition, asked: ItemAsked) -> dict[str, Any]:
 
 
 def _columns(
-    edition: Edition, asked: ItemAsked, runs: Sequence[str], rows: Sequence[Row], names: Mapping[str, str]
+    edition: Edition,
+    asked: ItemAsked,
+    rows: Sequence[Row],
+    names: Mapping[str, str],
+    diagnosed: Mapping[tuple[str, int], Diagnosed],
 ) -> list[Column]:
+    """The columns of runs, which are given with their names."""
     graded = {(row["run"], row["at_step"]): row for row in rows if row["repeat"] == asked.repeat}
     texts = {
         (row["run"], row["at_step"]): row
-        for row in questions.texts(edition.records, asked.task, asked.doc_hash, asked.repeat, runs)
+        for row in questions.texts(edition.records, asked.task, asked.doc_hash, asked.repeat, list(names))
     }
-    steps = {run: edition.outline.runs[run].tasks.get(asked.task, ()) for run in runs}
+    steps = {run: edition.outline.runs[run].tasks.get(asked.task, ()) for run in names}
     columns: list[Column] = []
     base: tuple[list[Token], Row | None] | None = None
-    for run in runs:
+    for run in names:
         for step in steps[run]:
             sample, text = graded.get((run, step)), texts.get((run, step))
             response = response_of(text) if text else Response("")
             found = tokens(response.answer[:SHOWN])
-            answer = _answer(found, response, sample, None if base is None or not asked.marks else base[0])
+            said = diagnosed.get((run, step))
+            answer = _answer(found, response, sample, None if base is None or not asked.marks else base[0], said)
             column = Column(
                 run, names[run], step, sample, text is not None, answer,
                 _thinking(sample, response),
-                thinking_text(response, sample) if asked.thinking else None,
+                thinking_text(response, sample, said) if asked.thinking else None,
                 "" if base is None else _change(base[1], sample),
                 _measures(sample),
                 size(text["characters"]) if text else "",
@@ -201,8 +210,31 @@ def _columns(
     return columns
 
 
-def _answer(found: Sequence[Token], response: Response, sample: Row | None, base: Sequence[Token] | None) -> Text:
-    spans = labelled(sample, response, "answer")
+def diagnosed_of(
+    edition: Edition, task: str, doc_hash: str, repeat: int, runs: Sequence[str]
+) -> dict[tuple[str, int], Diagnosed]:
+    """What diagnostics say of the answers to one repeat of an item, by run and step."""
+    labels: dict[tuple[str, int], list[Row]] = {}
+    for row in questions.labels(edition.records, task, doc_hash, repeat, runs):
+        labels.setdefault((row["run"], row["at_step"]), []).append(row)
+    shifts: dict[tuple[str, int], list[tuple[int, Row]]] = {}
+    for row in questions.shifts(edition.records, task, doc_hash, runs) if repeat == 0 else ():
+        kept = json.loads(row["kept"]) if isinstance(row["kept"], str) else row["kept"]
+        # The base's answers are read by every checkpoint, and stand in the column of step 0.
+        at = {"own answers": int(row["step"]), "base answers": 0}.get(str(kept.get("source")))
+        if at is not None:
+            shifts.setdefault((row["run"], at), []).append((int(row["step"]), kept))
+    return {key: Diagnosed(labels.get(key, ()), shifts.get(key, ())) for key in {*labels, *shifts}}
+
+
+def _answer(
+    found: Sequence[Token],
+    response: Response,
+    sample: Row | None,
+    base: Sequence[Token] | None,
+    diagnosed: Diagnosed | None,
+) -> Text:
+    spans = labelled(sample, response, "answer", diagnosed)
     left_out = _left_out(response.answer, len(response.text) >= LONGEST)
     if base is None or not found:
         return Text(written(found, spans=spans), left_out)
@@ -210,9 +242,9 @@ def _answer(found: Sequence[Token], response: Response, sample: Row | None, base
     return Text(written(compared.tokens, compared.marks, spans), left_out, compared.why, marked=any(compared.marks))
 
 
-def thinking_text(response: Response, sample: Row | None) -> Text:
+def thinking_text(response: Response, sample: Row | None, diagnosed: Diagnosed | None = None) -> Text:
     """The thinking of a response."""
-    spans = labelled(sample, response, "thinking")
+    spans = labelled(sample, response, "thinking", diagnosed)
     return Text(
         written(tokens(response.thinking[:SHOWN]), spans=spans),
         _left_out(response.thinking, len(response.text) >= LONGEST),

@@ -268,3 +268,18 @@ def test_fake_judges_read_what_the_real_prompts_show() -> None:
     }
     assert json.loads(by_words(patterns.NAMING.pieces(TEXT, "?")[0].request.prompt[-1]["content"]))["found"]
     assert json.loads(stages_by_words(self_jailbreak.NAMING.pieces(HARM, "?")[0].request.prompt[-1]["content"]))
+
+
+def test_empty_thinking_is_no_thinking() -> None:
+    bare = thinking("  ", asr=1)
+    assert patterns.reasoning_of(bare) == ("answer", "ok", 1)
+    assert patterns.DIAGNOSTIC.of
+    assert patterns.DIAGNOSTIC.of(bare)
+    nothing = Answer("t", Response("<think> </think>\n", "closed", " ", "\n"), 2, 0, Verdict("no_answer", 0.0))
+    assert not patterns.DIAGNOSTIC.of(nothing)
+    for diagnostic in (self_jailbreak.DIAGNOSTIC, thinking_safety.DIAGNOSTIC):
+        assert diagnostic.of
+        assert not diagnostic.of(bare)
+    # A text without a word is asked about like any other, and has labels.
+    [(place, labels)] = patterns.diagnose(batch([thinking("...")], lambda prompt: '{"found": []}'))
+    assert (place, labels.failed, labels.spans) == (0, "", ())

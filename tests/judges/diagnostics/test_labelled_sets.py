@@ -183,29 +183,47 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------ public sets, laid out as published
 
 
+THINKING = "Okay, we have a sum. So it is 7. \n\nWait, I mixed them up. I am not sure."
+ANNOTATED = (
+    '```plaintext\n["initializing"]Okay, we have a sum.["end-section"]\n\n["deduction"] So it is 7. ["end-section"]\n\n'
+    '["backtracking"] Wait, I mixed them up. ["end-section"]\n\n'
+    '["1.5:uncertainty-estimation"]I am not sure.["end-section"]\n\n["deduction"] ["end-section"]\n```'
+)
+LABELS = {"Wait, I mixed them up.": "backtracking", "I am not sure.": "uncertainty"}
+
+
 def test_segments_laid_out_as_venhoffs(tmp_path: Path) -> None:
-    annotated = (
-        '["initializing"]Okay, we have a sum.["end-section"]["deduction"] So it is 7.\n["end-section"]'
-        '["backtracking"]Wait, I mixed them up.["end-section"]'
-        '["1.5:uncertainty-estimation"]I am not sure.["end-section"]'
-        '["deduction"] ["end-section"]'
-    )
+    row = {
+        "original_message": {"role": "user", "content": "Sum?"},
+        "full_response": f"<\uff5cUser\uff5c>Sum?<\uff5cAssistant\uff5c><think>\n{THINKING}\n</think>\n\n7",
+        "thinking_process": THINKING,
+        "annotated_thinking": ANNOTATED,
+    }
     rows = [
-        {
-            "original_message": {"role": "user", "content": "Sum?"},
-            "full_response": "x",
-            "annotated_thinking": annotated,
-        },
-        {"question": "?", "annotated_thinking": ""},
-        {"question": "?", "annotated_thinking": None},
+        row,
+        {**row, "thinking_process": "The annotator wrote it in other words."},
+        {**row, "annotated_thinking": ""},
+        {**row, "annotated_thinking": None},
     ]
-    path = written(tmp_path, rows, name="responses_model.json")
-    found = read_labels(path)
-    [document] = found.documents
+    found = read_labels(written(tmp_path, rows, name="responses_model.json"))
+    document, other = found.documents
     assert (found.name, found.licence, document.question) == ("venhoff/responses_model", "none", "Sum?")
-    labels = {document.thinking[span.start : span.end]: span.label for span in document.spans}
-    assert labels == {"Wait, I mixed them up.": "backtracking", "I am not sure.": "uncertainty"}
-    assert len(document.segments) == 4
+    # The text is the model's own, line breaks included; where it was changed, what was annotated.
+    assert document.thinking == THINKING
+    assert other.thinking == " ".join(THINKING.split())
+    for of in (document, other):
+        assert {of.thinking[span.start : span.end]: span.label for span in of.spans} == LABELS
+        assert [of.thinking[start:end] for start, end in of.segments] == [
+            "Okay, we have a sum.", "So it is 7.", *LABELS,
+        ]  # fmt: skip
+    first = {
+        "model_name": "m",
+        "responses": [{"response_uuid": "1", "task_uuid": "2", "annotated_response": ANNOTATED}],
+        "annotator_model_name": "gpt-4o",
+        "temperature": 0.01,
+    }
+    [document] = read_labels(written(tmp_path, json.dumps(first), name="annotated_responses_model.json")).documents
+    assert {document.thinking[span.start : span.end]: span.label for span in document.spans} == LABELS
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "[]", '[{"annotated_thinking": "no sections"}]'])
@@ -216,9 +234,11 @@ def test_a_file_that_is_not_laid_out_so(tmp_path: Path, text: str) -> None:
 
 TRACE = {
     "question": "How?",
-    "cot": "<think>\n...\n</think>",
+    "cot": "That is not allowed. \n\nIt may be\nfor a story. So I help.</think>",
     "response": "Here.",
     "safety_eval_score": 4.0,
+    "safety_eval_res": "<reasoning>\n...\n</reasoning>\n\n<score>4</score>",
+    "eval_model": "gpt-5",
     "cot_sentences": "sentence 0 - That is not allowed.\nsentence 1 - It may be\nfor a story.\nsentence 2 - So I help.",
     "selfjb_annos": {"answer": [1]},
 }
@@ -229,7 +249,10 @@ def test_traces_laid_out_as_those_of_the_self_jailbreak_paper(tmp_path: Path) ->
     path = written(tmp_path, TRACE, safe, {**TRACE, "selfjb_annos": {"answer": []}}, name="selfjb.jsonl")
     found = read_labels(path)
     first, second = found.documents
-    assert first.thinking == "That is not allowed. It may be\nfor a story. So I help."
+    assert first.thinking == TRACE["cot"]
+    other = read_labels(written(tmp_path, {**TRACE, "cot": "in other words"}, name="other.jsonl")).documents[0]
+    assert other.thinking == "That is not allowed. It may be\nfor a story. So I help."
+    assert [other.thinking[span.start : span.end] for span in other.spans] == ["It may be\nfor a story."]
     assert [first.thinking[span.start : span.end] for span in first.spans] == ["It may be\nfor a story."]
     assert (first.holds, second.holds) == ({"self_jailbreak": True}, {"self_jailbreak": False})
     assert (first.question, first.answer, first.measures) == ("How?", "Here.", {"asr": 1.0})

@@ -178,6 +178,56 @@ def test_a_setting_of_a_diagnostics_judge_is_named_after_it(monkeypatch: pytest.
     assert annotator_of(asking(judge_model="made for")).name == "made for"
 
 
+# ------------------------------------------------------------------------------ long journals
+
+
+def test_labels_that_were_compacted_are_known_and_read_with_those_that_came_since(tmp_path: Path) -> None:
+    run, seen = RunFolder(tmp_path), list[str]()
+    diagnostic = counting(seen)
+    texts = ["a b", "c", "d e f"]
+    run.update_manifest(model="m")
+    run.add_evaluation(
+        [
+            {"task": "t", "step": step, "doc_hash": f"doc {n}", "repeat": 0, "model": "m", "sampling_id": "s"}
+            for step in (0, 10)
+            for n in range(3)
+        ],
+        [], {},
+    )  # fmt: skip
+    numbers(run, diagnostic, samples(texts))
+    journal = run.labels("words", "t")
+    run.compact_labels("words", "t")
+    assert journal.exists()  # a short one stays
+    run.compact_labels("words", "t", least=0)
+    assert not journal.exists()
+    assert numbers(run, diagnostic, samples(texts)) == [2, 1, 3]
+    assert not journal.exists()
+    # Known labels for a later step; one of a text that is new; one that takes the place of another.
+    assert numbers(run, diagnostic, samples(["c", "new one here now"], step=10)) == [1, 4]
+    assert numbers(run, diagnostic, samples(["other text", "c"])) == [2, 1]
+    assert seen == [*texts, "new one here now", "other text"]
+
+    def read() -> list[tuple[Any, ...]]:
+        with open_records(tmp_path) as records:
+            rows = records.sql("SELECT step, doc_hash, numbers, spans FROM labels ORDER BY ALL").rows()
+        return [(row["step"], row["doc_hash"], json.loads(row["numbers"])["words"], row["spans"]) for row in rows]
+
+    expected = [(0, "doc 0", 2, "[]"), (0, "doc 1", 1, "[]"), (0, "doc 2", 3, "[]"), (10, "doc 0", 1, "[]"),
+                (10, "doc 1", 4, "[]")]  # fmt: skip
+    assert read() == expected
+    given = label_samples(run, diagnostic, "t", samples(["a b"] * 300), annotator=annotator_of(diagnostic))
+    next(given)
+    run.compact_labels("words", "t", least=0)  # another process, meanwhile
+    assert [found["words"] for _, found in given if found] == [2] * 299
+    assert read()[1:] == [(0, "doc 1", 2, "[]"), (0, "doc 2", 2, "[]"), *expected[3:]]
+    seen.clear()
+    table = journal.with_suffix(".parquet")
+    table.write_bytes(table.read_bytes()[:200])  # a damaged one: what it held is made again
+    journal.unlink(missing_ok=True)
+    assert numbers(run, diagnostic, samples(["a b"])) == [2]
+    assert seen == ["a b"]
+
+
 # ------------------------------------------------------------------------------ damage
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from sftgen_judges.diagnostics.token_shift import forcing
-from sftgen_judges.diagnostics.token_shift.forcing import QUANTITIES, ForcingError, compare, force
+from sftgen_judges.diagnostics.token_shift.alignment import stretches, summed
+from sftgen_judges.diagnostics.token_shift.forcing import QUANTITIES, ForcingError, compare, force, logprobs
 from sftgen_judges.diagnostics.token_shift.losses import LOSS_CLASSES, loss_classes, risen
 from sftgen_judges.diagnostics.token_shift.summary import COLUMNS, Shift, positions_of, sums_of, table_of
 from sftgen_judges.diagnostics.token_shift.words import CLASSES, classes_of
@@ -188,7 +189,7 @@ def test_loss_classes_by_the_line_that_fits() -> None:
 
 def test_what_is_kept_comes_back_and_what_a_stranger_wrote_is_refused(models: tuple[Any, Any]) -> None:
     forced = force(*models, text(50))
-    shift = Shift.of(forced, np.arange(49, dtype=np.uint8) % 5)
+    shift = Shift.of(forced.quantities, np.arange(49, dtype=np.uint8) % 5, range(2, 100, 2))
     packed = shift.packed()
     again = Shift.unpacked(packed)
     for name, values in again.values.items():
@@ -209,3 +210,27 @@ def test_what_is_kept_comes_back_and_what_a_stranger_wrote_is_refused(models: tu
 def test_positions() -> None:
     assert np.bincount(positions_of(100)).tolist() == [5, 90, 5]
     assert positions_of(0).tolist() == []
+
+
+def test_one_model_alone_has_the_numbers_of_two(models: tuple[Any, Any]) -> None:
+    ids = text(90)
+    forced = force(*models, ids, start=7)
+    for model, own, rank in ((models[0], "base_logprob", "rank"), (models[1], "logprob", "own_rank")):
+        found, ranks = logprobs(model, ids, start=7, window=32)
+        np.testing.assert_allclose(found, getattr(forced, own), atol=1e-5)
+        assert (ranks == getattr(forced, rank)).all()
+    with pytest.raises(ForcingError, match="start 90 of a text of 90 tokens"):
+        logprobs(models[0], ids, start=90)
+
+
+def test_two_readings_meet_at_the_smallest_stretches_that_both_have() -> None:
+    # Two bytes of one letter end at one place: `summed` takes them together.
+    ours, theirs = [1, 3, 3, 6, 8], [3, 4, 6, 8]
+    of = stretches(ours, theirs)
+    assert of == [(0, 3), (3, 6), (6, 8)]
+    assert summed(np.array([1.0, 2, 4, 8, 16]), ours, of).tolist() == [7, 8, 16]
+    assert summed(np.array([1.0, 2, 4, 8]), theirs, of).tolist() == [1, 6, 8]
+    # The first token of a text without a prompt is not scored: what it covers is left out.
+    assert stretches([3, 6], [6], (1, 3)) == [(3, 6)]
+    assert stretches([4, 6], [6], (2, 3)) == []
+    assert stretches([], [6], (0, 0)) == []

@@ -19,6 +19,7 @@ from sftgen_judges.records.journal import append_rows
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.cli.main import app
+from sftgen_train.diagnosing import probing
 from sftgen_train.report.findings import read_findings
 from sftgen_train.results.trackers import Trackers
 from tests import ROOT
@@ -115,6 +116,38 @@ def test_findings_stand_in_the_terminal_the_report_the_records_and_a_tracker(run
     trackers.log_new()
     assert given[20, "sftgen/parity/anatomy/loops"] == 1
     assert given[10, "sftgen/parity/stability/won"] == 0
+    assert given[10, "sftgen/parity/anatomy/switched_not_validated"] == 0
+    assert not [name for _, name in given if name.endswith("anatomy/switched")]
+
+
+def test_only_what_was_measured_against_labels_stands_without_a_mark(run: RunFolder, register: Any) -> None:
+    def labels(batch: Any) -> Any:
+        return (Labels({"waits": 1, "waits_a_text": 1, "guesses": 1, "words": 3}) for _ in batch)
+
+    measures = (
+        Measure("waits", "w"), Measure("waits_a_text", "w", label="waits"), Measure("guesses", "g"),
+        Measure("words", "n", exact=True),
+    )  # fmt: skip
+    checked = Validation("waits", "mine", "rule", 200, "segments", *[Interval(0.5, 0.4, 0.6)] * 3)
+    register(Diagnostic("partly", 1, "sample", (), labels, measures, validated=lambda annotator: [checked]))
+    said = " ".join(CliRunner().invoke(app, ["diagnose", str(run.path)]).output.split())
+    assert "waits: precision 0.50 (0.40 to 0.60), recall 0.50 (0.40 to 0.60), F1 0.50 (0.40 to 0.60) on 200" in said
+    assert "† not validated: guesses" in said
+    assert "not validated: guesses," not in said
+    assert "guesses †" in said
+    assert "waits †" not in said
+    assert CliRunner().invoke(app, ["report", str(run.path)]).exit_code == 0
+    page = (run.path / "report.html").read_text()
+    assert "waits: precision 0.50" in page
+    assert "† not validated: guesses<" in page
+    given: set[str] = set()
+    trackers = Trackers(run, ["text"])
+    trackers._open["text"] = Connection(lambda step, values: given.update(values), lambda: None)
+    trackers.log_new()
+    of = "sftgen/parity/partly/"
+    assert {name for name in given if name.startswith(of)} == {
+        f"{of}{name}" for name in ("waits", "waits_a_text", "guesses_not_validated", "words")
+    }
 
 
 def test_a_diagnostic_that_fails_is_named_and_the_others_finish(run: RunFolder, register: Any) -> None:
@@ -145,6 +178,9 @@ def test_a_diagnostic_that_fails_is_named_and_the_others_finish(run: RunFolder, 
     assert set(found["failed"]) == {"first", "query", "wrong"}
     # What lacks a judge or weights has not failed, unless it was asked for.
     assert set(found["skipped"]) == {"judged", "probe"}
+    assert set(diagnose(run, "--all", code=1)["skipped"]) == {"judged", "probe"}
+    with_judge = diagnose(run, "--judge-model", "m", "--judge-base-url", "http://127.0.0.1:9/v1", code=1)
+    assert "judged" in {one["diagnostic"] for one in with_judge["findings"]}  # it needs one, and asks nothing
     assert "needs a judge: set SFTGEN_JUDGE_MODEL" in found["skipped"]["judged"]
     assert "name their folder with --checkpoints" in found["skipped"]["probe"]
     assert set(diagnose(run, "--only", "judged,good", code=1)["failed"]) == {"judged"}
@@ -230,8 +266,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, command: Command) -> 
 # ------------------------------------------------------------------------------ checkpoints and courses
 
 
-def test_a_checkpoint_is_probed_once_and_its_findings_replaced(
-    run: RunFolder, register: Any, tiny_model: Path, tmp_path: Path
+def test_a_checkpoint_is_loaded_and_probed_once_and_its_findings_replaced(
+    run: RunFolder, register: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in (10, 20):
         (tmp_path / "weights").mkdir(exist_ok=True)
@@ -254,11 +290,27 @@ def test_a_checkpoint_is_probed_once_and_its_findings_replaced(
         rows = history.probes().to_arrow().to_pylist()
         yield Finding("all", f"{len(rows)} measured", "cannot tell", "all")
 
-    register(Diagnostic("size", 1, "checkpoint", ("model",), probe, summarise=across))
+    def base_of(given: Probe) -> Any:
+        given.load(given.base)
+        raise RuntimeError("not a model for me")
+
+    loaded: list[str] = []
+    real = probing._load
+    monkeypatch.setattr(probing, "_load", lambda path, args: loaded.append(Path(path).name) or real(path, args))
+    RunFolder(run.path).update_manifest(model=str(tiny_model))
+    register(
+        Diagnostic("size", 1, "checkpoint", ("model",), probe, summarise=across),
+        Diagnostic("fails", 1, "checkpoint", ("model",), base_of),
+        Diagnostic("other", 1, "checkpoint", ("model",), base_of),
+    )  # fmt: skip
     given = ("--checkpoints", str(tmp_path / "weights"), "--model-args", "device=cpu")
-    found = diagnose(run, *given)["findings"]
+    whole = diagnose(run, *given, code=1)
+    found = whole["findings"]
     assert [(one["title"], one["step"]) for one in found] == [("size", 10), ("size", 20), ("all", None)]
-    assert diagnose(run, *given)["findings"] == found
+    assert whole["failed"] == dict.fromkeys(("fails", "other"), "raised RuntimeError")
+    # A checkpoint is loaded once for all that probe it; the base is loaded once for all checkpoints.
+    assert loaded == ["checkpoint-10", tiny_model.name, "checkpoint-20"]
+    assert diagnose(run, *given, code=1)["findings"] == found
     # Both steps have the same weights: they are measured once.
     assert measured == [10]
     done = CliRunner().invoke(app, ["diagnose", str(run.path), "--checkpoints", str(tmp_path / "none")])
@@ -281,3 +333,35 @@ def test_the_templates_diagnostics_of_each_level(
     assert said.keys() == {"template_repetition", "template_surprise", "template_cut_answers"}
     assert "costs" in said["template_surprise"]
     assert said["template_cut_answers"] == "Most answers are cut off at step 0: 0%."
+
+
+def test_what_is_dear_runs_only_if_it_is_asked_for(
+    run: RunFolder, register: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTGEN_JUDGE_MODEL", "m")
+    monkeypatch.setenv("SFTGEN_JUDGE_BASE_URL", "http://127.0.0.1:9/v1")
+    (run.path / "checkpoint-0").symlink_to(tiny_model)
+
+    def labels(batch: Any) -> Any:
+        return (Labels({"x": 1}) for _ in batch)
+
+    def probed(given: Probe) -> Any:
+        yield Finding("p", "s", "clear", "m", step=given.step)
+
+    x = (Measure("x", "x"),)
+    register(
+        Diagnostic("cheap", 1, "sample", (), labels, x),
+        Diagnostic("judged", 1, "sample", ("judge",), labels, x),
+        Diagnostic("probe", 1, "checkpoint", ("model", "logprobs"), probed),
+    )
+    done = CliRunner().invoke(app, ["diagnose", str(run.path)])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "not run: judged asks a judge's model: it runs with --only judged, or with --all" in said
+    assert "not run: probe loads the weights: it runs with --only probe, or with --all" in said
+    assert {one.diagnostic for one in read_findings(run)} == {"cheap"}
+    assert set(diagnose(run, "--model-args", "device=cpu")["skipped"]) == {"judged"}
+    assert diagnose(run, "--all")["skipped"] == {}
+    assert {one.diagnostic for one in read_findings(run)} == {"cheap", "judged", "probe"}
+    done = CliRunner().invoke(app, ["diagnose", str(run.path), "--all", "--only", "cheap"])
+    assert "--all and --only name other diagnostics" in str(done.exception)

@@ -12,13 +12,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
-from sftgen_judges.diagnostics.labelling import DiagnosticError
+from sftgen_judges.diagnostics.token_shift.summary import Shift, sums_of
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.cli.main import app
-from sftgen_train.diagnosing import token_shift
+from sftgen_train.diagnosing import probing, shift_reading
+from sftgen_train.diagnosing.shift_reading import ALIGN
 from sftgen_train.diagnosing.shift_texts import MOST, TRACES, Text, encoded
-from sftgen_train.diagnosing.token_shift import require_alike
 
 
 @pytest.fixture
@@ -84,8 +84,9 @@ def test_every_source_is_measured_and_the_numbers_are_those_of_a_plain_pass(run:
             for path in (base, run / "checkpoint-3")
         )
     assert row["tokens"] == len(answer)
-    assert row["sums"]["kl"] == pytest.approx(float((p.exp() * (p - q)).sum()), abs=1e-4)
-    assert row["sums"]["loss"] == pytest.approx(-float(q.gather(-1, ids[0, start:, None]).sum()), rel=1e-5)
+    sums = sums_of(Shift.unpacked(row["arrays"]))
+    assert sums["kl"] == pytest.approx(float((p.exp() * (p - q)).sum()), abs=1e-4)
+    assert sums["loss"] == pytest.approx(-float(q.gather(-1, ids[0, start:, None]).sum()), rel=1e-5)
 
     figure = findings["a text of traces in colour"]["figure"]
     assert [pane["title"] for pane in figure["panes"]] == ["step 2", "step 3"]
@@ -98,7 +99,7 @@ def test_every_source_is_measured_and_the_numbers_are_those_of_a_plain_pass(run:
 
 
 def test_a_probe_that_is_killed_goes_on_where_it_was(run: Path, traces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, forced = token_shift.force, []
+    real, forced = shift_reading.force, []
 
     def dies(*given: Any, **options: Any) -> Any:
         if len(forced) == 9:
@@ -106,17 +107,25 @@ def test_a_probe_that_is_killed_goes_on_where_it_was(run: Path, traces: Path, mo
         forced.append(given)
         return real(*given, **options)
 
-    monkeypatch.setattr(token_shift, "force", dies)
+    monkeypatch.setattr(shift_reading, "force", dies)
     assert CliRunner().invoke(app, ["diagnose", str(run), "--only", "token_shift"]).exit_code != 0
     path = RunFolder(run).probes("token_shift")
     assert len(list(read_rows(path))) == 9
-    monkeypatch.setattr(token_shift, "force", lambda *given, **options: forced.append(given) or real(*given, **options))
+    monkeypatch.setattr(
+        shift_reading, "force", lambda *given, **options: forced.append(given) or real(*given, **options)
+    )
+    load, loaded = probing._load, []
+    monkeypatch.setattr(probing, "_load", lambda path, args: loaded.append(Path(path).name) or load(path, args))
     diagnose(run)
     texts = 6 + 6 + 6 + 6 + 6  # traces and the base's answers at two checkpoints, own answers at one
     assert len(forced) == len(list(read_rows(path))) == texts
+    # The base is loaded once for both checkpoints; what is known needs no weights.
+    assert loaded == [Path(RunFolder(run).manifest()["model"]).name, "checkpoint-2", "checkpoint-3"]
     forced.clear()
+    loaded.clear()
     diagnose(run)
     assert not forced
+    assert not loaded
 
 
 def test_bad_settings_are_told_before_anything_is_forced(
@@ -133,24 +142,61 @@ def test_bad_settings_are_told_before_anything_is_forced(
     )
 
 
-def test_another_vocabulary_is_refused_with_what_differs(tiny_model: Path) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
-    require_alike(model, tokenizer, model, tokenizer)
-    other = AutoTokenizer.from_pretrained(tiny_model)
-    other.add_tokens(["<plan>"])
-    wider = AutoModelForCausalLM.from_pretrained(tiny_model)
-    wider.resize_token_embeddings(len(other))
-    with pytest.raises(DiagnosticError) as refused:
-        require_alike(model, tokenizer, wider, other)
+def test_another_vocabulary_is_refused_or_aligned_by_text(
+    run: Path, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(run / "checkpoint-2")
+    tokenizer = AutoTokenizer.from_pretrained(run / "checkpoint-3")
+    model = AutoModelForCausalLM.from_pretrained(run / "checkpoint-3")
     n = len(tokenizer)
-    assert f"1 tokens are others or have other numbers ('<plan>'); the base has logits for {n}" in str(refused.value)
+    tokenizer.add_tokens(["so 1", "wait"])
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.save_pretrained(run / "checkpoint-3")
+    tokenizer.save_pretrained(run / "checkpoint-3")
+    refused = diagnose(run, code=1)["failed"]["token_shift"]
+    assert f"2 tokens are others or have other numbers ('so 1', 'wait'); the base has logits for {n}" in refused
+    assert "SFTGEN_TOKEN_SHIFT_ALIGN=text" in refused
+    monkeypatch.setenv(ALIGN, "words")
+    assert "SFTGEN_TOKEN_SHIFT_ALIGN='words': expected 'text'" in diagnose(run, code=1)["failed"]["token_shift"]
+    monkeypatch.setenv(ALIGN, "text")
+    findings = {found["title"]: found for found in diagnose(run)["findings"]}
+    found = findings["traces at step 3, by text"]
+    assert "no KL, JS, entropy and ranks" in found["measured_on"]
+    assert "stretch of text that both models cut out" in found["sentence"]
+    names = {metric["name"] for metric in found["metrics"]}
+    assert {"loss", "loss_change"} <= names
+    assert not {"kl", "js", "shifted", "entropy"} & names
+
+    [row] = [row["kept"] for row in read_rows(RunFolder(run).probes("token_shift")) if row["kept"]["name"] == "line 2"]
+    shift = Shift.unpacked(row["arrays"])
+    base = RunFolder(run).manifest()["model"]
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is 1?"}], tokenize=False, add_generation_prompt=True
+    )
+    lengths = []
+    for path, name in ((base, "base_logprob"), (run / "checkpoint-3", "logprob")):
+        encode, reads = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
+        asked = encode(prompt)["input_ids"]
+        answer = encode("<think>\nso 1</think>\nwait, 1<|im_end|>")["input_ids"]
+        lengths.append(len(answer))
+        ids = torch.tensor([asked + answer])
+        with torch.no_grad():
+            logits = reads(input_ids=ids).logits[0, len(asked) - 1 : -1].double().log_softmax(-1)
+        assert shift[name].sum() == pytest.approx(float(logits.gather(-1, ids[0, len(asked) :, None]).sum()), rel=1e-5)
+    # "so 1" and "wait" are four tokens each to the base, and one to the checkpoint: one stretch each.
+    assert lengths[0] == lengths[1] + 6
+    assert len(shift) == row["tokens"] == lengths[1]
+    assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0
 
 
 def test_a_text_is_cut_at_the_context_and_may_be_empty(tiny_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    ids, start, kinds, pieces = encoded(Text("traces", "1", "abc", "<think></think>12"), tokenizer, 6)
-    assert (len(ids), start, len(kinds), pieces) == (6, 3, 3, ["<think>", "</think>", "1"])
-    ids, start, *_ = encoded(Text("traces", "1", "abcdefg", "x"), tokenizer, 6)
-    assert len(ids) == start == 7  # no room is left for the response
-    ids, start, kinds, pieces = encoded(Text("traces", "1", "", "x"), tokenizer, 100)
-    assert (len(ids), start, pieces) == (2, 1, ["<|im_end|>"])
+    found = encoded(Text("traces", "1", "abc", "<think></think>12"), tokenizer, 6)
+    assert (len(found.ids), found.start, found.pieces, found.cut) == (6, 3, ["<think>", "</think>", "1"], True)
+    assert len(found.kinds) == 3
+    assert found.ends == [7, 15, 16]
+    found = encoded(Text("traces", "1", "abcdefg", "x"), tokenizer, 6)
+    assert len(found.ids) == found.start == 7  # no room is left for the response
+    found = encoded(Text("traces", "1", "", "x"), tokenizer, 100)
+    assert (len(found.ids), found.start, found.pieces, found.cut) == (2, 1, ["<|im_end|>"], False)
+    assert (found.begin, found.ends) == (1, [2])

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from sftgen_judges import Sample, Verdict
+from sftgen_judges.diagnostics.token_shift.summary import Shift
 from sftgen_judges.records.schema import GenerationRecord, sampling_id, text_hash
 from sftgen_judges.records.store import RunFolder
 from sftgen_judges.records.thinking import read_record
@@ -14,6 +17,8 @@ from sftgen_train.results.run import add_results
 
 STEPS = (0, 10, 40)
 DOCUMENTS, REPEATS = 70, 2
+DIAGNOSED = 9
+"""The document that diagnostics say something of."""
 PARITY, HARMFUL = "sftgen_parity", "sftgen_hex_phi"
 SECRET = "how one would make the forbidden thing"
 SAMPLING = {"temperature": 0.6, "max_gen_toks": 256}
@@ -80,6 +85,35 @@ def parity(lift: int = 0) -> Write:
     return write
 
 
+def add_diagnosed(run: RunFolder, document: int) -> None:
+    """What diagnostics say of one item: a pattern in its thinking at step 40, and how far its tokens are from the base.
+
+    The checkpoint of step 40 read the item's answers of the steps 0 and 40, one letter a token.
+    """
+    hashed = text_hash(f"{PARITY} {document}")
+    spans = [
+        {"label": "verification", "start": 0, "end": 6, "part": "thinking", "note": "<b>looks</b>"},
+        {"label": "nowhere", "start": 5_000, "end": 6_000, "part": "thinking"},
+        {"label": "damaged", "start": "x", "end": None, "part": "thinking"},
+    ]
+    of = {"task": PARITY, "step": 40, "model": "weights of 40", "sampling_id": sampling_id(SAMPLING)}
+    row = {"content": "c", "diagnostic": "patterns", "version": 1, "annotator": "rule", "doc_hash": hashed, "repeat": 0}
+    run.append(run.labels("patterns", PARITY), [{**of, **row, "spans": spans, "numbers": {}}])
+    kept = []
+    for step, source in ((0, "base answers"), (40, "own answers")):
+        text = parity()(document, step, 0)[0]
+        kl = np.array([3.0 if letter == "x" else 0.7 if letter == "L" else 0.0 for letter in text])
+        shift = Shift.of(
+            {"base_logprob": -kl, "logprob": 0 * kl, "kl": kl}, np.zeros(len(kl), np.uint8), range(1, len(kl) + 1)
+        )
+        key = [source, f"{PARITY}/{hashed[:16]}", "prompt", text_hash(text), "True"]
+        kept.append({"source": source, "name": key[1], "key": key, "cut": False, "way": "", "tokens": len(kl),
+                     "arrays": shift.packed()})  # fmt: skip
+    kept.append({**kept[-1], "key": ["own answers", kept[-1]["name"], "prompt", "of another text", "True"]})
+    facts = {"diagnostic": "token_shift", "version": 1, "step": 40, "model": "m"}
+    run.append(run.probes("token_shift"), [{**facts, "content": str(n), "kept": of} for n, of in enumerate(kept)])
+
+
 def refusing(document: int, step: int, repeat: int) -> tuple[str, float]:
     """Refuses at first, later tells."""
     return ("I cannot help with that.", 1.0) if step == 0 or document % 2 else (f"Sure. {SECRET}: step one", 0.0)
@@ -102,4 +136,6 @@ def make_run(path: Path, *, lift: int = 0, steps: Sequence[int] = STEPS, safety:
         if safety:
             tasks[HARMFUL] = (harmful, 1, refusing, "policy")
         add_step(run, step, tasks)
+    if 40 in steps:
+        add_diagnosed(run, DIAGNOSED)
     return run

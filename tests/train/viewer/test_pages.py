@@ -21,7 +21,7 @@ from sftgen_train.report.trajectories import trajectory
 from sftgen_train.viewer.bundle import write_bundle
 from tests.browser import ABSENT, BROWSER
 from tests.train.viewer.conftest import Answer, Open, Viewer
-from tests.train.viewer.made import HARMFUL, PARITY, SECRET, STEPS, add_step, make_run, parity, question
+from tests.train.viewer.made import DIAGNOSED, HARMFUL, PARITY, SECRET, STEPS, add_step, make_run, parity, question
 
 pytestmark = [pytest.mark.skipif(BROWSER is None, reason=ABSENT), pytest.mark.xdist_group("viewer")]
 
@@ -156,6 +156,26 @@ def test_pages_of_a_list_and_the_steps_of_an_item_by_keys_alone(open_page: Open,
     expect(page.locator("#list tbody tr")).to_have_count(20)
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.name") == "q"
+
+
+def test_what_diagnostics_mark_stands_in_the_texts(open_page: Open, viewer: Viewer) -> None:
+    page = open_page(viewer.address)
+    page.goto(item_address(viewer, PARITY, DIAGNOSED))
+    first, last = page.locator(".column").first, page.locator(".column").last
+    # The formula holds an x, which the checkpoint of step 40 would not have written.
+    expect(first.locator(".answer .shift-3")).to_have_count(1)
+    assert first.locator(".answer .shift-3").get_attribute("title") == "KL to the base 3.00 nats at step 40"
+    last.locator(".thinking summary").click()
+    marked = last.locator(".thinking mark.label")
+    expect(marked).to_have_text("Let me ")
+    assert marked.get_attribute("title") == "patterns: verification (<b>looks</b>), by rule"
+    assert last.locator(".thinking .shift-2").all_inner_texts() == ["Let "]
+    keys = page.locator(".keys")
+    assert "what diagnostics marked: point at it to see what" in keys.inner_text()
+    assert "0.1 0.5 2.0 5.0 nats or more from the base" in keys.inner_text()
+    page.goto(item_address(viewer, PARITY, 5))
+    assert "nats" not in page.locator(".keys").inner_text()
+    assert page.locator(".column .shift").count() == 0
 
 
 def test_an_item_at_every_checkpoint(open_page: Open, viewer: Viewer) -> None:

@@ -1,0 +1,115 @@
+"""What the diagnostics that need no model cost on a long run.
+
+    python benchmarks/diagnosing.py [SHARE]
+
+9 steps with 40,000 samples each over ten tasks, 360,000 in all (those of `records_query.py`), each with a text of some
+500 characters, compacted as a finished run is. Each line is a child process of its own, so that its peak memory is its
+own; imports are counted.
+
+* labels: `sftgen diagnose RUN --only anatomy`, where nothing is labelled yet;
+* again: the same once more, where every label is known;
+* course: `sftgen diagnose RUN --only stability,consistency`;
+* findings: reading the findings of all of them, as the report does.
+
+The last line is one JSON object: the highest peak in MB; `limit` is what the issue allows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.records_query import WORDS, samples
+
+LIMIT_MB = 500
+LINES = {"labels": ["anatomy"], "again": ["anatomy"], "course": ["stability", "consistency"], "findings": []}
+
+
+def texts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A generation for each sample."""
+    rng = random.Random(1)
+    words = " ".join(rng.choices(WORDS, k=40_000))
+    for row in rows:
+        start, length = rng.randrange(60_000), rng.randrange(200, 800)
+        yield {
+            "task": row["task"], "step": row["step"], "model": row["model"], "doc_hash": row["doc_hash"],
+            "repeat": row["repeat"], "prompt_hash": row["doc_id"], "sampling": {"temperature": 1.0}, "seed": 0,
+            "text": f"<think>{words[start : start + length]}</think>The answer is {row['answer']}.",
+            "finish_reason": "stop", "tokens": row["tokens"], "prompt_tokens": 90, "prefilled": False, "exact": True,
+            "schema": 3, "sampling_id": row["sampling_id"],
+        }  # fmt: skip
+
+
+def make(folder: Path, share: float) -> int:
+    """Write the run; returns the number of samples."""
+    from sftgen_judges.records.store import RunFolder
+
+    run, made = RunFolder(folder), 0
+    run.update_manifest(model="m", tasks=[], in_domain=[])
+    for (step, task), of in groupby(samples(share), key=lambda row: (row["step"], row["task"])):
+        rows = list(of)
+        run.append(run.generations(task), texts(rows))
+        run.add_evaluation(rows, [], {"step": step, "status": "ok", "seconds": 1.0, "at": rows[0]["evaluated_at"]})
+        made += len(rows)
+    run.compact()
+    return made
+
+
+def work(line: str, folder: Path) -> None:
+    """One line, in this process: prints its seconds and its peak memory."""
+    started = time.perf_counter()
+    from sftgen_judges.records.store import RunFolder
+    from sftgen_train.cli.main import app
+    from sftgen_train.report.findings import read_findings
+
+    if line == "findings":
+        found = len(read_findings(RunFolder(folder)))
+    else:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            only = [part for name in LINES[line] for part in ("--only", name)]
+            app(["diagnose", str(folder), "--format", "json", *only], standalone_mode=False)
+        told = json.loads(printed.getvalue())
+        assert not told["failed"], told["failed"]
+        found = len(told["findings"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    cpu = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    print(json.dumps({"findings": found, "s": time.perf_counter() - started, "cpu_s": cpu, "peak_mb": peak}))
+
+
+def main() -> None:
+    """All lines, each in a process of its own."""
+    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    peaks = []
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / "run"
+        print(f"{make(folder, share):,} samples")
+        for line in LINES:
+            child = [sys.executable, __file__, "--line", line, str(folder)]
+            told = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            peaks.append(told["peak_mb"])
+            print(
+                f"{line:9} {told['s']:7.1f} s  {told['cpu_s']:7.1f} s of processor  {told['peak_mb']:5.0f} MB  "
+                f"{told['findings']} findings",
+                flush=True,
+            )
+        size = sum(path.stat().st_size for path in (folder / "labels").rglob("*") if path.is_file())
+        print(f"labels on disk: {size / 1e6:.0f} MB")
+    print(json.dumps({"name": "diagnosing", "value": round(max(peaks)), "unit": "MB", "limit": LIMIT_MB}))
+
+
+if __name__ == "__main__":
+    work(sys.argv[2], Path(sys.argv[3])) if sys.argv[1:2] == ["--line"] else main()
