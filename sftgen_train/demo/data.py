@@ -115,9 +115,7 @@ def held_out(seeds: Iterable[int] = (0,), puzzles: Puzzles = Puzzles(), *, size:
     return {doc["question"] for seed in seeds for docs in questions(seed, size, puzzles).values() for doc in docs}
 
 
-def question_pools(
-    mixture: Mixture, puzzles: Puzzles, excluded: Collection[str]
-) -> dict[str, list[dict[str, Any]]]:
+def question_pools(mixture: Mixture, puzzles: Puzzles, excluded: Collection[str]) -> dict[str, list[dict[str, Any]]]:
     """The docs of every task that a base model may be trained on, by task."""
     return {
         task: [doc for doc in docs if doc["question"] not in excluded]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,21 +109,16 @@ def working(task: str, doc: dict[str, Any]) -> str:
     '18<83=83,83>30=83,83<86=86'
     """
     numbers = [int(number) for number in re.findall(r"\d+", doc["question"])]
-    if task == "countdown":
-        return search(doc["numbers"], doc["target"])[0]
-    if task == "addition":
-        return columns(*numbers)
-    if task == "maximum":
-        return _largest(numbers)
-    if task == "digit_sums":
-        return _running_sums(numbers)
-    if task == "reversal":
-        return ",".join(doc["answer"].split())
-    if task == "parity":
-        return f"{numbers[0]}:{numbers[0] % 10}"
-    if task == "refusal":
-        return str(doc["secret"])
-    raise ValueError(f"task {task!r} has no working")
+    written: dict[str, Callable[[], str]] = {
+        "countdown": lambda: search(doc["numbers"], doc["target"])[0],
+        "addition": lambda: columns(*numbers),
+        "maximum": lambda: _largest(numbers),
+        "digit_sums": lambda: _running_sums(numbers),
+        "reversal": lambda: ",".join(doc["answer"].split()),
+        "parity": lambda: f"{numbers[0]}:{numbers[0] % 10}",
+        "refusal": lambda: str(doc["secret"]),
+    }
+    return written[task]()
 
 
 def _largest(numbers: list[int]) -> str:

@@ -65,7 +65,7 @@ def model_builders() -> dict[str, Builder]:
     here = "sftgen_train.study.builders"
     made = (
         Builder(
-            "tiny-direct", f"{here}:make_direct", "a tiny model of short answers, without written working of most tasks",
+            "tiny-direct", f"{here}:make_direct", "a tiny model of short answers",
             options={"seed": 0, "steps": 750, "without_seeds": [0]}, parameters=_TINY,
         ),
         Builder(
@@ -80,7 +80,7 @@ def model_builders() -> dict[str, Builder]:
 def data_builders() -> dict[str, Builder]:
     """The builders of data sets, by name."""
     made = Builder(
-        "countdown-traces", "sftgen_train.study.builders:make_traces", "Countdown with right, wrong, endless or no traces",
+        "countdown-traces", "sftgen_train.study.builders:make_traces", "Countdown with traces of a kind",
         options={"kind": "verified", "seed": 1000, "rows": 3600, "without_seeds": [0]},
     )  # fmt: skip
     return {made.name: made}

@@ -7,13 +7,14 @@ old is taken for it; what was made before stays.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.records.journal import read_json
+from sftgen_judges.records.journal import no_link
 from sftgen_judges.records.schema import content_hash
 from sftgen_train.study.builders import Builder, data_builders, model_builders
 from sftgen_train.study.reading import tasks_of
@@ -89,7 +90,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether it has ended, evaluations included."""
-        return bool(read_json(self.folder / DONE).get("done"))
+        return bool(read_facts(self.folder / DONE).get("done"))
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,9 @@ def parts_of(study: Study, file: Path, folder: Path) -> Parts:
         model = base
         if arm.model:
             model = once(_model(arm.model, file.parent, folder))
-        elif "model_name_or_path" in preset and study.base.given is None:
-            model = base
         data = once(_data(arm.data or _of_preset(preset), file.parent, folder))
         for seed in study.seeds_of(name):
-            runs.append(_run(study, name, seed, model, data, preset, folder))
+            runs.append(_run(study, name, seed, model=model, data=data, preset=preset, folder=folder))
     materials = [of for of in made.values() if of.builder or of.recipe]
     models = [of for of in materials if of.builder and of.builder.name in model_builders()]
     return Parts(tuple(models), tuple(of for of in materials if of not in models), tuple(runs), base)
@@ -192,7 +191,7 @@ def _fingerprint(path: Path) -> str:
 
 
 def _run(
-    study: Study, name: str, seed: int, model: Material, data: Material, preset: Mapping[str, Any], folder: Path
+    study: Study, name: str, seed: int, *, model: Material, data: Material, preset: Mapping[str, Any], folder: Path
 ) -> Run:
     arm, evaluation = study.arms[name], study.evaluation
     schedule = _schedule(arm.schedule) if arm.schedule else {}
@@ -260,3 +259,13 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any], at: str = "") -
             yield from changed(old, new, place)
         elif old != new:
             yield place
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """A small JSON object that the study wrote; empty where nothing can be read."""
+    try:
+        with open(path, encoding="utf-8", opener=no_link) as file:
+            found = json.loads(file.read(1 << 24))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -57,7 +57,7 @@ def read_study(path: Path) -> Study:
             "benchmarks": {group: [full_name(task) for task in tasks] for group, tasks in study.benchmarks.items()},
             "sanity": {full_name(task): bounds for task, bounds in study.sanity.items()},
             "claims": [
-                claim if claim.on in GROUPS else claim.model_copy(update={"on": full_name(claim.on)})
+                claim if claim.score in GROUPS else claim.model_copy(update={"score": full_name(claim.score)})
                 for claim in study.claims
             ],
         }
@@ -215,10 +215,12 @@ def _of_arms_named(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterat
                     yield from _unknown((kind, place, name), named, arms, "arm")
             if entry.get("arm") is not None and entry.get("arm") == entry.get("against"):
                 yield Mistake((kind, place, "against"), f"{kind}.{place}: {entry['arm']!r} against itself")
-            if isinstance(on := entry.get("on"), str) and on not in evaluated and full_name(on) not in tasks:
+            if isinstance(on := entry.get("score"), str) and on not in evaluated and full_name(on) not in tasks:
                 near = did_you_mean(on, [*evaluated, *tasks, *(task.removeprefix("sftgen_") for task in tasks)])
                 what = "is not evaluated" if full_name(on) in _known_tasks() else "is no task and no group"
-                yield Mistake((kind, place, "on"), f"{kind}.{place}.on: {on!r} {what}: add it to `benchmarks`{near}")
+                yield Mistake(
+                    (kind, place, "score"), f"{kind}.{place}.score: {on!r} {what}: add it to `benchmarks`{near}"
+                )
     for task in _mapping(values.get("sanity")):
         if isinstance(task, str) and full_name(task) not in _known_tasks():
             yield from _unknown(("sanity", task), task, _known_tasks(), "task")

@@ -1,15 +1,15 @@
 """What a study file holds.
 
-    name: my-study
-    base: Qwen/Qwen3-4B-Base
-    arms:
-      traces: {data: traces.jsonl, seeds: [0, 1, 2]}
-      answers: {data: answers.jsonl, seeds: [0, 1, 2]}
-    train: {max_steps: 640, learning_rate: 5.0e-5}
-    benchmarks: {in-domain: [sftgen_math500], out-of-domain: [sftgen_gpqa_diamond]}
-    evaluation: {steps: [10, 20, 40, 80, 160, 320, 640]}
-    comparisons: [{arm: traces, against: answers}]
-    claims: [{arm: traces, on: out-of-domain, expect: recovered}]
+name: my-study
+base: Qwen/Qwen3-4B-Base
+arms:
+  traces: {data: traces.jsonl, seeds: [0, 1, 2]}
+  answers: {data: answers.jsonl, seeds: [0, 1, 2]}
+train: {max_steps: 640, learning_rate: 5.0e-5}
+benchmarks: {in-domain: [sftgen_math500], out-of-domain: [sftgen_gpqa_diamond]}
+evaluation: {steps: [10, 20, 40, 80, 160, 320, 640]}
+comparisons: [{arm: traces, against: answers}]
+claims: [{arm: traces, score: out-of-domain, expect: recovered}]
 """
 
 from __future__ import annotations
@@ -192,13 +192,13 @@ class Claim(_Part):
     Attributes:
         arm: The arm.
         against: Another arm, of a claim about a comparison.
-        on: A task, or a group of `benchmarks`.
+        score: A task, or a group of `benchmarks`.
         expect: The word.
     """
 
     arm: str
     against: str | None = None
-    on: str
+    score: str
     expect: Word
 
     @model_validator(mode="after")
