@@ -10,12 +10,12 @@ from pathlib import Path
 
 from sftgen_train.training.config import HarnessConfig
 
-_CLASSES = {
-    "sft": ("trl/trainer/sft_config.py", "trl/trainer/model_config.py"),
-    "distillation": ("trl/trainer/distillation_config.py", "trl/trainer/model_config.py"),
-    "grpo": ("trl/trainer/grpo_config.py", "trl/trainer/model_config.py"),
-}
-_ALL = ("trl/trainer/base_config.py", "transformers/training_args.py")
+_FILES = (
+    "trl/trainer/sft_config.py",
+    "trl/trainer/model_config.py",
+    "trl/trainer/base_config.py",
+    "transformers/training_args.py",
+)
 SET_BY_STUDY = {
     "model_name_or_path": "base",
     "train_data": "arms",
@@ -41,10 +41,10 @@ SET_BY_STUDY = {
 
 
 @cache
-def known_fields(trainer: str = "sft") -> frozenset[str]:
-    """The fields that an arm may set for a kind of trainer."""
+def known_fields() -> frozenset[str]:
+    """The fields that an arm may set."""
     own = {field.name for field in fields(HarnessConfig)}
-    for file in (*_CLASSES[trainer], *_ALL):
+    for file in _FILES:
         package, _, inside = file.partition("/")
         found = importlib.util.find_spec(package)
         if found and found.origin:

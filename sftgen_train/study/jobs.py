@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import importlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -88,19 +89,23 @@ class Devices:
         Args:
             most: Jobs at once, at most.
         """
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        if given is not None:
-            gpus = tuple(part for part in given.split(",") if part.strip() and part.strip() != "-1")
-        else:
-            with contextlib.suppress(OSError):
-                found = sorted(Path("/proc/driver/nvidia/gpus").iterdir())
-                gpus = tuple(str(place) for place in range(len(found)))
-            gpus = locals().get("gpus", ())
+        gpus = _gpus()
         if gpus:
             return cls(min(most or len(gpus), len(gpus)), gpus)
         cores = len(os.sched_getaffinity(0))
         slots = min(most or cores, cores)
         return cls(slots, (), max(1, cores // slots))
+
+
+def _gpus() -> tuple[str, ...]:
+    """The GPUs that this process may use; torch is not asked, since a process that has asked it cannot be forked."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return tuple(part.strip() for part in given.split(",") if part.strip() not in {"", "-1"})
+    try:
+        return tuple(str(place) for place, _ in enumerate(Path("/proc/driver/nvidia/gpus").iterdir()))
+    except OSError:
+        return ()
 
 
 def run_jobs(jobs: Sequence[Job], devices: Devices, say: Callable[[str], None]) -> dict[str, str]:
@@ -114,43 +119,69 @@ def run_jobs(jobs: Sequence[Job], devices: Devices, say: Callable[[str], None]) 
     Returns:
         Why jobs failed or were not begun, by label.
     """
-    waiting, failed, ended = list(jobs), dict[str, str](), set[str]()
-    running: dict[int, tuple[Job, _Process, float]] = {}
-    known = {job.label for job in jobs}
+    state = _State(devices, say, {job.label for job in jobs})
+    waiting = list(jobs)
     try:
-        while waiting or running:
-            for slot in list(running):
-                job, process, began = running[slot]
-                code = process.poll()
-                if code is None:
-                    continue
-                del running[slot]
-                ended.add(job.label)
-                if code:
-                    failed[job.label] = _why(job, code)
-                    say(f"{job.label}: failed after {time.monotonic() - began:.0f} s. {failed[job.label]}")
-                else:
-                    say(f"{job.label}: done in {time.monotonic() - began:.0f} s")
-            for job in list(waiting):
-                blocked = next((name for name in job.after if name in failed), None)
-                if blocked:
-                    waiting.remove(job)
-                    ended.add(job.label)
-                    failed[job.label] = f"not begun: {blocked} failed"
-                    continue
-                free = [slot for slot in range(devices.slots) if slot not in running]
-                ready = all(name in ended or name not in known for name in job.after)
-                taken = any(other.alone for other, _, _ in running.values())
-                if not ready or not free or taken or (job.alone and running):
-                    continue
-                waiting.remove(job)
-                running[free[0]] = (job, _start(job, devices, free[0]), time.monotonic())
-                say(f"{job.label}: begins")
+        while waiting or state.running:
+            state.collect()
+            waiting = [job for job in waiting if not state.begin(job)]
             time.sleep(_POLL)
     finally:
-        for _, process, _ in running.values():
+        for _, process, _ in state.running.values():
             process.kill()
-    return failed
+    return state.failed
+
+
+@dataclass
+class _State:
+    """Jobs on their way.
+
+    Attributes:
+        devices: What they run on.
+        say: Told when a job begins, ends or fails.
+        known: Labels of all jobs.
+        running: Job, process and start of each slot in use.
+        ended: Labels of jobs that have ended, or will not begin.
+        failed: Why jobs failed, by label.
+    """
+
+    devices: Devices
+    say: Callable[[str], None]
+    known: set[str]
+    running: dict[int, tuple[Job, _Process, float]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def collect(self) -> None:
+        """Note which jobs have ended."""
+        for slot, (job, process, began) in list(self.running.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            del self.running[slot]
+            self.ended.add(job.label)
+            seconds = f"{time.monotonic() - began:.0f} s"
+            if code:
+                self.failed[job.label] = _why(job, code)
+                self.say(f"{job.label}: failed after {seconds}. {self.failed[job.label]}")
+            else:
+                self.say(f"{job.label}: done in {seconds}")
+
+    def begin(self, job: Job) -> bool:
+        """Begin a job if it can be begun; True too where it never will be."""
+        blocked = next((name for name in job.after if name in self.failed), None)
+        if blocked:
+            self.ended.add(job.label)
+            self.failed[job.label] = f"not begun: {blocked} failed"
+            return True
+        free = next((slot for slot in range(self.devices.slots) if slot not in self.running), None)
+        ready = all(name in self.ended or name not in self.known for name in job.after)
+        taken = any(other.alone for other, _, _ in self.running.values()) or (job.alone and self.running)
+        if free is None or not ready or taken:
+            return False
+        self.running[free] = (job, _start(job, self.devices, free), time.monotonic())
+        self.say(f"{job.label}: begins")
+        return True
 
 
 def _why(job: Job, code: int) -> str:
@@ -219,9 +250,16 @@ def _end_with(parent: int) -> None:
 
 def _call(target: str, arguments: Mapping[str, Any], told: Path) -> int:
     """Call a job's function; what goes wrong is written down, a user's mistake without a traceback."""
+    from datasets import disable_progress_bars
+
+    from sftgen_train.evaluation.quiet import without_bars
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("sftgen_train").setLevel(logging.INFO)
+    disable_progress_bars()
     module, _, name = target.partition(":")
     try:
-        with _told(told):
+        with _told(told), without_bars():
             getattr(importlib.import_module(module), name)(**arguments)
     except BaseException:
         sys.stdout.flush()

@@ -70,7 +70,6 @@ class Run:
         model: What it begins from.
         data: What it trains on.
         fields: The fields of its training file.
-        trainer: `sft`, `distillation` or `grpo`.
     """
 
     arm: str
@@ -80,7 +79,6 @@ class Run:
     model: Material
     data: Material
     fields: Mapping[str, Any]
-    trainer: str = "sft"
 
     @property
     def label(self) -> str:
@@ -115,12 +113,12 @@ def parts_of(study: Study, file: Path, folder: Path) -> Parts:
         file: Its file: paths in it are relative to where it stands.
         folder: Where the parts are.
     """
-    made: dict[str, Material] = {}
+    made: dict[tuple[str, str], Material] = {}  # of one hub data set, several numbers of rows
 
     def once(material: Material) -> Material:
         if material.start:
             once(material.start)
-        return made.setdefault(material.path, material)
+        return made.setdefault((material.path, material.key), material)
 
     base = once(_model(study.base, file.parent, folder))
     runs = []
@@ -207,7 +205,6 @@ def _run(
     facts = {
         "model": dict(model.facts),
         "data": dict(data.facts),
-        "trainer": arm.trainer,
         "training": training,
         "evaluation": {**evaluation.model_dump(), "steps": steps, "tasks": tasks},
         "seed": seed,
@@ -237,7 +234,7 @@ def _run(
         **({"harness_gen_kwargs": evaluation.gen_kwargs} if evaluation.gen_kwargs else {}),
         **({"harness_max_gen_toks": evaluation.max_gen_toks} if evaluation.max_gen_toks else {}),
     }
-    return Run(name, seed, path, facts, model, data, fields, arm.trainer)
+    return Run(name, seed, path, facts, model, data, fields)
 
 
 def _schedule(name: str) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def plan_study(study: Study, file: Path, folder: Path, *, device: str, lengths: 
     )
     runs = []
     for run in parts.runs:
-        steps, rows = _steps(study, run)
+        steps, rows = _steps(run)
         checkpoints = _checkpoints(run, steps)
         try:
             size = _size(study, run)
@@ -197,7 +197,7 @@ def _size(study: Study, run: Run) -> Size:
     return read_model(run.model.path, source.parameters)
 
 
-def _steps(study: Study, run: Run) -> tuple[int | None, int]:
+def _steps(run: Run) -> tuple[int | None, int]:
     """Optimizer steps and rows a step, as far as the fields tell."""
     fields = run.fields
     rows = int(
@@ -208,21 +208,20 @@ def _steps(study: Study, run: Run) -> tuple[int | None, int]:
     most = int(fields.get("max_steps") or 0)
     if most > 0:
         return most, rows
-    known = _known_rows(study, run.arm, run.data)
+    known = _known_rows(run.data)
     if known is None:
         return None, rows
     return int(float(fields.get("num_train_epochs") or 3) * max(1, known // rows)), rows
 
 
-def _known_rows(study: Study, arm: str, data: Material) -> int | None:
+def _known_rows(data: Material) -> int | None:
     """The number of a data set's rows, where it is known before the data is read."""
     if data.facts.get("rows"):
         return int(data.facts["rows"])
     if data.builder:
         return int(data.options.get("rows") or 0) or None
-    published = {of.hub: of.rows for of in presets.DATA.values()}
-    if data.facts.get("hub") in published:
-        return published[str(data.facts["hub"])]
+    if data.facts.get("hub") in {of.hub for of in presets.DATA.values()}:
+        return presets.ROWS
     path = Path(data.path)
     if path.is_file() and path.suffix == ".jsonl":
         with path.open("rb") as file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -174,23 +174,18 @@ def _of_source(place: tuple[Any, ...], given: Any, known: Mapping[str, Builder],
 
 
 def _of_training(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterator[Mistake]:
-    kinds = {str(_mapping(arm).get("trainer", "sft")) for arm in arms.values()} or {"sft"}
-    known = [known_fields(kind) for kind in sorted(kinds) if kind in ("sft", "distillation", "grpo")]
-    every = frozenset[str]().union(*known)
-    yield from _of_fields(("train",), values.get("train"), every)
+    yield from _of_fields(("train",), values.get("train"))
     for name, arm in arms.items():
-        kind = _mapping(arm).get("trainer", "sft")
-        of_kind = known_fields(kind) if kind in ("sft", "distillation", "grpo") else every
-        yield from _of_fields(("arms", name, "train"), _mapping(arm).get("train"), of_kind)
+        yield from _of_fields(("arms", name, "train"), _mapping(arm).get("train"))
 
 
-def _of_fields(place: tuple[Any, ...], given: Any, known: Collection[str]) -> Iterator[Mistake]:
+def _of_fields(place: tuple[Any, ...], given: Any) -> Iterator[Mistake]:
     for field in _mapping(given):
         at = (*place, field)
         if field in SET_BY_STUDY:
             yield Mistake(at, f"{'.'.join(map(str, at))}: the study sets it; write `{SET_BY_STUDY[field]}` instead")
         else:
-            yield from _unknown(at, field, known, "training field")
+            yield from _unknown(at, field, known_fields(), "training field")
 
 
 def _of_seeds(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterator[Mistake]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +131,7 @@ def jobs_of(
     for run in left:
         after = (_CHECK, _SANITY) if study.sanity and not despite_sanity else (_CHECK,)
         arguments = {
-            "file": str(_training_file(run)), "run": str(run.folder), "trainer": run.trainer,
+            "file": str(_training_file(run)), "run": str(run.folder),
             "model": study.evaluation.model, "model_args": study.evaluation.model_args, "launch": study.launch,
         }  # fmt: skip
         yield Job(
@@ -155,7 +154,6 @@ def _before_training(
         write_training_file(run)
     arguments: dict[str, Any] = {
         "files": [str(_training_file(run)) for run in left],
-        "trainers": [run.trainer for run in left],
     }
     yield Job(
         _CHECK, "sftgen_train.study.work:check_trainings", arguments, folder / "logs" / "checks.log",
@@ -195,7 +193,7 @@ def _training_file(run: Run) -> Path:
 def write_training_file(run: Run) -> Path:
     """Write the training file of a run; the same command trains it by hand."""
     fields = dict(run.fields)
-    if not _has_gpu():
+    if not Devices.here().gpus:
         fields = {"use_cpu": True, "bf16": False, **fields}
     for name in ("harness_metadata", "harness_gen_kwargs"):
         if name in fields:
@@ -206,7 +204,3 @@ def write_training_file(run: Run) -> Path:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
     return path
-
-
-def _has_gpu() -> bool:
-    return bool(Devices.here().gpus) and os.environ.get("CUDA_VISIBLE_DEVICES") != ""

@@ -96,7 +96,6 @@ class DataSource(_Source):
 
 Data = Annotated[DataSource, BeforeValidator(_named)]
 Model = Annotated[ModelSource, BeforeValidator(_named)]
-Trainer = Literal["sft", "distillation", "grpo"]
 
 
 class Arm(_Part):
@@ -108,7 +107,6 @@ class Arm(_Part):
         preset: A published run, MODEL/DATA or MODEL/DATA/SCHEDULE: its fields stand below those of `train`.
         schedule: Name of a published schedule, see `sftgen train --preset`.
         seeds: Other seeds than the study's.
-        trainer: `sft`; or on-policy `distillation` or `grpo`, whose rows are prompts.
         train: Training fields of this arm, over the study's.
     """
 
@@ -117,7 +115,6 @@ class Arm(_Part):
     preset: str | None = None
     schedule: str | None = None
     seeds: list[Whole] | None = Field(default=None, min_length=1)
-    trainer: Trainer = "sft"
     train: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -77,7 +77,7 @@ def measure_base(
     write_atomic(Path(folder) / CHECKED, json.dumps({"said": said}) + "\n")
 
 
-def check_trainings(files: Sequence[str], trainers: Sequence[str]) -> None:
+def check_trainings(files: Sequence[str]) -> None:
     """Check every training before the first begins: fields, tokenizer, template, end token, rows.
 
     Raises:
@@ -86,9 +86,7 @@ def check_trainings(files: Sequence[str], trainers: Sequence[str]) -> None:
     from sftgen_train.training.trl import check
 
     wrong = []
-    for file, trainer in zip(files, trainers, strict=True):
-        if trainer != "sft":
-            continue
+    for file in files:
         try:
             check(["--config", file])
         except SftgenError as error:
@@ -97,9 +95,7 @@ def check_trainings(files: Sequence[str], trainers: Sequence[str]) -> None:
         raise SftgenError("; ".join(wrong))
 
 
-def train_and_evaluate(
-    file: str, run: str, *, trainer: str, model: str, model_args: Mapping[str, Any], launch: str | None
-) -> None:
+def train_and_evaluate(file: str, run: str, *, model: str, model_args: Mapping[str, Any], launch: str | None) -> None:
     """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed."""
     from sftgen_train.queue.worker import Backend, work
     from sftgen_train.training.trl import train
@@ -107,12 +103,8 @@ def train_and_evaluate(
     folder = Path(run)
     if launch:
         _launched(launch, file)
-    elif trainer == "sft":
-        train(["--config", file])
     else:
-        from sftgen_train.training.on_policy import train as train_on_policy
-
-        train_on_policy(trainer, ["--config", file])
+        train(["--config", file])
     if (folder / "queue").is_dir():
         work(folder, Backend(model, dict(model_args)))
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")

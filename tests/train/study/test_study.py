@@ -9,8 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
+from sftgen_train.study.claims import judge_claims
+from sftgen_train.study.planning import plan_study
+from sftgen_train.study.reading import read_study, shipped_studies
+from sftgen_train.study.results import ArmResult, StudyResult, TaskOfArm, _pooled
+from sftgen_train.study.schema import Claim
+from sftgen_train.trajectory import align, read_curve
+from sftgen_train.trajectory.loading import TaskSamples
+from sftgen_train.trajectory.pairing import Samples
 from tests import PATIENCE, ROOT, commands
 from tests.conftest import Command
 
@@ -138,3 +147,61 @@ def test_a_study_that_is_killed_goes_on_and_makes_nothing_twice(
     planned = command("sftgen", "study", "plan", file, "--out", out, cwd=tmp_path).stdout
     assert "arm answers, seed 0 is stale: training.learning_rate changed; it is run again" in planned
     assert "arm answers, seed 1 is stale" in planned
+
+
+def test_nothing_is_trained_on_a_base_that_fails_its_gate_or_with_another_models_end_token(
+    command: Command, tiny_model: Path, tmp_path: Path
+) -> None:
+    file = study_file(tmp_path, tiny_model, sanity={"parity": {"at_least": 0.9}}, seeds=[0])
+    done = command("sftgen", "study", file, "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "sftgen_parity scores 0.000 on 3 documents: expected 0.9 to 1. Nothing was trained" in done.stdout
+    assert "go on with --despite-sanity" in done.stdout
+    assert not list(tmp_path.glob("out/runs/*/study-part.json"))
+
+    study_file(tmp_path, tiny_model, seeds=[0], train={"max_steps": 1, "end_token": "<|eot_id|>"})
+    done = command("sftgen", "study", file, "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "end_token '<|eot_id|>' is not in the vocabulary" in done.stdout
+    assert not list(tmp_path.glob("out/runs/*/study-part.json"))
+
+
+def test_seeds_are_repeats_of_the_training_and_claims_say_what_is_shown() -> None:
+    """Ten documents fall in both seeds, and come back in both."""
+    falls = np.tile([[1.0, 0.0, 1.0]], (60, 1))
+    samples = [of_seed(falls), of_seed(falls)]
+    pooled = _pooled(samples)
+    assert pooled.samples.values.shape == (60, 3, 2)
+    verdict = read_curve("t", align(pooled.samples.values, pooled.samples.steps), delta=0.02)
+    assert verdict.shared == 60  # not 120: seeds are no further documents
+    arm = ArmResult("a", (), (TaskOfArm("t", "out-of-domain", verdict, ()),), ())
+    claims = [Claim(arm="a", score=score, expect=word) for score, word in (  # type: ignore[arg-type]
+        ("t", "dips"), ("t", "recovered"), ("out-of-domain", "no dip"), ("t", "not recovered"), ("t", "above base"),
+        ("u", "dips"),
+    )]  # fmt: skip
+    judged = judge_claims(claims, StudyResult((arm,), ()), 0.02)
+    outcomes = [one.outcome for one in judged]
+    assert outcomes == ["held", "held", "not held", "not held", "not held", "cannot tell"]
+    assert judged[0].p_over_claims >= judged[0].p
+
+
+def of_seed(values: np.ndarray) -> TaskSamples:
+    documents = np.asarray([f"{place:03d}" for place in range(len(values))], dtype=object)
+    return TaskSamples("r", "f", "t", Samples(values[:, :, None], (0, 8, 16), documents), True, {})
+
+
+def test_a_plan_has_the_steps_of_the_publication(command: Command) -> None:
+    done = command("sftgen", "study", "plan", "fixed-budget", "--json")
+    assert done.returncode == 0, done.stderr
+    planned = json.loads(done.stdout)
+    # Both arms take their rows from one hub data set, and other numbers of them.
+    assert [(run["steps"], run["rows"]) for run in planned["runs"]] == [(640, 32), (640, 32)]
+    assert all(run["training_hours"] > 1 and run["evaluation_hours"] > 1 for run in planned["runs"])
+
+
+def test_every_study_that_comes_with_sftgen_can_be_planned(tmp_path: Path) -> None:
+    studies = shipped_studies()
+    assert {f"{name}-tiny" for name in studies if not name.endswith("-tiny")} - set(studies) == {"demo-tiny"}
+    for path in studies.values():
+        planned = plan_study(read_study(path), path, tmp_path, device="h100")
+        assert all(run.steps and not run.why for run in planned.runs), path
