@@ -142,12 +142,24 @@ def _of_sources(values: Mapping[Any, Any], arms: Mapping[Any, Any], folder: Path
         if isinstance(recipe, str) and not (folder / recipe).is_file():
             yield Mistake(("arms", name, "data", "recipe"), f"recipe {recipe!r}: no such file in {str(folder)!r}")
         if isinstance(preset := arm.get("preset"), str):
-            try:
-                presets.find(preset)
-            except presets.PresetError as error:
-                yield Mistake(("arms", name, "preset"), f"arms.{name}.{error}")
+            yield from _of_preset(name, preset, values.get("base") if arm.get("model") is None else None)
         if isinstance(schedule := arm.get("schedule"), str):
             yield from _unknown(("arms", name, "schedule"), schedule, presets.SCHEDULES, "schedule")
+
+
+def _of_preset(arm: Any, preset: str, base: Any) -> Iterator[Mistake]:
+    """A preset that is not there, or of another model than the one that the arm begins from."""
+    try:
+        hub = presets.find(preset).model.hub
+    except presets.PresetError as error:
+        yield Mistake(("arms", arm, "preset"), f"arms.{arm}.{error}")
+        return
+    published = {model.hub for model in presets.MODELS.values()}
+    if isinstance(base, str) and base in published and base != hub:
+        yield Mistake(
+            ("arms", arm, "preset"),
+            f"arms.{arm}.preset: {preset!r} is of {hub}, and the arm begins from {base}: name `model: {hub}` beside it",
+        )
 
 
 def _of_source(place: tuple[Any, ...], given: Any, known: Mapping[str, Builder], folder: Path) -> Iterator[Mistake]:

@@ -48,9 +48,17 @@ def report_study(study: Study, file: Path, folder: Path) -> Reported:
     judged = judge_claims(study.claims, found, study.delta)
     for arm in found.arms:
         for run in arm.runs:
-            if not (run / "report.html").is_file():
+            if _is_older(run / "report.html"):
                 write_report(Shown.of(RunFolder(run)))
     page = write_study(study, found, judged, folder / "report")
     runs = sorted((place, run) for arm in found.arms for place, run in enumerate(arm.runs))
     order = [run for first in range(max(len(arm.runs) for arm in found.arms)) for place, run in runs if place == first]
     return Reported(found, judged, page, tuple(order))
+
+
+def _is_older(page: Path) -> bool:
+    """Whether a run's page is missing, or older than a file beside it."""
+    if not page.is_file():
+        return True
+    written = page.stat().st_mtime_ns
+    return any(file.stat().st_mtime_ns > written for file in page.parent.iterdir() if file.is_file())

@@ -19,7 +19,7 @@ from sftgen_train.study.jobs import Devices, Job, run_jobs
 from sftgen_train.study.parts import Material, Parts, Run, changed, parts_of, read_facts
 from sftgen_train.study.reading import StudyError
 from sftgen_train.study.schema import Study
-from sftgen_train.study.work import CHECKED
+from sftgen_train.study.work import CHECKED, DIAGNOSED
 
 logger = logging.getLogger(__name__)
 STATE = "state.json"
@@ -59,11 +59,10 @@ def run_study(
         parts = parts_of(study, file, folder)
         for line in stale(parts, folder):
             say(line)
+        _write_state(parts, folder)
         _make_data(parts, say)
         on = devices or Devices.here()
-        failed = run_jobs(list(jobs_of(study, parts, folder, on, despite_sanity=despite_sanity)), on, say)
-        _write_state(parts, folder)
-        return failed
+        return run_jobs(list(jobs_of(study, parts, folder, despite_sanity=despite_sanity)), on, say)
 
 
 @contextmanager
@@ -93,7 +92,8 @@ def stale(parts: Parts, folder: Path) -> Iterator[str]:
 
 def _write_state(parts: Parts, folder: Path) -> None:
     known = read_facts(folder / STATE)
-    known |= {run.label: {"folder": run.folder.name, "facts": run.facts} for run in parts.runs if run.done}
+    # Written before anything is made: a study that is killed and changed tells what changed, too.
+    known |= {run.label: {"folder": run.folder.name, "facts": run.facts} for run in parts.runs}
     write_atomic(folder / STATE, json.dumps(known, indent=1, default=str) + "\n")
 
 
@@ -109,9 +109,7 @@ def _make_data(parts: Parts, say: Callable[[str], None]) -> None:
             say(f"{data.label}: {data.path}")
 
 
-def jobs_of(
-    study: Study, parts: Parts, folder: Path, devices: Devices, *, despite_sanity: bool = False
-) -> Iterator[Job]:
+def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = False) -> Iterator[Job]:
     """The jobs that are left, in an order in which they can be done."""
     logs = folder / "logs"
     environment = _environment(study)
@@ -138,7 +136,9 @@ def jobs_of(
             run.label, "sftgen_train.study.work:train_and_evaluate", arguments, logs / f"{run.folder.name}.log", after,
             alone=study.launch is not None, environment=environment,
         )  # fmt: skip
-    for run in parts.runs if study.diagnostics else ():
+    for run in parts.runs:
+        if set(study.diagnostics) <= set(read_facts(run.folder / DIAGNOSED).get("names") or ()):
+            continue
         arguments = {"run": str(run.folder), "names": study.diagnostics}
         log = logs / f"{run.folder.name}.diagnostics.log"
         label = f"diagnostics of {run.label}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from sftgen_train.study.builders import model_builders
 from sftgen_train.study.parts import DONE
 
 CHECKED = "checked.json"
+"""Beside the records of the sanity gate: that the base has passed it."""
+DIAGNOSED = "study-diagnostics.json"
+"""In a run directory: which diagnostics of the study are done."""
 
 
 class SanityError(SftgenError):
@@ -97,7 +102,7 @@ def check_trainings(files: Sequence[str]) -> None:
 
 def train_and_evaluate(file: str, run: str, *, model: str, model_args: Mapping[str, Any], launch: str | None) -> None:
     """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed."""
-    from sftgen_train.queue.worker import Backend, work
+    from sftgen_train.queue.worker import work
     from sftgen_train.training.trl import train
 
     folder = Path(run)
@@ -106,15 +111,24 @@ def train_and_evaluate(file: str, run: str, *, model: str, model_args: Mapping[s
     else:
         train(["--config", file])
     if (folder / "queue").is_dir():
-        work(folder, Backend(model, dict(model_args)))
+        if model == "sftgen-hf" and not model_args:
+            work(folder)
+        else:
+            _evaluated_apart(folder, model, model_args)
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
+
+
+def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any]) -> None:
+    """Evaluate in a new process: the trained model still has its memory in this one."""
+    given = ",".join(f"{name}={value}" for name, value in model_args.items())
+    command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--model", model, "--quiet"]
+    code = subprocess.run([*command, *(["--model-args", given] if given else [])], check=False).returncode
+    if code:
+        raise SftgenError(f"`sftgen worker {run} --model {model}` ended with code {code}")
 
 
 def _launched(name: str, file: str) -> None:
     """Train in several processes."""
-    import subprocess
-    import sys
-
     from sftgen_train.training.distributed import accelerate_config
 
     command = [
@@ -138,3 +152,4 @@ def diagnose(run: str, names: Sequence[str]) -> None:
     outcome = diagnose_run(Path(run), list(names))
     if outcome.failed:
         raise SftgenError("; ".join(f"{name}: {why}" for name, why in outcome.failed.items()))
+    write_atomic(Path(run) / DIAGNOSED, json.dumps({"names": sorted(names)}) + "\n")

@@ -13,6 +13,8 @@ import numpy as np
 import yaml
 
 from sftgen_train.study.claims import judge_claims
+from sftgen_train.study.demo import FILE, demo_study
+from sftgen_train.study.parts import parts_of
 from sftgen_train.study.planning import plan_study
 from sftgen_train.study.reading import read_study, shipped_studies
 from sftgen_train.study.results import ArmResult, StudyResult, TaskOfArm, _pooled
@@ -205,3 +207,18 @@ def test_every_study_that_comes_with_sftgen_can_be_planned(tmp_path: Path) -> No
     for path in studies.values():
         planned = plan_study(read_study(path), path, tmp_path, device="h100")
         assert all(run.steps and not run.why for run in planned.runs), path
+
+
+def test_the_demo_names_its_arms_and_leaves_other_questions_out_of_every_row(command: Command, tmp_path: Path) -> None:
+    done = command("sftgen", "demo", tmp_path, "--arm", "verifed")
+    assert done.returncode == 2
+    assert "did you mean 'verified'? Its arms: verified, no-thinking, wrong, weak-base" in done.stderr
+    part = demo_study(["verified", "wrong"], [0, 1], docs_seed=8)
+    assert list(part.arms) == ["verified", "wrong"]
+    assert part.evaluation.metadata["docs_seed"] == 8
+    assert {(claim.arm, claim.against) for claim in part.claims} == {
+        ("verified", None), ("wrong", None), ("verified", "wrong"),
+    }  # fmt: skip
+    made = parts_of(part, FILE, tmp_path)
+    assert all(8 in material.options["without_seeds"] for material in (*made.models, *made.data))
+    assert len(made.runs) == 4
