@@ -12,11 +12,32 @@ from sftgen_judges.plugins.manager import plugins, task_directories
 from sftgen_tasks.harness.catalogue import read_configs
 from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
 from sftgen_train.study.builders import Builder, data_builders, model_builders
-from sftgen_train.study.fields import SET_BY_STUDY, known_fields
 from sftgen_train.study.schema import GROUPS, Study
-from sftgen_train.training import presets
+from sftgen_train.training import fields, presets
 
 SHIPPED = Path(__file__).with_name("files")
+SET_BY_STUDY = {
+    "model_name_or_path": "base",
+    "train_data": "arms",
+    "train_split": "arms",
+    "train_rows": "arms",
+    "output_dir": "name",
+    "seed": "seeds",
+    "harness_tasks": "benchmarks",
+    "harness_in_domain": "benchmarks",
+    "harness_delta": "delta",
+    "harness_at_steps": "evaluation.steps",
+    "harness_every": "evaluation.steps",
+    "harness_schedule": "evaluation.steps",
+    "harness_limit": "evaluation.limit",
+    "harness_form": "evaluation.form",
+    "harness_worker": "evaluation.form",
+    "harness_batch_size": "evaluation.batch_size",
+    "harness_metadata": "evaluation.metadata",
+    "harness_gen_kwargs": "evaluation.gen_kwargs",
+    "harness_max_gen_toks": "evaluation.max_gen_toks",
+}
+"""Fields that a study sets itself, and where it has them from."""
 
 
 class StudyError(SftgenError, ValueError):
@@ -192,12 +213,13 @@ def _of_training(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterator
 
 
 def _of_fields(place: tuple[Any, ...], given: Any) -> Iterator[Mistake]:
-    for field in _mapping(given):
-        at = (*place, field)
-        if field in SET_BY_STUDY:
-            yield Mistake(at, f"{'.'.join(map(str, at))}: the study sets it; write `{SET_BY_STUDY[field]}` instead")
-        else:
-            yield from _unknown(at, field, known_fields(), "training field")
+    own = {name: value for name, value in _mapping(given).items() if name not in SET_BY_STUDY}
+    at = ".".join(map(str, place))
+    for name in _mapping(given):
+        if name in SET_BY_STUDY:
+            yield Mistake((*place, name), f"{at}.{name}: the study sets it; write `{SET_BY_STUDY[name]}` instead")
+    for mistake in fields.mistakes_in(own):
+        yield Mistake((*place, *mistake.place), f"{at}.{mistake.text}")
 
 
 def _of_seeds(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterator[Mistake]:

@@ -33,7 +33,7 @@ arms:
   two: {data: {made: countdown-traces, with: {kind: verifed, row: 3}}, schedule: lr5e-5}
   three: {data: ./nothing.jsonl}
   one: {data: {recipe: gone.yaml}}
-train: {learning_rat: 1.0, harness_limit: 3}
+train: {learning_rat: 1.0, harness_limit: 3, max_steps: many}
 benchmarks: {in-domain: [countdwn], out-of-domain: [parity, sftgen_parity]}
 diagnostics: [consistancy]
 comparisons: [{arm: one, against: tow}]
@@ -86,8 +86,9 @@ def test_every_mistake_is_told_at_once_with_its_line_and_the_nearest_name(comman
     for place, says in (
         ("name", "my study"), ("base", "no-such-model"), ("arms.two.data.with.kind", "verified"),
         ("arms.two.data.with.row", "did you mean 'rows'"), ("arms.two.schedule", "is no schedule"),
-        ("arms.three.data", "no such file"), ("one stands twice", ""), ("train.learning_rat", "'learning_rate'"),
-        ("train.harness_limit", "evaluation.limit"), ("benchmarks.in-domain.0", "sftgen_countdown"),
+        ("arms.three.data", "no such file"), ("one stands twice", ""), ("train.learning_rat", "learning_rate"),
+        ("train.harness_limit", "evaluation.limit"), ("train.max_steps", "many"),
+        ("benchmarks.in-domain.0", "sftgen_countdown"),
         ("benchmarks", "sftgen_parity is evaluated already"), ("diagnostics.0", "consistency"),
         ("comparisons.0.against", "two"), ("claims.0.arm", "'four' is no arm"), ("claims.1.score", "is not evaluated"),
         ("claims.2.expect", "did you mean 'recovered'"), ("sanity.digit_sum", "sftgen_digit_sums"),
@@ -169,21 +170,21 @@ def test_nothing_is_trained_on_a_base_that_fails_its_gate_or_with_another_models
 
 
 def test_seeds_are_repeats_of_the_training_and_claims_say_what_is_shown() -> None:
-    """Ten documents fall in both seeds, and come back in both."""
+    """Every document falls in both seeds, and comes back in both."""
     falls = np.tile([[1.0, 0.0, 1.0]], (60, 1))
     samples = [of_seed(falls), of_seed(falls)]
     pooled = _pooled(samples)
     assert pooled.samples.values.shape == (60, 3, 2)
-    verdict = read_curve("t", align(pooled.samples.values, pooled.samples.steps), delta=0.02)
+    verdict = read_curve("t", align(pooled.samples.values, pooled.samples.steps), delta=0.1)
     assert verdict.shared == 60  # not 120: seeds are no further documents
     arm = ArmResult("a", (), (TaskOfArm("t", "out-of-domain", verdict, ()),), ())
     claims = [Claim(arm="a", score=score, expect=word) for score, word in (  # type: ignore[arg-type]
         ("t", "dips"), ("t", "recovered"), ("out-of-domain", "no dip"), ("t", "not recovered"), ("t", "above base"),
         ("u", "dips"),
     )]  # fmt: skip
-    judged = judge_claims(claims, StudyResult((arm,), ()), 0.02)
+    judged = judge_claims(claims, StudyResult((arm,), ()), 0.1)
     outcomes = [one.outcome for one in judged]
-    assert outcomes == ["held", "held", "not held", "not held", "not held", "cannot tell"]
+    assert outcomes == ["held", "held", "not held", "not held", "cannot tell", "cannot tell"]
     assert judged[0].p_over_claims >= judged[0].p
 
 
