@@ -28,8 +28,7 @@ def demo_study(arms: Collection[str] = (), seeds: Sequence[int] = (), docs_seed:
     for name in arms:
         if name not in study.arms:
             raise StudyError(
-                f"--arm {name!r}: the demo has no such arm{did_you_mean(name, study.arms)}. Its arms: "
-                f"{', '.join(study.arms)}"
+                f"--arm {name!r}: the demo has no such arm, but {', '.join(study.arms)}{did_you_mean(name, study.arms)}"
             )
     if len(set(seeds)) < len(seeds):
         raise StudyError(f"--seed {' '.join(map(str, seeds))}: one stands twice; expected different seeds")

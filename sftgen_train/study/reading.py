@@ -61,8 +61,8 @@ def find_study(named: str) -> Path:
     if named in known:
         return known[named]
     raise StudyError(
-        f"study {named!r}: no such file, and no study of this name comes with sftgen{did_you_mean(named, known)}. "
-        f"Known: {', '.join(known)}"
+        f"study {named!r}: no such file, and no study of this name comes with sftgen, but {', '.join(known)}"
+        f"{did_you_mean(named, known)}"
     )
 
 

@@ -213,7 +213,7 @@ def test_every_study_that_comes_with_sftgen_can_be_planned(tmp_path: Path) -> No
 def test_the_demo_names_its_arms_and_leaves_other_questions_out_of_every_row(command: Command, tmp_path: Path) -> None:
     done = command("sftgen", "demo", tmp_path, "--arm", "verifed")
     assert done.returncode == 2
-    assert "did you mean 'verified'? Its arms: verified, no-thinking, wrong, weak-base" in done.stderr
+    assert "no such arm, but verified, no-thinking, wrong, weak-base; did you mean 'verified'?" in done.stderr
     part = demo_study(["verified", "wrong"], [0, 1], docs_seed=8)
     assert list(part.arms) == ["verified", "wrong"]
     assert part.evaluation.metadata["docs_seed"] == 8
