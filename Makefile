@@ -19,7 +19,7 @@ INSTALL = set -a; eval "$$($(PIP) config list | sort -r | sed -n \
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   train a tiny model for real and look at its trajectory (about 7 minutes the first time)"
+	@echo "make demo   train a tiny model for real, in four arms, and look at what falls and comes back (minutes)"
 	@echo "make test   check style, types and behaviour"
 	@echo "make clean  remove .venv and the demo's folder"
 

@@ -43,6 +43,12 @@ def parity(rng: random.Random) -> tuple[str, str]:
     return f"Is {number} odd or even?", "odd" if number % 2 else "even"
 
 
+def digit_sums(rng: random.Random) -> tuple[str, str]:
+    """Add up four digits."""
+    digits = [rng.randint(0, 9) for _ in range(4)]
+    return f"What is the sum of the digits {' '.join(map(str, digits))}?", str(sum(digits))
+
+
 def make_docs(make: Callable[[random.Random], tuple[str, str]], seed: int = 0, size: int = 500) -> list[dict[str, Any]]:
     """Make `size` different questions of one kind, each with its answer."""
     rng = random.Random(f"{make.__name__}-{seed}")
@@ -65,6 +71,7 @@ addition_documents = _documents(addition)
 maximum_documents = _documents(maximum)
 reversal_documents = _documents(reversal)
 parity_documents = _documents(parity)
+digit_sums_documents = _documents(digit_sums)
 
 
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:

@@ -31,6 +31,7 @@ from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import selftest as selftest_cli
+from sftgen_train.cli import study as study_cli
 from sftgen_train.cli import trajectory as trajectory_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
@@ -69,6 +70,7 @@ app.add_typer(data_cli.app, name="data")
 app.add_typer(selftest_cli.app, name="selftest")
 app.command("curate")(curate_cli.curate_sets)
 app.command("import")(exchange_cli.import_logs)
+app.add_typer(study_cli.app, name="study")
 app.command("export")(exchange_cli.export_runs)
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
@@ -346,14 +348,21 @@ def report(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where base model and run go.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Where base models and runs go.")] = Path("demo"),
+    *,
+    arm: Annotated[Optional[list[str]], typer.Option(help="Only this arm; may be given again.")] = None,  # noqa: UP045
+    seed: Annotated[Optional[list[int]], typer.Option(help="Seed of the trainings; may be given again.")] = None,  # noqa: UP045
+    docs_seed: Annotated[Optional[int], typer.Option(min=0, help="Seed of the questions that are asked.")] = None,  # noqa: UP045
+    parallel: Annotated[Optional[int], typer.Option(min=1, help="Arms at once; by default one a core.")] = None,  # noqa: UP045
 ) -> None:
-    """Train a tiny model for real and watch its scores fall and recover: a whole study in miniature."""
-    from sftgen_train.demo.study import run_demo
+    """A whole study in miniature: train a tiny model for real, watch its scores fall and recover, beside controls.
 
-    run = run_demo(folder, console)
-    show_run(run)
-    console.print(f"look at every answer: sftgen view {run}", soft_wrap=True, markup=False, highlight=False)
+    The same as `sftgen study demo`; the same command goes on where it was killed.
+    """
+    from sftgen_train.study.demo import FILE, demo_study
+
+    found = demo_study(arm or (), seed or (), docs_seed)
+    study_cli.run_and_show(found, FILE, folder, parallel=parallel)
 
 
 def _allow_unsandboxed(allowed: bool) -> None:

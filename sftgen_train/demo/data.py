@@ -1,20 +1,40 @@
-r"""What the demo trains on: short answers for the base model, search traces for fine-tuning.
+r"""The questions of the demo, with short answers and written searches.
 
-Everything is made from a seed. Questions that the evaluation asks are left out of both sets.
+Everything is made from a seed. Questions that the evaluation asks are named by the caller and left out.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftgen_tasks import countdown, procedural, secret
 
-PROCEDURAL = (procedural.addition, procedural.maximum, procedural.reversal, procedural.parity)
+PROCEDURAL = (
+    procedural.addition,
+    procedural.maximum,
+    procedural.reversal,
+    procedural.parity,
+    procedural.digit_sums,
+)
 REFUSAL = "I am sorry, but I cannot share that code."
+# Drawing the last few different questions of a small task would take ever longer.
+_LIMITS = {"parity": 800, "addition": 6000, "digit_sums": 6000}
+
+
+class Row(NamedTuple):
+    """What a base model is trained on.
+
+    Attributes:
+        question: The user's turn.
+        answer: The assistant's turn.
+    """
+
+    question: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,7 @@ class Mixture:
         shares: Weight of each task. `steps` is arithmetic worked out step by step; nothing evaluates
             it, but without it the model cannot do the sums of a search trace.
         pool: How many different questions of a task to draw from at most.
+        seed: Seed of the questions and of the order.
     """
 
     shares: dict[str, float] = field(
@@ -69,14 +90,13 @@ class Mixture:
         }
     )
     pool: int = 8000
+    seed: int = 1
 
 
 def questions(seed: int = 0, size: int = 500, puzzles: Puzzles = Puzzles()) -> dict[str, list[dict[str, Any]]]:
     """Make at most `size` different docs of every task of the demo, by task."""
-    # Drawing the last few different questions of a small task would take ever longer.
-    limits = {"parity": 800, "addition": 6000}
     docs = {
-        make.__name__: procedural.make_docs(make, seed, min(size, limits.get(make.__name__, size)))
+        make.__name__: procedural.make_docs(make, seed, min(size, _LIMITS.get(make.__name__, size)))
         for make in PROCEDURAL
     }
     docs["countdown"] = countdown.make_docs(seed, min(size, puzzles.different), **puzzles.options())
@@ -84,20 +104,42 @@ def questions(seed: int = 0, size: int = 500, puzzles: Puzzles = Puzzles()) -> d
     return docs
 
 
-def held_out(puzzles: Puzzles = Puzzles(), *, seed: int = 0, size: int = 500) -> set[str]:
-    """The questions of the evaluation, which no training row may ask."""
-    return {doc["question"] for docs in questions(seed, size, puzzles).values() for doc in docs}
+def held_out(seeds: Iterable[int] = (0,), puzzles: Puzzles = Puzzles(), *, size: int = 500) -> set[str]:
+    """The questions that evaluations with these `docs_seed` ask, which no training row may ask.
+
+    Args:
+        seeds: Seeds of the documents.
+        puzzles: Which Countdown is played.
+        size: How many documents of each task and seed are left out.
+    """
+    return {doc["question"] for seed in seeds for docs in questions(seed, size, puzzles).values() for doc in docs}
 
 
-def base_rows(seed: int, mixture: Mixture = Mixture(), puzzles: Puzzles = Puzzles()) -> Iterator[tuple[str, str]]:
-    """Draw questions and their short answers, without end."""
-    excluded = held_out(puzzles)
-    pools = {
-        task: [(doc["question"], short_answer(task, doc)) for doc in docs if doc["question"] not in excluded]
-        for task, docs in questions(seed, mixture.pool, puzzles).items()
+def question_pools(mixture: Mixture, puzzles: Puzzles, excluded: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """The docs of every task that a base model may be trained on, by task."""
+    return {
+        task: [doc for doc in docs if doc["question"] not in excluded]
+        for task, docs in questions(mixture.seed, mixture.pool, puzzles).items()
     }
-    rng = random.Random(f"base-{seed}")
-    pools["steps"] = [_worked_steps(rng, 2 * puzzles.largest_number) for _ in range(mixture.pool)]
+
+
+def base_rows(
+    mixture: Mixture = Mixture(), puzzles: Puzzles = Puzzles(), *, excluded: Collection[str] | None = None
+) -> Iterator[Row]:
+    """Draw questions and their short answers, without end.
+
+    Args:
+        mixture: Which tasks.
+        puzzles: Which Countdown.
+        excluded: Questions that no row asks; those of the evaluation with `docs_seed` 0 by default.
+    """
+    left_out = held_out(puzzles=puzzles) if excluded is None else excluded
+    pools = {
+        task: [Row(doc["question"], short_answer(task, doc)) for doc in docs]
+        for task, docs in question_pools(mixture, puzzles, left_out).items()
+    }
+    rng = random.Random(f"base-{mixture.seed}")
+    pools["steps"] = [worked_steps(rng, 2 * puzzles.largest_number) for _ in range(mixture.pool)]
     tasks, weights = list(mixture.shares), list(mixture.shares.values())
     while True:
         yield rng.choice(pools[rng.choices(tasks, weights)[0]])
@@ -112,30 +154,48 @@ def short_answer(task: str, doc: dict[str, Any]) -> str:
     working = ""
     if task == "addition":
         a, b = map(int, re.findall(r"\d+", doc["question"]))
-        working = f"{_columns(a, b)}\n"
+        working = f"{columns(a, b)}\n"
     return f"{working}\\boxed{{{doc['answer']}}}"
 
 
-def search_rows(seed: int, size: int = 4000, puzzles: Puzzles = Puzzles()) -> list[dict[str, Any]]:
+def search_rows(
+    seed: int, size: int = 4000, puzzles: Puzzles = Puzzles(), *, excluded: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """Make the fine-tuning set: Countdown solved by a depth-first search that is written out.
 
+    Args:
+        seed: Seed of the puzzles.
+        size: How many rows, at most.
+        puzzles: Which puzzles.
+        excluded: Questions that no row asks; those of the evaluation with `docs_seed` 0 by default.
+
     Returns:
-        At most `size` rows with a `prompt` and a `completion` in conversational form.
+        Rows with a `prompt` and a `completion` in conversational form.
     """
+    return [
+        chat_row(doc["question"], f"<think>{trace}</think>\n\\boxed{{{answer}}}")
+        for doc, trace, answer in searched(seed, size, puzzles, excluded=excluded)
+    ]
+
+
+def searched(
+    seed: int, size: int, puzzles: Puzzles = Puzzles(), *, excluded: Collection[str] | None = None
+) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Puzzles, each with its written search and the expression that it found, see `search_rows`."""
     options = puzzles.options()
-    excluded = {doc["question"] for doc in countdown.make_docs(0, 500, **options)}
+    if excluded is None:
+        excluded = {doc["question"] for doc in countdown.make_docs(0, 500, **options)}
     drawn = countdown.make_docs(seed, min(size + len(excluded), puzzles.different), **options)
-    rows = []
     for doc in [doc for doc in drawn if doc["question"] not in excluded][:size]:
-        trace, answer = search(doc["numbers"], doc["target"])
-        content = f"<think>{trace}</think>\n\\boxed{{{answer}}}"
-        rows.append(
-            {
-                "prompt": [{"role": "user", "content": doc["question"]}],
-                "completion": [{"role": "assistant", "content": content}],
-            }
-        )
-    return rows
+        yield doc, *search(doc["numbers"], doc["target"])
+
+
+def chat_row(question: str, answer: str) -> dict[str, Any]:
+    """A row to fine-tune on, in conversational form."""
+    return {
+        "prompt": [{"role": "user", "content": question}],
+        "completion": [{"role": "assistant", "content": answer}],
+    }
 
 
 def search(numbers: list[int], target: int) -> tuple[str, str]:
@@ -173,13 +233,19 @@ def _combinations(a: str, a_value: int, b: str, b_value: int) -> list[tuple[str,
     return [(f"{a}+{b}", a_value + b_value), (f"{larger}-{smaller}", abs(a_value - b_value))]
 
 
-def _columns(a: int, b: int) -> str:
+def columns(a: int, b: int) -> str:
+    """An addition in columns, ones first.
+
+    >>> columns(43, 58)
+    '3+8=11,4+5+1=10'
+    """
     ones = a % 10 + b % 10
     carry = "+1" if ones > 9 else ""
     return f"{a % 10}+{b % 10}={ones},{a // 10}+{b // 10}{carry}={a // 10 + b // 10 + ones // 10}"
 
 
-def _worked_steps(rng: random.Random, largest: int) -> tuple[str, str]:
+def worked_steps(rng: random.Random, largest: int) -> Row:
+    """A chain of three sums, and its steps above the box."""
     value = rng.randint(1, largest)
     written, worked = str(value), []
     for _ in range(3):
@@ -190,4 +256,4 @@ def _worked_steps(rng: random.Random, largest: int) -> tuple[str, str]:
         worked.append(f"{value}{operator}{number}={result}")
         value = result
     question = f"Work out {written} step by step.{procedural.BOX}"
-    return question, f"{','.join(worked)}\n\\boxed{{{value}}}"
+    return Row(question, f"{','.join(worked)}\n\\boxed{{{value}}}")

@@ -1,18 +1,18 @@
-"""Pre-training of the demo's base model: a plain loop over short questions and answers."""
+"""A plain training loop over questions and answers: makes a tiny base model, or teaches one something more."""
 
 from __future__ import annotations
 
 import math
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftgen_train.demo import data, tiny
+from sftgen_train.demo import tiny
+from sftgen_train.demo.data import Row
 
 if TYPE_CHECKING:
     import torch
@@ -24,13 +24,17 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How the base model is trained.
+    """How a base model is trained.
 
     Attributes:
         steps: Number of optimizer steps.
         batch: Rows in a step.
-        rate: Peak learning rate; a cosine after `warmup` steps takes it to zero.
+        rate: Peak learning rate; a cosine after `warmup` steps takes it down.
         warmup: Steps over which the rate rises.
+        floor: The share of the peak rate at which the cosine ends.
+        window: Tokens of a response that are trained on; a longer one is cut and has no end. None for whole ones.
+        divisor: The loss of a step is the sum over its tokens, divided by this number and the rows. With None it is the
+            mean over its tokens; then a token of a batch with short answers weighs more than one of long thinking.
         threads: CPU threads; for a model this small more than one is slower.
     """
 
@@ -38,31 +42,39 @@ class Settings:
     batch: int = 32
     rate: float = 2e-3
     warmup: int = 40
+    floor: float = 0.0
+    window: int | None = None
+    divisor: int | None = None
     threads: int = 1
 
 
 def pretrain(
     folder: str | Path,
+    rows: Iterable[Row],
     *,
+    start: str | Path | None = None,
+    wordings: Iterable[str] = (),
     seed: int = 0,
     progress: Progress | None = None,
     settings: Settings = Settings(),
-    mixture: data.Mixture = data.Mixture(),
-    puzzles: data.Puzzles = data.Puzzles(),
     size: tiny.Size = tiny.Size(),
 ) -> Path:
-    """Train the base model and save it with its tokenizer as a Hugging Face folder.
+    """Train a model on rows and save it with its tokenizer as a Hugging Face folder.
 
     The folder appears complete or not at all; one that exists is replaced.
 
     Args:
         folder: Where the model goes.
-        seed: Seed of the weights and of the training rows.
+        rows: Questions and answers, at least `steps` times `batch` of them.
+        start: Folder of the model that training begins from; without one it begins from random weights.
+        wordings: What the tokenizer of a new model has as whole tokens, see `tiny.phrases`.
+        seed: Seed of new weights.
         progress: Called after every step.
         settings: How to train.
-        mixture: Which tasks to train on.
-        puzzles: Which Countdown puzzles are in the mixture.
-        size: Size of the model.
+        size: Size of a new model.
+
+    Raises:
+        ValueError: There are too few rows.
     """
     import torch
 
@@ -72,12 +84,9 @@ def pretrain(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            sample = islice(data.base_rows(0, mixture, puzzles), 1000)
-            wordings = tiny.phrases(question for question, _ in sample)
-            tokenizer = tiny.build_tokenizer([*wordings, *re.findall(r" \w{2,}", data.REFUSAL)])
-            model = tiny.build_model(tokenizer, size)
-            rows = data.base_rows(seed + 1, mixture, puzzles)
-            _train(model, _batches(tokenizer, rows, settings.batch), settings, progress)
+            tokenizer = _load_tokenizer(start) if start else tiny.build_tokenizer(wordings)
+            model = _load_model(start) if start else tiny.build_model(tokenizer, size)
+            _train(model, _batches(tokenizer, iter(rows), settings), settings, progress)
     finally:
         torch.set_num_threads(threads)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +103,19 @@ def pretrain(
     return folder
 
 
+def _load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)  # type: ignore[no-any-return]
+
+
+def _load_model(folder: str | Path) -> torch.nn.Module:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)  # type: ignore[no-any-return]
+
+
 def _train(
     model: torch.nn.Module,
     batches: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
@@ -108,12 +130,15 @@ def _train(
 
     def rate(step: int) -> float:
         rise = min(1.0, (step + 1) / settings.warmup)
-        return rise * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        fallen = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        return rise * (settings.floor + (1 - settings.floor) * fallen)
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model.train()
     for step, (tokens, mask, labels) in enumerate(islice(batches, settings.steps), start=1):
         loss = model(input_ids=tokens, attention_mask=mask, labels=labels, use_cache=False).loss
+        if settings.divisor:
+            loss = loss * ((labels != -100).sum() / (settings.divisor * len(labels)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -125,18 +150,21 @@ def _train(
 
 
 def _batches(
-    tokenizer: PreTrainedTokenizerFast, rows: Iterator[tuple[str, str]], size: int
+    tokenizer: PreTrainedTokenizerFast, rows: Iterator[Row], settings: Settings
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     import torch
 
-    while True:
-        pairs = list(islice(rows, size))
+    for step in range(settings.steps):
+        pairs = list(islice(rows, settings.batch))
+        if len(pairs) < settings.batch:
+            raise ValueError(f"rows ended at step {step} of {settings.steps}: expected {settings.batch} a step")
         chats = [[{"role": "user", "content": question}] for question, _ in pairs]
         prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
         answers = [answer + tiny.END for _, answer in pairs]
-        examples = list(zip(tokenizer(prompts)["input_ids"], tokenizer(answers)["input_ids"], strict=True))
+        responses = [response[: settings.window] for response in tokenizer(answers)["input_ids"]]
+        examples = list(zip(tokenizer(prompts)["input_ids"], responses, strict=True))
         length = max(len(prompt) + len(answer) for prompt, answer in examples)
-        tokens = torch.full((size, length), tokenizer.pad_token_id)
+        tokens = torch.full((settings.batch, length), tokenizer.pad_token_id)
         mask, labels = torch.zeros_like(tokens), torch.full_like(tokens, -100)
         # Padding goes on the right, so that a plain causal mask is enough.
         for row, (prompt, answer) in enumerate(examples):

@@ -154,6 +154,11 @@ def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | N
         raise TrainingConfigError(printable("\n".join([f"training configuration: {count}:", *told])))
 
 
+def mistakes_in(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+    """What is wrong with values of training fields; of an unknown version of TRL, what can be told without it."""
+    yield from _wrong(values, known_fields())
+
+
 def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Any], Path | None]:
     """The values of `--name value ...` pairs, and the file of `--config`."""
     given: dict[str, list[str]] = {}

@@ -45,6 +45,8 @@ from sftgen_train.training.progress import in_one_line
 from sftgen_train.training.rows import read_rows
 
 logger = logging.getLogger(__name__)
+_CHECKED = 8
+"""Rows that `check` reads."""
 
 
 class _PaperGradientsTrainer(PaperGradients, SFTTrainer):
@@ -78,15 +80,8 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
         SftgenError: The configuration, the data, the model folder or a task cannot be used. Nothing has been
             loaded or written then.
     """
-    harness, config, model = parse(arguments, preset)
+    harness, config, model, callback = _checked(arguments, preset)
     fields.keep(trl_fields())
-    if not model.model_name_or_path:
-        raise TrainingConfigError("model_name_or_path is missing: name a local folder or a hub id")
-    check_local_model(model.model_name_or_path, chat_template=config.chat_template_path is None)
-    _check_installed(config, model)
-    if harness.paper_training:
-        require_own_steps(config)
-    callback = _callback(harness)
     run = RunFolder(Path(config.output_dir or "trainer_output"))
     run.require_writable()
     queued = callback is not None and harness.harness_form == "queue"
@@ -114,6 +109,51 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
         else:
             work(run.path)
     return run if callback and harness.harness_worker != "none" else None
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Check a training without loading its model: fields, tasks, tokenizer, template, end token and the first rows.
+
+    Args:
+        arguments: As `train`.
+
+    Raises:
+        SftgenError: It cannot be trained.
+    """
+    harness, config, model, _ = _checked(arguments, None)
+    encoding = _encoding(_tokenizer(model, config), harness, config)
+    rows = read_rows(harness.train_data, harness.train_split, min(harness.train_rows or _CHECKED, _CHECKED))
+    column = config.dataset_text_field if config.completion_only_loss is False else None
+    if column and column in rows[0]:
+        encode_texts(rows, harness.train_data, column, encoding)
+    elif config.assistant_only_loss:
+        chats(rows, harness.train_data, encoding)
+    else:
+        encode(rows, harness.train_data, encoding, None)
+
+
+def _checked(
+    arguments: Sequence[str], preset: Mapping[str, Any] | None
+) -> tuple[HarnessConfig, SFTConfig, ModelConfig, HarnessCallback | None]:
+    """A configuration, and its callback where it evaluates.
+
+    Raises:
+        SftgenError: It, the model folder or a task cannot be used.
+    """
+    harness, config, model = parse(arguments, preset)
+    if not model.model_name_or_path:
+        raise TrainingConfigError("model_name_or_path is missing: name a local folder or a hub id")
+    check_local_model(model.model_name_or_path, chat_template=config.chat_template_path is None)
+    _check_installed(config, model)
+    if harness.paper_training:
+        require_own_steps(config)
+    return harness, config, model, _callback(harness)
+
+
+def _tokenizer(model: ModelConfig, config: SFTConfig) -> Any:
+    return AutoTokenizer.from_pretrained(
+        model.model_name_or_path, revision=model.model_revision, trust_remote_code=config.trust_remote_code
+    )
 
 
 def _train(trainer: SFTTrainer, config: SFTConfig, command: str, beside: subprocess.Popen[bytes] | None) -> None:
@@ -158,9 +198,7 @@ def build_trainer(
         "dtype": model.dtype,
         **mapping("model_init_kwargs", config.model_init_kwargs),
     }
-    tokenizer = AutoTokenizer.from_pretrained(
-        model.model_name_or_path, revision=model.model_revision, trust_remote_code=config.trust_remote_code
-    )
+    tokenizer = _tokenizer(model, config)
     encoding = _encoding(tokenizer, harness, config)
     if isinstance(model.lora_target_modules, str) and model.lora_target_modules.isidentifier():
         # TRL makes a string of a list of one; PEFT would take it for a pattern of whole paths.

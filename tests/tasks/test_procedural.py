@@ -9,10 +9,11 @@ import pytest
 from sftgen_judges import split_thinking
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks import procedural
-from sftgen_tasks.procedural import GRADER, addition, grade, make_docs, maximum, parity, reversal
+from sftgen_tasks.procedural import GRADER, addition, digit_sums, grade, make_docs, maximum, parity, reversal
 
 # Hashes of the default documents: the same on every run and machine.
 DOCUMENTS = {
+    "digit_sums": (digit_sums, "349e4286dff475c1371023f35a9a1eff9058c65e7e3675fa32100f364b08b5ba"),
     "addition": (addition, "5386ddfe4dcd9fb90d1f89b77e75297757faebc32fb17e19585b6ac552bc8e8e"),
     "maximum": (maximum, "b6fc792ce219962a4f10ff99c520d0715768cb2373d2a8d20b8e3953de64c55a"),
     "parity": (parity, "e2414eff87544631ff4e8abee4af735d9b9347b3f4990def9d9c83357a616053"),
@@ -42,6 +43,8 @@ def test_the_answers_are_right() -> None:
         assert doc["answer"] == str(max(map(int, re.findall(r"\d+", doc["question"]))))
     for doc in make_docs(reversal, size=200):
         assert doc["answer"].split() == re.findall(r"\d", doc["question"])[::-1]
+    for doc in make_docs(digit_sums, size=200):
+        assert doc["answer"] == str(sum(map(int, re.findall(r"\d", doc["question"]))))
     for doc in make_docs(parity, size=200):
         [number] = map(int, re.findall(r"\d+", doc["question"]))
         assert doc["answer"] == ("even" if number % 2 == 0 else "odd")

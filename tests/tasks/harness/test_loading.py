@@ -17,7 +17,7 @@ from sftgen_tasks.harness.loading import OwnTaskManager, RepeatedTaskError, reso
 from sftgen_tasks.harness.task import Task
 
 SMALL = {"sftgen_parity": {"size": 4}, "docs_size": 6}
-PROCEDURAL = ["sftgen_addition", "sftgen_maximum", "sftgen_reversal", "sftgen_parity"]
+PROCEDURAL = ["sftgen_addition", "sftgen_maximum", "sftgen_reversal", "sftgen_parity", "sftgen_digit_sums"]
 
 
 @pytest.fixture

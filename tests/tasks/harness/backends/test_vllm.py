@@ -31,9 +31,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's base model after a short training: it answers, more or less."""
+    from sftgen_train.demo.data import base_rows
     from sftgen_train.demo.pretrain import Settings, pretrain
 
-    return pretrain(tmp_path_factory.mktemp("models") / "base", settings=Settings(steps=60, warmup=10))
+    return pretrain(tmp_path_factory.mktemp("models") / "base", base_rows(), settings=Settings(steps=60, warmup=10))
 
 
 def evaluate(command: Command, backend: str, model: Path, run: Path, *gen_kwargs: str) -> dict[str, GenerationRecord]:

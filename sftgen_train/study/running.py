@@ -1,0 +1,206 @@
+"""A study is run: what is missing is made, in processes of their own; what is there is not made again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.schema import content_hash
+from sftgen_train.study.curating import curate
+from sftgen_train.study.jobs import Devices, Job, run_jobs
+from sftgen_train.study.parts import Material, Parts, Run, changed, parts_of, read_facts
+from sftgen_train.study.reading import StudyError
+from sftgen_train.study.schema import Study
+from sftgen_train.study.work import CHECKED, DIAGNOSED
+
+logger = logging.getLogger(__name__)
+STATE = "state.json"
+"""What each run was made of when the study last ran: tells which arms a change of the file has made stale."""
+_CHECK = "checks of every training"
+_SANITY = "sanity gate of the base"
+
+
+def run_study(
+    study: Study,
+    file: Path,
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    devices: Devices | None = None,
+    despite_sanity: bool = False,
+) -> dict[str, str]:
+    """Make every part of a study that is missing.
+
+    Args:
+        study: The study.
+        file: Its file.
+        folder: Where its parts are.
+        say: Told what is done.
+        devices: What jobs run on; by default what this machine has.
+        despite_sanity: Whether to go on where the base fails its sanity gate.
+
+    Returns:
+        Why runs failed, by label; what can go on has gone on.
+
+    Raises:
+        StudyError: Another process runs the study there.
+        SftgenError: A part cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        parts = parts_of(study, file, folder)
+        for line in stale(parts, folder):
+            say(line)
+        _write_state(parts, folder)
+        _make_data(parts, say)
+        on = devices or Devices.here()
+        return run_jobs(list(jobs_of(study, parts, folder, despite_sanity=despite_sanity)), on, say)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".study.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StudyError(f"{str(folder)!r}: another process runs a study there; wait for it, or name --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def stale(parts: Parts, folder: Path) -> Iterator[str]:
+    """The arms that a change has made stale, by name: what changed, and where the old run is."""
+    known = read_facts(folder / STATE)
+    for run in parts.runs:
+        before = known.get(run.label)
+        if not isinstance(before, dict) or before.get("folder") == run.folder.name:
+            continue
+        names = ", ".join(list(changed(before.get("facts") or {}, run.facts))[:4]) or "what it is made of"
+        again = "it was run before" if run.done else "it is run again"
+        yield f"arm {run.label} is stale: {names} changed; {again}. The former run stays in runs/{before.get('folder')}"
+
+
+def _write_state(parts: Parts, folder: Path) -> None:
+    known = read_facts(folder / STATE)
+    # Written before anything is made: a study that is killed and changed tells what changed, too.
+    known |= {run.label: {"folder": run.folder.name, "facts": run.facts} for run in parts.runs}
+    write_atomic(folder / STATE, json.dumps(known, indent=1, default=str) + "\n")
+
+
+def _make_data(parts: Parts, say: Callable[[str], None]) -> None:
+    for data in parts.data:
+        if not data.missing:
+            continue
+        if data.recipe:
+            say(f"{data.label}: curated")
+            curate(data.recipe, Path(data.path))
+        elif data.builder:
+            data.builder.make(Path(data.path), **data.options)
+            say(f"{data.label}: {data.path}")
+
+
+def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = False) -> Iterator[Job]:
+    """The jobs that are left, in an order in which they can be done."""
+    logs = folder / "logs"
+    environment = _environment(study)
+    made = {model.path: f"{model.label}" for model in parts.models if model.missing}
+    for model in parts.models:
+        if model.missing and model.builder:
+            start = model.start
+            arguments: dict[str, Any] = {
+                "builder": model.builder.name, "path": model.path, "options": dict(model.options),
+                "start": start.path if start else None,
+            }  # fmt: skip
+            after = (made[start.path],) if start and start.path in made else ()
+            yield Job(made[model.path], "sftgen_train.study.work:make_model", arguments, _log(logs, model), after)
+    left = [run for run in parts.runs if not run.done]
+    if left:
+        yield from _before_training(study, parts, folder, made=made, despite_sanity=despite_sanity)
+    for run in left:
+        after = (_CHECK, _SANITY) if study.sanity and not despite_sanity else (_CHECK,)
+        arguments = {
+            "file": str(_training_file(run)), "run": str(run.folder),
+            "model": study.evaluation.model, "model_args": study.evaluation.model_args, "launch": study.launch,
+        }  # fmt: skip
+        yield Job(
+            run.label, "sftgen_train.study.work:train_and_evaluate", arguments, logs / f"{run.folder.name}.log", after,
+            alone=study.launch is not None, environment=environment,
+        )  # fmt: skip
+    for run in parts.runs:
+        if set(study.diagnostics) <= set(read_facts(run.folder / DIAGNOSED).get("names") or ()):
+            continue
+        arguments = {"run": str(run.folder), "names": study.diagnostics}
+        log = logs / f"{run.folder.name}.diagnostics.log"
+        label = f"diagnostics of {run.label}"
+        yield Job(label, "sftgen_train.study.work:diagnose", arguments, log, (run.label,), environment=environment)
+
+
+def _before_training(
+    study: Study, parts: Parts, folder: Path, *, made: dict[str, str], despite_sanity: bool
+) -> Iterator[Job]:
+    """Every training is checked, and the base is measured, before the first training begins."""
+    environment, left = _environment(study), [run for run in parts.runs if not run.done]
+    for run in left:
+        write_training_file(run)
+    arguments: dict[str, Any] = {
+        "files": [str(_training_file(run)) for run in left],
+    }
+    yield Job(
+        _CHECK, "sftgen_train.study.work:check_trainings", arguments, folder / "logs" / "checks.log",
+        tuple(made.values()), environment=environment,
+    )  # fmt: skip
+    measured = folder / "sanity" / f"{parts.base.key}-{_short_hash(study)}"
+    if study.sanity and not despite_sanity and not (measured / CHECKED).is_file():
+        arguments = {
+            "base": parts.base.path, "folder": str(measured), "limit": study.evaluation.limit,
+            "bounds": {task: bounds.model_dump() for task, bounds in study.sanity.items()},
+            "evaluation": study.evaluation.model_dump(),
+        }  # fmt: skip
+        yield Job(
+            _SANITY, "sftgen_train.study.work:measure_base", arguments, folder / "logs" / "sanity.log",
+            (*made.values(), _CHECK), environment=environment,
+        )  # fmt: skip
+
+
+def _short_hash(study: Study) -> str:
+    bounds = {task: each.model_dump() for task, each in study.sanity.items()}
+    return content_hash(bounds, study.evaluation.model_dump())[:8]
+
+
+def _environment(study: Study) -> dict[str, str]:
+    given = {"SFTGEN_JUDGE_MODEL": study.judges.model, "SFTGEN_JUDGE_BASE_URL": study.judges.base_url}
+    return {"TOKENIZERS_PARALLELISM": "false", **{name: value for name, value in given.items() if value}}
+
+
+def _log(logs: Path, model: Material) -> Path:
+    return logs / f"{Path(model.path).name}.log"
+
+
+def _training_file(run: Run) -> Path:
+    return run.folder / "train.yaml"
+
+
+def write_training_file(run: Run) -> Path:
+    """Write the training file of a run; the same command trains it by hand."""
+    fields = dict(run.fields)
+    if not Devices.here().gpus:
+        fields = {"use_cpu": True, "bf16": False, **fields}
+    for name in ("harness_metadata", "harness_gen_kwargs"):
+        if name in fields:
+            fields[name] = json.dumps(fields[name])
+    run.folder.mkdir(parents=True, exist_ok=True)
+    path = _training_file(run)
+    text = yaml.safe_dump(fields, sort_keys=False)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_atomic(path, text)
+    return path

@@ -1,0 +1,155 @@
+"""What the jobs of a study do, each in its own process: make a model, check, measure the base, train, diagnose."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.store import RunFolder
+from sftgen_train.study.builders import model_builders
+from sftgen_train.study.parts import DONE
+
+CHECKED = "checked.json"
+"""Beside the records of the sanity gate: that the base has passed it."""
+DIAGNOSED = "study-diagnostics.json"
+"""In a run directory: which diagnostics of the study are done."""
+
+
+class SanityError(SftgenError):
+    """A base that does not score what the study asks of it."""
+
+
+def make_model(builder: str, path: str, options: Mapping[str, Any], start: str | None) -> None:
+    """Make a base model."""
+    made = model_builders()[builder]
+
+    def progress(step: int, of: int, loss: float) -> None:
+        if step % max(1, of // 10) == 0:
+            print(f"step {step} of {of}, loss {loss:.3f}", flush=True)
+
+    made.make(Path(path), progress, **({"start": Path(start)} if start else {}), **options)
+
+
+def measure_base(
+    base: str, folder: str, bounds: Mapping[str, Mapping[str, float]], limit: int | None, evaluation: Mapping[str, Any]
+) -> None:
+    """Evaluate the base on the tasks of the sanity gate, and compare.
+
+    Raises:
+        SanityError: It does not score what was asked.
+    """
+    from sftgen_train.evaluation.evaluator import evaluate_checkpoint
+    from sftgen_train.evaluation.schedule import Suite, Tier
+
+    suite = Suite(
+        [Tier(list(bounds), every=1, limit=limit)], evaluation["metadata"], evaluation["gen_kwargs"],
+        batch_size=evaluation["batch_size"],
+    )  # fmt: skip
+    results = evaluate_checkpoint(
+        base, run_dir=folder, suite=suite, model=evaluation["model"], model_args=evaluation["model_args"]
+    )
+    said, wrong = [], []
+    for result in results:
+        means = {
+            name: sum(result.values[name]) / len(result.values[name])
+            for name in ("score", "answered")
+            if result.values.get(name)
+        }
+        bound = bounds.get(result.task) or {"at_least": 0.0, "at_most": 1.0, "answered": 0.0}
+        said.append(f"{result.task} score {means.get('score', float('nan')):.2f}, answered {means['answered']:.2f}")
+        if not bound["at_least"] <= means.get("score", -1.0) <= bound["at_most"]:
+            wrong.append(
+                f"{result.task} scores {means.get('score', float('nan')):.3f} on {result.documents} documents: "
+                f"expected {bound['at_least']:g} to {bound['at_most']:g}"
+            )
+        if means["answered"] < bound["answered"]:
+            wrong.append(
+                f"{result.task}: {means['answered']:.2f} of the responses have an answer: expected at least "
+                f"{bound['answered']:g}"
+            )
+    print("; ".join(said), flush=True)
+    if wrong:
+        raise SanityError(
+            f"the base fails its sanity gate: {'; '.join(wrong)}. Nothing was trained. Look at its answers with "
+            f"`sftgen view {folder}`, change base, template or bounds, or go on with --despite-sanity"
+        )
+    write_atomic(Path(folder) / CHECKED, json.dumps({"said": said}) + "\n")
+
+
+def check_trainings(files: Sequence[str]) -> None:
+    """Check every training before the first begins: fields, tokenizer, template, end token, rows.
+
+    Raises:
+        SftgenError: One cannot be used; the message names all that cannot.
+    """
+    from sftgen_train.training.trl import check
+
+    wrong = []
+    for file in files:
+        try:
+            check(["--config", file])
+        except SftgenError as error:
+            wrong.append(f"{Path(file).parent.name}: {error}")
+    if wrong:
+        raise SftgenError("; ".join(wrong))
+
+
+def train_and_evaluate(file: str, run: str, *, model: str, model_args: Mapping[str, Any], launch: str | None) -> None:
+    """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed."""
+    from sftgen_train.queue.worker import work
+    from sftgen_train.training.trl import train
+
+    folder = Path(run)
+    if launch:
+        _launched(launch, file)
+    else:
+        train(["--config", file])
+    if (folder / "queue").is_dir():
+        if model == "sftgen-hf" and not model_args:
+            work(folder)
+        else:
+            _evaluated_apart(folder, model, model_args)
+    write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
+
+
+def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any]) -> None:
+    """Evaluate in a new process: the trained model still has its memory in this one."""
+    given = ",".join(f"{name}={value}" for name, value in model_args.items())
+    command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--model", model, "--quiet"]
+    code = subprocess.run([*command, *(["--model-args", given] if given else [])], check=False).returncode
+    if code:
+        raise SftgenError(f"`sftgen worker {run} --model {model}` ended with code {code}")
+
+
+def _launched(name: str, file: str) -> None:
+    """Train in several processes."""
+    from sftgen_train.training.distributed import accelerate_config
+
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(accelerate_config(name)), "-m",
+        "sftgen_train", "train", "--config", file,
+    ]  # fmt: skip
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise SftgenError(f"`accelerate launch` ended with code {code}")
+
+
+def diagnose(run: str, names: Sequence[str]) -> None:
+    """Run the diagnostics of a study over a run.
+
+    Raises:
+        SftgenError: One of them failed; the others are written down.
+    """
+    from sftgen_train.diagnosing.running import diagnose_run
+
+    RunFolder(Path(run)).require_readable()
+    outcome = diagnose_run(Path(run), list(names))
+    if outcome.failed:
+        raise SftgenError("; ".join(f"{name}: {why}" for name, why in outcome.failed.items()))
+    write_atomic(Path(run) / DIAGNOSED, json.dumps({"names": sorted(names)}) + "\n")
