@@ -49,16 +49,20 @@ TWO = ("--num_processes", "2")
 
 def launched_from_its_start(name: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
     """`accelerate launch` of two processes with the ready configuration of that name, as users start it."""
-    line = ("launch", "--config_file", accelerate_config(name), *TWO, *command)
-    return commands.run_installed("accelerate", *line, cwd=ROOT, env=alone())
+    return commands.run_installed("accelerate", *_launch(name, TWO, command), cwd=ROOT, env=alone())
 
 
 def launched(
     name: str, *command: str | Path, flags: tuple[str, ...] = TWO, warm: Warm = commands.HERE
 ) -> subprocess.CompletedProcess[str]:
     """The same with flags of its own, as a fork; each process that it starts is one as well, which saves seconds."""
-    line = ("launch", "--config_file", accelerate_config(name), *flags, *command)
-    return warm.run("accelerate", *line, cwd=ROOT, env=alone(), before=start_processes_as_forks)
+    return warm.run(
+        "accelerate", *_launch(name, flags, command), cwd=ROOT, env=alone(), before=start_processes_as_forks
+    )
+
+
+def _launch(name: str, flags: tuple[str, ...], command: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
+    return ("launch", "--config_file", accelerate_config(name), *flags, *command)
 
 
 def start_processes_as_forks() -> None:
