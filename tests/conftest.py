@@ -73,7 +73,7 @@ def vllm() -> commands.Warm:
     """Forks of a process that has imported vLLM, in the environment that has it; for tests of the group `vllm` only."""
     from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 
-    modules = ["tests.tasks.harness.backends.warm_vllm"]
+    modules = [*commands.LARGE, "tests.tasks.harness.backends.warm_vllm"]
     return commands.Warm("vllm", modules, VLLM_ENVIRONMENT / "bin" / "python", SETTINGS)
 
 
