@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from sftgen_train.training import distributed
 from sftgen_train.training.distributed import accelerate_config, alone
 from tests import ROOT, commands
 from tests.commands import Forked, Warm
@@ -70,17 +71,25 @@ def start_processes_as_forks() -> None:
     from accelerate.commands import launch
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
-    class WithForks:
-        Popen, CalledProcessError = _as_fork, subprocess.CalledProcessError
-
-    launch.subprocess = WithForks
+    launch.subprocess = _WithForks
     subprocess_handler.Popen = _as_fork
+
+
+def start_workers_as_forks() -> None:
+    """The same in a training, which starts `sftgen worker`."""
+    distributed.subprocess = _WithForks  # type: ignore[assignment]
 
 
 def _as_fork(args: Sequence[str], env: Mapping[str, str], **_: Any) -> Forked:
     assert args[0] == sys.executable
     job = {"environment": dict(env), "folder": str(Path.cwd()), "before": ""}
     return Forked("\0" + os.environ[FORKED_FROM], args, job, [1, 2])
+
+
+class _WithForks:
+    """What stands for the module `subprocess`."""
+
+    Popen, CalledProcessError = _as_fork, subprocess.CalledProcessError
 
 
 def _history(run: Path) -> list[tuple[float, float]]:
