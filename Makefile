@@ -35,7 +35,7 @@ unexport PYTHONDONTWRITEBYTECODE
 test: browser
 	@$(MAKE) --no-print-directory -j 3 lint .venv-vllm/installed compiled
 	@echo "== tests"
-	$(BIN)/python -m pytest -n 4 --dist loadgroup
+	$(BIN)/python -m pytest --dist loadgroup --tx "4*popen//python=$(BIN)/python tests/warm_worker.py"
 
 # Tests open reports in a real browser.
 browser:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import PATIENCE, ROOT
+from tests.forks import FORKED_FROM
 
 SCRIPTS = Path(sys.executable).parent
 LARGE = (
@@ -41,7 +42,7 @@ class Forked:
     """A command in a fork, with what `subprocess.Popen` has for it."""
 
     def __init__(self, address: str, line: Sequence[str], job: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-        """Start it; `descriptors` are its standard output and its standard error."""
+        """Start it; `descriptors` are its standard output, its standard error and, where it has one, its input."""
         self.args = list(line)
         self.returncode: int | None = None
         self._server = socket.socket(socket.AF_UNIX)
@@ -127,6 +128,20 @@ class Warm:
         err: Path = Path(os.devnull),
     ) -> Forked:
         """Start a command, in a process group of its own, and do not wait for it."""
+        with out.open("ab") as output, err.open("ab") as errors:
+            return self.fork(
+                [self.python.parent / program, *arguments], [output.fileno(), errors.fileno()], env, cwd, before
+            )
+
+    def fork(
+        self,
+        line: Sequence[str | Path],
+        descriptors: Sequence[int],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> Forked:
+        """The same with open files: standard output, standard error and, where it has one, its input."""
         environment = {**(os.environ if env is None else env), **self.settings}
         self._connect()
         if differ := sorted(
@@ -135,15 +150,13 @@ class Warm:
             raise ValueError(f"{', '.join(differ)}: read before the fork; use the fixture `installed`")
         given = base64.b64encode(pickle.dumps(before)).decode() if before else ""
         job = {"environment": environment, "folder": str(cwd or Path.cwd()), "before": given}
-        line = [str(self.python.parent / program), *map(str, arguments)]
-        with out.open("ab") as output, err.open("ab") as errors:
-            descriptors = [output.fileno(), errors.fileno()]
-            try:
-                return Forked(self._address, line, job, descriptors)
-            except ConnectionRefusedError:  # the process that forks was killed, for example for memory: another starts
-                self._started_with = {}
-                self._connect()
-                return Forked(self._address, line, job, descriptors)
+        words = list(map(str, line))
+        try:
+            return Forked(self._address, words, job, descriptors)
+        except ConnectionRefusedError:  # the process that forks was killed, for example for memory: another starts
+            self._started_with = {}
+            self._connect()
+            return Forked(self._address, words, job, descriptors)
 
     def run(
         self, program: str | Path, *arguments: str | Path, timeout: float = PATIENCE, **options: Any
@@ -167,6 +180,8 @@ class Warm:
     @property
     def _address(self) -> str:
         # In Linux's abstract namespace: it is free as soon as nobody listens, and there is no file to remove.
+        if self.name == SHARED and (parent := os.environ.get(FORKED_FROM)):
+            return f"\0{parent}"
         return f"\0sftgen-tests-{_SESSION}-{self.name}"
 
     def _connect(self) -> None:
@@ -204,7 +219,9 @@ def _read_on_import(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(READ_ON_IMPORT)}
 
 
-HERE = Warm("here", LARGE)
+SHARED = "here"
+"""The name of the process that a worker of pytest-xdist may be a fork of itself."""
+HERE = Warm(SHARED, LARGE)
 run = HERE.run
 start = HERE.start
 
