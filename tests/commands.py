@@ -29,8 +29,8 @@ SCRIPTS = Path(sys.executable).parent
 LARGE = (
     "torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.generation", "datasets",
     "lm_eval._cli", "lm_eval.evaluator", "lm_eval.models.huggingface", "lm_eval.tasks", "trl", "peft", "accelerate",
-    "scipy.stats", "sympy", "plotly.graph_objects", "pyarrow.parquet", "openai", "typer", "rich.console", "duckdb",
-    "pebble", "pytablewriter", "tenacity", "tests.warm",
+    "trl.trainer.sft_trainer", "scipy.stats", "sympy", "plotly.graph_objects", "pyarrow.parquet", "openai", "typer",
+    "rich.console", "duckdb", "pebble", "pytablewriter", "tenacity", "tests.warm",
 )  # fmt: skip
 # Large libraries read these when they are imported.
 READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "OMP_", "TOKENIZERS_", "TQDM_", "PYTHON", "LD_", "SFTGEN_NO_AUTOLOAD")
