@@ -226,6 +226,12 @@ run = HERE.run
 start = HERE.start
 
 
+def find_in(folder: Path) -> None:
+    """For `before`: modules and distributions in a folder are found, as where PYTHONPATH has it when Python starts."""
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+
+
 def run_installed(
     program: str, *arguments: str | Path, timeout: float = PATIENCE, **options: Any
 ) -> subprocess.CompletedProcess[str]:

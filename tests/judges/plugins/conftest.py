@@ -55,7 +55,7 @@ class Door:
 
     def forked(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """The same in a fork of a process that has imported the large libraries, for what would import them anew."""
-        env, before = {**os.environ, **settings}, partial(_find_in, self.folder)
+        env, before = {**os.environ, **settings}, partial(commands.find_in, self.folder)
         return commands.run("sftgen", *arguments, env=env, cwd=self.folder, before=before)
 
     def listing(self, **settings: str) -> tuple[dict[tuple[str, str], dict[str, Any]], list[str]]:
@@ -73,12 +73,6 @@ class Door:
         return subprocess.run(
             line, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env, cwd=self.folder
         )
-
-
-def _find_in(folder: Path) -> None:
-    """In a fork: what PYTHONPATH does where it stands before Python starts."""
-    sys.path.insert(0, str(folder))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture
