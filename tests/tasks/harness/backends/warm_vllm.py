@@ -24,6 +24,6 @@ envs.environment_variables["VLLM_WORKER_MULTIPROC_METHOD"] = lambda: "fork"
 # An engine does these once in its process. They look at every logger, and at all that is in every module.
 configure_logging(LoggingConfig())
 cpu.CpuPlatform.register_triton_kernel_overrides()
-cpu.CpuPlatform.register_triton_kernel_overrides = lambda: None
+cpu.CpuPlatform.register_triton_kernel_overrides = staticmethod(lambda: None)
 # The least that VLLM_CPU_KVCACHE_SPACE can ask for is one of these, all of which is filled with zeros.
 cpu.GiB_bytes = 2**28
