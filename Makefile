@@ -31,11 +31,12 @@ demo: .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # Installing, checking and compiling use one core or the network: side by side they take half the time. Of four tests on
-# two cores, two wait, for a server or a process.
+# two cores, two wait, for a server or a process. `pytest -n 4` does the same; its processes import all for themselves.
 test: browser
 	@$(MAKE) --no-print-directory -j 3 lint .venv-vllm/installed compiled
 	@echo "== tests"
-	$(BIN)/python -m pytest -n 4 --dist loadgroup
+	$(BIN)/python -m pytest --dist loadgroup --tx "4*popen//python=$(BIN)/python tests/warm_worker.py" \
+		-W "ignore:Module already imported so cannot be rewritten; anyio"
 
 # Tests open reports in a real browser.
 browser:

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from tests import PATIENCE, ROOT
+from tests.forks import FORKED_FROM
 
 SCRIPTS = Path(sys.executable).parent
 LARGE = (
     "torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.generation", "datasets",
     "lm_eval._cli", "lm_eval.evaluator", "lm_eval.models.huggingface", "lm_eval.tasks", "trl", "peft", "accelerate",
-    "scipy.stats", "sympy", "plotly.graph_objects", "pyarrow.parquet", "openai", "typer", "rich.console",
+    "trl.trainer.sft_trainer", "scipy.stats", "sympy", "plotly.graph_objects", "pyarrow.parquet", "openai", "typer",
+    "rich.console", "duckdb", "pebble", "pytablewriter", "tenacity", "tests.warm",
 )  # fmt: skip
 # Large libraries read these when they are imported.
 READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "OMP_", "TOKENIZERS_", "TQDM_", "PYTHON", "LD_", "SFTGEN_NO_AUTOLOAD")
@@ -40,7 +42,7 @@ class Forked:
     """A command in a fork, with what `subprocess.Popen` has for it."""
 
     def __init__(self, address: str, line: Sequence[str], job: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-        """Start it; `descriptors` are its standard output and its standard error."""
+        """Start it; `descriptors` are its standard output, its standard error and, where it has one, its input."""
         self.args = list(line)
         self.returncode: int | None = None
         self._server = socket.socket(socket.AF_UNIX)
@@ -126,6 +128,20 @@ class Warm:
         err: Path = Path(os.devnull),
     ) -> Forked:
         """Start a command, in a process group of its own, and do not wait for it."""
+        with out.open("ab") as output, err.open("ab") as errors:
+            return self.fork(
+                [self.python.parent / program, *arguments], [output.fileno(), errors.fileno()], env, cwd, before
+            )
+
+    def fork(
+        self,
+        line: Sequence[str | Path],
+        descriptors: Sequence[int],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> Forked:
+        """The same with open files: standard output, standard error and, where it has one, its input."""
         environment = {**(os.environ if env is None else env), **self.settings}
         self._connect()
         if differ := sorted(
@@ -134,15 +150,13 @@ class Warm:
             raise ValueError(f"{', '.join(differ)}: read before the fork; use the fixture `installed`")
         given = base64.b64encode(pickle.dumps(before)).decode() if before else ""
         job = {"environment": environment, "folder": str(cwd or Path.cwd()), "before": given}
-        line = [str(self.python.parent / program), *map(str, arguments)]
-        with out.open("ab") as output, err.open("ab") as errors:
-            descriptors = [output.fileno(), errors.fileno()]
-            try:
-                return Forked(self._address, line, job, descriptors)
-            except ConnectionRefusedError:  # the process that forks was killed, for example for memory: another starts
-                self._started_with = {}
-                self._connect()
-                return Forked(self._address, line, job, descriptors)
+        words = list(map(str, line))
+        try:
+            return Forked(self._address, words, job, descriptors)
+        except ConnectionRefusedError:  # the process that forks was killed, for example for memory: another starts
+            self._started_with = {}
+            self._connect()
+            return Forked(self._address, words, job, descriptors)
 
     def run(
         self, program: str | Path, *arguments: str | Path, timeout: float = PATIENCE, **options: Any
@@ -166,6 +180,8 @@ class Warm:
     @property
     def _address(self) -> str:
         # In Linux's abstract namespace: it is free as soon as nobody listens, and there is no file to remove.
+        if self.name == SHARED and (parent := os.environ.get(FORKED_FROM)):
+            return f"\0{parent}"
         return f"\0sftgen-tests-{_SESSION}-{self.name}"
 
     def _connect(self) -> None:
@@ -203,9 +219,27 @@ def _read_on_import(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(READ_ON_IMPORT)}
 
 
-HERE = Warm("here", LARGE)
+SHARED = "here"
+"""The name of the process that a worker of pytest-xdist may be a fork of itself."""
+HERE = Warm(SHARED, LARGE)
 run = HERE.run
 start = HERE.start
+
+
+def find_in(folder: Path) -> None:
+    """For `before`: modules and distributions in a folder are found, as where PYTHONPATH has it when Python starts."""
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+
+
+def few_tasks() -> None:
+    """For `before`: of its own 13,000 tasks lm_eval indexes one folder, beside all others; all of them take seconds."""
+    from lm_eval.tasks import _index
+
+    of_folder, own = _index.TaskIndex._iter_yaml_files, Path(_index.__file__).parent
+    _index.TaskIndex._iter_yaml_files = staticmethod(
+        lambda folder: of_folder(own / "gsm8k" if Path(folder) == own else folder)
+    )
 
 
 def run_installed(

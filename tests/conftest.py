@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +40,20 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
     for name in list(os.environ):
         if name.startswith("SFTGEN_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("SFTGEN_RUN_DIR", str(tmp_path_factory.mktemp("run")))
+    monkeypatch.setenv("SFTGEN_RUN_DIR", str(_fresh_folder(tmp_path_factory, "run")))
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In place of pytest's own, which reads the names of all folders that tests have made so far."""
+    return _fresh_folder(tmp_path_factory, re.sub(r"\W", "_", request.node.name)[:30])
+
+
+def _fresh_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    return factory.mktemp(f"{name}-{next(_NUMBERS)}", numbered=False)
+
+
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +73,7 @@ def vllm() -> commands.Warm:
     """Forks of a process that has imported vLLM, in the environment that has it; for tests of the group `vllm` only."""
     from tests.tasks.harness.backends.test_vllm import SETTINGS, VLLM_ENVIRONMENT
 
-    modules = ["tests.tasks.harness.backends.warm_vllm"]
+    modules = [*commands.LARGE, "tests.tasks.harness.backends.warm_vllm"]
     return commands.Warm("vllm", modules, VLLM_ENVIRONMENT / "bin" / "python", SETTINGS)
 
 

@@ -24,6 +24,7 @@ import traceback
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 FORKED_FROM = "TESTS_FORKED_FROM"
@@ -53,7 +54,7 @@ def main(descriptor: int, modules: list[str]) -> None:
             if key.fileobj is listener:
                 asked = listener.accept()[0]
                 try:
-                    kind, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
+                    kind, descriptors, _, _ = socket.recv_fds(asked, 1, 3)
                 except ConnectionError:  # who asked was killed
                     continue
                 if kind == b"c" and (pid := _fork(asked, descriptors, listener)):
@@ -90,7 +91,7 @@ def _fork(asked: socket.socket, descriptors: list[int], listener: socket.socket)
         job = json.loads(said)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number, descriptor in enumerate(descriptors, start=1):
+        for descriptor, number in zip(descriptors, (1, 2, 0), strict=False):
             os.dup2(descriptor, number)
         job["environment"][FORKED_FROM] = listener.getsockname()[1:].decode()
         listener.close()
@@ -122,7 +123,8 @@ def become(line: list[str], environment: dict[str, str], folder: str, before: st
     """Turn this forked process into a command.
 
     Args:
-        line: An installed command, a script, or the Python interpreter with a script or with `-m` and a module.
+        line: An installed command, a script, or the Python interpreter with a script, with `-m` and a module, or with
+            `-c` and code.
         environment: All of its environment.
         folder: Folder to run in.
         before: A pickled function to call first, in base 64; empty for none.
@@ -158,6 +160,11 @@ def _run(line: list[str]) -> None:
         if line[0] == "-m":
             sys.argv = line[1:]
             runpy.run_module(line[1], run_name="__main__", alter_sys=True)
+            return
+        if line[0] == "-c":
+            sys.argv = ["-c", *line[2:]]
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(line[1], sys.modules["__main__"].__dict__)
             return
     sys.argv = line
     if line[0].endswith(".py"):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from tests import PATIENCE, ROOT
 
 TEMPLATE = ROOT / "examples" / "sftgen-plugin-template"
 LM_EVAL = "0.4.13"
+KEPT = "gsm8k"
+"""The folder of lm_eval's tasks that small ones keep."""
 
 # What the environments get by installing it, and what would bring it in by another door.
 _OURS = ("lm_eval", "sftgen", "_sftgen", "task_configs", "_editable_impl_", "__editable__")
@@ -43,7 +46,7 @@ home = importlib.util.find_spec("sftgen_tasks")
 print(json.dumps({
     "sftgen": [name for name in manager.all_tasks if name.startswith("sftgen_")],
     "matched": sorted(manager.match_tasks(["sftgen_math500", "template_*", "gsm8k"])),
-    "tasks": len(manager.all_tasks),
+    "own": [name for name in manager.all_tasks if not name.startswith(("sftgen_", "template_"))],
     "lm_eval": metadata.version("lm_eval"),
     "lm_eval_from": str(Path(sys.modules["lm_eval.tasks"].__file__).resolve()),
     "sftgen_from": home and str(Path(home.origin).resolve()),
@@ -110,8 +113,9 @@ class Workshop:
         Args:
             name: Its name; the same name gives the same environment.
             sftgen: `wheel` or `editable`, for the template too.
-            lm_eval: `wheel`, `editable`, or `small`: a wheel with one built-in task, for what does not
-                depend on the 13,000 others, which take seconds to install and to index.
+            lm_eval: `whole`: its wheel as published; `wheel` and `editable`: with the built-in tasks of one
+                folder only, for what does not depend on the 13,000 others, which take seconds to install and
+                again whenever they are indexed.
             version: Version of lm_eval, if from its wheel.
         """
 
@@ -123,7 +127,7 @@ class Workshop:
             if lm_eval == "editable":
                 what += ["--editable", self.lm_eval_source()]
             else:
-                what += [self.download(version) if lm_eval == "wheel" else self.wheel(self.lm_eval_source(small=True))]
+                what += [self.download(version) if lm_eval == "whole" else self.small_wheel(version)]
             for project in (ROOT, TEMPLATE):
                 what += ["--editable", project] if sftgen == "editable" else [self.wheel(project)]
             options = ("--quiet", "--no-deps", "--no-compile", "--no-build-isolation")
@@ -159,23 +163,33 @@ class Workshop:
         [wheel] = self._once(f"lm_eval-{version}", fetch).iterdir()
         return wheel
 
-    def lm_eval_source(self, *, small: bool = False) -> Path:
-        """The unpacked source of lm_eval, as a clone of its repository would be; small: with one task only."""
+    def small_wheel(self, version: str) -> Path:
+        """The same with the tasks of one folder."""
+
+        def cut(target: Path) -> None:
+            target.mkdir()
+            whole = self.download(version)
+            with zipfile.ZipFile(whole) as old, zipfile.ZipFile(target / whole.name, "w") as new:
+                for member in old.infolist():
+                    if not _is_other_task(member.filename):
+                        new.writestr(member, _kept_in(member.filename, old.read(member)))
+
+        [wheel] = self._once(f"small-lm_eval-{version}", cut).iterdir()
+        return wheel
+
+    def lm_eval_source(self) -> Path:
+        """The unpacked source of lm_eval, as a clone of its repository would be, with the tasks of one folder."""
 
         def fetch(target: Path) -> None:
             options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-binary", "lm_eval")
             _pip("download", *options, "--dest", target, f"lm_eval=={LM_EVAL}", path=self.build_tools())
 
-        def is_other_task(member: tarfile.TarInfo) -> bool:
-            parts = Path(member.name).parts[1:]
-            return parts[:2] == ("lm_eval", "tasks") and len(parts) > 3 and parts[2] != "gsm8k"
-
         def unpack(target: Path) -> None:
             [archive] = self._once("lm_eval-sdist", fetch).iterdir()
             with tarfile.open(archive) as opened:
-                opened.extractall(target, [found for found in opened if not (small and is_other_task(found))])
+                opened.extractall(target, [found for found in opened if not _is_other_task(found.name, above=1)])
 
-        [source] = self._once("lm_eval-small-source" if small else "lm_eval-source", unpack).iterdir()
+        [source] = self._once("lm_eval-source", unpack).iterdir()
         return source
 
     def wheel(self, project: Path) -> Path:
@@ -209,6 +223,20 @@ class Workshop:
             failed = ended.read_text(encoding="utf-8")
         assert not failed, f"{name} could not be made: {failed}"
         return target
+
+
+def _is_other_task(name: str, above: int = 0) -> bool:
+    """Whether a file of lm_eval belongs to a task that small ones leave out; `above` it is so many folders."""
+    parts = Path(name).parts[above:]
+    return parts[:2] == ("lm_eval", "tasks") and len(parts) > 3 and parts[2] != KEPT
+
+
+def _kept_in(name: str, content: bytes) -> bytes:
+    """A file of a wheel; its list of files without those that are left out."""
+    if not name.endswith(".dist-info/RECORD"):
+        return content
+    lines = content.decode().splitlines(keepends=True)
+    return "".join(line for line in lines if not _is_other_task(line.partition(",")[0])).encode()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,11 @@ from tests.train.report.made_runs import made_run
 pytestmark = pytest.mark.environments
 
 BOTH = ["gsm8k", "sftgen_math500", "template_letters"]
+OWN = [
+    "chain_of_thought", "gsm8k", "gsm8k_cot", "gsm8k_cot_llama", "gsm8k_cot_self_consistency", "gsm8k_cot_zeroshot",
+    "math_word_problems", "self_consistency",
+]  # fmt: skip
+"""All tasks and tags of a small lm_eval."""
 START_UP = ("_sftgen_autoload.py", "sftgen_autoload.pth", "sftgen_autoload.start")
 LEFT = (
     "sftgen.",
@@ -29,15 +34,19 @@ LEFT = (
 OURS_BUT_THE_PLUGIN = (*LEFT, "_editable_impl_sftgen.")
 
 
-@pytest.mark.parametrize("sftgen", ["wheel", "editable"])
-@pytest.mark.parametrize("lm_eval", ["wheel", "editable"])
+@pytest.mark.parametrize(
+    ("sftgen", "lm_eval"), [("wheel", "whole"), ("editable", "wheel"), ("wheel", "editable"), ("editable", "editable")]
+)
 def test_lm_eval_finds_our_tasks_and_a_plugins(workshop: Workshop, sftgen: str, lm_eval: str) -> None:
     environment = workshop.environment(f"{sftgen}-{lm_eval}", sftgen=sftgen, lm_eval=lm_eval)
     seen = environment.scan()
     assert seen["matched"] == BOTH
-    assert seen["tasks"] > 10_000
+    if lm_eval == "whole":
+        assert len(seen["own"]) > 10_000
+    else:
+        assert seen["own"] == OWN
     assert seen["lm_eval"] == LM_EVAL
-    home = environment.site_packages if lm_eval == "wheel" else workshop.lm_eval_source()
+    home = workshop.lm_eval_source() if lm_eval == "editable" else environment.site_packages
     assert Path(seen["lm_eval_from"]).is_relative_to(home.resolve())
     assert Path(seen["sftgen_from"]).is_relative_to(
         (environment.site_packages if sftgen == "wheel" else ROOT).resolve()
@@ -67,7 +76,7 @@ def test_the_oldest_lm_eval_that_we_support(workshop: Workshop) -> None:
 
 
 def test_the_plugins_benchmark_runs_under_plain_lm_eval(workshop: Workshop, tiny_model: Path, tmp_path: Path) -> None:
-    environment = workshop.environment("wheel-wheel")
+    environment = workshop.environment("plain")
     check_run(environment, ["lm_eval"], "template_letters", tiny_model, tmp_path)
 
 
@@ -107,7 +116,7 @@ def check_run(environment: Environment, program: list[str], task: str, model: Pa
 
 
 def test_the_switch_hides_our_tasks(workshop: Workshop) -> None:
-    environment = workshop.environment("switched-off", lm_eval="small")
+    environment = workshop.environment("plain")
     assert environment.scan()["matched"] == BOTH
     seen = environment.scan(SFTGEN_NO_AUTOLOAD="1")
     assert seen["matched"] == ["gsm8k"]
@@ -115,7 +124,7 @@ def test_the_switch_hides_our_tasks(workshop: Workshop) -> None:
 
 
 def test_we_stand_aside_when_lm_eval_reads_entry_points_itself(workshop: Workshop) -> None:
-    environment = workshop.environment("native", lm_eval="small")
+    environment = workshop.environment("native")
     manager = environment.site_packages / "lm_eval" / "tasks" / "manager.py"
     assert environment.scan()["matched"] == BOTH
     native = "\n\ndef discover_plugin_task_paths():\n    return []\n"
@@ -126,7 +135,7 @@ def test_we_stand_aside_when_lm_eval_reads_entry_points_itself(workshop: Worksho
 @pytest.mark.parametrize("sftgen", ["wheel", "editable"])
 def test_nothing_is_left_after_uninstalling(workshop: Workshop, sftgen: str) -> None:
     """The plugin stays, and does no harm without us."""
-    environment = workshop.environment(f"uninstalled-{sftgen}", sftgen=sftgen, lm_eval="small")
+    environment = workshop.environment(f"uninstalled-{sftgen}", sftgen=sftgen)
     assert environment.run("sftgen", "plugins").returncode == 0  # leaves compiled files behind
     assert {Path(path).name for path in environment.left_of(*OURS_BUT_THE_PLUGIN)} >= set(START_UP)
     environment.pip("uninstall", "--quiet", "--yes", "sftgen")
@@ -137,7 +146,7 @@ def test_nothing_is_left_after_uninstalling(workshop: Workshop, sftgen: str) -> 
 
 def test_half_an_uninstallation_is_silent(workshop: Workshop) -> None:
     """The packages are gone, the start-up files are left."""
-    environment = workshop.environment("half", lm_eval="small")
+    environment = workshop.environment("half")
     for path in environment.site_packages.glob("*"):
         if path.name.startswith(LEFT) and path.name not in START_UP:
             path.unlink() if path.is_file() else shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""A grader with every bad habit, in a module of its own that a worker process imports quickly."""
+"""Graders with every bad habit, in a module of its own that a worker process imports quickly."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def grade_as_told(doc: Mapping[str, Any], response: Response) -> Verdict:
         "fail": lambda: Verdict("sandbox_error", reason="no sandbox"),
     }
     return tricks[doc["do"]]()  # type: ignore[no-any-return]
+
+
+def grade_slowly(doc: Mapping[str, Any], response: Response) -> Verdict:
+    """Takes half a second and gives the document's number."""
+    time.sleep(0.5)
+    return Verdict("ok", float(doc["number"]))
 
 
 class AwkwardError(Exception):

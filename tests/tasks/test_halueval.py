@@ -17,6 +17,7 @@ from sftgen_tasks import load_tasks
 from sftgen_tasks.data.documents import loaded
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.halueval import KINDS, document, documents, grade, judgement, paper_judgement, prompt, sample
+from tests.commands import few_tasks
 from tests.conftest import Command
 
 # ------------------------------------------------------------------------------ reading a judgement
@@ -311,7 +312,7 @@ def test_the_group_through_lm_eval(command: Command, tmp_path: Path) -> None:
         (outputs / f"samples_{kind}.jsonl").write_text("\n".join(lines))
     done = command(
         "lm_eval", "--tasks", "sftgen_halueval", "--model", "sftgen-replay", "--model_args", f"path={outputs}",
-        "--metadata", json.dumps({"data_dir": str(tmp_path)}), "--output_path", tmp_path / "out",
+        "--metadata", json.dumps({"data_dir": str(tmp_path)}), "--output_path", tmp_path / "out", before=few_tasks,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     [path] = (tmp_path / "out").rglob("results_*.json")

@@ -19,6 +19,7 @@ from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks import hex_phi, load_tasks, truthfulqa
+from tests.commands import few_tasks
 from tests.conftest import Command
 from tests.judges.server import JudgeServer, fail, prompt_of, say, serving
 
@@ -432,7 +433,7 @@ def test_a_task_without_data_is_skipped_and_listed_by_sftgen_eval(
     assert metrics_of(run, "sftgen_hex_phi")["asr"] == pytest.approx(1 / 3)
     for task in ("truthfulqa", "halueval_qa", "halueval_dialogue", "halueval_summarization"):
         assert f"skipped sftgen_{task}: no file for" in result.stderr
-    plain = command("lm_eval", *arguments[1:-2], env=given)
+    plain = command("lm_eval", *arguments[1:-2], env=given, before=few_tasks)
     assert plain.returncode != 0
     assert "Put the hub's files into" in plain.stderr
 

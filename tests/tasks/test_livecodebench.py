@@ -22,6 +22,7 @@ from sftgen_tasks.data.tables import DataError, read_table
 from sftgen_tasks.livecodebench import GRADER, SOURCE, document, documents, prompt
 from sftgen_tasks.readers.programs import last_program
 from sftgen_tasks.sandbox import Limits
+from tests.commands import few_tasks
 from tests.conftest import Command
 from tests.train.results.test_replay import results
 
@@ -550,7 +551,7 @@ def test_plain_lm_eval_from_stored_outputs(command: Command, hub: Path, stored: 
     model = ("--model", "sftgen-replay", "--model_args", f"path={stored},text=out,key=id:question_id")
     data = ("--metadata", json.dumps({"data_dir": str(hub)}))
     log = ("--output_path", tmp_path / "out", "--log_samples")
-    result = command("lm_eval", "--tasks", "sftgen_lcb_v2", *model, *data, *log)
+    result = command("lm_eval", "--tasks", "sftgen_lcb_v2", *model, *data, *log, before=few_tasks)
     assert result.returncode == 0, result.stderr
     found = results(tmp_path / "out")["sftgen_lcb_v2"]
     assert {name: found[name] for name in EXPECTED} == EXPECTED

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from tests import PATIENCE
+from tests import PATIENCE, commands
 
 
 @dataclass
@@ -51,6 +52,11 @@ class Door:
     def sftgen(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in a fresh process."""
         return self._run([str(Path(sys.executable).parent / "sftgen"), *arguments], settings)
+
+    def forked(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """The same in a fork of a process that has imported the large libraries, for what would import them anew."""
+        env, before = {**os.environ, **settings}, partial(commands.find_in, self.folder)
+        return commands.run("sftgen", *arguments, env=env, cwd=self.folder, before=before)
 
     def listing(self, **settings: str) -> tuple[dict[tuple[str, str], dict[str, Any]], list[str]]:
         """What `sftgen plugins --json` shows, by plugin and distribution, and its warnings."""

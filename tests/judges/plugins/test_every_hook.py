@@ -173,7 +173,7 @@ def test_its_schedule_and_tracker_hold_for_a_training_and_its_worker(installed: 
         "use_cpu": True, "bf16": False, "report_to": "none", "save_strategy": "no",
     }  # fmt: skip
     (installed.folder / "train.yaml").write_text(yaml.safe_dump(fields))
-    trained = installed.sftgen("train", "--config", "train.yaml")
+    trained = installed.forked("train", "--config", "train.yaml")
     assert trained.returncode == 0, trained.stderr
     # A log of a training and its evaluations, from a fresh process, has our lines only.
     require_quiet(trained)
@@ -186,7 +186,7 @@ def test_its_schedule_and_tracker_hold_for_a_training_and_its_worker(installed: 
     done = sorted(int(path.stem) for path in (run / "queue" / "done").glob("*.json"))
     assert done == [0, 2, 3, 5]  # the base model and the last step in any case
 
-    logged = installed.sftgen("report", str(run), "--log-to", "text")
+    logged = installed.forked("report", str(run), "--log-to", "text")
     assert logged.returncode == 0, logged.stderr
     told = [line.split()[0] for line in (run / "told.jsonl").read_text().splitlines() if "sftgen/parity/score" in line]
     assert told == ["0", "2", "3", "5"]

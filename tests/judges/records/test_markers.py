@@ -297,9 +297,9 @@ def test_a_damaged_record_is_read_by_what_its_text_looks_like(known: str) -> Non
 )
 def test_two_hundred_thousand_characters_are_searched_for_markers_at_once(unit: str) -> None:
     text = unit * (200_000 // len(unit))
-    begun = time.perf_counter()
+    begun = time.process_time()
     unknown_marker(split_thinking(text))
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_the_page_of_tasks_lists_every_family() -> None:

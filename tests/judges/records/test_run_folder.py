@@ -90,7 +90,7 @@ def test_two_workers_and_a_rescorer_of_one_run_lose_no_row(tmp_path: Path) -> No
     for worker in workers:
         wait_until_it_counted_to(STEPS, worker)
     stop.touch()
-    told = [process.communicate(timeout=120)[0].split() for process in (*workers, rescorer)]
+    told = [process.communicate(timeout=PATIENCE)[0].split() for process in (*workers, rescorer)]
     assert [process.returncode for process in (*workers, rescorer)] == [0, 0, 0]
     steps = {who: int(lines[-1]) if lines else STEPS for who, lines in zip("ab", told, strict=False)}
     wanted = {(who, step, f"d{n}") for who, count in steps.items() for step in range(count) for n in range(5)}

@@ -83,6 +83,6 @@ def test_a_turn_counts_from_a_place_on() -> None:
 @pytest.mark.parametrize("unit", ["Question:\n", "```\nQ: a\n", "<|im_end|>", "\n\n", "Q", "User: \n", "\\boxed{}."])
 def test_two_hundred_thousand_characters_are_searched_for_turns_at_once(unit: str) -> None:
     text = unit * (200_000 // len(unit))
-    begun = time.perf_counter()
+    begun = time.process_time()
     first_turn(text, turn_forms(MMLU), question=MMLU)
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10

@@ -31,6 +31,7 @@ from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import Policy, work
 from sftgen_train.training.callback import HarnessCallback
+from tests.commands import few_tasks
 from tests.conftest import Command
 
 TASK = "sftgen_parity"
@@ -237,7 +238,7 @@ def test_caches_are_refused_before_a_model_is_loaded(
 
 def test_caches_are_refused_by_plain_lm_eval_too(command: Command, tiny_model: Path, tmp_path: Path) -> None:
     [(flags, told), _] = CACHES
-    plain = command("lm_eval", *line(tiny_model, *flags), cwd=tmp_path)
+    plain = command("lm_eval", *line(tiny_model, *flags), cwd=tmp_path, before=few_tasks)
     assert plain.returncode != 0
     assert told in plain.stderr
     assert "Leave it out" in plain.stderr

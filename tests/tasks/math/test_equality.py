@@ -1196,7 +1196,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_answer_takes_a_bounded_time(answer: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert not equivalent(r"x^2, 2 \text{ cm}", answer)
     assert not equivalent("17", answer)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20

@@ -3,7 +3,6 @@ r"""Whether answers are the same, against math-verify itself and against stored 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -21,7 +20,7 @@ from sftgen_tasks.harness.task import process_results
 from sftgen_tasks.math.grading import equivalent, paper_equivalent
 from sftgen_tasks.math.text import as_number
 from sftgen_tasks.readers.looks import plain_latex
-from tests.judges.graders import grade_as_told
+from tests.judges.graders import grade_as_told, grade_slowly
 
 # ------------------------------------------------------------------------------ the strict rule
 
@@ -239,11 +238,6 @@ def test_in_a_chunk_a_call_that_fails_costs_its_own_verdict() -> None:
     assert reasons[1] == "ZeroDivisionError: division by zero"
     assert reasons[4] == "the worker process died with exit code 3"
     assert reasons[6] == "took longer than 5 s"
-
-
-def grade_slowly(doc: Mapping[str, Any], response: Response) -> Verdict:
-    time.sleep(0.5)
-    return Verdict("ok", float(doc["number"]))
 
 
 def test_a_slow_chunk_is_handed_back_and_finished_one_by_one() -> None:

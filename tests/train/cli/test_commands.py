@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.main import PlainFormatter
 from sftgen_train.training.trl import train
+from tests.commands import find_in
 from tests.conftest import Command
 
 
@@ -244,7 +246,7 @@ def test_doctor_says_one_problem_of_many_tasks_once(command: Command, tmp_path: 
     assert "3 errors" in result.stdout
 
 
-def test_doctor_reads_plugin_files_that_lm_eval_skips(installed: Command, tmp_path: Path) -> None:
+def test_doctor_reads_plugin_files_that_lm_eval_skips(command: Command, tmp_path: Path) -> None:
     package = tmp_path / "broken_tasks"
     package.mkdir()
     (package / "__init__.py").write_text(
@@ -258,8 +260,8 @@ def test_doctor_reads_plugin_files_that_lm_eval_skips(installed: Command, tmp_pa
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[sftgen]\nbroken = broken_tasks\n")
-    settings = {"env": {**_environment(), "PYTHONPATH": str(tmp_path), "COLUMNS": "300"}}
-    result = installed("sftgen", "doctor", "--tasks", "sftgen_addition", **settings)
+    settings = {"env": {**_environment(), "COLUMNS": "300"}, "before": partial(find_in, tmp_path)}
+    result = command("sftgen", "doctor", "--tasks", "sftgen_addition", **settings)
     assert result.returncode == 1
     for expected in ("a.yaml", "b.yaml: ImportError", "'sftgen_parity' is in", "no entry point lm_eval.tasks"):
         assert expected in result.stdout

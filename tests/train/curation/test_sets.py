@@ -14,6 +14,7 @@ from datasets import load_dataset
 
 from sftgen_judges.records.journal import read_rows
 from sftgen_train.curation.sets import SetError, TrainingSet, read_manifest, write_set
+from tests import PATIENCE
 from tests.conftest import Command
 
 RECIPE = {"made of": "numbers", "version": 1}
@@ -50,7 +51,7 @@ def test_a_set_is_loaded_by_datasets_and_says_what_it_is(tmp_path: Path) -> None
 def test_a_killed_writer_goes_on_where_it_stopped(tmp_path: Path) -> None:
     process = multiprocessing.get_context("fork").Process(target=write, args=(tmp_path / "a", make_until_killed))
     process.start()
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode == -signal.SIGKILL
     started = [row["index"] for row in read_rows(tmp_path / "a" / "shards.jsonl") if "index" in row]
     assert started == [0, 1]

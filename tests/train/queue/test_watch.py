@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -348,14 +349,21 @@ def hub(tiny_model: Path) -> Iterator[str]:
     server.shutdown()
 
 
-def test_a_hub_repository_with_a_folder_a_step(installed: Command, hub: str, tmp_path: Path) -> None:
+def ask_hub(address: str) -> None:
+    """In a fork: what HF_ENDPOINT and HF_HUB_OFFLINE do where they stand before the hub's library is imported."""
+    from huggingface_hub import constants
+
+    constants.ENDPOINT, constants.HF_HUB_OFFLINE = address, False
+
+
+def test_a_hub_repository_with_a_folder_a_step(command: Command, installed: Command, hub: str, tmp_path: Path) -> None:
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
     line = ["--once", "--run", tmp_path / "run", *OPTIONS]
     result = installed("sftgen", "watch", "lab/run", *line, env=environment, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert RunFolder(tmp_path / "run").evaluated_steps() == {10, 640}
     assert not list((tmp_path / "run" / "leases").iterdir())
-    absent = installed("sftgen", "watch", "lab/none", *line, env=environment, cwd=tmp_path)
+    absent = command("sftgen", "watch", "lab/none", *line, before=partial(ask_hub, hub), cwd=tmp_path)
     assert absent.returncode == 2
     assert "'lab/none': no such folder here, and the hub says: RepositoryNotFoundError" in absent.stderr
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import few_tasks
 from tests.conftest import Command
 
 GENERATION = ("--limit", "24", "--gen_kwargs", "max_gen_toks=12,do_sample=True,temperature=1.0")
@@ -30,7 +31,8 @@ def test_a_run_directory_replayed_by_plain_lm_eval(
     records = tmp_path / "records"
     monkeypatch.setenv("SFTGEN_RUN_DIR", str(records))
     model = ("--model", "sftgen-replay", "--model_args", f"path={whole}")
-    result = command("lm_eval", *TASKS, *model, *GENERATION, "--output_path", tmp_path, "--log_samples")
+    out = ("--output_path", tmp_path, "--log_samples")
+    result = command("lm_eval", *TASKS, *model, *GENERATION, *out, before=few_tasks)
     assert result.returncode == 0, result.stderr
     original = results(whole / "results")
     assert set(original) == {"sftgen_parity", "sftgen_refusal"}

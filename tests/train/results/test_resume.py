@@ -7,8 +7,6 @@ import os
 import re
 import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,10 @@ from sftgen_judges.records.schema import GenerationRecord
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.sandbox.inside.system import drop_capabilities
-from tests import PATIENCE, commands
+from tests import commands
 from tests.conftest import Command
 from tests.train.conftest import eval_arguments
+from tests.train.results.small_disk import can_mount, mounted
 
 KILLS = 50
 
@@ -139,42 +138,24 @@ def test_two_writers_the_second_is_told_who_the_first_is(command: Command, tiny_
         pass  # the first one is gone
 
 
-# A small disk of its own, where the machine lets a user mount one; the command twice, with more room the second time.
-SMALL_DISK = """
-disk=$1; copy=$2; shift 2
-mount -t tmpfs -o size=32k tmpfs "$disk" || exit 90
-"$@" 2> "$copy/first.err"; echo $? > "$copy/first"
-cp -r "$disk/run" "$copy/kept"
-mount -o remount,size=64m tmpfs "$disk"
-"$@" 2> "$copy/second.err"; echo $? > "$copy/second"
-cp -r "$disk/run" "$copy/run"
-"""
-
-
-def namespaces(folder: Path) -> bool:
-    """Whether this user may mount a disk in a namespace of their own."""
-    line = ["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", str(folder)]
-    return bool(shutil.which("unshare")) and subprocess.run(line, capture_output=True, check=False).returncode == 0
+def no_room() -> None:
+    """No file may grow beyond 3,000 bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
 
 def on_a_small_disk(line: list[str], disk: Path, copy: Path) -> str:
     """A run that fills its disk, then the same command with room; what the first said."""
-    script = ["unshare", "-Urm", "sh", "-c", SMALL_DISK, "sh", str(disk), str(copy), *line]
-    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=PATIENCE)
-    assert [(copy / name).read_text().strip() for name in ("first", "second")] == ["2", "0"], done.stdout
-    return (copy / "first.err").read_text()
+    with mounted(disk, copy) as sizes:
+        first, second = (commands.run(*line, before=see_it) for see_it in sizes)
+    assert (first.returncode, second.returncode) == (2, 0), second.stderr
+    return first.stderr
 
 
 def with_small_files(line: list[str], disk: Path, copy: Path) -> str:
-    """The same where nobody may mount: no file may grow beyond 3,000 bytes."""
-
-    def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-
-    environment = {**os.environ, "TQDM_DISABLE": "1"}
-    first = subprocess.run(line, capture_output=True, text=True, check=False, preexec_fn=no_room, env=environment)
+    """The same where nobody may mount."""
+    first = commands.run(*line, before=no_room, env={**os.environ, "TQDM_DISABLE": "1"})
     shutil.copytree(disk / "run", copy / "kept")
-    second = subprocess.run(line, capture_output=True, text=True, check=False)
+    second = commands.run(*line)
     shutil.copytree(disk / "run", copy / "run")
     assert (first.returncode, second.returncode) == (2, 0), second.stderr
     return first.stderr
@@ -186,11 +167,11 @@ def test_a_full_disk_stops_the_run_and_with_room_the_same_command_goes_on(
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
     copy.mkdir()
-    line = [str(Path(sys.executable).parent / "sftgen"), *eval_arguments(tiny_model, disk / "run")]
-    mounted = namespaces(disk)
-    first = (on_a_small_disk if mounted else with_small_files)(line, disk, copy)
+    line = ["sftgen", *eval_arguments(tiny_model, disk / "run")]
+    mountable = can_mount(disk)
+    first = (on_a_small_disk if mountable else with_small_files)(line, disk, copy)
     assert "Traceback" not in first
-    assert ("No space left on device" if mounted else "File too large") in first
+    assert ("No space left on device" if mountable else "File too large") in first
     assert re.search(r"sftgen: \S+/generations/sftgen_\w+\.jsonl cannot be written: ", first)
     assert "start the same command again" in first
     kept = [

@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from sftgen_train.training import distributed
 from sftgen_train.training.distributed import accelerate_config, alone
 from tests import ROOT, commands
 from tests.commands import Forked, Warm
@@ -49,16 +50,20 @@ TWO = ("--num_processes", "2")
 
 def launched_from_its_start(name: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
     """`accelerate launch` of two processes with the ready configuration of that name, as users start it."""
-    line = ("launch", "--config_file", accelerate_config(name), *TWO, *command)
-    return commands.run_installed("accelerate", *line, cwd=ROOT, env=alone())
+    return commands.run_installed("accelerate", *_launch(name, TWO, command), cwd=ROOT, env=alone())
 
 
 def launched(
     name: str, *command: str | Path, flags: tuple[str, ...] = TWO, warm: Warm = commands.HERE
 ) -> subprocess.CompletedProcess[str]:
     """The same with flags of its own, as a fork; each process that it starts is one as well, which saves seconds."""
-    line = ("launch", "--config_file", accelerate_config(name), *flags, *command)
-    return warm.run("accelerate", *line, cwd=ROOT, env=alone(), before=start_processes_as_forks)
+    return warm.run(
+        "accelerate", *_launch(name, flags, command), cwd=ROOT, env=alone(), before=start_processes_as_forks
+    )
+
+
+def _launch(name: str, flags: tuple[str, ...], command: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
+    return ("launch", "--config_file", accelerate_config(name), *flags, *command)
 
 
 def start_processes_as_forks() -> None:
@@ -66,17 +71,25 @@ def start_processes_as_forks() -> None:
     from accelerate.commands import launch
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
-    class WithForks:
-        Popen, CalledProcessError = _as_fork, subprocess.CalledProcessError
-
-    launch.subprocess = WithForks
+    launch.subprocess = _WithForks
     subprocess_handler.Popen = _as_fork
+
+
+def start_workers_as_forks() -> None:
+    """The same in a training, which starts `sftgen worker`."""
+    distributed.subprocess = _WithForks  # type: ignore[assignment]
 
 
 def _as_fork(args: Sequence[str], env: Mapping[str, str], **_: Any) -> Forked:
     assert args[0] == sys.executable
     job = {"environment": dict(env), "folder": str(Path.cwd()), "before": ""}
     return Forked("\0" + os.environ[FORKED_FROM], args, job, [1, 2])
+
+
+class _WithForks:
+    """What stands for the module `subprocess`."""
+
+    Popen, CalledProcessError = _as_fork, subprocess.CalledProcessError
 
 
 def _history(run: Path) -> list[tuple[float, float]]:

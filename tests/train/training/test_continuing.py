@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -258,7 +257,7 @@ def test_a_training_that_goes_on_with_other_settings_says_so(
     assert "learning_rate 0.001 there, 0.0001 here" in caplog.text
 
 
-def test_two_trainings_at_once(tmp_path: Path) -> None:
+def test_two_trainings_at_once(command: Command, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     continuing.begin(run, {})
     continuing.hold(run)
@@ -267,11 +266,11 @@ def test_two_trainings_at_once(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from sftgen_judges.records.store import RunFolder;"
         "from sftgen_train.training import continuing; continuing.hold(RunFolder(Path(sys.argv[1])))"
     )
-    line = [sys.executable, "-c", script, str(tmp_path)]
-    refused = subprocess.run(line, capture_output=True, text=True, check=False)
+    line = (sys.executable, "-c", script, tmp_path)
+    refused = command(*line)
     assert f"is being written by the training of process {os.getpid()} on host" in refused.stderr
     continuing.release(run)
-    assert subprocess.run(line, check=False).returncode == 0
+    assert command(*line).returncode == 0
 
 
 def test_the_command_says_that_nothing_is_trained(command: Command, undisturbed: Path) -> None:

@@ -34,7 +34,7 @@ def runs(trained_alone: Path, tiny_model: Path, tmp_path_factory: pytest.TempPat
     """The same training in one process, in two (evaluating inside), and in two that shard the weights (queue)."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("ddp", "fsdp2")}
     started = {
-        "ddp": launched_from_its_start(
+        "ddp": launched(
             "cpu-2", "-m", "sftgen_train", "train", "--config", configuration(tiny_model, folders["ddp"], "in_process")
         ),
         "fsdp2": launched(
@@ -147,6 +147,13 @@ def test_all_processes_try_the_run_directory_at_once(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------ launch configurations
+
+
+def test_accelerate_starts_the_command_in_each_process() -> None:
+    """From its start, as users do; the trainings above are forks."""
+    done = launched_from_its_start("cpu-2", "-m", "sftgen_train", "accelerate-config")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(done.stdout.split()) == sorted(2 * accelerate_configs())
 
 
 @pytest.mark.parametrize("name", accelerate_configs())

@@ -18,6 +18,7 @@ from sftgen_judges.records.thinking import THINK_MARKERS, read_record
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.procedural import make_docs, parity
+from tests.commands import few_tasks
 from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.harness.backends.chat_server import ChatServer, Refused, chat_server, completion
@@ -437,7 +438,7 @@ def test_plain_lm_eval_records_too(command: Command, tmp_path: Path) -> None:
             "--limit", "3", "--output_path", str(tmp_path / "out"),
         ]  # fmt: skip
         environment = {**os.environ, "SFTGEN_RUN_DIR": str(run)}
-        result = command("lm_eval", *line, "--apply_chat_template", env=environment)
+        result = command("lm_eval", *line, "--apply_chat_template", env=environment, before=few_tasks)
     assert result.returncode == 0, result.stderr
     records = RunFolder(run).read_generations("sftgen_parity")
     assert [(record.exact, record.reasoning, record.tokens) for record in records] == [(True, "hm", 9)] * 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
@@ -26,9 +25,7 @@ def vllm_serving(vllm: Warm, model: Path, log: Path, *flags: str | Path) -> Iter
         port = free.getsockname()[1]
     line = ("serve", model, "--dtype", "float32", "--max-model-len", str(LONGEST), "--enforce-eager", *flags)
     where = ("--host", "127.0.0.1", "--port", str(port))
-    # Its engine is one more process, which would import vLLM once more.
-    env = {**os.environ, "VLLM_WORKER_MULTIPROC_METHOD": "fork"}
-    serving = vllm.start("vllm", *line, *where, env=env, out=log, err=log)
+    serving = vllm.start("vllm", *line, *where, out=log, err=log)
     try:
         until = time.monotonic() + PATIENCE
         while not _answers(port):
