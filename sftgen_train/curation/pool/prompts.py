@@ -115,7 +115,7 @@ def _written(curation: Curation) -> Documents:
     )
     documents = _usable(curation, source.documents(), disputed, counts, folder / ASIDE)
     written = Documents(curation.folder, counts, curation.block_size)
-    digests = []
+    digests: list[str] = []
     for number, block in enumerate(iter(lambda: list(islice(documents, curation.block_size)), [])):
         digests += map(doc_hash, block)
         rows = [{**{name: doc.pop(name) for name in _OWN}, "kept": to_json(doc)} for doc in block]
