@@ -17,6 +17,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -178,10 +179,9 @@ def _name(function: ast.expr) -> str:
 
 def _library() -> Any:
     try:
-        import reasoning_gym
+        return import_module("reasoning_gym")
     except ImportError as error:
         raise GymError(f"reasoning-gym cannot be imported ({error}): pip install 'sftgen[reasoning-gym]'") from error
-    return reasoning_gym
 
 
 def _source(task: str, **options: Any) -> Any:

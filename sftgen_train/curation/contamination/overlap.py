@@ -22,7 +22,7 @@ from sftgen_train.curation.contamination.words import Hashes, Places, Words, wor
 N, GAP, NEAR = 5, 11, 50
 """Words of an n-gram; words that may differ in a stretch; words between a question and its answer."""
 THRESHOLD, FULL, SHORT = 0.8, 50, 20
-FEWEST = 8
+FEWEST = 6
 """Words that are no numbers which a question needs for its numbers not to count."""
 _RARE = 16
 """An n-gram of at most so many questions makes one of them a candidate."""
