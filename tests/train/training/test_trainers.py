@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,9 @@ def callback(form: Any) -> HarnessCallback:
     return HarnessCallback(["sftgen_parity"], at_steps=[1], limit=2, gen_kwargs={"max_gen_toks": 6}, form=form)
 
 
+TOKENS = {"dpo": {"chosen", "rejected"}, "grpo": {"sampled"}, "distillation": {"none"}}
+
+
 @pytest.mark.parametrize("trainer", [dpo, grpo, distillation])
 def test_every_trainer_of_a_model_that_generates(tiny_model: Path, tmp_path: Path, trainer: Callable[..., Any]) -> None:
     """Both forms measure the same, and the trained weights are those of training alone."""
@@ -118,6 +122,11 @@ def test_every_trainer_of_a_model_that_generates(tiny_model: Path, tmp_path: Pat
             assert [entry.step for entry in Queue(folder).entries("waiting")] == [0, 1, 2]
             assert work(folder) == [0, 1, 2]
         assert RunFolder(folder).evaluated_steps() == {0, 1, 2}
+        told = [json.loads(line) for line in RunFolder(folder).training_tokens.open()]
+        assert {row["kind"] for row in told} == TOKENS[trainer.__name__]
+        assert all(
+            "neither logits nor the probability of a token" in row["reason"] for row in told if not row["tokens"]
+        )
         rows[form] = [(row["step"], row["metric"], row["mean"]) for row in RunFolder(folder).metric_rows()]
     assert rows["queue"] == rows["in_process"]
 
