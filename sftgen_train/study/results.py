@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sftgen_judges.records.query import open_records
 from sftgen_train.report.ways import graders_differ
@@ -18,6 +20,7 @@ from sftgen_train.study.parts import Parts, Run
 from sftgen_train.study.reading import StudyError, tasks_of
 from sftgen_train.study.schema import Study
 from sftgen_train.trajectory import Curves, Verdict, adjust_over_tasks, align, read_curve, read_group
+from sftgen_train.trajectory.alignment import Floats
 from sftgen_train.trajectory.arms import ArmDifference, adjust_over_comparisons, compare_arms
 from sftgen_train.trajectory.loading import TaskSamples, load_measures
 from sftgen_train.trajectory.pairing import Pair, Samples, pair
@@ -185,7 +188,8 @@ def _pooled(seeds: Sequence[TaskSamples]) -> TaskSamples:
         return first
     steps = tuple(sorted(set.intersection(*(set(of.samples.steps) for of in seeds))))
     names = sorted(set.intersection(*(set(of.samples.documents.tolist()) for of in seeds)))
-    values, clusters = [], None
+    values: list[Floats] = []
+    clusters: NDArray[Any] | None = None
     for of in seeds:
         places = {name: place for place, name in enumerate(of.samples.documents.tolist())}
         rows = [places[name] for name in names]
