@@ -25,7 +25,7 @@ from tests.browser import launched
 from tests.train.viewer.made import make_run
 
 # On a busy machine everything takes longer: only what hangs fails.
-expect.set_options(timeout=PATIENCE * 1000 / 10)
+expect.set_options(timeout=PATIENCE * 1000 / 2)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def open_page(browser: Browser, answer: Answer) -> Iterator[Open]:  # pages clos
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
         )  # type: ignore[arg-type]
-        context.set_default_timeout(PATIENCE * 1000 / 10)
+        context.set_default_timeout(PATIENCE * 1000 / 2)
         contexts.append(context)
         page = context.new_page()
         origin = address.partition("/?")[0] if address.startswith("http") else "file:"
