@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.html import write_report
-from sftgen_train.report.reading import Shown
+from sftgen_train.report.own import report_of
 from sftgen_train.study.claims import Judged, judge_claims
 from sftgen_train.study.parts import parts_of
 from sftgen_train.study.report import write_study
@@ -49,7 +48,7 @@ def report_study(study: Study, file: Path, folder: Path) -> Reported:
     for arm in found.arms:
         for run in arm.runs:
             if _is_older(run / "report.html"):
-                write_report(Shown.of(RunFolder(run)))
+                write_report(report_of([run]))
     page = write_study(study, found, judged, folder / "report")
     runs = sorted((place, run) for arm in found.arms for place, run in enumerate(arm.runs))
     order = [run for first in range(max(len(arm.runs) for arm in found.arms)) for place, run in runs if place == first]

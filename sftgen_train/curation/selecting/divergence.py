@@ -85,9 +85,9 @@ def _measured(candidates: Sequence[Candidate], options: Base) -> Iterator[tuple[
         made = next(templates(tokenizer, [{"role": "user", "content": asked}]), None)
         ended = each.response.finish_reason != "length"
         text = Text("pool", "", asked if made is None else made, each.response.text, ended, made is not None)
-        ids, start, *_ = encoded(text, tokenizer, min(context, options.max_length))
-        if len(ids) > start:
-            nll = -float(logprobs(model, ids, start=start)[0].mean())
+        tokens = encoded(text, tokenizer, min(context, options.max_length))
+        if len(tokens.ids) > tokens.start:
+            nll = -float(logprobs(model, tokens.ids, start=tokens.start)[0].mean())
             if isfinite(nll):
                 yield place, {NLL: nll}
 
