@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sftgen_train.demo import tiny
 from sftgen_train.demo.data import Row
@@ -85,7 +85,7 @@ def pretrain(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             tokenizer = _load_tokenizer(start) if start else tiny.build_tokenizer(wordings)
-            model = _load_model(start) if start else tiny.build_model(tokenizer, size)
+            model: Any = _load_model(start) if start else tiny.build_model(tokenizer, size)
             _train(model, _batches(tokenizer, iter(rows), settings), settings, progress)
     finally:
         torch.set_num_threads(threads)
@@ -103,17 +103,17 @@ def pretrain(
     return folder
 
 
-def _load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
+def _load_tokenizer(folder: str | Path) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder)  # type: ignore[no-any-return]
+    return AutoTokenizer.from_pretrained(folder)
 
 
-def _load_model(folder: str | Path) -> torch.nn.Module:
+def _load_model(folder: str | Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)  # type: ignore[no-any-return]
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def _train(

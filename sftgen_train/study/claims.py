@@ -90,7 +90,7 @@ def _of_verdict(claim: Claim, verdict: Verdict) -> Judged:
         held, contrary = "not recovered" in shown, low > -verdict.delta
     else:
         held, contrary = "below base" in shown, low >= 0
-    p = verdict.p.get(claim.expect, float("nan")) if claim.expect != "no dip" else float("nan")
+    p = next((p for name, p in verdict.p.items() if name == claim.expect), float("nan"))
     return Judged(claim, _outcome(held=held, contrary=contrary), _numbers(verdict, p), p)
 
 

@@ -44,7 +44,7 @@ def demo_study(arms: Collection[str] = (), seeds: Sequence[int] = (), docs_seed:
 
 def _with_documents(study: Study, seed: int) -> Study:
     def without(source: Of) -> Of:
-        seeds = [*source.options["without_seeds"]]
+        seeds: list[int] = [*source.options["without_seeds"]]
         options = {**source.options, "without_seeds": seeds if seed in seeds else [*seeds, seed]}
         return source.model_copy(update={"options": options})
 

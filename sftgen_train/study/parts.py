@@ -157,7 +157,7 @@ def _model(source: ModelSource, beside: Path, folder: Path) -> Material:
 def _data(source: DataSource, beside: Path, folder: Path) -> Material:
     if source.recipe is not None:
         recipe = beside / source.recipe
-        facts = {"recipe": hashlib.sha256(recipe.read_bytes()).hexdigest(), "rows": source.rows}
+        facts: dict[str, Any] = {"recipe": hashlib.sha256(recipe.read_bytes()).hexdigest(), "rows": source.rows}
         path = folder / "data" / f"{recipe.stem}-{content_hash(facts)[:8]}"
         return Material(f"data of recipe {source.recipe}", facts, str(path), recipe=recipe)
     if source.made is None:

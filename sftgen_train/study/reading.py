@@ -223,7 +223,7 @@ def _of_fields(place: tuple[Any, ...], given: Any) -> Iterator[Mistake]:
 
 
 def _of_seeds(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterator[Mistake]:
-    listed = {("seeds",): values.get("seeds")}
+    listed: dict[tuple[Any, ...], Any] = {("seeds",): values.get("seeds")}
     listed |= {("arms", name, "seeds"): _mapping(arm).get("seeds") for name, arm in arms.items()}
     for place, seeds in listed.items():
         found = _list(seeds)

@@ -121,7 +121,7 @@ def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = 
                 "builder": model.builder.name, "path": model.path, "options": dict(model.options),
                 "start": start.path if start else None,
             }  # fmt: skip
-            after = (made[start.path],) if start and start.path in made else ()
+            after: tuple[str, ...] = (made[start.path],) if start and start.path in made else ()
             yield Job(made[model.path], "sftgen_train.study.work:make_model", arguments, _log(logs, model), after)
     left = [run for run in parts.runs if not run.done]
     if left:

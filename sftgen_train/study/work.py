@@ -46,6 +46,7 @@ def measure_base(
     """
     from sftgen_train.evaluation.evaluator import evaluate_checkpoint
     from sftgen_train.evaluation.schedule import Suite, Tier
+    from sftgen_train.trajectory.statistics import estimate
 
     suite = Suite(
         [Tier(list(bounds), every=1, limit=limit)], evaluation["metadata"], evaluation["gen_kwargs"],
@@ -56,11 +57,7 @@ def measure_base(
     )
     said, wrong = [], []
     for result in results:
-        means = {
-            name: sum(result.values[name]) / len(result.values[name])
-            for name in ("score", "answered")
-            if result.values.get(name)
-        }
+        means = {name: estimate(result.values[name]).mean for name in ("score", "answered") if result.values.get(name)}
         bound = bounds.get(result.task) or {"at_least": 0.0, "at_most": 1.0, "answered": 0.0}
         said.append(f"{result.task} score {means.get('score', float('nan')):.2f}, answered {means['answered']:.2f}")
         if not bound["at_least"] <= means.get("score", -1.0) <= bound["at_most"]:
