@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,12 +35,18 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests see no setting of the person who runs them, and write no run into that person's cache."""
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests see no setting of the person who runs them, write no run into their cache, and leave no setting behind."""
+    before = set(os.environ)
     for name in list(os.environ):
         if name.startswith("SFTGEN_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SFTGEN_RUN_DIR", str(_fresh_folder(tmp_path_factory, "run")))
+    yield
+    # A command in this process sets what libraries read when they are imported.
+    for name in set(os.environ) - before:
+        if name.startswith(commands.READ_ON_IMPORT):
+            del os.environ[name]
 
 
 @pytest.fixture
