@@ -221,7 +221,8 @@ def _read_on_import(environment: Mapping[str, str]) -> dict[str, str]:
 
 SHARED = "here"
 """The name of the process that a worker of pytest-xdist may be a fork of itself."""
-HERE = Warm(SHARED, LARGE)
+# Bars are switched off before they are imported, as `sftgen` does it.
+HERE = Warm(SHARED, LARGE, settings={"TQDM_DISABLE": "1"})
 run = HERE.run
 start = HERE.start
 

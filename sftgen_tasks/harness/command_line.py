@@ -27,7 +27,13 @@ from sftgen_tasks.harness.generation import counter_of
 from sftgen_tasks.harness.guards import refuse_caches
 from sftgen_tasks.harness.limits import LimitError, limits_of, tasks_of
 from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
-from sftgen_tasks.harness.patches import compiled_once, replaced, revision_of_folder, show_warnings_only
+from sftgen_tasks.harness.patches import (
+    compiled_once,
+    replaced,
+    revision_of_folder,
+    show_warnings_only,
+    spare_vllms_bar,
+)
 from sftgen_tasks.harness.preflight import check_local_model, check_no_secrets
 from sftgen_tasks.harness.registry import register_models
 from sftgen_tasks.harness.results_file import Account, Estimate, NamedModel
@@ -92,6 +98,7 @@ def run_command_line(
                 # lm_eval builds its index itself and has no flag to leave its own tasks out.
                 stack.enter_context(replaced(lm_eval.tasks, "TaskManager", task_manager))
             register_models()
+            spare_vllms_bar(str(config.model))
             model = NamedModel.of(config)
             if run:
                 stack.enter_context(_resumable(run, model))

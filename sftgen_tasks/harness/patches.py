@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,26 @@ def quiet() -> Iterator[None]:
     finally:
         for found, level in zip(loggers, levels, strict=True):
             found.setLevel(level)
+
+
+@cache
+def spare_vllms_bar(model: str) -> None:
+    """Keep vLLM from making a bar where bars are switched off: it divides by the time of its bar, which then is 0.
+
+    Args:
+        model: The name of the model; ours ask vLLM for no bar.
+    """
+    if model != "vllm" or not os.environ.get("TQDM_DISABLE") or importlib.util.find_spec("vllm") is None:
+        return
+    from vllm import LLM
+
+    real = LLM.generate
+
+    @wraps(real)
+    def generate(self: Any, *given: Any, **named: Any) -> Any:
+        return real(self, *given, **{**named, "use_tqdm": False})
+
+    LLM.generate = generate
 
 
 @contextmanager

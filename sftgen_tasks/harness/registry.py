@@ -12,6 +12,7 @@ from sftgen_judges.records.model_id import Identity, identity, identity_in_memor
 from sftgen_tasks.harness.documents import OPTIONS
 from sftgen_tasks.harness.limits import OPTION
 from sftgen_tasks.harness.model import Model
+from sftgen_tasks.harness.patches import spare_vllms_bar
 
 MODELS = {
     "sftgen-hf": "sftgen_tasks.harness.backends.hf:StreamingHFLM",
@@ -59,6 +60,7 @@ def make_model(name: str, **arguments: Any) -> Model:
     from lm_eval.api.registry import get_model
 
     register_models()
+    spare_vllms_bar(name)
     made: Model = get_model(name)(**arguments)
     return made
 

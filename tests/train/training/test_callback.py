@@ -221,7 +221,13 @@ def test_a_task_in_two_tiers_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> 
     real: Callable[..., Any] = documents.finish
     monkeypatch.setattr(generated, "finish", lambda task, *rest: (loads.append(task), real(task, *rest))[1])
     evaluator = Evaluator(Suite([Tier(["sftgen_parity"], every=1, limit=2), Tier(["sftgen_procedural"], every=9)]))
-    assert sorted(loads) == ["sftgen_addition", "sftgen_digit_sums", "sftgen_maximum", "sftgen_parity", "sftgen_reversal"]
+    assert sorted(loads) == [
+        "sftgen_addition",
+        "sftgen_digit_sums",
+        "sftgen_maximum",
+        "sftgen_parity",
+        "sftgen_reversal",
+    ]
     assert evaluator.suite.tasks == ["sftgen_parity", "sftgen_procedural"]
 
 
