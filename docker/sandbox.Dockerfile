@@ -8,7 +8,7 @@ COPY sftgen_tasks sftgen_tasks
 COPY sftgen_train sftgen_train
 COPY task_configs task_configs
 # The service needs little of sftgen: no torch, no lm_eval. The second line is for the programs alone.
-RUN pip install --no-cache-dir -c constraints.txt pluggy tqdm \
+RUN pip install --no-cache-dir -c constraints.txt pluggy \
  && pip install --no-cache-dir numpy scipy sympy mpmath networkx sortedcontainers \
  && pip install --no-cache-dir --no-deps . \
  && rm -rf /src

@@ -1,33 +1,63 @@
-"""Where a study has a recipe curated."""
+"""A study's data set by a recipe: `sftgen curate` in a process of its own."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-from sftgen_judges.errors import SftgenError
+from sftgen_train.curation.configuration import Curation, CurationError, read_curation
+from sftgen_train.curation.sets import MANIFEST
+from sftgen_train.study.jobs import Job
 
 
-class CurationMissingError(SftgenError):
-    """This version of sftgen curates no recipes."""
-
-
-def curate(recipe: Path, folder: Path) -> Path:
-    """Curate a data set by a recipe, as `sftgen curate` does.
+def set_of(recipe: Path, name: str | None) -> str:
+    """The set of a curation that a study trains on.
 
     Args:
-        recipe: The recipe's file.
-        folder: Where the data set goes.
-
-    Returns:
-        The folder.
+        recipe: The file of `sftgen curate`.
+        name: Name of the set; None where there is one only.
 
     Raises:
-        CurationMissingError: This version curates no recipes.
+        CurationError: The file has mistakes, or no such set.
     """
-    if importlib.util.find_spec("sftgen_train.curation.pipeline") is None:
-        raise CurationMissingError(
-            f"recipe {str(recipe)!r}: this version of sftgen has no `sftgen curate`. Make the data set with another "
-            "tool, and name its file: `data: FILE` in place of `data: {recipe: ...}`"
+    sets = list(read_curation(recipe).sets)
+    if name is None and len(sets) == 1:
+        return sets[0]
+    if name not in sets:
+        asked = "names none of its sets" if name is None else f"has no set {name!r}"
+        raise CurationError(
+            f"recipe {str(recipe)!r} {asked}: expected `set: NAME`, one of {', '.join(sets) or '(none)'}"
         )
-    raise CurationMissingError(f"recipe {str(recipe)!r}: `sftgen curate` is not connected to studies yet")
+    return str(name)
+
+
+def is_curated(folder: Path) -> bool:
+    """Whether a set is whole."""
+    return (folder / MANIFEST).is_file()
+
+
+def curating(recipe: Path, folder: Path, logs: Path) -> Job:
+    """The job that makes a set and those before it in its file; one that was stopped goes on.
+
+    Args:
+        recipe: The file of `sftgen curate`; what it says of folders does not hold here.
+        folder: Where the set goes: `sets/NAME` of its pool.
+        logs: Where its output goes.
+    """
+    arguments = {"recipe": str(recipe), "pool": str(folder.parent.parent), "name": folder.name}
+    return Job(f"curating {recipe.name}", "sftgen_train.study.curating:curate", arguments, logs / f"{recipe.stem}.log")
+
+
+def curate(recipe: str, pool: str, name: str) -> None:
+    """Make a pool, and its sets up to one of them.
+
+    Raises:
+        SftgenError: The teacher cannot be asked, or a set cannot be made. What stands is kept.
+    """
+    from sftgen_train.curation.curate import make_pool, make_sets
+
+    given = read_curation(Path(recipe))
+    sets = {each: plan.model_copy(update={"folder": None}) for each, plan in given.sets.items()}
+    curation: Curation = given.model_copy(update={"out": pool, "sets": sets})
+    for written in make_sets(make_pool(curation)):
+        if written.name == name:
+            return

@@ -17,6 +17,7 @@ from typing import Any
 from sftgen_judges.records.journal import no_link
 from sftgen_judges.records.schema import content_hash
 from sftgen_train.study.builders import Builder, data_builders, model_builders
+from sftgen_train.study.curating import is_curated, set_of
 from sftgen_train.study.reading import tasks_of
 from sftgen_train.study.schema import DataSource, ModelSource, Study
 from sftgen_train.training import presets
@@ -55,7 +56,9 @@ class Material:
     @property
     def missing(self) -> bool:
         """Whether it has to be made."""
-        return (self.builder is not None or self.recipe is not None) and not Path(self.path).exists()
+        if self.recipe is not None:
+            return not is_curated(Path(self.path))
+        return self.builder is not None and not Path(self.path).exists()
 
 
 @dataclass(frozen=True)
@@ -157,9 +160,11 @@ def _model(source: ModelSource, beside: Path, folder: Path) -> Material:
 def _data(source: DataSource, beside: Path, folder: Path) -> Material:
     if source.recipe is not None:
         recipe = beside / source.recipe
-        facts: dict[str, Any] = {"recipe": hashlib.sha256(recipe.read_bytes()).hexdigest(), "rows": source.rows}
-        path = folder / "data" / f"{recipe.stem}-{content_hash(facts)[:8]}"
-        return Material(f"data of recipe {source.recipe}", facts, str(path), recipe=recipe)
+        pool = hashlib.sha256(recipe.read_bytes()).hexdigest()
+        name = set_of(recipe, source.set_name)
+        path = folder / "data" / f"{recipe.stem}-{pool[:8]}" / "sets" / name
+        facts: dict[str, Any] = {"recipe": pool, "set": name, "rows": source.rows}
+        return Material(f"set {name} of {source.recipe}", facts, str(path), recipe=recipe)
     if source.made is None:
         return _given(str(source.given), beside, {"split": source.split, "rows": source.rows})
     builder = data_builders()[source.made]

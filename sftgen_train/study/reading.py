@@ -11,7 +11,9 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.manager import plugins, task_directories
 from sftgen_tasks.harness.catalogue import read_configs
 from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
+from sftgen_train.curation.configuration import CurationError
 from sftgen_train.study.builders import Builder, data_builders, model_builders
+from sftgen_train.study.curating import set_of
 from sftgen_train.study.schema import GROUPS, Study
 from sftgen_train.training import fields, presets
 
@@ -162,6 +164,11 @@ def _of_sources(values: Mapping[Any, Any], arms: Mapping[Any, Any], folder: Path
         recipe = _mapping(arm.get("data")).get("recipe")
         if isinstance(recipe, str) and not (folder / recipe).is_file():
             yield Mistake(("arms", name, "data", "recipe"), f"recipe {recipe!r}: no such file in {str(folder)!r}")
+        elif isinstance(recipe, str):
+            try:
+                set_of(folder / recipe, arm["data"].get("set"))
+            except CurationError as error:
+                yield Mistake(("arms", name, "data", "recipe"), str(error))
         if isinstance(preset := arm.get("preset"), str):
             yield from _of_preset(name, preset, values.get("base") if arm.get("model") is None else None)
         if isinstance(schedule := arm.get("schedule"), str):

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash
-from sftgen_train.study.curating import curate
+from sftgen_train.study.curating import curating
 from sftgen_train.study.jobs import Devices, Job, run_jobs
 from sftgen_train.study.parts import Material, Parts, Run, changed, parts_of, read_facts
 from sftgen_train.study.reading import StudyError
@@ -60,8 +60,8 @@ def run_study(
         for line in stale(parts, folder):
             say(line)
         _write_state(parts, folder)
-        _make_data(parts, say)
         on = devices or Devices.here()
+        _make_data(parts, folder, on, say)
         return run_jobs(list(jobs_of(study, parts, folder, despite_sanity=despite_sanity)), on, say)
 
 
@@ -97,13 +97,14 @@ def _write_state(parts: Parts, folder: Path) -> None:
     write_atomic(folder / STATE, json.dumps(known, indent=1, default=str) + "\n")
 
 
-def _make_data(parts: Parts, say: Callable[[str], None]) -> None:
+def _make_data(parts: Parts, folder: Path, on: Devices, say: Callable[[str], None]) -> None:
     for data in parts.data:
         if not data.missing:
             continue
         if data.recipe:
-            say(f"{data.label}: curated")
-            curate(data.recipe, Path(data.path))
+            failed = run_jobs([curating(data.recipe, Path(data.path), folder / "logs")], on, say)
+            if failed:
+                raise StudyError(f"{data.label}: {', '.join(failed.values())}")
         elif data.builder:
             data.builder.make(Path(data.path), **data.options)
             say(f"{data.label}: {data.path}")

@@ -80,12 +80,14 @@ class DataSource(_Source):
     """A data set: a file or a hub id, one that a builder makes, or a curation recipe.
 
     Attributes:
-        recipe: File of a recipe for `sftgen curate`.
+        recipe: File of `sftgen curate`.
+        set_name: `set`, the one of its sets, where there are several.
         split: Split of a hub data set.
         rows: Only the first rows.
     """
 
     recipe: str | None = None
+    set_name: str | None = Field(default=None, alias="set")
     split: str = "train"
     rows: Whole | None = Field(default=None, ge=1)
 

@@ -24,6 +24,8 @@ from sftgen_train.trajectory.loading import TaskSamples
 from sftgen_train.trajectory.pairing import Samples
 from tests import PATIENCE, ROOT, commands
 from tests.conftest import Command
+from tests.tasks.harness.backends.chat_server import ChatServer, chat_server
+from tests.train.curation.teacher import answer, sums, write_config
 
 WRONG = """\
 name: my study
@@ -114,7 +116,18 @@ def test_no_large_library_is_imported_to_tell_a_mistake(tmp_path: Path) -> None:
 def test_a_study_that_is_killed_goes_on_and_makes_nothing_twice(
     command: Command, tiny_model: Path, tmp_path: Path
 ) -> None:
-    file = study_file(tmp_path, tiny_model)
+    with chat_server(answer) as server:
+        write_config(tmp_path, server, sums(12))
+        kill_and_go_on(command, tiny_model, tmp_path, server)
+
+
+def kill_and_go_on(command: Command, tiny_model: Path, tmp_path: Path, server: ChatServer) -> None:
+    """One arm is made of a teacher's responses, the other by a builder."""
+    arms = {
+        "answers": {"data": {"recipe": "curate.yaml", "set": "one"}},
+        "traces": {"data": {"made": "countdown-traces", "with": {"rows": 12}}},
+    }
+    file = study_file(tmp_path, tiny_model, arms=arms)
     out = tmp_path / "out"
     log = tmp_path / "log"
     started = commands.start("sftgen", "study", file, "--out", out, "--parallel", "1", cwd=tmp_path, out=log, err=log)
@@ -127,6 +140,7 @@ def test_a_study_that_is_killed_goes_on_and_makes_nothing_twice(
     started.wait(PATIENCE)
     [first] = [path.parent for path in out.glob("runs/*/study-part.json")]
     before = (first / "metrics.jsonl").read_bytes()
+    assert len(server.asked) == 12 * 3  # the teacher's responses
 
     done = command("sftgen", "study", file, "--out", out, "--parallel", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -134,6 +148,13 @@ def test_a_study_that_is_killed_goes_on_and_makes_nothing_twice(
     assert (first / "metrics.jsonl").read_bytes() == before
     assert "Claims, fixed before the study ran" in done.stdout
     assert "Seeds are repeats of the training" in done.stdout
+    assert len(server.asked) == 12 * 3
+    [manifest] = {path.read_text() for path in out.glob("data/curate-*/sets/one/set.json")}
+    hashes = {
+        json.loads(path.read_text())["training_data"]["content_hash"]
+        for path in out.glob("runs/answers-*/manifest.json")
+    }
+    assert hashes == {json.loads(manifest)["content_hash"]}
     found = json.loads((out / "report" / "results.json").read_text())
     assert [len(arm["runs"]) for arm in found["arms"]] == [2, 2]
     # An untrained model scores 0 everywhere: nothing is shown, and nothing is claimed.
@@ -145,7 +166,7 @@ def test_a_study_that_is_killed_goes_on_and_makes_nothing_twice(
     again = command("sftgen", "study", file, "--out", out, cwd=tmp_path)
     assert ": begins" not in again.stdout
 
-    study_file(tmp_path, tiny_model, arms={"answers": {"data": "rows.jsonl", "train": {"learning_rate": 0.5}}},
+    study_file(tmp_path, tiny_model, arms={"answers": {**arms["answers"], "train": {"learning_rate": 0.5}}},
                comparisons=[], claims=[])  # fmt: skip
     planned = command("sftgen", "study", "plan", file, "--out", out, cwd=tmp_path).stdout
     assert "arm answers, seed 0 is stale: training.learning_rate changed; it is run again" in planned
