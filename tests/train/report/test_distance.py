@@ -53,8 +53,8 @@ def test_a_base_that_is_far_opens_the_report(tmp_path: Path) -> None:
     assert shown.stdout.startswith(
         "the base model is not near its published scores: math500 0.500 against 0.708. Find out why"
     )
-    page = (tmp_path / "report.html").read_text()
-    assert page.index('id="opening"') < page.index("<h2")
+    _, first, *_ = (tmp_path / "report.html").read_text().split("<section")
+    assert "the base model is not near its published scores: math500 0.500 against 0.708" in first
     asked = CliRunner().invoke(app, ["distance", str(tmp_path), "--json"])
     math, gpqa = json.loads(asked.stdout)["found"]
     assert (math["inside"], gpqa["inside"]) == (False, True)
