@@ -11,6 +11,8 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +47,32 @@ _Loader.add_constructor("!function", _function)
 
 
 class CatalogueError(SftgenError, ValueError):
-    """A file without the marks that the tables go between."""
+    """A file without the marks that the tables go between, or a name that no task has."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A task, or a group of tasks that differ in their documents only.
+
+    Attributes:
+        name: Its name.
+        tasks: Its tasks; a task is its own.
+        about: What it is, in a sentence.
+        documents: Where they come from.
+        samples: How many responses, and how they are drawn.
+        scored_by: The grader or the judge.
+        strict: How `score` is given.
+        paper: How `score_paper` is given.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    about: str
+    documents: str
+    samples: str
+    scored_by: str
+    strict: str
+    paper: str
 
 
 def read_configs(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
@@ -126,6 +153,34 @@ def tables(folder: Path | None = None) -> str:
             *listed.values(),
         ]
     )
+
+
+def listing(folder: Path | None = None) -> list[Listed]:
+    """The tasks that come with sftgen; those that differ in their documents only stand together."""
+    tasks, groups = read_configs(folder or task_configs())
+    rows = {name: _facts(config) for name, config in tasks.items()}
+    found: dict[str, Listed] = {}
+    for name in tasks:
+        alike = (each for each in groups if name in groups[each]["task"] and _alike(groups[each]["task"], rows))
+        shown = next(alike, name)
+        members = tuple(groups[shown]["task"]) if shown in groups else (name,)
+        found.setdefault(shown, Listed(shown, members, *(fact.replace("\\|", "|") for fact in rows[name])))
+    return list(found.values())
+
+
+def find_listed(name: str) -> Listed:
+    """A task by its name, with or without `sftgen_`.
+
+    Raises:
+        CatalogueError: No task that comes with sftgen has this name.
+    """
+    known = {each: listed for listed in listing() for each in (listed.name, *listed.tasks)}
+    for each in (name, f"sftgen_{name}"):
+        if each in known:
+            listed = known[each]
+            return listed if listed.name == each else replace(listed, name=each, tasks=(each,))
+    near = get_close_matches(name, list(known), 1) or get_close_matches(f"sftgen_{name}", list(known), 1)
+    raise CatalogueError(f"no task {name!r}{f'; did you mean {near[0]!r}?' if near else ''} `sftgen tasks` lists them")
 
 
 def rewrite(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 from typer.core import TyperGroup
 
 from sftgen_judges.errors import SftgenError
@@ -32,11 +29,21 @@ from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import selftest as selftest_cli
 from sftgen_train.cli import study as study_cli
+from sftgen_train.cli import tasks as tasks_cli
 from sftgen_train.cli import trajectory as trajectory_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
 from sftgen_train.cli.quiet import is_ours, quiet_libraries
+
+PANELS = {
+    "Start": ("demo", "doctor", "tasks", "presets", "plan", "study"),
+    "Train": ("data", "curate", "train", "accelerate-config", "worker", "watch", "queue"),
+    "Evaluate": ("eval", "rescore", "judge", "diagnose", "import", "documents", "paper-prompts"),
+    "Read": ("report", "view", "trajectory", "compare", "parts", "lengths", "distance", "gate", "export"),
+    "Extend": ("plugins", "tasks-dir", "selftest"),
+}
+"""What `sftgen --help` shows, in the order of a first study."""
 
 
 class WithPlugins(TyperGroup):
@@ -44,11 +51,17 @@ class WithPlugins(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; sftgen's own comes first."""
-        return super().get_command(ctx, cmd_name) or self._of_plugins().get(cmd_name)
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            return self._of_plugins().get(cmd_name)
+        found.rich_help_panel = next((panel for panel, names in PANELS.items() if cmd_name in names), None)
+        return found
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names."""
-        return [*super().list_commands(ctx), *self._of_plugins()]
+        own = [name for names in PANELS.values() for name in names]
+        own += [name for name in super().list_commands(ctx) if name not in own]
+        return [*own, *self._of_plugins()]
 
     def _of_plugins(self) -> dict[str, Any]:
         from sftgen_judges.plugins.manager import plugins
@@ -84,64 +97,18 @@ app.command("lengths")(lengths_cli.show_lengths)
 app.command("gate")(gate_cli.decide_gate)
 app.command("diagnose")(diagnose_cli.diagnose_folder)
 app.command("view")(view_cli.view_runs)
+app.command("tasks")(tasks_cli.list_tasks)
+app.command("presets")(tasks_cli.list_presets)
+app.command("plugins")(tasks_cli.list_plugins)
+app.command("tasks-dir")(tasks_cli.tasks_dir)
+app.command("documents")(tasks_cli.write_documents)
+app.command("docs", hidden=True)(tasks_cli.write_docs)
 INTERRUPTED = 130
 """Exit code of an interruption, by which Typer ends without a word."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 Unsandboxed = Annotated[
     bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")
 ]
-
-
-@app.command()
-def plugins(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    hook: Annotated[Optional[str], typer.Option(help="Only what was added through this hook.")] = None,  # noqa: UP045
-) -> None:
-    """List plugins, what each adds, and why a plugin was left out."""
-    from sftgen_judges.plugins.hookspecs import HOOKS
-    from sftgen_judges.plugins.manager import plugins as loaded_plugins
-
-    found = loaded_plugins()
-    hooks = [hook] if hook else list(HOOKS)
-    added = {name: list(found.registered(name).values()) for name in hooks}
-    listing: list[dict[str, Any]] = [
-        {
-            "name": plugin.name,
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-            "hooks": plugin.hooks,
-            "adds": {
-                name: [entry.name for entry in entries if entry.plugin == plugin.name]
-                for name, entries in added.items()
-                if name in plugin.hooks
-            },
-            "error": plugin.error,
-        }
-        for plugin in found.found
-        if not hook or hook in plugin.hooks
-    ]
-    if as_json:
-        print(json.dumps(listing, indent=2))
-    else:
-        table = Table("plugin", "from", "adds")
-        for plugin in listing:
-            adds = [f"{name}: {', '.join(names)}" for name, names in plugin["adds"].items() if names]
-            table.add_row(
-                str(plugin["name"]),
-                f"{plugin['distribution']} {plugin['version']}",
-                f"[red]left out.[/] {escape(plugin['error'])}" if plugin["error"] else "\n".join(adds) or "nothing",
-            )
-        console.print(table)
-    if any(plugin.error for plugin in found.found):
-        raise typer.Exit(1)
-
-
-@app.command("tasks-dir")
-def tasks_dir() -> None:
-    """Print the folder of sftgen's task files, for `lm_eval --include_path`."""
-    from sftgen_tasks.data.task_files import task_configs
-
-    print(task_configs())
 
 
 @app.command("eval", context_settings=PASS_ON)
@@ -212,29 +179,6 @@ def rescore(
     if tokenizer:
         raise SftgenError(f"--tokenizer {tokenizer}: it truncates responses at --budgets, and none are named")
     _print_rescored(run, named, judge, options)
-
-
-@app.command()
-def docs(
-    task: Annotated[str, typer.Argument(help="Task name.")],
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first documents.")] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
-) -> None:
-    """Print a manifest of a task's documents: the ids and content hashes that define a subset."""
-    from sftgen_judges.records.journal import write_atomic
-    from sftgen_tasks import load_tasks
-    from sftgen_tasks.data.documents import make_manifest
-
-    loaded = load_tasks([task]).tasks
-    if list(loaded) != [task]:
-        raise SftgenError(f"{task!r} is a group; name one of its tasks: {', '.join(loaded)}")
-    rows = [dict(row) for row in loaded[task].test_docs()][:limit]
-    text = json.dumps(make_manifest(task, rows), indent=1, ensure_ascii=False) + "\n"
-    if out:
-        write_atomic(out, text)
-        console.print(f"{len(rows)} documents of {task} -> {out}")
-    else:
-        print(text, end="")
 
 
 @app.command()

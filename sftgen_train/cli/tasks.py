@@ -1,0 +1,157 @@
+"""What there is: `sftgen tasks`, `presets`, `plugins`, `documents` and `tasks-dir`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from sftgen_judges.errors import SftgenError
+from sftgen_train.cli.console import console
+
+LONGEST_PROMPT = 4000
+"""Characters of a prompt that are shown."""
+
+
+def list_tasks(
+    name: Annotated[str, typer.Argument(help="Only this task or group: what it asks and how it is scored.")] = "",
+) -> None:
+    """List the tasks with what they ask; one with its rules and its first prompt."""
+    from sftgen_tasks.harness.catalogue import find_listed, listing
+
+    if name:
+        _show_task(find_listed(name))
+        return
+    table = Table("task", "what it is", "documents", box=None)
+    for task in listing():
+        many = f" ({len(task.tasks)} tasks)" if len(task.tasks) > 1 else ""
+        table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents))
+    console.print(table)
+    console.print(
+        "sftgen tasks NAME shows one; sftgen doctor says which data is there", highlight=False, soft_wrap=True
+    )
+
+
+def _show_task(task: Any) -> None:
+    from sftgen_judges.records.schema import printable
+    from sftgen_judges.records.shares import SAFETY
+    from sftgen_tasks.data.tables import DataError
+    from sftgen_tasks.harness.loading import load_tasks
+
+    def say(text: str) -> None:
+        console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+    say(f"{task.name}: {task.about}")
+    rows = {
+        "documents": task.documents, "samples": task.samples, "scored by": task.scored_by.replace("`", ""),
+        "strict": task.strict, "paper": task.paper,
+        "tasks": ", ".join(task.tasks) if len(task.tasks) > 1 else "",
+    }  # fmt: skip
+    for what, text in rows.items():
+        if text:
+            say(f"{what}: {text}")
+    first = task.tasks[0]
+    if first.removeprefix("sftgen_") in SAFETY:
+        say("Its questions may be harmful: none is shown.")
+        return
+    try:
+        loaded = load_tasks([first]).tasks[first]
+        prompt = str(loaded.doc_to_text(loaded.test_docs()[0]))
+    except DataError as error:
+        say(f"No prompt: {error}")
+        return
+    say(f"\nThe first prompt of {first}, before the chat template:\n\n{prompt[:LONGEST_PROMPT]}")
+
+
+def list_presets() -> None:
+    """List the published runs that `sftgen train --preset` knows."""
+    from sftgen_train.training import presets
+
+    print("\n".join(presets.published()))
+
+
+def list_plugins(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    hook: Annotated[Optional[str], typer.Option(help="Only what was added through this hook.")] = None,  # noqa: UP045
+) -> None:
+    """List plugins, what each adds, and why a plugin was left out."""
+    from sftgen_judges.plugins.hookspecs import HOOKS
+    from sftgen_judges.plugins.manager import plugins as loaded_plugins
+
+    found = loaded_plugins()
+    hooks = [hook] if hook else list(HOOKS)
+    added = {name: list(found.registered(name).values()) for name in hooks}
+    listing: list[dict[str, Any]] = [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "hooks": plugin.hooks,
+            "adds": {
+                name: [entry.name for entry in entries if entry.plugin == plugin.name]
+                for name, entries in added.items()
+                if name in plugin.hooks
+            },
+            "error": plugin.error,
+        }
+        for plugin in found.found
+        if not hook or hook in plugin.hooks
+    ]
+    if as_json:
+        print(json.dumps(listing, indent=2))
+    else:
+        table = Table("plugin", "from", "adds")
+        for plugin in listing:
+            adds = [f"{name}: {', '.join(names)}" for name, names in plugin["adds"].items() if names]
+            table.add_row(
+                str(plugin["name"]),
+                f"{plugin['distribution']} {plugin['version']}",
+                f"[red]left out.[/] {escape(plugin['error'])}" if plugin["error"] else "\n".join(adds) or "nothing",
+            )
+        console.print(table)
+    if any(plugin.error for plugin in found.found):
+        raise typer.Exit(1)
+
+
+def tasks_dir() -> None:
+    """Print the folder of sftgen's task files, for `lm_eval --include_path`."""
+    from sftgen_tasks.data.task_files import task_configs
+
+    print(task_configs())
+
+
+def write_documents(
+    task: Annotated[str, typer.Argument(help="Task name.")],
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first documents.")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
+) -> None:
+    """Print a manifest of a task's documents: the ids and content hashes that define a subset."""
+    from sftgen_judges.records.journal import write_atomic
+    from sftgen_tasks import load_tasks
+    from sftgen_tasks.data.documents import make_manifest
+
+    loaded = load_tasks([task]).tasks
+    if list(loaded) != [task]:
+        raise SftgenError(f"{task!r} is a group; name one of its tasks: {', '.join(loaded)}")
+    rows = [dict(row) for row in loaded[task].test_docs()][:limit]
+    text = json.dumps(make_manifest(task, rows), indent=1, ensure_ascii=False) + "\n"
+    if out:
+        write_atomic(out, text)
+        console.print(f"{len(rows)} documents of {task} -> {out}")
+    else:
+        print(text, end="")
+
+
+def write_docs(
+    task: Annotated[str, typer.Argument(help="Task name.")],
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first documents.")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
+) -> None:
+    """The former name of `sftgen documents`."""
+    print("sftgen docs is sftgen documents now", file=sys.stderr)
+    write_documents(task, limit, out)
