@@ -19,6 +19,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # pytest-xdist sets it in its processes: the console would keep that width, whatever a test sets.
 os.environ.pop("COLUMNS", None)
+# Of the process that this one may be a fork of: lm_eval's own vLLM divides by the time of its bar.
+os.environ.pop("TQDM_DISABLE", None)
 
 LONGEST_NAME = 80
 SLOW = (

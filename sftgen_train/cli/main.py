@@ -51,7 +51,7 @@ class WithPlugins(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; sftgen's own comes first."""
-        found = super().get_command(ctx, cmd_name)
+        found: Any = super().get_command(ctx, cmd_name)
         if found is None:
             return self._of_plugins().get(cmd_name)
         found.rich_help_panel = next((panel for panel, names in PANELS.items() if cmd_name in names), None)

@@ -143,7 +143,9 @@ def test_pages_of_a_list_and_the_steps_of_an_item_by_keys_alone(open_page: Open,
     page.keyboard.press("j")
     expect(page.locator(".crumbs")).to_contain_text("53 of 70")
     page.keyboard.press("k")
+    expect(page.locator(".crumbs")).to_contain_text("52 of 70")
     expect(page.locator("h1")).to_have_text(name)
+    page.wait_for_load_state()
     for step in ("step 0", "step 10"):
         page.keyboard.press("ArrowRight")
         assert step in page.evaluate("document.activeElement.querySelector('h2')?.innerText")
