@@ -68,7 +68,7 @@ def test_sftgen_shows_what_it_adds_and_loads_it(installed: Door) -> None:
 
 
 def test_sftgen_finds_its_benchmark(installed: Door) -> None:
-    done = installed.forked("docs", "template_letters", "--limit", "3")
+    done = installed.forked("documents", "template_letters", "--limit", "3")
     assert done.returncode == 0, done.stderr
     manifest = json.loads(done.stdout)
     assert manifest["task"] == "template_letters"

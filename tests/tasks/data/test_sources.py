@@ -336,7 +336,7 @@ def test_a_missing_manifest_is_refused(riddles: Path) -> None:
 
 def test_the_docs_command_writes_a_manifest_that_subset_accepts(installed: Command, tmp_path: Path) -> None:
     manifest = tmp_path / "subset.json"
-    done = installed("sftgen", "docs", "sftgen_parity", "--limit", "5", "--out", manifest)
+    done = installed("sftgen", "documents", "sftgen_parity", "--limit", "5", "--out", manifest)
     assert done.returncode == 0, done.stderr
     whole = load_tasks(["sftgen_parity"]).tasks["sftgen_parity"].test_docs()
     part = load_tasks(["sftgen_parity"], {"subset": str(manifest)}).tasks["sftgen_parity"].test_docs()
@@ -348,7 +348,7 @@ def test_the_docs_command_writes_a_manifest_that_subset_accepts(installed: Comma
 def test_the_docs_command_prints_a_manifest(command: Command, tmp_path: Path) -> None:
     row = {"problem": "2+2?", "solution": r"\boxed{4}", "answer": "4", "unique_id": "t/1"}
     put(tmp_path / "math500.jsonl", jsonl([row]))
-    done = command("sftgen", "docs", "sftgen_math500", env={**os.environ, "SFTGEN_DATA_DIR": str(tmp_path)})
+    done = command("sftgen", "documents", "sftgen_math500", env={**os.environ, "SFTGEN_DATA_DIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert [doc["id"] for doc in json.loads(done.stdout)["docs"]] == ["t/1"]
 
@@ -358,7 +358,7 @@ def test_the_docs_command_prints_a_manifest(command: Command, tmp_path: Path) ->
     [("sftgen_procedural", "is a group"), ("sftgen_nothing", "unknown task"), ("sftgen_math500", "hub")],
 )
 def test_the_docs_command_fails_with_one_line(task: str, says: str, command: Command) -> None:
-    done = command("sftgen", "docs", task)
+    done = command("sftgen", "documents", task)
     assert done.returncode == 2
     assert done.stderr.startswith("sftgen: ")
     assert says in done.stderr
