@@ -26,6 +26,7 @@ except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.task_files import task_configs
@@ -47,7 +48,7 @@ _Loader.add_constructor("!function", _function)
 
 
 class CatalogueError(SftgenError, ValueError):
-    """A file without the marks that the tables go between, or a name that no task has."""
+    """A file without the marks for the tables, a task file that cannot be read, or a name that no task has."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,25 @@ def read_configs(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, dic
 def shipped() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """The tasks and the groups that come with sftgen, read once in a process. They are not to be changed."""
     return read_configs(task_configs())
+
+
+@cache
+def installed() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The tasks and the groups of sftgen and of the plugins, read once in a process. They are not to be changed.
+
+    Raises:
+        CatalogueError: A task file cannot be read. The message names the folder.
+    """
+    tasks: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for folder in task_directories():
+        try:
+            found = read_configs(folder)
+        except Exception as error:  # whatever a stranger's YAML raises
+            raise CatalogueError(f"task files in {folder}: {type(error).__name__}: {error}") from error
+        tasks |= found[0]
+        groups |= found[1]
+    return tasks, groups
 
 
 def leaves(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from sftgen_train.cli.console import console
+from sftgen_train.cli.console import console, say
 
 if TYPE_CHECKING:
     from sftgen_train.curation.audit import Audit
@@ -124,7 +124,6 @@ def _print(found: Audit, max_length: int | None) -> None:
 
 
 def _print_verified(counts: Counter[str], failing: list[dict[str, Any]], out: Path | None) -> None:
-    from sftgen_judges.records.schema import printable
 
     words = [word for word in ("right", "wrong", "no answer", "unclosed", "no gold", "not graded") if counts[word]]
     console.print(f"{counts['rows']:,} rows: " + ", ".join(f"{counts[word]:,} {word}" for word in words))
@@ -135,7 +134,7 @@ def _print_verified(counts: Counter[str], failing: list[dict[str, Any]], out: Pa
         said = f"{named}: {each['word']}; right answer {each['gold'][:60]!r}, read {str(each['answer'])[:60]!r}"
         beside = f"; {each['reason']}" if each["reason"] else ""
         disputed = "" if each["paper"] is None else f"; math-verify: {'right' if each['paper'] else 'wrong'}"
-        console.print(printable(said + disputed + beside), markup=False, highlight=False, soft_wrap=True)
+        say(said + disputed + beside)
     more = len(failing) - _SHOWN
     if more > 0 or out:
         where = f"all in {out}" if out else "--out FILE writes all"

@@ -70,6 +70,13 @@ def write_files(files: Any, to: Path) -> None:
             console.print(f"no SVG and PNG of {', '.join(missing)}: not drawn", markup=False, soft_wrap=True)
 
 
+def say(text: str) -> None:
+    """Print a line as it is: names in it may be a stranger's."""
+    from sftgen_judges.records.schema import printable
+
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
 def waiting(folder: Path) -> int:
     """How many checkpoints of a run wait for their evaluation, or are evaluated now."""
     from sftgen_train.queue.entries import Queue

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from sftgen_train.cli.console import console
+from sftgen_train.cli.console import console, say
 
 
 def import_logs(
@@ -42,9 +42,9 @@ def import_logs(
             rows = add_step(folder, step, importer, found, metric)
             scores = (row for row in rows if row["metric"] == "score")
             said = ", ".join(f"{row['task']} {row['mean']:.3f} ({row['n']})" for row in scores)
-            console.print(f"step {step}: {said or 'no score'}", markup=False, highlight=False, soft_wrap=True)
+            say(f"step {step}: {said or 'no score'}")
         folder.compact()
-    console.print(f"next: sftgen report {run}", markup=False, highlight=False, soft_wrap=True)
+    say(f"next: sftgen report {run}")
 
 
 def export_runs(
@@ -74,7 +74,7 @@ def export_runs(
         shown = frozenset(tasks if harmful_texts else tasks - harmful)
         to.mkdir(parents=True, exist_ok=True)
         for path in exporter.write(Export(records, to, step, texts, shown)):
-            console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+            say(str(path))
     if left := sorted(tasks - shown):
         console.print(f"without the texts of {', '.join(left)}: --harmful-texts writes them", soft_wrap=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from sftgen_train.cli.console import console
+from sftgen_train.cli.console import console, say
 
 if TYPE_CHECKING:
     from sftgen_train.study.schema import Study
@@ -75,7 +75,7 @@ def plan(
         return
     print_sections(planned.sections(), console)
     for line in planned.lines():
-        _say(line)
+        say(line)
 
 
 @app.command("report")
@@ -105,7 +105,7 @@ def listed() -> None:
     from sftgen_train.study.reading import read_study, shipped_studies
 
     for name, path in shipped_studies().items():
-        _say(f"{name:28} {read_study(path).about.strip().splitlines()[0]}")
+        say(f"{name:28} {read_study(path).about.strip().splitlines()[0]}")
 
 
 def _read(file: str, out: Path | None) -> tuple[Path, Study, Path]:
@@ -129,9 +129,9 @@ def run_and_show(
     from sftgen_train.study.running import run_study
 
     if found.about:
-        _say(found.about)
+        say(found.about)
     devices = Devices.here(parallel)
-    failed = run_study(found, path, folder.absolute(), say=_say, devices=devices, despite_sanity=despite_sanity)
+    failed = run_study(found, path, folder.absolute(), say=say, devices=devices, despite_sanity=despite_sanity)
     if not failed or _has_runs(found, path, folder):
         show(found, path, folder)
     if failed:
@@ -158,7 +158,7 @@ def show(
     reported = report_study(found, path, folder.absolute())
     print_study(found, reported.found, reported.judged, console)
     if found.shows:
-        _say(found.shows)
+        say(found.shows)
     if picture is not None:
         chosen = names_of(arms)
         unknown = [name for name in chosen if reported.found.arm(name) is None]
@@ -167,18 +167,12 @@ def show(
         if not any(arm.verdict(full_name(task)) for arm in reported.found.arms):
             raise StudyError(f"--task {task!r}: no arm was evaluated on it")
         write_atomic(picture, draw(reported.found, full_name(task), chosen))
-        _say(f"picture: {picture}")
-    _say(f"report: {reported.page}")
+        say(f"picture: {picture}")
+    say(f"report: {reported.page}")
     first = [arm.runs[0] for arm in reported.found.arms]
-    _say(f"look at every answer: sftgen view {' '.join(str(_near(run)) for run in first)}")
+    say(f"look at every answer: sftgen view {' '.join(str(_near(run)) for run in first)}")
 
 
 def _near(path: Path) -> Path:
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _say(text: str) -> None:
-    from sftgen_judges.records.schema import printable
-
-    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

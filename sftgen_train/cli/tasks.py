@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.cli.console import console
+from sftgen_train.cli.console import console, say
 
 LONGEST_PROMPT = 4000
 """Characters of a prompt that are shown."""
@@ -38,13 +38,9 @@ def list_tasks(
 
 
 def _show_task(task: Any) -> None:
-    from sftgen_judges.records.schema import printable
     from sftgen_judges.records.shares import SAFETY
     from sftgen_tasks.data.tables import DataError
     from sftgen_tasks.harness.loading import load_tasks
-
-    def say(text: str) -> None:
-        console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     say(f"{task.name}: {task.about}")
     rows = {

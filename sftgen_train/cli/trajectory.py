@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from sftgen_train.cli.console import console, full_names, waiting
+from sftgen_train.cli.console import console, full_names, say, waiting
 
 
 def show_trajectories(
@@ -58,8 +58,7 @@ def show_trajectories(
     )
     if form == "table":
         if without:
-            said = f"without the {len(left_out):,} questions that {without} names, as far as the run asks them"
-            console.print(printable(said), markup=False, highlight=False, soft_wrap=True)
+            say(f"without the {len(left_out):,} questions that {without} names, as far as the run asks them")
         for run in found:
             print_explained(run, console, named=len(found) > 1, full=details)
             for line in run.verdicts.failures:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -62,10 +62,10 @@ def read_config(
         raise error(f"{kind} {unreadable}") from None
     found, mistakes = check(file.values, model)
     mistakes += also(file.values)
-    told = [(line, f"{name} stands twice") for line, name in file.twice()]
-    told += [(file.line(mistake.place), mistake.text) for mistake in mistakes]
-    if told or found is None:
-        refuse(file, told, kind=kind, error=error)
+    lines = lines_of(file, mistakes)
+    if lines or found is None:
+        count = f"{len(lines)} mistake{'s' * (len(lines) > 1)}"
+        raise error("\n".join([f"{kind} {str(path)!r} has {count}:", *lines])) from None
     return found
 
 
@@ -77,12 +77,11 @@ def check(values: Mapping[Any, Any], model: type[ModelT]) -> tuple[ModelT | None
         return None, list(_mistakes(invalid, model, values))
 
 
-def refuse(file: YamlFile, told: Sequence[tuple[int, str]], *, kind: str, error: type[SftgenError]) -> NoReturn:
-    """Raise what is wrong with a file: line and text of each mistake."""
-    lines = [f"{file.path}:{line}: {printable(text)}" for line, text in sorted(told, key=lambda each: each[0])]
-    raise error(
-        f"{kind} {str(file.path)!r} has {len(lines)} mistake{'s' * (len(lines) > 1)}:\n" + "\n".join(lines)
-    ) from None
+def lines_of(file: YamlFile, mistakes: Iterable[Mistake]) -> list[str]:
+    """`FILE:LINE: TEXT` of each mistake in a file, and of each key that stands twice, in the order of lines."""
+    told = [(line, f"{name} stands twice") for line, name in file.twice()]
+    told += [(file.line(mistake.place), mistake.text) for mistake in mistakes]
+    return [f"{file.path}:{line}: {printable(text)}" for line, text in sorted(told, key=lambda each: each[0])]
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

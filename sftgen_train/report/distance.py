@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.configuring.checking import did_you_mean
 from sftgen_train.report.reading import Metrics, Shown
 from sftgen_train.report.sections import Section
 from sftgen_train.trajectory import reference as published
@@ -160,11 +160,9 @@ def _model(name: str | None, manifest: Mapping[str, Any]) -> str:
     found = published.model_of(told)
     if found:
         return found
-    close = get_close_matches(told, published.models(), 1, 0.5)
-    near = f"; did you mean {close[0]!r}?" if close else ""
     raise DistanceError(
         f"model {told!r}: nothing is published of it; expected one of {', '.join(published.models())} "
-        f"(--model NAME){near}"
+        f"(--model NAME){did_you_mean(told, published.models())}"
     )
 
 

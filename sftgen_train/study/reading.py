@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.manager import plugins, task_directories
-from sftgen_tasks.harness.catalogue import read_configs
+from sftgen_judges.plugins.manager import plugins
+from sftgen_tasks.harness.catalogue import installed, leaves
 from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
 from sftgen_train.curation.configuration import CurationError
 from sftgen_train.study.builders import Builder, data_builders, model_builders
@@ -87,15 +86,10 @@ def read_study(path: Path) -> Study:
     )
 
 
-@cache
-def _known_tasks() -> dict[str, tuple[str, ...]]:
-    """Every task with itself, and every group with what it names."""
-    found: dict[str, tuple[str, ...]] = {}
-    for folder in task_directories():
-        tasks, groups = read_configs(folder)
-        found |= {name: (name,) for name in tasks}
-        found |= {name: tuple(map(str, group["task"])) for name, group in groups.items()}
-    return found
+def _known_tasks() -> set[str]:
+    """Names of tasks and groups."""
+    tasks, groups = installed()
+    return {*tasks, *groups}
 
 
 def full_name(task: str) -> str:
@@ -106,8 +100,9 @@ def full_name(task: str) -> str:
 
 def tasks_of(name: str) -> list[str]:
     """The tasks that a task or group stands for."""
-    members = _known_tasks().get(name, (name,))
-    return [name] if members == (name,) else [task for member in members for task in tasks_of(member)]
+    tasks, groups = installed()
+    found = leaves(name, tasks, groups)
+    return [task for task in tasks if task in found] or [name]
 
 
 # ------------------------------------------------------------------------------ what the model cannot check

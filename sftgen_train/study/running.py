@@ -194,8 +194,6 @@ def _training_file(run: Run) -> Path:
 def write_training_file(run: Run) -> Path:
     """Write the training file of a run; the same command trains it by hand."""
     fields = dict(run.fields)
-    if not Devices.here().gpus:
-        fields = {"use_cpu": True, "bf16": False, **fields}
     for name in ("harness_metadata", "harness_gen_kwargs"):
         if name in fields:
             fields[name] = json.dumps(fields[name])

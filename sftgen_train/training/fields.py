@@ -10,7 +10,7 @@ import dataclasses
 import fnmatch
 import json
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from importlib import metadata
@@ -20,12 +20,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.manager import lookup, task_directories
+from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
-from sftgen_tasks.harness.catalogue import read_configs
-from sftgen_train.configuring.checking import Mistake, check, did_you_mean
+from sftgen_tasks.harness.catalogue import CatalogueError, installed
+from sftgen_train.configuring.checking import Mistake, check, did_you_mean, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 from sftgen_train.evaluation.schedule import DEFAULT
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError
@@ -98,11 +98,10 @@ def known_fields() -> dict[str, dict[str, Any]] | None:
 
 
 def keep(fields: Table) -> None:
-    """Keep TRL's fields for commands to come, where no table holds for the installed versions."""
-    if known_fields() is None:
-        with suppress(OSError):
-            _cached().parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(_cached(), as_text(fields))
+    """Keep TRL's fields for commands to come; where they cannot be written, TRL itself checks."""
+    with suppress(OSError):
+        _cached().parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(_cached(), as_text(fields))
 
 
 def as_text(fields: Table) -> str:
@@ -139,14 +138,13 @@ def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | N
             "`sftgen train --preset NAME` (`sftgen presets` lists them). docs/training.md has a file to begin with"
         )
     fields = known_fields()
+    model = _model(fields) if fields else None
     told: list[str] = []
     if file is not None:
-        mistakes = _wrong({name: value for name, value in file.values.items() if name not in _OF_TRL_ITSELF}, fields)
-        found = [(file.line(mistake.place), mistake.text) for mistake in mistakes]
-        found += [(line, f"{name} stands twice") for line, name in file.twice()]
-        told += [f"{path}:{line}: {text}" for line, text in sorted(found)]
-    told += [f"--set {mistake.text}" for mistake in _wrong(preset or {}, fields)]
-    told += [f"--{mistake.text}" for mistake in _wrong(given, fields, words=True)]
+        values = {name: value for name, value in file.values.items() if name not in _OF_TRL_ITSELF}
+        told += lines_of(file, _wrong(values, model))
+    told += [f"--set {mistake.text}" for mistake in _wrong(preset or {}, model)]
+    told += [f"--{mistake.text}" for mistake in _wrong(_shaped(given, fields or {}), model)]
     everything = {**(preset or {}), **(file.values if file else {}), **given}
     told += [f"{name} is missing: {what}" for name, what in _NEEDED.items() if not everything.get(name)]
     if told:
@@ -156,7 +154,8 @@ def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | N
 
 def mistakes_in(values: Mapping[Any, Any]) -> Iterator[Mistake]:
     """What is wrong with values of training fields; of an unknown version of TRL, what can be told without it."""
-    yield from _wrong(values, known_fields())
+    fields = known_fields()
+    yield from _wrong(values, _model(fields) if fields else None)
 
 
 def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Any], Path | None]:
@@ -179,14 +178,16 @@ def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Any], Path | No
     return values, Path(files[0]) if files else None
 
 
-def _wrong(values: Mapping[Any, Any], fields: Table | None, *, words: bool = False) -> Iterator[Mistake]:
-    """What is wrong with values of fields; `words`: they come from a command line, where a list may be one word."""
-    if fields is not None:
-        lists = {name for name, field in fields.items() if _only_lists(field)} if words else set()
-        shaped = {
-            name: [value] if name in lists and isinstance(value, str) else value for name, value in values.items()
-        }
-        yield from check(shaped, _model(fields))[1]
+def _shaped(given: Mapping[str, Any], fields: Table) -> dict[str, Any]:
+    """Values of a command line, where a list may be one word."""
+    lists = {name for name, field in fields.items() if _only_lists(field)}
+    return {name: [value] if name in lists and isinstance(value, str) else value for name, value in given.items()}
+
+
+def _wrong(values: Mapping[Any, Any], model: type[BaseModel] | None) -> Iterator[Mistake]:
+    """What is wrong with values of fields; without a model, what can be told without TRL's fields."""
+    if model is not None:
+        yield from check(values, model)[1]
     yield from _unknown_tasks(values)
     yield from _unknown_schedule(values)
 
@@ -220,14 +221,11 @@ def _unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:
 
 def _task_names() -> list[str]:
     """Tasks and groups of sftgen and of the plugins; none where a plugin's files cannot be read without lm_eval."""
-    found: set[str] = set()
-    for folder in task_directories():
-        try:
-            tasks, groups = read_configs(folder)
-        except Exception:  # whatever a stranger's YAML raises; lm_eval will say it
-            return []
-        found |= {*tasks, *groups}
-    return sorted(found)
+    try:
+        tasks, groups = installed()
+    except CatalogueError:  # lm_eval will say it
+        return []
+    return sorted({*tasks, *groups})
 
 
 def _unknown_schedule(values: Mapping[Any, Any]) -> Iterator[Mistake]:
@@ -237,10 +235,3 @@ def _unknown_schedule(values: Mapping[Any, Any]) -> Iterator[Mistake]:
             lookup("schedule", (given or DEFAULT).partition(":")[0].strip())
         except SftgenError as error:
             yield Mistake(("harness_schedule",), f"harness_schedule: {error}")
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
-    """The fields whose values differ, each as `name: OLD -> NEW`."""
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            yield f"{name}: {before.get(name)!r} -> {now.get(name)!r}"

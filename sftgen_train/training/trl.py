@@ -81,7 +81,8 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
             loaded or written then.
     """
     harness, config, model, callback = _checked(arguments, preset)
-    fields.keep(trl_fields())
+    if fields.known_fields() is None:
+        fields.keep(trl_fields())
     run = RunFolder(Path(config.output_dir or "trainer_output"))
     run.require_writable()
     queued = callback is not None and harness.harness_form == "queue"

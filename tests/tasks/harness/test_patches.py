@@ -6,10 +6,11 @@ import importlib
 import json
 import sys
 import types
+from importlib.machinery import ModuleSpec
 
 import pytest
 
-from sftgen_tasks.harness.patches import hidden, replaced
+from sftgen_tasks.harness.patches import hidden, replaced, spare_vllms_bar
 
 
 class Model:
@@ -48,3 +49,23 @@ def test_a_hidden_package_cannot_be_imported_and_then_can(monkeypatch: pytest.Mo
             importlib.import_module("this")
         assert importlib.import_module("json") is json
     assert importlib.import_module("this").s
+
+
+def test_vllm_is_asked_for_no_bar_where_bars_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It divides by the time of its bar, which is 0 then."""
+
+    class LLM:
+        def generate(self, prompt: str, use_tqdm: bool = True) -> tuple[str, bool]:
+            return prompt, use_tqdm
+
+    vllm = types.ModuleType("vllm")
+    vllm.LLM = LLM  # type: ignore[attr-defined]
+    vllm.__spec__ = ModuleSpec("vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    spare_vllms_bar.cache_clear()
+    spare_vllms_bar("sftgen-vllm")
+    assert LLM().generate("p") == ("p", True)
+    spare_vllms_bar("vllm")
+    assert LLM().generate("p", use_tqdm=True) == ("p", False)
+    spare_vllms_bar.cache_clear()
