@@ -19,7 +19,7 @@ from sftgen_train.report.comparing import Comparison, compare
 from sftgen_train.report.composition import PARTS
 from sftgen_train.report.distance import base_opening, distance_section
 from sftgen_train.report.explaining import Explained, TaskWhy
-from sftgen_train.report.findings import blocks_of, print_findings, read_findings
+from sftgen_train.report.findings import Found, blocks_of, print_findings, read_findings
 from sftgen_train.report.numbers import number_sections, provenance_sections
 from sftgen_train.report.opening import open_with
 from sftgen_train.report.page_blocks import environment
@@ -287,9 +287,13 @@ ARMS = ReportSection(
 # ------------------------------------------------------------------------------ findings, safety, distance
 
 
+def _findings(reported: Reported) -> list[Found]:
+    return reported.once("sftgen: findings", lambda: read_findings(shown_of(reported).run))
+
+
 FINDINGS = ReportSection(
-    "findings", "Findings", 600, lambda of: blocks_of(read_findings(shown_of(of).run)),
-    show=lambda of, console: print_findings(read_findings(shown_of(of).run), console, tables=False),
+    "findings", "Findings", 600, lambda of: blocks_of(_findings(of)),
+    show=lambda of, console: print_findings(_findings(of), console, tables=False),
 )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ that are alike are only candidates: a question with other numbers is as near as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Response
 from sftgen_judges.scoring.grading import grade_batch
+from sftgen_train.curation.contamination.search import Found
 from sftgen_train.curation.contamination.words import Words
 
 LIKENESS, MOST, LONGEST = 0.75, 3, 256
@@ -30,18 +30,6 @@ Embeddings = NDArray[np.float32]
 
 class EmbeddingError(SftgenError):
     """A model that makes no embeddings."""
-
-
-@dataclass(frozen=True)
-class Paraphrase:
-    """A question that a prompt is like, as `search` tells of it."""
-
-    text: int
-    item: int
-    overlap: float
-    first: int
-    last: int
-    verbatim: bool = False
 
 
 class Encoder:
@@ -118,10 +106,10 @@ class Paraphrases:
         self._embedded = encoder(questions)
         self.asked = self.undecided = 0
 
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Paraphrase]:
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Found]:
         """The questions of a batch of prompts."""
         pairs = [
-            Paraphrase(text, item, likeness, int(words.starts[text]), int(words.starts[text]) + 1)
+            Found(text, item, likeness, int(words.starts[text]), int(words.starts[text]) + 1, verbatim=False)
             for text, item, likeness in self._near(prompts)
         ]
         return pairs if self._judge is None else self._decided(self._judge, pairs, prompts)
@@ -134,7 +122,7 @@ class Paraphrases:
             if (likeness[text] > likeness[text, item]).sum() < MOST:
                 yield int(text), int(item), float(likeness[text, item])
 
-    def _decided(self, judge: Judge, pairs: Sequence[Paraphrase], prompts: Sequence[str]) -> list[Paraphrase]:
+    def _decided(self, judge: Judge, pairs: Sequence[Found], prompts: Sequence[str]) -> list[Found]:
         items = [
             Item({"question": self._questions[pair.item]}, Response(prompts[pair.text], answer=prompts[pair.text]))
             for pair in pairs

@@ -82,7 +82,7 @@ class Contamination:
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """A question in a text of a batch, before it is told of."""
 
     text: int
@@ -97,7 +97,7 @@ class Method(Protocol):
     """Looks for questions in texts."""
 
     def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
-        """The questions that a batch of texts holds, as `_Found` tells of them."""
+        """The questions that a batch of texts holds, as `Found` tells of them."""
 
 
 class _Overlap:
@@ -115,7 +115,7 @@ class _Overlap:
             for (text, _), value in zip(lines, line_hashes([line for _, line in lines]), strict=True):
                 if value and int(value) in self._short:
                     first = int(words.starts[text])
-                    yield _Found(text, self._short[int(value)], 1.0, first, first + N, verbatim=True)
+                    yield Found(text, self._short[int(value)], 1.0, first, first + N, verbatim=True)
 
 
 class _Grams13:
@@ -138,7 +138,7 @@ class _Grams13:
             pair = int(text), int(self._items[gram])
             if pair not in seen:
                 seen.add(pair)
-                yield _Found(*pair, 1.0, int(begin), int(begin) + 13, verbatim=False)
+                yield Found(*pair, 1.0, int(begin), int(begin) + 13, verbatim=False)
 
 
 class _MinHash:
@@ -165,7 +165,7 @@ class _MinHash:
                 likeness = float(made.jaccard(self._hashes[item]))
                 if likeness >= LIKENESS:
                     first = int(words.starts[text])
-                    yield _Found(text, item, likeness, first, first + len(grams) + 2, verbatim=False)
+                    yield Found(text, item, likeness, first, first + len(grams) + 2, verbatim=False)
 
     def _share(self, grams: Any) -> float:
         """Share of a text's different 3-grams that some question has."""
