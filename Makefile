@@ -15,12 +15,13 @@ INSTALL = set -a; eval "$$($(PIP) config list | sort -r | sed -n \
 		-e '/\.find-links=/{s/ /,/g;s/.*\.find-links=/UV_FIND_LINKS=/p}' -e 's/.*\.cert=/SSL_CERT_FILE=/p')"; \
 	UV_INDEX_STRATEGY=unsafe-best-match $(BIN)/uv pip install --quiet $(TORCH_PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test lint compiled browser clean
+.PHONY: help demo test lint compiled browser site clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   train a tiny model for real, in four arms, and look at what falls and comes back (minutes)"
 	@echo "make test   check style, types and behaviour"
+	@echo "make site   build the documentation site into build/site"
 	@echo "make clean  remove .venv and the demo's folder"
 
 demo: .venv/installed
@@ -74,6 +75,9 @@ lint: .venv/installed
 	@$(INSTALL) --python .venv-vllm/bin/python setuptools==78.1.1 -e .
 	.venv-vllm/bin/python tests/tasks/harness/backends/name_vllm.py
 	@touch $@
+
+site: .venv/installed
+	$(BIN)/python scripts/site.py
 
 clean:
 	rm -rf .venv .venv-vllm demo

@@ -25,6 +25,7 @@ def graded(
     clusters: int | None = None,
     failed: Sequence[int] = (),
     sampling: str = "settings",
+    paper: bool = False,
 ) -> TaskResult:
     """A task of which the first `right` of `of` documents are answered well in every repeat.
 
@@ -38,11 +39,14 @@ def graded(
         clusters: How many documents share a source.
         failed: Documents whose judge failed.
         sampling: Id of the generation settings.
+        paper: Whether the paper's rule scored them too, as ours did.
     """
     samples = [
         Sample(
             task, step, f"{names or task}-{n}", repeat, Response("x", answer="x", tokens=5, finish_reason="stop"),
-            Verdict("judge_error") if n in failed else Verdict("ok", float(n < right), answer="x"),
+            Verdict("judge_error")
+            if n in failed
+            else Verdict("ok", float(n < right), float(n < right) if paper else None, answer="x"),
             model=f"weights of {step}", sampling_id=sampling, scorer="rule", evaluation_version=1,
             cluster=None if clusters is None else f"source {n // clusters}",
         )
@@ -74,12 +78,16 @@ def truncated(result: TaskResult, documents: range) -> TaskResult:
     return replace(result, samples=samples)
 
 
-def made_run(path: Path, scores: Mapping[str, Sequence[int]], steps: Sequence[int], **facts: object) -> RunFolder:
+def made_run(
+    path: Path, scores: Mapping[str, Sequence[int]], steps: Sequence[int], *, paper: bool = False, **facts: object
+) -> RunFolder:
     """A run with so many right answers of 200 at each step, by task."""
     run = RunFolder(path)
     run.update_manifest(**{"model": "m", "tasks": list(scores), "in_domain": [], **facts})
     for place, step in enumerate(steps):
-        add_results(run, step, [graded(task, step, right[place]) for task, right in scores.items()], seconds=1.0)
+        add_results(
+            run, step, [graded(task, step, right[place], paper=paper) for task, right in scores.items()], seconds=1.0
+        )
     return run
 
 
