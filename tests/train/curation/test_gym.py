@@ -9,8 +9,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from sftgen_judges import Response
+from sftgen_train.cli.main import app
 from sftgen_train.curation import gym
 from sftgen_train.curation.gym import GymError, grade, is_safe, write_gym
 from sftgen_train.curation.reading import stream_rows
@@ -63,6 +65,14 @@ def test_a_set_holds_different_questions_that_its_own_grader_verifies(library: M
     again = write_gym(tmp_path / "again", "doubles", rows=40, seed=3)
     assert again.content_hash == made.content_hash
     assert write_gym(tmp_path / "other", "doubles", rows=40, seed=4).content_hash != made.content_hash
+
+
+def test_the_command_passes_options_on(library: ModuleType, tmp_path: Path) -> None:
+    words = ["data", "gym", "doubles", "--rows", "6", "--to", str(tmp_path / "set"), "--option", "most=6"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    questions = {row["question"] for row in stream_rows(str(tmp_path / "set"))}
+    assert questions == {f"Twice {number}?" for number in range(6)}
 
 
 def test_responses_are_scored_by_the_library_and_only_full_marks_are_right(library: ModuleType) -> None:
