@@ -15,13 +15,14 @@ INSTALL = set -a; eval "$$($(PIP) config list | sort -r | sed -n \
 		-e '/\.find-links=/{s/ /,/g;s/.*\.find-links=/UV_FIND_LINKS=/p}' -e 's/.*\.cert=/SSL_CERT_FILE=/p')"; \
 	UV_INDEX_STRATEGY=unsafe-best-match $(BIN)/uv pip install --quiet $(TORCH_PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test lint compiled browser site clean
+.PHONY: help demo test lint compiled browser site bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   train a tiny model for real, in four arms, and look at what falls and comes back (minutes)"
 	@echo "make test   check style, types and behaviour"
 	@echo "make site   build the documentation site into build/site"
+	@echo "make bench  measure speed, us and a peer in one run; an hour on a quiet machine"
 	@echo "make clean  remove .venv and the demo's folder"
 
 demo: .venv/installed
@@ -78,6 +79,9 @@ lint: .venv/installed
 
 site: .venv/installed
 	$(BIN)/python scripts/site.py
+
+bench: .venv/installed
+	$(BIN)/python scripts/bench.py $(BENCH)
 
 clean:
 	rm -rf .venv .venv-vllm demo

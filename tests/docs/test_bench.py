@@ -1,0 +1,54 @@
+"""`make bench` keeps what each benchmark says, and says why one was not measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import bench
+
+QUICK = '''"""How long is nothing?
+
+It is short."""
+print("so")
+print('{"name": "quick", "ratio": 1.25, "ours": 2, "peer": 2.5, "unit": "s", "limit": 3}')
+'''
+
+
+@pytest.fixture
+def some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    scripts = tmp_path / "benchmarks"
+    scripts.mkdir()
+    (scripts / "quick.py").write_text(QUICK)
+    (scripts / "broken.py").write_text('"""Does it work?"""\nraise SystemExit("no | way")\n')
+    (scripts / "contamination.py").write_text('"""Needs data."""\n')
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "BUILD", tmp_path / "build")
+    monkeypatch.delenv("SFTGEN_DATA_DIR", raising=False)
+    return tmp_path / "build"
+
+
+def test_figures_failures_and_what_is_missing_stand_in_json_and_page(
+    some: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main([]) == 1
+    kept = json.loads((some / "bench.json").read_text())
+    found = {result["name"]: result for result in kept["results"]}
+    assert found["quick"]["figures"]["ratio"] == 1.25
+    assert (found["broken"]["failed"], found["broken"]["missing"]) == (True, "exit code 1: no | way")
+    assert (found["contamination"]["failed"], found["quick"]["failed"]) == (False, False)
+    assert kept["machine"]["torch"]
+    page = (some / "bench.md").read_text()
+    assert "| `quick` | How long is nothing? | 1.25 | 2 | 2.5 | s | limit 3 |" in page
+    assert "not measured: set SFTGEN_DATA_DIR" in page
+    assert "no \\| way" in page
+    assert bench.main(["quick"]) == 0
+    capsys.readouterr()
+    assert bench.main(["quik"]) == 2
+    assert "unknown: quik; expected some of broken, contamination, quick" in capsys.readouterr().err
+
+
+def test_every_script_that_needs_more_exists() -> None:
+    assert bench.SPECIAL.keys() <= set(bench.names())
