@@ -6,6 +6,7 @@ import copy
 import gc
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +29,23 @@ logger = logging.getLogger(__name__)
 MOST_ROWS = 64
 """Rows that a search for the batch size begins with; lm_eval's."""
 ON_CPU = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One response that is asked for.
+
+    Attributes:
+        prompt: The prompt.
+        prompt_tokens: Its length in tokens.
+        budget: Tokens that the response may have.
+        seed: What a sampled response is drawn from.
+    """
+
+    prompt: str
+    prompt_tokens: int
+    budget: int
+    seed: int
 
 
 class RecordingHFLM(HFLM):  # type: ignore[misc]
@@ -76,100 +94,73 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         numbers = repeat_numbers(requests) if repeats is None else list(repeats)
         results: dict[int, GeneratedText] = {}
         for batch in batches(requests, self.rows):
-            prompts = [requests[index].args[0] for index in batch]
-            seeds = [sample_seed(self.seed, requests[index].args[0], numbers[index]) for index in batch]
-            budgets = self._budgets(requests[batch[0]], prompts)
-            texts = self._fitting(prompts, dict(requests[batch[0]].args[1]), seeds, budgets)
-            results |= dict(zip(batch, texts, strict=True))
+            rows = [self._row(requests[index], numbers[index]) for index in batch]
+            results |= zip(batch, self._fitting(rows, dict(requests[batch[0]].args[1])), strict=True)
         return [results[index] for index in range(len(requests))]
 
     def _on_cpu(self) -> bool:
         return torch.device(self.device).type == "cpu"
 
-    def _budgets(self, request: Instance, prompts: Sequence[str]) -> list[tuple[int, int]]:
-        """The length of each prompt in tokens, and the tokens that its response may have."""
-        limit = int(request.args[1].get("max_gen_toks", self.max_gen_toks))
-        lengths = [len(self.tok_encode(prompt)) for prompt in prompts]
-        task = request.task_name or self.sftgen_name
-        return [(length, response_budget(limit, self.max_length, length, task=task)) for length in lengths]
+    def _row(self, request: Instance, repeat: int) -> Row:
+        prompt, settings = request.args
+        length = len(self.tok_encode(prompt))
+        limit = int(settings.get("max_gen_toks", self.max_gen_toks))
+        budget = response_budget(limit, self.max_length, length, task=request.task_name or self.sftgen_name)
+        return Row(prompt, length, budget, sample_seed(self.seed, prompt, repeat))
 
-    def _fitting(
-        self,
-        prompts: Sequence[str],
-        settings: dict[str, Any],
-        seeds: Sequence[int],
-        budgets: Sequence[tuple[int, int]],
-    ) -> list[GeneratedText]:
+    def _fitting(self, rows: Sequence[Row], settings: dict[str, Any]) -> list[GeneratedText]:
         """Generate in as many rows as memory holds, where the batch size is searched for."""
         texts: list[GeneratedText] = []
-        while len(texts) < len(prompts):
-            part = slice(len(texts), len(texts) + self.rows)
+        while len(texts) < len(rows):
             try:
-                texts += self._generate(prompts[part], settings, seeds[part], budgets[part])
+                texts += self._generate(rows[len(texts) : len(texts) + self.rows], settings)
                 continue
             except Exception as error:
                 if not self.searching or self.rows == 1 or not should_reduce_batch_size(error):
                     raise
             # Outside the handler, whose error holds what the failed try has allocated.
-            self.rows = max(1, min(self.rows, len(prompts)) // 2)
+            self.rows = max(1, min(self.rows, len(rows)) // 2)
             logger.warning("out of memory: sftgen-hf goes on with batches of %d", self.rows)
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         return texts
 
-    def _generate(
-        self,
-        prompts: Sequence[str],
-        settings: dict[str, Any],
-        seeds: Sequence[int],
-        budgets: Sequence[tuple[int, int]],
-    ) -> list[GeneratedText]:
-        lengths, allowed = [length for length, _ in budgets], [budget for _, budget in budgets]
-        if max(lengths) + max(allowed) > self.max_length and len(set(allowed)) > 1 and not self._runs_past_its_context:
-            return self._one_budget_at_a_time(prompts, settings, seeds, budgets)
+    def _generate(self, rows: Sequence[Row], settings: dict[str, Any]) -> list[GeneratedText]:
+        budgets = {row.budget for row in rows}
+        longest, most = max(row.prompt_tokens for row in rows), max(budgets)
+        if longest + most > self.max_length and len(budgets) > 1 and not self._runs_past_its_context:
+            return self._one_budget_at_a_time(rows, settings)
         kwargs = normalize_gen_kwargs(in_force(self.sftgen_name, settings), self.max_gen_toks)
         eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
         until = [stop for stop in handle_stop_sequences(kwargs.pop("until", None), eos=eos) if stop != eos]
         del kwargs["max_gen_toks"]
-        context, mask = self.tok_batch_encode(list(prompts))
+        context, mask = self.tok_batch_encode([row.prompt for row in rows])
         start = context.shape[1]
         context, mask = context.to(self.device), mask.to(self.device)
         sampled = bool(kwargs.get("do_sample"))
-        changes = processors(kwargs, seeds, context, mask)
-        changes += end_at([start + budget for budget in allowed], self.model.generation_config.eos_token_id)
+        changes = processors(kwargs, [row.seed for row in rows], context, mask)
+        changes += end_at([start + row.budget for row in rows], self.model.generation_config.eos_token_id)
         generated = self._model_generate(
             context=context,
             attention_mask=mask,
-            max_length=start + max(allowed),
+            max_length=start + most,
             stop=until,
             do_sample=False,
             **without_unasked(self.model.generation_config) | kwargs,
             **({"logits_processor": changes} if changes else {}),
         )
         return [
-            self._read(row[start : start + budget], until, budget, length, seed if sampled else None)
-            for row, length, budget, seed in zip(generated.tolist(), lengths, allowed, seeds, strict=True)
+            self._read(row, tokens[start : start + row.budget], until, sampled=sampled)
+            for row, tokens in zip(rows, generated.tolist(), strict=True)
         ]
 
-    def _one_budget_at_a_time(
-        self,
-        prompts: Sequence[str],
-        settings: dict[str, Any],
-        seeds: Sequence[int],
-        budgets: Sequence[tuple[int, int]],
-    ) -> list[GeneratedText]:
-        texts: dict[int, GeneratedText] = {}
-        for budget in dict.fromkeys(budgets):
-            rows = [row for row, other in enumerate(budgets) if other == budget]
-            texts |= zip(
-                rows,
-                self._generate(
-                    [prompts[row] for row in rows], settings, [seeds[row] for row in rows], [budget] * len(rows)
-                ),
-                strict=True,
-            )
-        return [texts[row] for row in range(len(prompts))]
+    def _one_budget_at_a_time(self, rows: Sequence[Row], settings: dict[str, Any]) -> list[GeneratedText]:
+        texts: dict[Row, GeneratedText] = {}
+        for same in dict.fromkeys((row.prompt_tokens, row.budget) for row in rows):
+            alike = [row for row in rows if (row.prompt_tokens, row.budget) == same]
+            texts |= zip(alike, self._generate(alike, settings), strict=True)
+        return [texts[row] for row in rows]
 
     @cached_property
     def _runs_past_its_context(self) -> bool:
@@ -182,21 +173,19 @@ class RecordingHFLM(HFLM):  # type: ignore[misc]
         kinds = {rope.get("rope_type"), *(part.get("rope_type") for part in rope.values() if isinstance(part, dict))}
         return bool(kinds - {None}) and kinds <= {None, "default", "linear", "llama3", "yarn", "proportional"}
 
-    def _read(
-        self, tokens: list[int], until: Sequence[str], budget: int, prompt_tokens: int, seed: int | None
-    ) -> GeneratedText:
+    def _read(self, row: Row, tokens: list[int], until: Sequence[str], *, sampled: bool) -> GeneratedText:
         ends = self._end_tokens()
         stop = next((place for place, token in enumerate(tokens) if token in ends), None)
         length = len(tokens) if stop is None else stop + 1
         read = read_tokens(self.tokenizer, tokens[:stop], until, keep=self._marked_by_special_tokens)
-        finished = stop is not None or read.stopped or length < budget
+        finished = stop is not None or read.stopped or length < row.budget
         return GeneratedText(
             read.text,
             tokens=length,
-            prompt_tokens=prompt_tokens,
-            budget=budget,
+            prompt_tokens=row.prompt_tokens,
+            budget=row.budget,
             finish_reason="stop" if finished else "length",
-            seed=seed,
+            seed=row.seed if sampled else None,
             turn_end=read.turn_end,
         )
 

@@ -33,12 +33,12 @@ def loaded(tiny_model: Path) -> tuple[Any, Any]:
 
 
 def test_our_own_model_keeps_them(loaded: tuple[Any, Any]) -> None:
-    from sftgen_tasks.harness.backends.hf import RecordingHFLM
+    from sftgen_tasks.harness.backends.hf import RecordingHFLM, Row
 
     model, tokenizer = loaded
     lm = RecordingHFLM(model, tokenizer, batch_size=1)
     tokens = [*tokenizer("[THINK]so B[/THINK]E", add_special_tokens=False)["input_ids"], lm.eot_token_id]
-    text = lm._read(tokens, [], 64, 3, None)
+    text = lm._read(Row("", prompt_tokens=3, budget=64, seed=0), tokens, [], sampled=False)
     assert (str(text), text.tokens, text.finish_reason) == ("[THINK]so B[/THINK]E", len(tokens), "stop")
     assert split_thinking(text).answer == "E"
 
