@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# They need Python 3.10 or later and nothing else; all else goes into .venv.
+# They need Python 3.11 or later and nothing else; all else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 # A machine without a GPU can pass an index that has CPU builds of torch, for example
@@ -57,7 +57,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports
 
 .venv/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sftgen needs Python 3.10 or later; set PYTHON=")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sftgen needs Python 3.11 or later; set PYTHON=")'
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet uv
 

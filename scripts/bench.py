@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ def machine() -> dict[str, str]:
         "Python": platform.python_version(),
     }
     facts |= {name: metadata.version(name) for name in VERSIONS}
-    return {**facts, "load before": f"{os.getloadavg()[0]:.1f}", "date": f"{datetime.now(timezone.utc):%Y-%m-%d}"}
+    return {**facts, "load before": f"{os.getloadavg()[0]:.1f}", "date": f"{datetime.now(UTC):%Y-%m-%d}"}
 
 
 def main(chosen: list[str]) -> int:

@@ -217,7 +217,7 @@ class _Session:
         try:
             raw = await asyncio.wait_for(call, self.settings.time_limit)
             return read_body(raw.content, request)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise timed_out(self.settings) from None
         except (openai.BadRequestError, openai.UnprocessableEntityError, CallError):
             raise

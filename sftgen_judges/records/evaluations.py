@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sftgen_judges.records.columns import EVALUATIONS
@@ -91,7 +91,7 @@ def in_force(run: RunFolder, task: str) -> dict[int | None, Origin]:
 
 def next_time(run: RunFolder) -> str:
     """The time of an evaluation that ends now: later than that of all before, also where the clock went back."""
-    last, time = datetime.min.replace(tzinfo=timezone.utc), now()
+    last, time = datetime.min.replace(tzinfo=UTC), now()
     for row in whole_rows(run.evaluations, EVALUATIONS):
         with suppress(ValueError, OverflowError, TypeError):  # not a time, or none that can be compared
             last = max(last, datetime.fromisoformat(row.get("at") or "") + timedelta(seconds=1))

@@ -40,6 +40,12 @@ TESTED = {
     "vllm": ">=0.32,<0.33",
 }
 
+# What each vllm goes with. It pins torch itself; a later transformers it does not know.
+ENGINES = {
+    "0.32": ("constraints.txt", {"torch": "==2.13.0", "transformers": "<5.20"}),
+    "0.33": ("constraints-vllm-0.33.txt", {"torch": "==2.14.0", "transformers": "<5.21"}),
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -61,7 +67,7 @@ def diagnose(tasks: Sequence[str], model: str | None = None) -> list[Finding]:
     Raises:
         UnknownTaskError: A name matches nothing.
     """
-    findings = [*_versions(), *_plugins(), *_doors(), *_task_files(), *_sandbox()]
+    findings = [*_versions(), *_engine(), *_plugins(), *_doors(), *_task_files(), *_sandbox()]
     tokenizer, room = None, None
     if model:
         try:
@@ -98,6 +104,29 @@ def _versions() -> Iterator[Finding]:
         else:
             step = f'pip install "{name}{tested}" if something fails'
             yield Finding("warning", name, f"{version} is outside the tested range {tested}", step)
+
+
+def _engine() -> Iterator[Finding]:
+    """Whether the installed vllm is one that is known, and stands beside what it goes with."""
+    try:
+        version = metadata.version("vllm")
+    except metadata.PackageNotFoundError:
+        return
+    known = ENGINES.get(".".join(version.split(".")[:2]))
+    if known is None:
+        step = "pip install -c constraints.txt 'sftgen[vllm]'"
+        yield Finding("warning", "engine", f"vllm {version}: expected one of {', '.join(ENGINES)}", step)
+        return
+    file, wanted = known
+    found = {name: metadata.version(name) for name in wanted}
+    pair = f"vllm {version} with " + " and ".join(f"{name} {at}" for name, at in found.items())
+    wrong = [name for name, at in found.items() if not SpecifierSet(wanted[name]).contains(at, prereleases=True)]
+    if wrong:
+        needs = ", ".join(f"{name}{wanted[name]}" for name in wrong)
+        step = f"pip install -c {file} vllm=={version} sftgen"
+        yield Finding("error", "engine", f"{pair}: it wants {needs}", step)
+    else:
+        yield Finding("ok", "engine", pair)
 
 
 def _sandbox() -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,6 @@ from sftgen_judges.scoring.grading import grade_batch
 from tests import ROOT
 from tests.judges.plugins.conftest import Door
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pytest brings it
-    import tomli as tomllib
 
 FOLDER = ROOT / "examples" / "sftgen-plugin-template"
 
