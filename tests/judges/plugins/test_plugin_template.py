@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from sftgen_judges import Answer, Batch, Item, split_thinking
 from sftgen_judges.scoring.grading import grade_batch
 from tests import ROOT
 from tests.judges.plugins.conftest import Door
-
 
 FOLDER = ROOT / "examples" / "sftgen-plugin-template"
 
