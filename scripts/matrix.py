@@ -1,7 +1,7 @@
 """Which versions go together: `python scripts/matrix.py [NAME ...] [--run]`, from the root of the repository.
 
 Without `--run` each set is only resolved, as `uv pip compile` does it: seconds, and nothing is installed. With it each
-set without vllm is installed into a folder of its own, and there sftgen reports on itself, plain lm_eval runs one of its
+set without vllm is installed into a folder of its own. There sftgen checks itself, plain lm_eval runs one of its
 tasks on a tiny model, and that model is fine-tuned for two steps with an evaluation at each. It needs the interpreters,
 uv and a package index. One JSON object a set is printed; the exit code is 1 if one failed.
 """
