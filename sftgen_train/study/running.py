@@ -54,7 +54,12 @@ def run_study(
         StudyError: Another process runs the study there.
         SftgenError: A part cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"{str(folder)!r} is no folder that can be written ({error.strerror}): name another with --out"
+        ) from error
     with _alone(folder):
         parts = parts_of(study, file, folder)
         for line in stale(parts, folder):
@@ -158,6 +163,8 @@ def _before_training(
         "files": [str(_training_file(run)) for run in left],
         # A teacher that is an arm is there later: what it begins from has the same tokens.
         "teachers": {str(_training_file(run)): run.teacher.model.path for run in left if isinstance(run.teacher, Run)},
+        "tasks": [task for group in study.benchmarks.values() for task in group],
+        "metadata": study.evaluation.metadata,
     }
     yield Job(
         _CHECK, "sftgen_train.study.work:check_trainings", arguments, folder / "logs" / "checks.log",

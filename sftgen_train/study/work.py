@@ -84,16 +84,22 @@ def _beyond(task: str, documents: int, means: Mapping[str, float], bound: Mappin
         yield f"{task}: {means['answered']:.2f} of the responses have an answer: expected at least {answered:g}"
 
 
-def check_trainings(files: Sequence[str], teachers: Mapping[str, str]) -> None:
-    """Check every training before the first begins: fields, tokenizer, template, end token, rows.
+def check_trainings(
+    files: Sequence[str], teachers: Mapping[str, str], tasks: Sequence[str], metadata: Mapping[str, Any]
+) -> None:
+    """Check every training before the first begins: fields, tokenizer, template, end token, rows, and the tasks' data.
 
     Args:
         files: The training files.
         teachers: By file, the model to check in place of a teacher that is not trained yet.
+        tasks: Tasks and groups that every checkpoint is evaluated on.
+        metadata: Their options.
 
     Raises:
         SftgenError: One cannot be used; the message names all that cannot.
     """
+    from sftgen_tasks import load_tasks
+    from sftgen_tasks.harness.loading import OwnTaskManager
     from sftgen_train.training.trl import check
 
     wrong = []
@@ -103,6 +109,12 @@ def check_trainings(files: Sequence[str], teachers: Mapping[str, str]) -> None:
             check(["--config", file, *instead])
         except SftgenError as error:
             wrong.append(f"{Path(file).parent.name}: {error}")
+    manager = OwnTaskManager(dict(metadata))
+    for task in tasks:
+        try:
+            load_tasks([task], manager=manager)
+        except SftgenError as error:
+            wrong.append(str(error))
     if wrong:
         raise SftgenError("; ".join(wrong))
 

@@ -33,6 +33,10 @@ from sftgen_train.training.rows import read_row, read_rows
 CONFIGS: Mapping[str, type[Any]] = {"distillation": DistillationConfig, "grpo": GRPOConfig}
 """TRL's configuration of each method."""
 Prompt = str | list[dict[str, str]]
+_ANSWER = "\\boxed{1}"
+"""A response that graders read an answer in, and then the columns of its document."""
+_TRIED = 8
+"""Rows that are graded before the first step."""
 
 
 def require_fields(harness: HarnessConfig, config: Any) -> None:
@@ -104,8 +108,9 @@ def prompts(harness: HarnessConfig, most: int | None = None) -> list[dict[str, A
         if type(each["prompt"]) is not first:
             raise DataError(f"{where}: some prompts are text and some are turns: expected one form in all rows")
     if harness.reward:
-        empty = [Item(row, split_thinking("")) for row, _ in numbered]
-        for (_, where), verdict in zip(numbered, grade_batch(lookup("grader", harness.reward), empty), strict=True):
+        tried = [Item(row, split_thinking(_ANSWER)) for row, _ in numbered[:_TRIED]]
+        said = grade_batch(lookup("grader", harness.reward), tried, final=False)
+        for (_, where), verdict in zip(numbered, said, strict=False):
             if verdict.score is None:
                 raise DataError(
                     f"{where}: the reward {harness.reward!r} cannot grade responses to it ({verdict.reason}): its rows "
@@ -143,7 +148,7 @@ def reward_of(name: str, opened: str | None) -> Callable[..., list[float | None]
             Item(json.loads(given), split_thinking(text, markers=markers, prefilled=opened is not None))
             for text, given in zip(texts, doc, strict=True)
         ]
-        return [verdict.score for verdict in grade_batch(grader, items)]
+        return [verdict.score for verdict in grade_batch(grader, items, label=f"reward {name}")]
 
     reward.__name__ = name
     return reward

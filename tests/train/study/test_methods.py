@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from sftgen_train.study.planning import plan_study
+from sftgen_train.study.reading import read_study, shipped_studies
 from sftgen_train.study.work import SanityError, measure_base
+from sftgen_train.training.on_policy import reward_of
 from tests.conftest import Command
 from tests.train.study.test_study import study_file
 
@@ -124,6 +127,24 @@ def test_a_training_of_a_method_is_refused_with_one_message(command: Command, ti
         assert says in " ".join(done.stderr.split()), (fields, done.stderr)
         assert "Traceback" not in done.stderr
         assert not list((tmp_path / "out").glob("*.safetensors"))
+
+
+def test_the_reward_is_the_graders_score() -> None:
+    doc = [json.dumps({"numbers": [1, 2], "target": 3})] * 3
+    said = ["\\boxed{1+2}", "\\boxed{1+1}", "1+2"]
+    assert reward_of("countdown", None)(said, doc) == [1, 0, 0]
+    turns = [[{"role": "assistant", "content": text}] for text in (f"{said[1]}</think>{said[0]}", said[0])]
+    assert reward_of("countdown", "think")(turns, doc[:2]) == [1, 0]  # the second never ends its thinking
+    assert reward_of("countdown", None)(said[:1], [json.dumps({"prompt": "no numbers"})]) == [None]
+
+
+def test_a_plan_has_what_generating_and_a_teacher_cost(tmp_path: Path) -> None:
+    path = shipped_studies()["on-policy"]
+    planned = plan_study(read_study(path), path, tmp_path, device="h100")
+    hours = {run.arm: run.training_hours or 0 for run in planned.runs}
+    assert all(hours.values())
+    assert hours["towards-teacher"] > hours["towards-sft"] > 0  # of 32 and of 4 billion parameters
+    assert planned.own_responses == ("towards-teacher", "towards-sft", "for-score")
 
 
 class _Unanswered:
