@@ -190,6 +190,28 @@ def searched(
         yield doc, *search(doc["numbers"], doc["target"])
 
 
+def puzzle_rows(seed: int, size: int, without_seeds: Iterable[int], **options: Any) -> list[dict[str, Any]]:
+    """Make puzzles without responses: `prompt` in conversational form, and what the grader reads.
+
+    Args:
+        seed: Seed of the puzzles.
+        size: How many rows, at most.
+        without_seeds: Puzzles that evaluations with these `docs_seed` ask are left out.
+        options: Options of `countdown.make_docs`.
+    """
+    asked = {doc["question"] for one in without_seeds for doc in countdown.make_docs(one, 500, **options)}
+    drawn = countdown.make_docs(seed, size + len(asked), **options)
+    left = [doc for doc in drawn if doc["question"] not in asked][:size]
+    return [
+        {
+            "prompt": [{"role": "user", "content": doc["question"]}],
+            "numbers": doc["numbers"],
+            "target": doc["target"],
+        }
+        for doc in left
+    ]
+
+
 def chat_row(question: str, answer: str) -> dict[str, Any]:
     """A row to fine-tune on, in conversational form."""
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,8 @@ class Builder:
             from sftgen_train.demo.traces import KINDS
 
             return "" if value in KINDS else f"expected one of {', '.join(KINDS)}"
+        if isinstance(default, str):
+            return "" if isinstance(value, str) and value and set(value) <= set("+-*/") else "expected some of + - * /"
         numbers = (int, float) if isinstance(default, float) else (int,)
         good = isinstance(value, numbers) and not isinstance(value, bool) and value >= 0
         return "" if good else f"expected a {'number' if isinstance(default, float) else 'whole number'} of at least 0"
@@ -79,11 +81,21 @@ def model_builders() -> dict[str, Builder]:
 
 def data_builders() -> dict[str, Builder]:
     """The builders of data sets, by name."""
-    made = Builder(
-        "countdown-traces", "sftgen_train.study.builders:make_traces", "Countdown with traces of a kind",
-        options={"kind": "verified", "seed": 1000, "rows": 3600, "without_seeds": [0]},
+    here = "sftgen_train.study.builders"
+    made = (
+        Builder(
+            "countdown-traces", f"{here}:make_traces", "Countdown with traces of a kind",
+            options={"kind": "verified", "seed": 1000, "rows": 3600, "without_seeds": [0]},
+        ),
+        Builder(
+            "countdown-puzzles", f"{here}:make_puzzles", "Countdown without responses, for the model's own",
+            options={
+                "seed": 1000, "rows": 3600, "counts": [3], "largest_number": 12, "largest_target": 36,
+                "operators": "+-", "without_seeds": [0],
+            },
+        ),
     )  # fmt: skip
-    return {made.name: made}
+    return {builder.name: builder for builder in made}
 
 
 def make_direct(folder: Path, progress: Any, *, seed: int, steps: int, without_seeds: list[int]) -> None:
@@ -113,6 +125,18 @@ def make_traces(path: Path, *, kind: str, seed: int, rows: int, without_seeds: l
     from sftgen_train.demo.data import held_out
     from sftgen_train.demo.traces import countdown_rows
 
-    made = countdown_rows(kind, seed, rows, excluded=held_out(without_seeds))
+    _write(path, countdown_rows(kind, seed, rows, excluded=held_out(without_seeds)))
+
+
+def make_puzzles(
+    path: Path, *, seed: int, rows: int, counts: list[int], without_seeds: list[int], **of_puzzle: Any
+) -> None:
+    """Write Countdown puzzles, with what their grader reads."""
+    from sftgen_train.demo.data import puzzle_rows
+
+    _write(path, puzzle_rows(seed, rows, without_seeds, counts=tuple(counts), **of_puzzle))
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, "".join(json.dumps(row) + "\n" for row in made))
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))

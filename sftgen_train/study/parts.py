@@ -73,6 +73,7 @@ class Run:
         model: What it begins from.
         data: What it trains on.
         fields: The fields of its training file.
+        teacher: What it learns from: a model, or the run that makes it.
     """
 
     arm: str
@@ -82,6 +83,7 @@ class Run:
     model: Material
     data: Material
     fields: Mapping[str, Any]
+    teacher: Material | Run | None = None
 
     @property
     def label(self) -> str:
@@ -124,15 +126,27 @@ def parts_of(study: Study, file: Path, folder: Path) -> Parts:
         return made.setdefault((material.path, material.key), material)
 
     base = once(_model(study.base, file.parent, folder))
-    runs = []
-    for name, arm in study.arms.items():
-        preset = presets.find(arm.preset).fields() if arm.preset else {}
-        model = base
-        if arm.model:
-            model = once(_model(arm.model, file.parent, folder))
-        data = once(_data(arm.data or _of_preset(preset), file.parent, folder))
-        for seed in study.seeds_of(name):
-            runs.append(_run(study, name, seed, model=model, data=data, preset=preset, folder=folder))
+    known: dict[tuple[str, int], Run] = {}
+
+    def taught_by(name: str, seed: int) -> Material | Run | None:
+        teacher = study.arms[name].teacher
+        if teacher is None or teacher.arm is None:
+            return None if teacher is None else once(_model(teacher, file.parent, folder))
+        seeds = study.seeds_of(teacher.arm)
+        return run_of(teacher.arm, seed if seed in seeds else seeds[0])
+
+    def run_of(name: str, seed: int) -> Run:
+        if (name, seed) not in known:
+            arm = study.arms[name]
+            preset = presets.find(arm.preset).fields() if arm.preset else {}
+            model = once(_model(arm.model, file.parent, folder)) if arm.model else base
+            data = once(_data(arm.data or _of_preset(preset), file.parent, folder))
+            known[name, seed] = _run(
+                study, name, seed, model=model, data=data, teacher=taught_by(name, seed), preset=preset, folder=folder
+            )
+        return known[name, seed]
+
+    runs = [run_of(name, seed) for name in study.arms for seed in study.seeds_of(name)]
     materials = [of for of in made.values() if of.builder or of.recipe]
     models = [of for of in materials if of.builder and of.builder.name in model_builders()]
     return Parts(tuple(models), tuple(of for of in materials if of not in models), tuple(runs), base)
@@ -194,7 +208,15 @@ def _fingerprint(path: Path) -> str:
 
 
 def _run(
-    study: Study, name: str, seed: int, *, model: Material, data: Material, preset: Mapping[str, Any], folder: Path
+    study: Study,
+    name: str,
+    seed: int,
+    *,
+    model: Material,
+    data: Material,
+    teacher: Material | Run | None,
+    preset: Mapping[str, Any],
+    folder: Path,
 ) -> Run:
     arm, evaluation = study.arms[name], study.evaluation
     schedule = _schedule(arm.schedule) if arm.schedule else {}
@@ -213,6 +235,8 @@ def _run(
         "training": training,
         "evaluation": {**evaluation.model_dump(), "steps": steps, "tasks": tasks},
         "seed": seed,
+        **({"method": arm.method, "reward": arm.reward} if arm.method != "sft" else {}),
+        **({"teacher": dict(teacher.facts)} if teacher else {}),
     }
     path = folder / "runs" / f"{name}-s{seed}-{content_hash(facts)[:8]}"
     split, rows = data.facts.get("split"), data.facts.get("rows")
@@ -224,6 +248,9 @@ def _run(
         **({"train_rows": rows} if rows else {}),
         "output_dir": str(path),
         "seed": seed,
+        **({"method": arm.method} if arm.method != "sft" else {}),
+        **({"reward": arm.reward} if arm.reward else {}),
+        **({"teacher_model_name_or_path": path_of(teacher)} if teacher else {}),
         "report_to": "none",
         "save_strategy": "no",
         **training,
@@ -239,7 +266,12 @@ def _run(
         **({"harness_gen_kwargs": evaluation.gen_kwargs} if evaluation.gen_kwargs else {}),
         **({"harness_max_gen_toks": evaluation.max_gen_toks} if evaluation.max_gen_toks else {}),
     }
-    return Run(name, seed, path, facts, model, data, fields)
+    return Run(name, seed, path, facts, model, data, fields, teacher)
+
+
+def path_of(model: Material | Run) -> str:
+    """Where a model is, or will be."""
+    return model.path if isinstance(model, Material) else str(model.folder)
 
 
 def _schedule(name: str) -> dict[str, Any]:

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_train.costs.inputs import read_device, read_model, read_work
-from sftgen_train.costs.throughput import Assumptions, CostError, Estimate, estimate
+from sftgen_train.costs.throughput import Assumptions, CostError, Device, Estimate, estimate, throughput
 from sftgen_train.costs.throughput import Model as Size
 from sftgen_train.report.sections import Section
 from sftgen_train.study.parts import Material, Parts, Run, parts_of
 from sftgen_train.study.reading import tasks_of
 from sftgen_train.study.running import stale
-from sftgen_train.study.schema import Study
+from sftgen_train.study.schema import ModelSource, Study
 from sftgen_train.training import presets
 
+_RESPONSE = 512
+"""TRL's own limit of a response that the model in training makes."""
 UTILISATION = 0.4
 """Assumed share of a device's compute that training reaches."""
 _DEFAULT_BATCH = 8
@@ -81,6 +83,7 @@ class Planned:
         device: What the hours are of.
         lengths: What was assumed.
         generations: Responses of one checkpoint.
+        own_responses: Arms that train on responses of the model in training.
     """
 
     study: str
@@ -90,6 +93,7 @@ class Planned:
     device: str
     lengths: Lengths
     generations: int
+    own_responses: tuple[str, ...] = ()
 
     def sections(self) -> list[Section]:
         """As tables."""
@@ -116,6 +120,8 @@ class Planned:
             f"To do: {len(left)} of {len(self.runs)} runs, {_hours(training)} {self.device} hours of training and "
             f"{_hours(evaluation)} of evaluation; {self.generations:,} responses a checkpoint."
         )
+        if self.own_responses:
+            yield f"Training includes the responses that {', '.join(self.own_responses)} make while they train."
         for why in dict.fromkeys(run.why for run in left if run.why):
             yield f"Not estimated: {why}"
         yield (
@@ -167,14 +173,16 @@ def plan_study(study: Study, file: Path, folder: Path, *, device: str, lengths: 
             size, found, why = None, None, f"{run.arm}: {error}"
         hours = None
         if size and steps is not None:
-            passes = 8 if run.fields.get("gradient_checkpointing") else 6
-            length = min(lengths.row, float(run.fields.get("max_length") or lengths.row))
-            hours = passes * size.parameters * steps * rows * length / (UTILISATION * on.compute) / 3600
+            try:
+                hours = steps * rows * _row_hours(study, run, size, on, lengths)
+            except CostError as error:
+                why = f"{run.arm}: {error}"
         evaluation = found.total("hours") if found else None
         runs.append(RunCost(run.arm, run.seed, run.done, steps, rows, checkpoints, hours, evaluation, why))
     return Planned(
         study.name, tuple(_materials(parts)), tuple(runs), tuple(stale(parts, folder)), device, lengths,
         sum(part.generations for part in work),
+        tuple(name for name, arm in study.arms.items() if arm.method != "sft"),
     )  # fmt: skip
 
 
@@ -191,10 +199,36 @@ def _materials(parts: Parts) -> Iterator[tuple[str, str]]:
 
 
 def _size(study: Study, run: Run) -> Size:
-    source = study.model_of(run.arm)
-    if run.model.builder:
-        return Size(run.model.builder.parameters, 1024.0, "its builder")
-    return read_model(run.model.path, source.parameters)
+    return _size_of(run.model, study.model_of(run.arm))
+
+
+def _size_of(model: Material, source: ModelSource) -> Size:
+    if model.builder:
+        return Size(model.builder.parameters, 1024.0, "its builder")
+    return read_model(model.path, source.parameters)
+
+
+def _row_hours(study: Study, run: Run, size: Size, on: Device, lengths: Lengths) -> float:
+    """Device hours of training on one row; of a response of the model's own, generating it is among them.
+
+    Raises:
+        CostError: The model cannot generate on the device, or a teacher's size is not known.
+    """
+    work = (8 if run.fields.get("gradient_checkpointing") else 6) * size.parameters
+    method, arm = study.arms[run.arm].method, study.arms[run.arm]
+    if method == "sft":
+        length = min(lengths.row, float(run.fields.get("max_length") or lengths.row))
+        return work * length / (UTILISATION * on.compute) / 3600
+    given = Assumptions()
+    length = min(lengths.response, float(run.fields.get("max_completion_length") or _RESPONSE))
+    if isinstance(run.teacher, Run):
+        work += 2 * _size(study, run.teacher).parameters
+    elif run.teacher and arm.teacher:
+        work += 2 * _size_of(run.teacher, arm.teacher).parameters
+    if run.fields.get("beta") and method == "grpo":  # the reference model reads each response
+        work += 2 * size.parameters
+    generating = length / throughput(size, on, length, given)
+    return (generating + work * (given.prompt + length) / (UTILISATION * on.compute)) / 3600
 
 
 def _steps(run: Run) -> tuple[int | None, int]:
@@ -211,7 +245,8 @@ def _steps(run: Run) -> tuple[int | None, int]:
     known = _known_rows(run.data)
     if known is None:
         return None, rows
-    return int(float(fields.get("num_train_epochs") or 3) * max(1, known // rows)), rows
+    responses = known * int(fields.get("num_generations") or 8) if fields.get("method") == "grpo" else known
+    return int(float(fields.get("num_train_epochs") or 3) * max(1, responses // rows)), rows
 
 
 def _known_rows(data: Material) -> int | None:

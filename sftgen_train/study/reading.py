@@ -23,6 +23,9 @@ SET_BY_STUDY = {
     "train_split": "arms",
     "train_rows": "arms",
     "output_dir": "name",
+    "method": "arms",
+    "reward": "arms",
+    "teacher_model_name_or_path": "arms",
     "seed": "seeds",
     "harness_tasks": "benchmarks",
     "harness_in_domain": "benchmarks",
@@ -166,8 +169,35 @@ def _of_sources(values: Mapping[Any, Any], arms: Mapping[Any, Any], folder: Path
                 yield Mistake(("arms", name, "data", "recipe"), str(error))
         if isinstance(preset := arm.get("preset"), str):
             yield from _of_preset(name, preset, values.get("base") if arm.get("model") is None else None)
+        yield from _of_method(name, arm, arms, models, folder)
         if isinstance(schedule := arm.get("schedule"), str):
             yield from _unknown(("arms", name, "schedule"), schedule, presets.SCHEDULES, "schedule")
+
+
+def _of_method(
+    name: Any, arm: Mapping[Any, Any], arms: Mapping[Any, Any], models: Mapping[str, Builder], folder: Path
+) -> Iterator[Mistake]:
+    """A teacher or a reward that is not there."""
+    if isinstance(reward := arm.get("reward"), str):
+        yield from _unknown(("arms", name, "reward"), reward, plugins().registered("register_graders"), "grader")
+    place = ("arms", name, "teacher")
+    yield from _of_source(place, arm.get("teacher"), models, folder)
+    behind, chain = _teaching(arm), [name]
+    if behind is not None:
+        yield from _unknown((*place, "arm"), behind, arms, "arm")
+    while behind in arms:
+        if behind in chain:
+            told = " < ".join(map(str, [*chain, behind]))
+            yield Mistake(place, f"arms.{name}.teacher: {told}: no arm of these can be trained first")
+            return
+        chain.append(behind)
+        behind = _teaching(_mapping(arms[behind]))
+
+
+def _teaching(arm: Mapping[Any, Any]) -> str | None:
+    """The arm that teaches an arm."""
+    named = _mapping(arm.get("teacher")).get("arm")
+    return named if isinstance(named, str) else None
 
 
 def _of_preset(arm: Any, preset: str, base: Any) -> Iterator[Mistake]:
@@ -209,19 +239,25 @@ def _of_source(place: tuple[Any, ...], given: Any, known: Mapping[str, Builder],
 
 
 def _of_training(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterator[Mistake]:
-    yield from _of_fields(("train",), values.get("train"))
+    methods = dict.fromkeys(fields.method_of(_mapping(arm)) for arm in arms.values()) or ["sft"]
+    told = dict[str, Mistake]()
+    for method in methods:  # what stands for all arms has to fit the method of each
+        told |= {mistake.text: mistake for mistake in _of_fields(("train",), values.get("train"), method)}
+    yield from told.values()
     for name, arm in arms.items():
-        yield from _of_fields(("arms", name, "train"), _mapping(arm).get("train"))
+        arm = _mapping(arm)  # noqa: PLW2901 - of any type in the file
+        yield from _of_fields(("arms", name, "train"), arm.get("train"), fields.method_of(arm))
 
 
-def _of_fields(place: tuple[Any, ...], given: Any) -> Iterator[Mistake]:
+def _of_fields(place: tuple[Any, ...], given: Any, method: str) -> Iterator[Mistake]:
     own = {name: value for name, value in _mapping(given).items() if name not in SET_BY_STUDY}
     at = ".".join(map(str, place))
     for name in _mapping(given):
         if name in SET_BY_STUDY:
             yield Mistake((*place, name), f"{at}.{name}: the study sets it; write `{SET_BY_STUDY[name]}` instead")
-    for mistake in fields.mistakes_in(own):
-        yield Mistake((*place, *mistake.place), f"{at}.{mistake.text}")
+    of = "" if method == "sft" else f" (method {method})"
+    for mistake in fields.mistakes_in(own, method):
+        yield Mistake((*place, *mistake.place), f"{at}.{mistake.text}{of}")
 
 
 def _of_seeds(values: Mapping[Any, Any], arms: Mapping[Any, Any]) -> Iterator[Mistake]:

@@ -93,7 +93,7 @@ def _row(verdict: Verdict, of: TaskOfArm | None, *, many: bool, mark: str = "") 
     end = verdict.end_steps[-1] if verdict.end_steps else None
     words = [word_of(curve.verdict) for curve in of.seeds] if of else []
     each = words[0] if len(set(words)) == 1 else "\n".join(words)
-    name = f"{short(verdict.name)}{mark}" + (f"\n({verdict.tasks} tasks)" if verdict.tasks > 1 else "")
+    name = f"{short(verdict.name)}{mark}" + (f"\n{verdict.tasks} tasks" if verdict.tasks > 1 else "")
     return (
         name, str(verdict.shared), at(verdict.base), at(verdict.lowest), str(verdict.lowest or "-"), at(end),
         word_of(verdict), *((each,) * many),
@@ -114,13 +114,13 @@ def word_of(verdict: Verdict) -> str:
 def _comparison(found: ComparisonResult) -> Section:
     rows = tuple(_difference(of) for of in (*found.tasks, *found.groups) if of.points)
     head = ("task", "n", found.against, found.arm, "change", "95 % limits", "p over tasks", "it is")
-    return Section(f"{found.arm} against {found.against}, at the last step", head, rows)
+    return Section(f"{found.arm} against {found.against}, at the last step that both have", head, rows)
 
 
 def _difference(of: ArmDifference) -> tuple[str, ...]:
     end = of.points[-1]
     p = (of.over_tasks or {}).get("differ at the end")
-    name = short(of.name) + (f"\n({of.tasks} tasks)" if of.tasks > 1 else "")
+    name = short(of.name) + (f"\n{of.tasks} tasks" if of.tasks > 1 else "")
     return (
         name, str(of.shared), f"{end.first:.2f}", f"{end.second:.2f}", f"{end.difference:+.3f}",
         f"{of.end_low:+.3f} to {of.end_high:+.3f}", p_text(p) if p is not None else "-", of.end,

@@ -54,7 +54,12 @@ def run_study(
         StudyError: Another process runs the study there.
         SftgenError: A part cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"{str(folder)!r} is no folder that can be written ({error.strerror}): name another with --out"
+        ) from error
     with _alone(folder):
         parts = parts_of(study, file, folder)
         for line in stale(parts, folder):
@@ -129,6 +134,7 @@ def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = 
         yield from _before_training(study, parts, folder, made=made, despite_sanity=despite_sanity)
     for run in left:
         after = (_CHECK, _SANITY) if study.sanity and not despite_sanity else (_CHECK,)
+        after += (run.teacher.label,) if isinstance(run.teacher, Run) else ()
         arguments = {
             "file": str(_training_file(run)), "run": str(run.folder),
             "model": study.evaluation.model, "model_args": study.evaluation.model_args, "launch": study.launch,
@@ -155,6 +161,10 @@ def _before_training(
         write_training_file(run)
     arguments: dict[str, Any] = {
         "files": [str(_training_file(run)) for run in left],
+        # A teacher that is an arm is there later: what it begins from has the same tokens.
+        "teachers": {str(_training_file(run)): run.teacher.model.path for run in left if isinstance(run.teacher, Run)},
+        "tasks": [task for group in study.benchmarks.values() for task in group],
+        "metadata": study.evaluation.metadata,
     }
     yield Job(
         _CHECK, "sftgen_train.study.work:check_trainings", arguments, folder / "logs" / "checks.log",
@@ -193,13 +203,9 @@ def _training_file(run: Run) -> Path:
 
 def write_training_file(run: Run) -> Path:
     """Write the training file of a run; the same command trains it by hand."""
-    fields = dict(run.fields)
-    for name in ("harness_metadata", "harness_gen_kwargs"):
-        if name in fields:
-            fields[name] = json.dumps(fields[name])
     run.folder.mkdir(parents=True, exist_ok=True)
     path = _training_file(run)
-    text = yaml.safe_dump(fields, sort_keys=False)
+    text = yaml.safe_dump(dict(run.fields), sort_keys=False)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
     return path

@@ -96,8 +96,26 @@ class DataSource(_Source):
         return {**super().ways(), "recipe": self.recipe}
 
 
+class TeacherSource(ModelSource):
+    """A teacher: a model, or what another arm of the study ends with.
+
+    Attributes:
+        arm: That arm; of its runs the one of the same seed, or its first.
+    """
+
+    arm: str | None = None
+
+    def ways(self) -> dict[str, Any]:
+        """The ways that a teacher can be named."""
+        return {**super().ways(), "arm": self.arm}
+
+
 Data = Annotated[DataSource, BeforeValidator(_named)]
 Model = Annotated[ModelSource, BeforeValidator(_named)]
+Teacher = Annotated[TeacherSource, BeforeValidator(_named)]
+Method = Literal["sft", "distillation", "grpo"]
+NEEDS: dict[Method, str] = {"distillation": "teacher", "grpo": "reward"}
+"""What an arm of a method names beside its data."""
 
 
 class Arm(_Part):
@@ -108,6 +126,9 @@ class Arm(_Part):
         model: Another model than the study's base.
         preset: A published run, MODEL/DATA or MODEL/DATA/SCHEDULE: its fields stand below those of `train`.
         schedule: Name of a published schedule, see `sftgen train --preset`.
+        method: `sft`: on the rows' responses. `distillation` and `grpo`: on the model's own responses to their prompts.
+        teacher: Of `distillation`: whose next tokens are learnt.
+        reward: Of `grpo`: the grader whose score is the reward.
         seeds: Other seeds than the study's.
         train: Training fields of this arm, over the study's.
     """
@@ -116,6 +137,9 @@ class Arm(_Part):
     model: Model | None = None
     preset: str | None = None
     schedule: str | None = None
+    method: Method = "sft"
+    teacher: Teacher | None = None
+    reward: str | None = None
     seeds: list[Whole] | None = Field(default=None, min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
 
@@ -123,6 +147,18 @@ class Arm(_Part):
     def _has_data(self) -> Arm:
         if self.data is None and self.preset is None:
             raise ValueError("expected `data`, or a `preset` that names its own")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_method(self) -> Arm:
+        for method, part in NEEDS.items():
+            given = getattr(self, part)
+            if given is None and self.method == method:
+                raise ValueError(f"`method: {method}` expects `{part}` beside it")
+            if given is not None and self.method != method:
+                raise ValueError(f"`{part}` is of `method: {method}`; the method is {self.method!r}")
+        if self.preset is not None and self.method != "sft":
+            raise ValueError(f"`preset` is a published SFT; the method is {self.method!r}: name `data` and `train`")
         return self
 
 

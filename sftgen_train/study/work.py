@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +55,12 @@ def measure_base(
     results = evaluate_checkpoint(
         base, run_dir=folder, suite=suite, model=evaluation["model"], model_args=evaluation["model_args"]
     )
-    said, wrong = [], []
+    said, wrong = [], list[str]()
     for result in results:
         means = {name: estimate(result.values[name]).mean for name in ("score", "answered") if result.values.get(name)}
-        bound = bounds.get(result.task) or {"at_least": 0.0, "at_most": 1.0, "answered": 0.0}
-        said.append(f"{result.task} score {means.get('score', float('nan')):.2f}, answered {means['answered']:.2f}")
-        if not bound["at_least"] <= means.get("score", -1.0) <= bound["at_most"]:
-            wrong.append(
-                f"{result.task} scores {means.get('score', float('nan')):.3f} on {result.documents} documents: "
-                f"expected {bound['at_least']:g} to {bound['at_most']:g}"
-            )
-        if means["answered"] < bound["answered"]:
-            wrong.append(
-                f"{result.task}: {means['answered']:.2f} of the responses have an answer: expected at least "
-                f"{bound['answered']:g}"
-            )
+        told = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()) or "was not measured"
+        said.append(f"{result.task} {told}")
+        wrong += _beyond(result.task, result.documents, means, bounds.get(result.task) or {})
     print("; ".join(said), flush=True)
     if wrong:
         raise SanityError(
@@ -79,20 +70,51 @@ def measure_base(
     write_atomic(Path(folder) / CHECKED, json.dumps({"said": said}) + "\n")
 
 
-def check_trainings(files: Sequence[str]) -> None:
-    """Check every training before the first begins: fields, tokenizer, template, end token, rows.
+def _beyond(task: str, documents: int, means: Mapping[str, float], bound: Mapping[str, float]) -> Iterator[str]:
+    """What a base does not score that was asked of it. What was not measured meets no bound."""
+    least, most = bound.get("at_least", 0.0), bound.get("at_most", 1.0)
+    answered = bound.get("answered", 0.0)
+    if "score" not in means:
+        yield f"{task} has no score: expected {least:g} to {most:g}"
+    elif not least <= means["score"] <= most:
+        yield f"{task} scores {means['score']:.3f} on {documents} documents: expected {least:g} to {most:g}"
+    if "answered" not in means and answered:
+        yield f"{task}: the share of responses with an answer is not measured: take `answered` out of its bounds"
+    elif means.get("answered", 1.0) < answered:
+        yield f"{task}: {means['answered']:.2f} of the responses have an answer: expected at least {answered:g}"
+
+
+def check_trainings(
+    files: Sequence[str], teachers: Mapping[str, str], tasks: Sequence[str], metadata: Mapping[str, Any]
+) -> None:
+    """Check every training before the first begins: fields, tokenizer, template, end token, rows, and the tasks' data.
+
+    Args:
+        files: The training files.
+        teachers: By file, the model to check in place of a teacher that is not trained yet.
+        tasks: Tasks and groups that every checkpoint is evaluated on.
+        metadata: Their options.
 
     Raises:
         SftgenError: One cannot be used; the message names all that cannot.
     """
+    from sftgen_tasks import load_tasks
+    from sftgen_tasks.harness.loading import OwnTaskManager
     from sftgen_train.training.trl import check
 
     wrong = []
     for file in files:
         try:
-            check(["--config", file])
+            instead = ["--teacher_model_name_or_path", teachers[file]] if file in teachers else []
+            check(["--config", file, *instead])
         except SftgenError as error:
             wrong.append(f"{Path(file).parent.name}: {error}")
+    manager = OwnTaskManager(dict(metadata))
+    for task in tasks:
+        try:
+            load_tasks([task], manager=manager)
+        except SftgenError as error:
+            wrong.append(str(error))
     if wrong:
         raise SftgenError("; ".join(wrong))
 

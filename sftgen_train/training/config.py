@@ -9,6 +9,8 @@ from sftgen_judges.errors import SftgenError
 
 FORMS = ("queue", "in_process", "colocated")
 WORKERS = ("beside", "after", "none")
+METHODS = ("sft", "distillation", "grpo")
+"""How is trained: on given responses, on a teacher's view of the model's own, or on a reward for these."""
 
 
 class TrainingConfigError(SftgenError, ValueError):
@@ -17,11 +19,16 @@ class TrainingConfigError(SftgenError, ValueError):
 
 @dataclass
 class HarnessConfig:
-    """Fields beside TRL's SFTConfig and ModelConfig: what to train on and when to evaluate what."""
+    """Fields beside those of TRL's configurations: what to train on, how, and when to evaluate what."""
 
     train_data: str = field(metadata={"help": "Local parquet, jsonl, json or csv file, or a hub dataset id."})
     train_split: str = field(default="train", metadata={"help": "Split of a hub dataset."})
     train_rows: int | None = field(default=None, metadata={"help": "Only the first rows."})
+    method: str = field(
+        default="sft",
+        metadata={"help": "How it trains; all but sft on the model's own responses.", "choices": METHODS},
+    )
+    reward: str | None = field(default=None, metadata={"help": "For grpo: the grader whose score is the reward."})
     eval_data: str | None = field(default=None, metadata={"help": "Rows for TRL's own evaluation loss."})
     eval_split: str = field(default="test", metadata={"help": "Split of eval_data, if it is a hub dataset."})
     end_token: str | None = field(
@@ -70,6 +77,8 @@ class HarnessConfig:
     def __post_init__(self) -> None:
         if self.harness_worker not in WORKERS:
             raise TrainingConfigError(f"harness_worker {self.harness_worker!r}: expected one of {', '.join(WORKERS)}")
+        if self.method not in METHODS:
+            raise TrainingConfigError(f"method {self.method!r}: expected one of {', '.join(METHODS)}")
         for name in ("train_rows", "global_batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

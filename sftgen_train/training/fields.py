@@ -28,13 +28,15 @@ from sftgen_tasks.harness.catalogue import CatalogueError, installed
 from sftgen_train.configuring.checking import Mistake, check, did_you_mean, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 from sftgen_train.evaluation.schedule import DEFAULT
-from sftgen_train.training.config import HarnessConfig, TrainingConfigError
+from sftgen_train.training.config import METHODS, HarnessConfig, TrainingConfigError
 
 TABLE = Path(__file__).with_name("trl_fields.json")
 PACKAGES = ("trl", "transformers")
 """Whose versions decide which fields there are."""
 Table = Mapping[str, Mapping[str, Any]]
 """A field by name: its `types`, and the `choices` of one that is a word."""
+Tables = Mapping[str, Table]
+"""The table of each method."""
 
 _TYPES: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "dict": dict[str, Any], "list[int]": list[int],
@@ -87,27 +89,36 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in PACKAGES}
 
 
-def known_fields() -> dict[str, dict[str, Any]] | None:
-    """TRL's fields and our own; None where no table for the installed versions is there yet."""
+def known_fields(method: str = "sft") -> dict[str, dict[str, Any]] | None:
+    """TRL's fields of a method and our own; None where no table for the installed versions is there yet."""
     for path in (TABLE, _cached()):
         with suppress(OSError, ValueError, KeyError, TypeError):
             table = json.loads(path.read_text(encoding="utf-8"))
             if table["versions"] == versions():
-                return {**table["fields"], **table_of(HarnessConfig)}
+                return {**table[method], **table_of(HarnessConfig)}
     return None
 
 
-def keep(fields: Table) -> None:
+def keep(tables: Tables) -> None:
     """Keep TRL's fields for commands to come; where they cannot be written, TRL itself checks."""
     with suppress(OSError):
         _cached().parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(_cached(), as_text(fields))
+        write_atomic(_cached(), as_text(tables))
 
 
-def as_text(fields: Table) -> str:
-    """A table for a file, a line a field."""
-    lines = [f"  {json.dumps(name)}: {json.dumps(fields[name])}" for name in sorted(fields)]
-    return f'{{\n "versions": {json.dumps(versions())},\n "fields": {{\n' + ",\n".join(lines) + "\n }\n}\n"
+def as_text(tables: Tables) -> str:
+    """Tables for a file, a line a field."""
+    parts = [f' "versions": {json.dumps(versions())}']
+    for method, fields in tables.items():
+        lines = [f"  {json.dumps(name)}: {json.dumps(fields[name])}" for name in sorted(fields)]
+        parts.append(f" {json.dumps(method)}: {{\n" + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def method_of(values: Mapping[Any, Any]) -> str:
+    """The method that the fields of a training name; of an unknown one that of SFT, and the check tells it."""
+    named = values.get("method")
+    return named if isinstance(named, str) and named in METHODS else METHODS[0]
 
 
 def _cached() -> Path:
@@ -137,7 +148,8 @@ def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | N
             "nothing to train: give a file, `sftgen train --config train.yaml`, or a published run, "
             "`sftgen train --preset NAME` (`sftgen presets` lists them). docs/training.md has a file to begin with"
         )
-    fields = known_fields()
+    everything = {**(preset or {}), **(file.values if file else {}), **given}
+    fields = known_fields(method_of(everything))
     model = _model(fields) if fields else None
     told: list[str] = []
     if file is not None:
@@ -145,17 +157,30 @@ def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | N
         told += lines_of(file, _wrong(values, model))
     told += [f"--set {mistake.text}" for mistake in _wrong(preset or {}, model)]
     told += [f"--{mistake.text}" for mistake in _wrong(_shaped(given, fields or {}), model)]
-    everything = {**(preset or {}), **(file.values if file else {}), **given}
     told += [f"{name} is missing: {what}" for name, what in _NEEDED.items() if not everything.get(name)]
     if told:
         count = f"{len(told)} mistake{'s' * (len(told) > 1)}"
         raise TrainingConfigError(printable("\n".join([f"training configuration: {count}:", *told])))
 
 
-def mistakes_in(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+def mistakes_in(values: Mapping[Any, Any], method: str = "sft") -> Iterator[Mistake]:
     """What is wrong with values of training fields; of an unknown version of TRL, what can be told without it."""
-    fields = known_fields()
+    fields = known_fields(method)
     yield from _wrong(values, _model(fields) if fields else None)
+
+
+def method_in(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> str:
+    """The method of a training command.
+
+    Raises:
+        TrainingConfigError: Its file cannot be read.
+    """
+    given, path = _read_arguments(arguments)
+    try:
+        values = read_yaml(path).values if path else {}
+    except UnreadableFileError as error:
+        raise TrainingConfigError(f"training configuration {error}") from None
+    return method_of({**(preset or {}), **values, **given})
 
 
 def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Any], Path | None]:

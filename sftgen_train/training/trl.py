@@ -16,7 +16,7 @@ import torch
 import yaml
 from datasets import Dataset
 from rich.console import Console
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, Trainer
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, get_quantization_config
 
 from sftgen_judges.errors import SftgenError
@@ -24,7 +24,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.limits import parse_limits
 from sftgen_tasks.harness.preflight import check_local_model
 from sftgen_train.queue.worker import work
-from sftgen_train.training import fields
+from sftgen_train.training import fields, on_policy
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps
 from sftgen_train.training.continuing import last_checkpoint
@@ -46,7 +46,7 @@ from sftgen_train.training.rows import read_rows
 
 logger = logging.getLogger(__name__)
 _CHECKED = 8
-"""Rows that `check` reads."""
+"""Rows that `check` tokenises."""
 
 
 class _PaperGradientsTrainer(PaperGradients, SFTTrainer):
@@ -69,8 +69,8 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     Under `accelerate launch` every process calls this.
 
     Args:
-        arguments: `--config FILE` and `--field value` pairs over the fields of `HarnessConfig`,
-            TRL's SFTConfig and ModelConfig.
+        arguments: `--config FILE` and `--field value` pairs over the fields of `HarnessConfig`, of TRL's configuration
+            of the method, and of its ModelConfig.
         preset: Values of fields; those of the file and the arguments replace them.
 
     Returns:
@@ -122,8 +122,14 @@ def check(arguments: Sequence[str]) -> None:
         SftgenError: It cannot be trained.
     """
     harness, config, model, _ = _checked(arguments, None)
+    if harness.method in on_policy.CONFIGS:
+        tokenizer = _ending(_tokenizer(model, config), harness)
+        if harness.method == "distillation":
+            on_policy.require_same_vocabulary(config, model, tokenizer)
+        on_policy.prompts(harness, _CHECKED)
+        return
     encoding = _encoding(_tokenizer(model, config), harness, config)
-    rows = read_rows(harness.train_data, harness.train_split, min(harness.train_rows or _CHECKED, _CHECKED))
+    rows = read_rows(harness.train_data, harness.train_split, harness.train_rows)[:_CHECKED]
     column = config.dataset_text_field if config.completion_only_loss is False else None
     if column and column in rows[0]:
         encode_texts(rows, harness.train_data, column, encoding)
@@ -144,8 +150,13 @@ def _checked(
     harness, config, model = parse(arguments, preset)
     if not model.model_name_or_path:
         raise TrainingConfigError("model_name_or_path is missing: name a local folder or a hub id")
-    check_local_model(model.model_name_or_path, chat_template=config.chat_template_path is None)
+    own_template = getattr(config, "chat_template_path", None) is not None  # a field of SFT
+    check_local_model(model.model_name_or_path, chat_template=not own_template)
     _check_installed(config, model)
+    if harness.method in on_policy.CONFIGS:
+        on_policy.require_fields(harness, config)
+    elif harness.reward:
+        raise TrainingConfigError(f"reward {harness.reward!r}: of method grpo only; here method is {harness.method!r}")
     if harness.paper_training:
         require_own_steps(config)
     return harness, config, model, _callback(harness)
@@ -157,7 +168,7 @@ def _tokenizer(model: ModelConfig, config: SFTConfig) -> Any:
     )
 
 
-def _train(trainer: SFTTrainer, config: SFTConfig, command: str, beside: subprocess.Popen[bytes] | None) -> None:
+def _train(trainer: Trainer, config: SFTConfig, command: str, beside: subprocess.Popen[bytes] | None) -> None:
     """Train, or go on, and save the model; a worker beside it is waited for."""
     checkpoint = _resume_from(config)
     try:
@@ -183,8 +194,8 @@ def _train(trainer: SFTTrainer, config: SFTConfig, command: str, beside: subproc
 
 def build_trainer(
     harness: HarnessConfig, config: SFTConfig, model: ModelConfig, callbacks: Sequence[Any] = ()
-) -> SFTTrainer:
-    """Read and tokenise the data, print its first row, and make the trainer.
+) -> Trainer:
+    """Read and tokenise the data, print its first row, and make the trainer of the method.
 
     Raises:
         SftgenError: The data or the configuration cannot be used.
@@ -200,10 +211,16 @@ def build_trainer(
         **mapping("model_init_kwargs", config.model_init_kwargs),
     }
     tokenizer = _tokenizer(model, config)
-    encoding = _encoding(tokenizer, harness, config)
     if isinstance(model.lora_target_modules, str) and model.lora_target_modules.isidentifier():
         # TRL makes a string of a list of one; PEFT would take it for a pattern of whole paths.
         model.lora_target_modules = [model.lora_target_modules]
+    if harness.method in on_policy.CONFIGS:
+        _ending(tokenizer, harness)
+        trainer = on_policy.build_trainer(harness, config, model, tokenizer, callbacks)
+        _stop_at(trainer.model, tokenizer.eos_token_id)
+        in_one_line(trainer)
+        return trainer
+    encoding = _encoding(tokenizer, harness, config)
     data = _prepare(harness.train_data, harness.train_split, harness.train_rows, encoding, config)
     evaluated = _prepare(harness.eval_data, harness.eval_split, None, encoding, config) if harness.eval_data else None
     try:
@@ -246,6 +263,12 @@ def _encoding(tokenizer: Any, harness: HarnessConfig, config: SFTConfig) -> Enco
         known = tokenizer.get_vocab()
         tokenizer.add_tokens([token for token in source.added_tokens_decoder.values() if token.content not in known])
     return Encoding.of(tokenizer, harness.end_token or config.eos_token, whole=config.completion_only_loss is False)
+
+
+def _ending(tokenizer: Any, harness: HarnessConfig) -> Any:
+    """The tokenizer with the end token that the configuration names as its eos: the model's own responses end there."""
+    tokenizer.eos_token = Encoding.of(tokenizer, harness.end_token).end_token
+    return tokenizer
 
 
 def _prepare(name: str, split: str, limit: int | None, encoding: Encoding, config: SFTConfig) -> Dataset:
@@ -328,7 +351,8 @@ def parse(
         TrainingConfigError: An unknown field, or a value of another type.
     """
     try:
-        parser = _Parser((HarnessConfig, SFTConfig, ModelConfig), allow_abbrev=False)  # type: ignore[arg-type]
+        of_method = on_policy.CONFIGS.get(fields.method_in(arguments, preset), SFTConfig)
+        parser = _Parser((HarnessConfig, of_method, ModelConfig), allow_abbrev=False)  # type: ignore[arg-type]
         unknown = parser.set_defaults_with_config(**{**_without_an_accelerator(), **(preset or {})})
         if unknown:
             raise TrainingConfigError(f"training configuration: no field {unknown[0].removeprefix('--')!r}")
@@ -345,12 +369,13 @@ def _without_an_accelerator() -> dict[str, Any]:
     return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
 
 
-def trl_fields() -> dict[str, dict[str, Any]]:
-    """TRL's fields, for the check that is made before TRL is imported.
+def trl_fields() -> dict[str, dict[str, dict[str, Any]]]:
+    """TRL's fields by method, for the check that is made before TRL is imported.
 
     `fields.TABLE.write_text(fields.as_text(trl_fields()))` writes the table of the installed versions.
     """
-    return fields.table_of(SFTConfig, ModelConfig)
+    configs: dict[str, type[Any]] = {"sft": SFTConfig, **on_policy.CONFIGS}
+    return {method: fields.table_of(each, ModelConfig) for method, each in configs.items()}
 
 
 def mapping(name: str, given: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 
 from sftgen_train.study.claims import judge_claims
@@ -173,8 +174,8 @@ def kill_and_go_on(command: Command, tiny_model: Path, tmp_path: Path, server: C
     assert "arm answers, seed 1 is stale" in planned
 
 
-def test_nothing_is_trained_on_a_base_that_fails_its_gate_or_with_another_models_end_token(
-    command: Command, tiny_model: Path, tmp_path: Path
+def test_nothing_is_trained_on_a_base_that_fails_its_gate_or_without_end_token_or_data(
+    command: Command, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = study_file(tmp_path, tiny_model, sanity={"parity": {"at_least": 0.9}}, seeds=[0])
     done = command("sftgen", "study", file, "--out", tmp_path / "out", cwd=tmp_path)
@@ -188,6 +189,18 @@ def test_nothing_is_trained_on_a_base_that_fails_its_gate_or_with_another_models
     assert done.returncode == 1
     assert "end_token '<|eot_id|>' is not in the vocabulary" in done.stdout
     assert not list(tmp_path.glob("out/runs/*/study-part.json"))
+
+    monkeypatch.setenv("SFTGEN_DATA_DIR", str(tmp_path))
+    study_file(tmp_path, tiny_model, seeds=[0], benchmarks={"in-domain": ["aime24"]}, claims=[], sanity={})
+    done = command("sftgen", "study", file, "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "checks of every training: failed" in done.stdout
+    assert "sftgen_aime24" in done.stdout
+    assert "begins" not in done.stdout.partition("failed")[2]
+    assert "Traceback" not in done.stdout + done.stderr
+    done = command("sftgen", "study", file, "--out", file, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is no folder that can be written (File exists): name another with --out" in " ".join(done.stderr.split())
 
 
 def test_seeds_are_repeats_of_the_training_and_claims_say_what_is_shown() -> None:

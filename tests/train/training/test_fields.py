@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trl import ModelConfig, SFTConfig
+from trl import DistillationConfig, GRPOConfig, ModelConfig, SFTConfig
 
 from sftgen_train.training import fields, trl
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError
@@ -50,21 +50,22 @@ train_data is missing: a parquet, jsonl, json or csv file, or a hub id of the ro
 def test_the_table_is_trls_own() -> None:
     table = json.loads(fields.TABLE.read_text())
     assert table["versions"] == fields.versions(), "write it anew: trl.trl_fields says how"
-    assert table["fields"] == trl.trl_fields()
-    named = {
-        field.name for each in (SFTConfig, ModelConfig) for field in each.__dataclass_fields__.values() if field.init
-    }
-    assert table["fields"].keys() == named
-    known = fields.known_fields()
-    assert known
-    assert known.keys() == named | HarnessConfig.__dataclass_fields__.keys()
+    assert table == {"versions": fields.versions(), **trl.trl_fields()}
+    for method, config in {"sft": SFTConfig, "distillation": DistillationConfig, "grpo": GRPOConfig}.items():
+        named = {
+            field.name for each in (config, ModelConfig) for field in each.__dataclass_fields__.values() if field.init
+        }
+        assert table[method].keys() == named
+        known = fields.known_fields(method)
+        assert known
+        assert known.keys() == named | HarnessConfig.__dataclass_fields__.keys()
 
 
 def test_other_versions_get_a_table_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(fields, "versions", lambda: {"trl": "9.0", "transformers": "9.0"})
     assert fields.known_fields() is None
-    fields.keep({"of_nine": {"types": ["int"]}})
+    fields.keep({"sft": {"of_nine": {"types": ["int"]}}})
     with pytest.raises(TrainingConfigError, match="--of_nine: 'x': input should be a valid integer"):
         fields.require_right_fields(["--of_nine", "x", "--train_data", "a", "--model_name_or_path", "b"])
 
