@@ -22,7 +22,6 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -79,9 +78,7 @@ def main(descriptor: int, modules: list[str]) -> None:
                     os.killpg(key.data, signal.SIGKILL)
             else:
                 os.read(woken, 4096)
-        for asked in _reap(running):
-            with asked, suppress(KeyError):
-                waiting.unregister(asked)
+        _reap(running, waiting)
 
 
 def _tell(connection: socket.socket, what: bytes) -> bool:
@@ -122,15 +119,15 @@ def _set_group(pid: int) -> None:
         os.setpgid(pid, 0)
 
 
-def _reap(running: dict[int, socket.socket]) -> Iterator[socket.socket]:
-    """The connections of the commands that have ended, with their exit codes told."""
+def _reap(running: dict[int, socket.socket], waiting: selectors.BaseSelector) -> None:
     while running:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        asked = running.pop(pid)
-        _tell(asked, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-        yield asked
+        with running.pop(pid) as asked:
+            with suppress(KeyError):  # who asked for it has gone
+                waiting.unregister(asked)
+            _tell(asked, f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def become(line: list[str], environment: dict[str, str], folder: str, before: str) -> NoReturn:
