@@ -34,11 +34,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Installing, checking and compiling use one core or the network: side by side they take half the time. Of four tests on
 # two cores, two wait, for a server or a process. `pytest -n 4` does the same; its processes import all for themselves.
+# After a process has crashed, xdist's groups wait for ever for the last tests: all ends with the test's name instead.
 test: browser
 	@$(MAKE) --no-print-directory -j 3 lint .venv-vllm/installed compiled
 	@echo "== tests"
 	$(BIN)/python -m pytest --dist loadgroup --tx "4*popen//python=$(BIN)/python tests/warm_worker.py" \
-		-W "ignore:Module already imported so cannot be rewritten; anyio"
+		--max-worker-restart=0 -W "ignore:Module already imported so cannot be rewritten; anyio"
 
 # Tests open reports in a real browser.
 browser:

@@ -10,8 +10,9 @@ Row = TypeVar("Row")
 ROOT = Path(__file__).resolve().parents[1]
 """The repository."""
 
-PATIENCE = 1200
-"""Seconds after which a process is taken for one that hangs; no test ends in time or not by it."""
+PATIENCE = 240
+"""Seconds after which a process is taken for one that hangs, before pytest's own limit; no test ends in time or not
+by it."""
 
 WHOLE = os.environ.get("SFTGEN_TEST_WHOLE") == "1"
 

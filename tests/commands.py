@@ -35,7 +35,7 @@ LARGE = (
 # Large libraries read these when they are imported.
 READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "OMP_", "TOKENIZERS_", "TQDM_", "PYTHON", "LD_", "SFTGEN_NO_AUTOLOAD")
 
-_SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 
 
 class Forked:
@@ -182,7 +182,7 @@ class Warm:
         # In Linux's abstract namespace: it is free as soon as nobody listens, and there is no file to remove.
         if self.name == SHARED and (parent := os.environ.get(FORKED_FROM)):
             return f"\0{parent}"
-        return f"\0sftgen-tests-{_SESSION}-{self.name}"
+        return f"\0sftgen-tests-{SESSION}-{self.name}"
 
     def _connect(self) -> None:
         """Hold the process that forks; the first to come starts it."""

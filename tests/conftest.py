@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import os
 import re
@@ -94,6 +95,31 @@ def vllm_command(vllm: commands.Warm) -> Command:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first; otherwise the order stays."""
     items.sort(key=lambda item: next((place for place, start in enumerate(SLOW) if item.nodeid.startswith(start)), 99))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ERRORS] = os.dup(2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """After a failure pytest stops its clocks, and what is taken down then could hang for ever."""
+    _end_if_it_hangs(item.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The clock of the last test has stopped; this one runs to the end of the process."""
+    _end_if_it_hangs(session.config)
+
+
+def _end_if_it_hangs(config: pytest.Config) -> None:
+    if seconds := float(config.getini("faulthandler_timeout")):
+        faulthandler.dump_traceback_later(seconds, file=config.stash[ERRORS], exit=True)
+
+
+ERRORS = pytest.StashKey[int]()
+"""The standard error that the process began with; during a test another one stands in its place."""
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -2,7 +2,8 @@
 
 It runs in any environment, imports nothing of sftgen by itself, and listens on the socket DESCRIPTOR. A connection is
 either a hold, and the process ends with the last of them, or a command, which starts in a fork: with its own
-environment, folder and arguments, as an installed one does.
+environment, folder and arguments, as an installed one does. A command whose connection is closed is killed: of a test
+that was given up nothing runs on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from typing import Any, NoReturn
 
 FORKED_FROM = "TESTS_FORKED_FROM"
 """The variable that tells a command the address of the process that it was forked from, without the first byte, 0."""
+PATIENCE = 60
+"""Seconds to wait for the words of who asks: one who never says them must not hold up all others."""
 
 
 def main(descriptor: int, modules: list[str]) -> None:
@@ -53,12 +56,14 @@ def main(descriptor: int, modules: list[str]) -> None:
         for key, _ in waiting.select():
             if key.fileobj is listener:
                 asked = listener.accept()[0]
+                asked.settimeout(PATIENCE)
                 try:
                     kind, descriptors, _, _ = socket.recv_fds(asked, 1, 3)
-                except ConnectionError:  # who asked was killed
+                except (ConnectionError, TimeoutError):  # who asked was killed
                     continue
                 if kind == b"c" and (pid := _fork(asked, descriptors, listener)):
                     running[pid] = asked
+                    waiting.register(asked, selectors.EVENT_READ, pid)
                 elif kind == b"h" and _tell(asked, started_with):
                     holds.add(asked)
                     waiting.register(asked, selectors.EVENT_READ)
@@ -67,9 +72,13 @@ def main(descriptor: int, modules: list[str]) -> None:
                 holds.discard(key.fileobj)  # type: ignore[arg-type]
                 if not holds:
                     return
+            elif key.data:  # who asked for this command waits for it no more
+                waiting.unregister(key.fileobj)
+                with suppress(ProcessLookupError):
+                    os.killpg(key.data, signal.SIGKILL)
             else:
                 os.read(woken, 4096)
-        _reap(running)
+        _reap(running, waiting)
 
 
 def _tell(connection: socket.socket, what: bytes) -> bool:
@@ -83,7 +92,7 @@ def _tell(connection: socket.socket, what: bytes) -> bool:
 def _fork(asked: socket.socket, descriptors: list[int], listener: socket.socket) -> int:
     """Start the command that is asked for; 0 where who asked was gone before all was said."""
     said = b""
-    with asked.makefile("rb") as lines, suppress(ConnectionError):
+    with asked.makefile("rb") as lines, suppress(ConnectionError, TimeoutError):
         said = lines.readline()
     whole = said.endswith(b"\n")
     pid = os.fork() if whole else 0
@@ -110,12 +119,14 @@ def _set_group(pid: int) -> None:
         os.setpgid(pid, 0)
 
 
-def _reap(running: dict[int, socket.socket]) -> None:
+def _reap(running: dict[int, socket.socket], waiting: selectors.BaseSelector) -> None:
     while running:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
         with running.pop(pid) as asked:
+            with suppress(KeyError):  # who asked for it has gone
+                waiting.unregister(asked)
             _tell(asked, f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 

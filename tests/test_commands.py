@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests import PATIENCE, commands
+from tests import PATIENCE, ROOT, commands
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,29 @@ def test_a_command_that_hangs_is_killed(tmp_path: Path) -> None:
     line = ("judge", "run", "refusal", tmp_path / "never.jsonl", "--out", tmp_path / "out.jsonl")
     with pytest.raises(subprocess.TimeoutExpired):
         commands.run("sftgen", *line, timeout=0.1)
+
+
+def test_a_command_is_killed_with_all_of_its_group_once_nobody_can_wait_for_it(tmp_path: Path) -> None:
+    """As after a test that was given up, or whose process was killed."""
+    (tmp_path / "waits.py").write_text("import os, time\nos.fork()\nprint(os.getpid(), flush=True)\ntime.sleep(1000)\n")
+    process = commands.start(tmp_path / "waits.py", out=tmp_path / "out")
+    while len(pids := (tmp_path / "out").read_text().split()) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    del process
+    until = time.monotonic() + PATIENCE
+    while any(Path("/proc", pid).exists() for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_what_a_killed_worker_has_forked_does_not_hold_its_pipe() -> None:
+    """pytest-xdist takes a worker for alive as long as anybody does."""
+    code = "import os, signal, time\nif os.fork():\n    os.kill(os.getpid(), signal.SIGKILL)\ntime.sleep(1000)"
+    line = [sys.executable, ROOT / "tests/warm_worker.py", "-u", "-c", code]
+    env = {**os.environ, "PYTEST_XDIST_TESTRUNUID": commands.SESSION}
+    done = subprocess.run(line, capture_output=True, timeout=PATIENCE, check=False, env=env)
+    assert done.returncode == 256 - signal.SIGKILL, done.stderr.decode()
 
 
 def test_test_processes_share_the_one_that_forks_and_it_ends_with_the_last() -> None:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -15,4 +17,9 @@ if __name__ == "__main__":
     os.environ.setdefault("PYTEST_XDIST_TESTRUNUID", f"workers-of-{os.getppid()}")
     from tests.commands import HERE
 
-    sys.exit(HERE.fork([sys.executable, *sys.argv[1:]], [1, 2, 0]).wait())
+    worker = HERE.fork([sys.executable, *sys.argv[1:]], [1, 2, 0])
+    code = worker.wait()
+    # What it has forked holds its end of the pipe: pytest would wait for a worker that was killed for ever.
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    sys.exit(code)

@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 from sftgen_judges.asking.completions import HIDDEN
-from sftgen_judges.asking.declining import declines_itself as declines
 from sftgen_judges.asking.score_places import Form, UnreadableReply, without_quotations
 from sftgen_judges.asking.scores import stated_score
 from sftgen_judges.plugins.contracts import Reply
@@ -180,4 +179,6 @@ def score_schema(scale: tuple[int, int], field: str = "score", reason: str = "an
 
 def _declines(text: str) -> bool:
     """Whether the judge itself declines; what it quotes of a response is not its own."""
-    return declines(without_quotations(text))
+    from sftgen_judges.asking.declining import declines_itself  # its patterns take long to compile
+
+    return declines_itself(without_quotations(text))

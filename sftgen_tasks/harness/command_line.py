@@ -29,6 +29,7 @@ from sftgen_tasks.harness.limits import LimitError, limits_of, tasks_of
 from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.patches import (
     compiled_once,
+    packages_read_here,
     replaced,
     revision_of_folder,
     show_warnings_only,
@@ -105,6 +106,7 @@ def run_command_line(
             account = Account(model, estimate, resume=bool(run))
             stack.enter_context(account.kept())
             stack.enter_context(compiled_once())
+            stack.enter_context(packages_read_here())
             stack.enter_context(replaced(evaluator, "get_git_commit_hash", revision_of_folder))
             command.execute(args)
     except (ValueError, OSError, AssertionError, ImportError) as error:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial, wraps
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,24 @@ def compiled_once() -> Iterator[None]:
     from lm_eval import utils
 
     with replaced(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
+        yield
+
+
+@contextmanager
+def packages_read_here() -> Iterator[None]:
+    """Inside, the packages that lm_eval's results name are read here: a process of pip takes longer than a small task.
+
+    The text is the same.
+    """
+    from torch.utils import collect_env
+
+    real: Any = collect_env.get_pip_packages
+
+    def listed(_command: Any) -> tuple[int, str, str]:
+        found = {f"{package.name}=={package.version}" for package in metadata.distributions()}
+        return 0, "\n".join(sorted(found, key=str.lower)), ""
+
+    with replaced(collect_env, "get_pip_packages", lambda _, *patterns: real(listed, *patterns)):
         yield
 
 

@@ -7,6 +7,8 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -365,7 +367,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     warnings.showwarning = _show_warning
     try:
-        app()
+        typer.main.get_group(_asked(sys.argv[1:]))()
     except SftgenError as error:
         _fail(error)
     except OSError as error:  # a full disk, a folder that cannot be written
@@ -376,6 +378,18 @@ def main() -> None:
         if ended.code == INTERRUPTED:
             print("sftgen: interrupted", file=sys.stderr)
         raise
+
+
+def _asked(words: Sequence[str]) -> typer.Typer:
+    """The app with the one command that is asked for: Typer reads the options of every command that it is given."""
+    asked = copy(app)
+    asked.registered_commands = [found for found in app.registered_commands if _name(found) in words[:1]]
+    asked.registered_groups = [found for found in app.registered_groups if found.name in words[:1]]
+    return asked if asked.registered_commands or asked.registered_groups else app
+
+
+def _name(command: typer.models.CommandInfo) -> str | None:
+    return command.name or (command.callback and typer.main.get_command_name(command.callback.__name__))
 
 
 def _show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:

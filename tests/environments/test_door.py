@@ -81,7 +81,7 @@ def test_the_plugins_benchmark_runs_under_plain_lm_eval(workshop: Workshop, tiny
 
 
 def test_a_section_of_the_installed_plugin_stands_in_the_report(workshop: Workshop, tmp_path: Path) -> None:
-    environment = workshop.environment("wheel-wheel")
+    environment = workshop.environment("plain")
     run = made_run(tmp_path / "run", {"sftgen_parity": (150, 60, 140)}, (0, 10, 20))
     done = environment.run("sftgen", "report", run.path, "--to", tmp_path / "to")
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-from sftgen_tasks.harness.patches import hidden, replaced, spare_vllms_bar
+from sftgen_tasks.harness.patches import hidden, packages_read_here, replaced, spare_vllms_bar
 
 
 class Model:
@@ -49,6 +49,18 @@ def test_a_hidden_package_cannot_be_imported_and_then_can(monkeypatch: pytest.Mo
             importlib.import_module("this")
         assert importlib.import_module("json") is json
     assert importlib.import_module("this").s
+
+
+def test_the_packages_of_the_results_are_those_that_pip_names() -> None:
+    from torch.utils import collect_env
+
+    def no_process(_line: object) -> None:
+        raise AssertionError
+
+    expected = collect_env.get_pip_packages(collect_env.run)  # type: ignore[no-untyped-call]
+    assert "torch==" in expected[1]
+    with packages_read_here():
+        assert collect_env.get_pip_packages(no_process) == expected  # type: ignore[no-untyped-call]
 
 
 def test_vllm_is_asked_for_no_bar_where_bars_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import yaml
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.main import PlainFormatter
 from sftgen_train.training.trl import train
-from tests.commands import find_in
+from tests.commands import few_tasks, find_in
 from tests.conftest import Command
 
 
@@ -184,7 +184,7 @@ def test_eval_mistakes(
     command: Command, tiny_model: Path, tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     model = ("--model", "hf", "--model_args", f"pretrained={tiny_model}", "--limit", "1")
-    assert says in mistake(command("sftgen", "eval", *arguments, *model, cwd=tmp_path))
+    assert says in mistake(command("sftgen", "eval", *arguments, *model, cwd=tmp_path, before=few_tasks))
 
 
 def test_malformed_benchmark_data_names_file_row_and_column(command: Command, tiny_model: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sftgen_judges.records.query import open_records
+from tests.commands import few_tasks
 from tests.conftest import Command
 
 TIME = "2026-01-0{}T00-00-00.000001"
@@ -60,7 +61,8 @@ def test_logs_of_checkpoints_become_a_run_with_verdicts(command: Command, tmp_pa
 
 def test_what_the_real_lm_eval_writes_is_read(command: Command, tmp_path: Path) -> None:
     asked = ["--model", "dummy", "--tasks", "sftgen_parity,sftgen_maximum", "--limit", "6", "--log_samples"]
-    ended = command("lm_eval", "run", *asked, "--output_path", tmp_path / "results", cwd=tmp_path)
+    written_to = ("--output_path", tmp_path / "results")
+    ended = command("lm_eval", "run", *asked, *written_to, cwd=tmp_path, before=few_tasks)
     assert ended.returncode == 0, ended.stderr
     ended = command("sftgen", "import", "lm-eval", tmp_path / "run", f"0={tmp_path / 'results'}")
     assert ended.returncode == 0, ended.stderr

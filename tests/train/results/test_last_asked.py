@@ -15,6 +15,7 @@ from sftgen_judges.records.schema import doc_hash
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import load_tasks
 from sftgen_train.results.rescoring import rescore
+from tests.commands import few_tasks
 from tests.conftest import Command
 from tests.logs import require_quiet
 
@@ -271,7 +272,7 @@ def test_a_task_of_lm_evals_own_is_kept_and_goes_on(command: Command, tiny_model
         "--model_args", f"pretrained={tiny_model}", "--device", "cpu", "--limit",
     ]  # fmt: skip
     for limit in (3, 6, 6):
-        done = command(*line, str(limit))
+        done = command(*line, str(limit), before=few_tasks)
         assert done.returncode == 0, done.stderr[-2000:]
         assert len(RunFolder(run).read_generations("mine")) == limit
     newest = max(run.glob("results/**/results_*.json"), key=lambda path: path.stat().st_mtime)

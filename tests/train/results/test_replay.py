@@ -119,7 +119,8 @@ def test_two_markers_of_thinking_are_set_as_documented(
     door: tuple[str, ...], command: Command, thinking: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    result = command(*door, *thinking, "--metadata", "think_markers=<mull>,</mull>", "--output_path", out)
+    given = ("--metadata", "think_markers=<mull>,</mull>", "--output_path", out)
+    result = command(*door, *thinking, *given, before=few_tasks)
     assert result.returncode == 0, result.stderr
     assert results(out)["sftgen_parity"]["score,sftgen"] == 1.0
 

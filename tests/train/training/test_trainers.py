@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -142,12 +143,16 @@ def test_a_reward_model_is_refused_before_the_first_step(tiny_model: Path, tmp_p
 
 def test_a_plain_pytorch_loop(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example as it stands; the same loop without evaluations gives the same weights."""
+    short = tmp_path / "short"  # its responses end after some tokens: the example asks for as many as the task allows
+    shutil.copytree(tiny_model, short)
+    config = json.loads((short / "config.json").read_text())
+    (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 256}))
     weights = []
     for name in ("with", "without"):
         source = (EXAMPLES / "plain_loop.py").read_text()
         if name == "without":
             source = "\n".join(line for line in source.splitlines() if "evaluate_checkpoint(" not in line)
-        monkeypatch.setattr(sys, "argv", ["plain_loop.py", str(tiny_model), str(tmp_path / name)])
+        monkeypatch.setattr(sys, "argv", ["plain_loop.py", str(short), str(tmp_path / name)])
         torch.manual_seed(0)
         space: dict[str, Any] = {}
         exec(compile(source, "plain_loop.py", "exec"), space)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import few_tasks
 from tests.conftest import Command
 from tests.judges.reward.tiny_reward import build_reward_model
 from tests.judges.server import JudgeServer, say, serving
@@ -77,6 +78,7 @@ def test_the_out_of_domain_suite_runs_whole(
             "SFTGEN_JUDGE_REWARD_MODEL": str(build_reward_model(tmp_path / "rm")),
             "SFTGEN_JUDGE_REWARD_BACKEND": "transformers", "SFTGEN_JUDGE_REWARD_BASE_URL": "",
         },
+        before=few_tasks,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     [path] = (tmp_path / "results").rglob("results_*.json")
