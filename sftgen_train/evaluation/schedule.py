@@ -159,6 +159,12 @@ class Suite:
                 chosen.append(replace(tier, tasks=fresh))
         return chosen
 
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Suite:
+        """A suite from its fields; `asdict` gives them."""
+        others = {name: value for name, value in facts.items() if name != "tiers"}
+        return cls(tiers=[Tier(**tier) for tier in facts["tiers"]], **others)
+
     def write(self, path: Path) -> None:
         """Write the suite for the workers."""
         write_atomic(path, json.dumps(asdict(self), indent=1, default=list) + "\n")
@@ -171,8 +177,7 @@ class Suite:
             ScheduleError: The file cannot be read, or another version wrote it.
         """
         try:
-            facts = json.loads(path.read_text())
-            return cls(tiers=[Tier(**tier) for tier in facts.pop("tiers")], **facts)
+            return cls.of(json.loads(path.read_text()))
         except OSError as error:
             raise ScheduleError(
                 f"{path}: no evaluation suite here ({error.strerror}); is it a run directory?"

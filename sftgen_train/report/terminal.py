@@ -185,6 +185,18 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
         console.print(measures)
 
 
+def print_measures(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print metric rows, a line each."""
+    table = Table(title="Measures, with 95 % intervals", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("task", "step", "measure", "value", "documents"):
+        table.add_column(column, overflow="fold")
+    for row in sorted(rows, key=lambda row: (str(row["task"]), -1 if row.get("step") is None else row["step"])):
+        ends = f" ({row['low']:.3f} to {row['high']:.3f})" if has_interval(row) else ""
+        cells = (named(row.get("step")), plain(str(row["metric"])), f"{row['mean']:.3f}{ends}", str(row["n"]))
+        table.add_row(plain(short(str(row["task"]))), *cells)
+    console.print(table)
+
+
 def print_budgets(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the scores of responses that were truncated at budgets, if there are any.
 

@@ -80,45 +80,64 @@ def measure_base(
 
 
 def check_trainings(files: Sequence[str]) -> None:
-    """Check every training before the first begins: fields, tokenizer, template, end token, rows.
+    """Check every training before the first begins: fields, tokenizer, template, end token, rows, questions in them.
 
     Raises:
         SftgenError: One cannot be used; the message names all that cannot.
     """
+    from sftgen_train.curation.contamination.before_training import require_unseen
+    from sftgen_train.training.fields import require_right_fields
     from sftgen_train.training.trl import check
 
     wrong = []
     for file in files:
         try:
-            check(["--config", file])
+            arguments = ["--config", file]
+            fields = require_right_fields(arguments)
+            print(f"{Path(file).parent.name}:", flush=True)
+            require_unseen(fields)
+            check(arguments)
         except SftgenError as error:
             wrong.append(f"{Path(file).parent.name}: {error}")
     if wrong:
         raise SftgenError("; ".join(wrong))
 
 
-def train_and_evaluate(file: str, run: str, *, model: str, model_args: Mapping[str, Any], launch: str | None) -> None:
-    """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed."""
-    from sftgen_train.queue.worker import work
+def train_and_evaluate(
+    file: str,
+    run: str,
+    *,
+    model: str,
+    model_args: Mapping[str, Any],
+    launch: str | None,
+    diagnostics: Sequence[str] = (),
+) -> None:
+    """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed.
+
+    Those of the diagnostics that measure a checkpoint do so while its weights are there.
+    """
+    from sftgen_train.diagnosing.running import by_moment
+    from sftgen_train.queue.worker import Policy, work
     from sftgen_train.training.trl import train
 
-    folder = Path(run)
+    folder, (probes, _) = Path(run), by_moment(diagnostics)
     if launch:
         _launched(launch, file)
     else:
         train(["--config", file])
     if (folder / "queue").is_dir():
         if model == "sftgen-hf" and not model_args:
-            work(folder)
+            work(folder, policy=Policy(probes=probes))
         else:
-            _evaluated_apart(folder, model, model_args)
+            _evaluated_apart(folder, model, model_args, probes)
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
 
 
-def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any]) -> None:
+def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str]) -> None:
     """Evaluate in a new process: the trained model still has its memory in this one."""
     given = ",".join(f"{name}={value}" for name, value in model_args.items())
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--model", model, "--quiet"]
+    command += ["--probe", ",".join(probes)] if probes else []
     code = subprocess.run([*command, *(["--model-args", given] if given else [])], check=False).returncode
     if code:
         raise SftgenError(f"`sftgen worker {run} --model {model}` ended with code {code}")
@@ -138,15 +157,17 @@ def _launched(name: str, file: str) -> None:
 
 
 def diagnose(run: str, names: Sequence[str]) -> None:
-    """Run the diagnostics of a study over a run.
+    """Run the diagnostics of a study over a run, but those that measured its checkpoints while they were there.
 
     Raises:
         SftgenError: One of them failed; the others are written down.
     """
-    from sftgen_train.diagnosing.running import diagnose_run
+    from sftgen_train.diagnosing.running import by_moment, diagnose_run
 
     RunFolder(Path(run)).require_readable()
-    outcome = diagnose_run(Path(run), list(names))
-    if outcome.failed:
-        raise SftgenError("; ".join(f"{name}: {why}" for name, why in outcome.failed.items()))
+    # Without a queue no worker had the weights: those that need them say so.
+    at_end = by_moment(names)[1] if (Path(run) / "queue").is_dir() else list(names)
+    failed = diagnose_run(Path(run), at_end).failed if at_end else {}
+    if failed:
+        raise SftgenError("; ".join(f"{name}: {why}" for name, why in failed.items()))
     write_atomic(Path(run) / DIAGNOSED, json.dumps({"names": sorted(names)}) + "\n")

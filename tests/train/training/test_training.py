@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTTrainer
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.training.config import TrainingConfigError
 from sftgen_train.training.trl import build_trainer, parse, train
 from tests.conftest import Command
 from tests.logs import require_quiet
@@ -141,6 +143,17 @@ MARKERS = (
     "{% generation %}{{ turn['content'] + '<|im_end|>' }}{% endgeneration %}"
     "{% else %}{{ turn['content'] + '<|im_end|>' }}{% endif %}{% endfor %}"
 )
+
+
+def test_a_template_without_markers_says_how_to_get_them(tiny_model: Path, tmp_path: Path) -> None:
+    """The tiny model's own template has them."""
+    marked = trainer(tiny_model, tmp_path, [row(1)], assistant_only_loss=True)
+    counted = [token for token in marked.train_dataset[0]["labels"] if token != -100]
+    assert marked.processing_class.decode(counted) == f"{row(1)['response']}<|im_end|>"
+    path = tmp_path / "bare.jinja"
+    path.write_text(re.sub(r"{% (end)?generation %}", "", MARKERS))
+    with pytest.raises(TrainingConfigError, match=r"put {% generation %} before .* chat_template_path: FILE"):
+        trainer(tiny_model, tmp_path, [row(1)], assistant_only_loss=True, chat_template_path=str(path))
 
 
 @pytest.mark.parametrize(
