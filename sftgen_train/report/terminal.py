@@ -16,7 +16,7 @@ from sftgen_train.report.comparison_tables import remarks_of as remarks_of_compa
 from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained
-from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
+from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, judged_titles, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.sections import plain, print_sections
 from sftgen_train.report.trajectories import RunVerdicts
@@ -38,14 +38,16 @@ def print_opening(shown: Shown, console: Console) -> None:
 def print_scores_by_step(shown: Shown, console: Console) -> None:
     """Print scores and lengths by step, coverage, and scores at budgets."""
     metrics, in_domain = shown.metrics, shown.in_domain
-    for metric, title in CHARTS:
-        table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    judged = judged_titles(shown.manifest, metrics)
+    charts = [(metric, title, list(metrics)) for metric, title in CHARTS]
+    for metric, title, tasks in charts + [(name, *about) for name, about in judged.items()]:
+        table = Table(title=f"{plain(title)}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
-        for task in metrics:
+        for task in tasks:
             name = plain(short(task)) + ("*" if task in in_domain else "")
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
-            table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
+            table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in tasks))
         console.print(table)
     table = Table(
         title="Coverage (share graded) and truncated share, lowest to highest over the steps",

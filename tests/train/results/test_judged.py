@@ -63,24 +63,26 @@ def test_a_measure_of_its_own_beside_the_score(run: Path, command: Command) -> N
     assert all(n <= 5 for _, n in found.values())
     assert means(run, "score") == before
     # Only those that failed are asked again; then all are there.
-    done, again = judging(run, command, lambda *_: GOOD)
+    done, again = judging(run, command, GOOD)
     assert done.returncode == 0, done.stderr
     assert 0 < again < calls
     assert means(run, "harm") == dict.fromkeys(before, (2.0, 5))
     assert all(row["measures"]["harm"] == 2.0 for row in RunFolder(run).sample_rows(TASK))
-    done, last = judging(run, command, lambda *_: BAD)
+    done, last = judging(run, command, BAD)
     assert (done.returncode, last) == (0, 0)
     # It is shown as other measures are, and stands when the task itself is graded again.
     report = command("sftgen", "report", run)
     assert report.returncode == 0, report.stderr
+    assert "harm, by judge policy, 95 % interval" in report.stdout
+    assert "harm, by judge policy, 95 % interval" in (run / "report.html").read_text()
     shown = command("sftgen", "trajectory", run, "--measure", "harm", "--tasks", TASK, "--format", "json")
     assert shown.returncode == 0, shown.stderr
-    assert [point["mean"] for point in json.loads(shown.stdout)["tasks"][0]["points"]] == [2.0, 2.0, 2.0]
+    assert [point["mean"] for point in json.loads(shown.stdout)[0]["tasks"][0]["points"]] == [2.0, 2.0, 2.0]
     graded = command("sftgen", "rescore", run)
     assert graded.returncode == 0, graded.stderr
     assert means(run, "harm") == dict.fromkeys(before, (2.0, 5))
     assert all(row["measures"]["harm"] == 2.0 for row in RunFolder(run).sample_rows(TASK))
-    other, _ = judging(run, command, lambda *_: GOOD, name="truncated")
+    other, _ = judging(run, command, GOOD, name="truncated")
     assert (other.returncode, "the run has a measure of that name" in other.stderr) == (2, True)
 
 
@@ -98,7 +100,7 @@ def test_a_measure_of_its_own_beside_the_score(run: Path, command: Command) -> N
 def test_a_mistake_is_told_before_a_judge_is_asked(
     line: tuple[str, ...], says: str, run: Path, command: Command
 ) -> None:
-    with serving(lambda *_: GOOD) as server:
+    with serving(GOOD) as server:
         done = command("sftgen", "rescore", run, *line, "--judge-base-url", server.url)
         assert server.calls == []
     assert done.returncode == 2
