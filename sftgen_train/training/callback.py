@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -63,9 +63,10 @@ class HarnessCallback(TrainerCallback):
         self,
         tasks: Sequence[str] = (),
         *,
-        at_steps: Sequence[int] | None = None,
+        at_steps: Sequence[int] | Literal["adaptive"] | None = None,
         every: int | None = None,
         schedule: str | None = None,
+        max_evaluations: int = 16,
         limit: int | None = None,
         tiers: Sequence[Tier] = (),
         form: Form = "queue",
@@ -87,8 +88,11 @@ class HarnessCallback(TrainerCallback):
 
         Args:
             tasks: Task and group names.
-            at_steps: Steps to evaluate at.
-            every: Or the number of steps between two evaluations.
+            at_steps: Steps to evaluate at. With `adaptive`, in the form `queue`, those of the default schedule; then
+                further ones between two of them where a score or a length moved most. Their weights are kept till then.
+            every: Or the number of steps between two evaluations. With `adaptive` every so many steps the weights are
+                kept; without it those that the trainer saves are.
+            max_evaluations: With `adaptive`, how many steps are evaluated at most.
             schedule: Or a registered schedule, as `NAME` or `NAME:ARGUMENTS`. The default is `log-spaced`:
                 0, 5, 10, 20, 40, 80, ...
             limit: Documents a task, None for all.
@@ -127,10 +131,23 @@ class HarnessCallback(TrainerCallback):
             )
         if engine and form != "colocated":
             raise CallbackError(f"engine={dict(engine)} is for form='colocated' only, and the form is {form!r}")
-        first = [Tier(list(tasks), at_steps, every, limit, schedule)] if tasks or not tiers else []
+        named = None if at_steps == "adaptive" else at_steps
+        adaptive = at_steps == "adaptive"
+        if adaptive and (form != "queue" or schedule is not None or not tasks):
+            raise CallbackError(
+                "at_steps='adaptive' keeps weights to choose from: expected form='queue', tasks, and no schedule"
+            )
+        if adaptive and (max_evaluations < 3 or (every is not None and every < 1)):
+            raise CallbackError(
+                f"max_evaluations={max_evaluations}, every={every}: expected at least 3 evaluations, and 1 step"
+            )
+        self._kept_every = every if adaptive else None
+        every = None if adaptive else every
+        first = [Tier(list(tasks), named, every, limit, schedule)] if tasks or not tiers else []
         self.suite = Suite(
-            [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed
-        )
+            [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed,
+            adaptive=max_evaluations if adaptive else 0,
+        )  # fmt: skip
         check_settings({"in_process": "sftgen-hf", "colocated": "sftgen-vllm"}.get(form, ""), self.suite.gen_kwargs)
         self._form, self._in_domain = form, list(in_domain)
         self._deltas = parse_deltas("" if delta is None else str(delta))
@@ -197,7 +214,11 @@ class HarnessCallback(TrainerCallback):
         measuring = self._measuring
         if measuring.enqueuer and step <= state.max_steps:
             self._aside("telling the workers", step, measuring.enqueuer.progress, step, state.max_steps)
-        if step >= state.max_steps or not measuring.due(step):
+        if step >= state.max_steps:
+            return
+        if not measuring.due(step):
+            if self._kept_every and measuring.candidate(step, self._kept_every) and not control.should_save:
+                measuring.measure(step, args, kwargs, candidate=True)
             return
         if self._form == "queue" and control.should_save:  # the trainer saves, then calls `on_save`
             measuring.unsaved = step
@@ -214,6 +235,9 @@ class HarnessCallback(TrainerCallback):
             return
         if last or self._measuring.due(step):
             self._measuring.enqueue_saved(step, output_of(args) / f"checkpoint-{step}", args, kwargs, last=last)
+        elif self._measuring.candidate(step):
+            saved = output_of(args) / f"checkpoint-{step}"
+            self._measuring.enqueue_saved(step, saved, args, kwargs, last=False, candidate=True)
 
     @_never_ends_training
     def on_log(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sftgen_judges.errors import SftgenError
 
@@ -42,8 +42,11 @@ class HarnessConfig:
     harness_delta: float | str | None = field(
         default=None, metadata={"help": "Loss that does not matter, e.g. 0.02,math500=0.05."}
     )
-    harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})
+    harness_at_steps: list[str] | None = field(
+        default=None, metadata={"help": "Steps to evaluate at; or adaptive: steps are chosen where scores moved."}
+    )
     harness_every: int | None = field(default=None, metadata={"help": "Or evaluate every so many steps."})
+    harness_max_evaluations: int = field(default=16, metadata={"help": "With adaptive: most steps to evaluate."})
     harness_schedule: str | None = field(
         default=None, metadata={"help": "Or a registered schedule: NAME or NAME:ARGUMENTS."}
     )
@@ -92,6 +95,23 @@ class HarnessConfig:
         share = self.harness_stop_at_token_accuracy
         if share is not None and not 0 < share <= 1:
             raise TrainingConfigError(f"harness_stop_at_token_accuracy {share}: expected a share above 0 and up to 1")
+
+
+ADAPTIVE: Literal["adaptive"] = "adaptive"
+
+
+def steps_of(given: Any) -> list[int] | Literal["adaptive"] | None:
+    """Read harness_at_steps: numbers, which are texts on a command line, or `adaptive`.
+
+    Raises:
+        TrainingConfigError: It is something else.
+    """
+    if given in (None, ADAPTIVE, [ADAPTIVE]):
+        return None if given is None else ADAPTIVE
+    try:
+        return [int(step) for step in given]
+    except (TypeError, ValueError):
+        raise TrainingConfigError(f"harness_at_steps {given!r}: expected steps, or {ADAPTIVE}") from None
 
 
 def accumulation_steps(rows: int, per_device: int, processes: int) -> int:

@@ -29,7 +29,7 @@ from sftgen_tasks.harness.catalogue import CatalogueError, installed
 from sftgen_train.configuring.checking import Mistake, check, did_you_mean, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 from sftgen_train.evaluation.schedule import DEFAULT, Tier
-from sftgen_train.training.config import HarnessConfig, TrainingConfigError, json_list
+from sftgen_train.training.config import ADAPTIVE, HarnessConfig, TrainingConfigError, json_list
 
 TABLE = Path(__file__).with_name("trl_fields.json")
 PACKAGES = ("trl", "transformers")
@@ -41,6 +41,7 @@ _TYPES: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "dict": dict[str, Any], "list[int]": list[int],
     "list[str]": list[str], "null": None,
 }  # fmt: skip
+_STEPS = {"types": ["list[int]", "null"], "choices": [ADAPTIVE]}
 _NEEDED = {
     "model_name_or_path": "a local folder or a hub id of the model to train",
     "train_data": "a parquet, jsonl, json or csv file, or a hub id of the rows to train on",
@@ -94,7 +95,7 @@ def known_fields() -> dict[str, dict[str, Any]] | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             table = json.loads(path.read_text(encoding="utf-8"))
             if table["versions"] == versions():
-                return {**table["fields"], **table_of(HarnessConfig)}
+                return {**table["fields"], **table_of(HarnessConfig), "harness_at_steps": _STEPS}
     return None
 
 
@@ -201,7 +202,7 @@ def _wrong(values: Mapping[Any, Any], model: type[BaseModel] | None) -> Iterator
 
 
 def _only_lists(field: Mapping[str, Any]) -> bool:
-    return all(name == "null" or name.startswith("list") for name in field["types"])
+    return "choices" not in field and all(name == "null" or name.startswith("list") for name in field["types"])
 
 
 def _model(fields: Table) -> type[BaseModel]:

@@ -84,6 +84,10 @@ class Measuring:
         due = self._suite.due(step)
         return bool(self._shard.gather(due)[0]) if self._shard and not self._suite.built_in else due
 
+    def candidate(self, step: int, every: int | None = None) -> bool:
+        """Whether a step that is not due is kept, to be chosen later: one of `every`, or any that the trainer saves."""
+        return bool(self._suite.adaptive) and step > 0 and (every is None or step % every == 0)
+
     def measure_first(
         self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False
     ) -> None:
@@ -116,10 +120,18 @@ class Measuring:
     def _marked_last(self, step: int) -> bool:
         return self.enqueuer is not None and self.enqueuer.mark_last(step)
 
-    def measure(self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False) -> None:
+    def measure(
+        self,
+        step: int,
+        args: TrainingArguments,
+        given: Mapping[str, Any],
+        *,
+        last: bool = False,
+        candidate: bool = False,
+    ) -> None:
         """Evaluate, or put into the queue, the weights in training, as those of the step."""
         repeated = step in self.measured
-        self.measured[step], self.unsaved = last, None
+        self._taken_up(step, last, candidate)
         if self._form != "queue":
             self._try("evaluation", step, lambda: self._evaluate(step, args, given, last=last, again=repeated))
             return
@@ -128,28 +140,39 @@ class Measuring:
             weights = gathered_weights(given["model"])  # all processes together
             if self.enqueuer:
                 self.enqueuer.add_from_memory(
-                    step, given["model"], given["processing_class"], last=last, weights=weights
+                    step, given["model"], given["processing_class"], last=last, candidate=candidate, weights=weights
                 )
-                self._teller.enqueued(step)
+                self._teller.enqueued(step, candidate=candidate)
 
         self._try("enqueueing", step, enqueue)
 
+    def _taken_up(self, step: int, last: bool, candidate: bool) -> None:
+        if not candidate:  # a candidate at which the training stops is still to be measured
+            self.measured[step], self.unsaved = last, None
+
     def enqueue_saved(
-        self, step: int, checkpoint: Path, args: TrainingArguments, given: Mapping[str, Any], *, last: bool
+        self,
+        step: int,
+        checkpoint: Path,
+        args: TrainingArguments,
+        given: Mapping[str, Any],
+        *,
+        last: bool,
+        candidate: bool = False,
     ) -> None:
         """Enqueue a saved checkpoint; one that holds only shards is enqueued from memory."""
         enqueuer = self.enqueuer
         if together(self._shard, lambda: enqueuer is not None and is_complete(checkpoint))[0]:
-            self.measured[step], self.unsaved = last, None
+            self._taken_up(step, last, candidate)
 
             def enqueue() -> None:
                 if enqueuer:
-                    enqueuer.add(step, checkpoint, last=last)
-                    self._teller.enqueued(step)
+                    enqueuer.add(step, checkpoint, last=last, candidate=candidate)
+                    self._teller.enqueued(step, candidate=candidate)
 
             self._try("enqueueing", step, enqueue)
         else:
-            self.measure(step, args, given, last=last)
+            self.measure(step, args, given, last=last, candidate=candidate)
 
     def _evaluate(
         self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool, again: bool

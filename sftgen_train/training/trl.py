@@ -27,7 +27,14 @@ from sftgen_train.evaluation.schedule import Tier
 from sftgen_train.queue.worker import Policy, work
 from sftgen_train.training import fields
 from sftgen_train.training.callback import HarnessCallback
-from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps, json_list, mapping
+from sftgen_train.training.config import (
+    HarnessConfig,
+    TrainingConfigError,
+    accumulation_steps,
+    json_list,
+    mapping,
+    steps_of,
+)
 from sftgen_train.training.continuing import last_checkpoint
 from sftgen_train.training.data_facts import data_facts
 from sftgen_train.training.diagnostics import diagnostics_of, tell_outcome
@@ -320,7 +327,8 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         tasks=harness.harness_tasks,
         in_domain=harness.harness_in_domain,
         delta=harness.harness_delta,
-        at_steps=harness.harness_at_steps,
+        at_steps=steps_of(harness.harness_at_steps),
+        max_evaluations=harness.harness_max_evaluations,
         every=harness.harness_every,
         schedule=harness.harness_schedule,
         limit=harness.harness_limit,

@@ -73,7 +73,7 @@ def test_a_measure_of_its_own_beside_the_score(run: Path, command: Command) -> N
     # It is shown as other measures are, and stands when the task itself is graded again.
     report = command("sftgen", "report", run)
     assert report.returncode == 0, report.stderr
-    assert "harm, by judge policy, 95 % interval" in report.stdout
+    assert "harm, by judge policy, 95 % interval" in " ".join(report.stdout.split())
     assert "harm, by judge policy, 95 % interval" in (run / "report.html").read_text()
     shown = command("sftgen", "trajectory", run, "--measure", "harm", "--tasks", TASK, "--format", "json")
     assert shown.returncode == 0, shown.stderr
