@@ -253,9 +253,9 @@ class Queue:
         return True
 
     def retry(self, entry: Entry) -> None:
-        """Let a failed or skipped entry wait again, with no attempts counted."""
+        """Let a failed or skipped entry wait again, or a candidate wait, with no attempts counted."""
         found = self.find(entry.step)
-        if found and found[0] in {"failed", "skipped"}:
+        if found and found[0] in {"failed", "skipped", "candidate"}:
             self._write(found[0], replace(entry, attempts=[], reason="", outcome=None))
             self._rename(self.folder / found[0] / entry.file, "waiting")
 

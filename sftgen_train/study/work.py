@@ -85,18 +85,13 @@ def check_trainings(files: Sequence[str]) -> None:
     Raises:
         SftgenError: One cannot be used; the message names all that cannot.
     """
-    from sftgen_train.curation.contamination.before_training import require_unseen
-    from sftgen_train.training.fields import require_right_fields
     from sftgen_train.training.trl import check
 
     wrong = []
     for file in files:
         try:
-            arguments = ["--config", file]
-            fields = require_right_fields(arguments)
             print(f"{Path(file).parent.name}:", flush=True)
-            require_unseen(fields)
-            check(arguments)
+            check(_looked_at(file))
         except SftgenError as error:
             wrong.append(f"{Path(file).parent.name}: {error}")
     if wrong:
@@ -124,13 +119,23 @@ def train_and_evaluate(
     if launch:
         _launched(launch, file)
     else:
-        train(["--config", file])
+        train(_looked_at(file))
     if (folder / "queue").is_dir():
         if model == "sftgen-hf" and not model_args:
             work(folder, policy=Policy(probes=probes))
         else:
             _evaluated_apart(folder, model, model_args, probes)
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
+
+
+def _looked_at(file: str) -> list[str]:
+    """The arguments of a training, as `sftgen train` looks at them first: its fields, then questions in its prompts."""
+    from sftgen_train.curation.contamination.before_training import require_unseen
+    from sftgen_train.training.fields import require_right_fields
+
+    arguments = ["--config", file]
+    require_unseen(require_right_fields(arguments))
+    return arguments
 
 
 def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str]) -> None:

@@ -145,6 +145,7 @@ def _of_evaluation(earlier: Any, mine: Any) -> list[Change]:
         "tasks": (before.tasks, now.tasks),
         "steps": ([tier.when for tier in before.tiers], [tier.when for tier in now.tiers]),
         "batch_size": (before.batch_size, now.batch_size),
+        "adaptive": (before.adaptive, now.adaptive),
     }
     found += [
         Change(f"evaluation {name}", *values, harmless=True)
