@@ -159,7 +159,7 @@ def measured_otherwise(before: Suite, now: Suite) -> dict[str, tuple[Any, Any]]:
     """What makes scores of two suites numbers of two kinds, by name."""
     limits = [{name: tier.limit for tier in reversed(suite.tiers) for name in tier.tasks} for suite in (before, now)]
     pairs: dict[str, tuple[Any, Any]] = {
-        f"limit of {name}": (limits[0][name], limits[1][name]) for name in limits[0].keys() & limits[1].keys()
+        f"limit of {name}": (limit, limits[1][name]) for name, limit in limits[0].items() if name in limits[1]
     }
     for name in ("metadata", "gen_kwargs"):
         one, other = dict(getattr(before, name)), dict(getattr(now, name))
