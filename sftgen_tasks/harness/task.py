@@ -241,7 +241,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
         answers, documents = [list(repeats) for repeats in resps], list(docs)
         repeats = min(map(len, answers), default=0)
         items = [
-            [Item(doc, self._read(text)) for text in texts[:repeats]]
+            [Item(doc, self.read(text)) for text in texts[:repeats]]
             for doc, texts in zip(documents, answers, strict=True)
         ]
         records = [
@@ -268,7 +268,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
             run: Where verdicts are written.
             answers: Documents with what was written down of a response to each.
         """
-        items = [Item(doc, self._read(record)) for doc, record in answers]
+        items = [Item(doc, self.read(record)) for doc, record in answers]
         self._verdicts(run, self.scorer(), items, final=False)
 
     def _verdicts(
@@ -307,7 +307,8 @@ class GradeFilter(Filter):  # type: ignore[misc]
             graded.append(GradedText(sample, record, marked))
         return graded
 
-    def _read(self, text: str | GenerationRecord) -> Response:
+    def read(self, text: str | GenerationRecord) -> Response:
+        """A response taken apart into thinking and answer, as it is graded."""
         if isinstance(text, GenerationRecord):
             return read_record(text, self.markers, self.think_prefilled)
         return split_thinking(text, markers=self.markers, prefilled=bool(self.think_prefilled))

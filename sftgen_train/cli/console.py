@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -17,6 +18,25 @@ JudgeUnclosed = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option(help="Judges are asked about responses without an answer too: *_paper metrics, more calls."),
 ]
+Unsandboxed = Annotated[
+    bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")
+]
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of a command that hands on what it does not know."""
+
+
+def allow_unsandboxed(allowed: bool) -> None:
+    """Let model-written code run without a sandbox, if it was asked for."""
+    from sftgen_tasks.sandbox.levels import ALLOW
+
+    if allowed:
+        os.environ[ALLOW] = "1"
+
+
+def judge_options(model: str | None, base_url: str | None, unclosed: bool | None) -> dict[str, Any]:
+    """Judge settings as options of the tasks; but for `judge_unclosed` they hold for this command only."""
+    given = {"judge_model": model or None, "judge_base_url": base_url or None, "judge_unclosed": unclosed}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def show_run(folder: Path, out: Path | None = None, *, others: Sequence[Path] = (), to: Path | None = None) -> None:

@@ -34,13 +34,25 @@ def plan_costs(
     efficiency: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the device's limits in use.")] = 0.5,
     max_batch: Annotated[int, typer.Option(min=1, help="Most sequences at once.")] = 256,
     tokens_per_second: Annotated[Optional[float], typer.Option(min=0.001, help="Throughput as measured.")] = None,  # noqa: UP045
+    detect: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.001, max=0.9, help="Instead: what it takes to see a dip of this size, e.g. 0.05."),
+    ] = None,
+    base: Annotated[float, typer.Option(min=0.02, max=0.98, help="With --detect: the base's score.")] = 0.5,
+    power: Annotated[float, typer.Option(min=0.1, max=0.99, help="With --detect: how often it is to be seen.")] = 0.8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Estimate what evaluating a run costs: generations, tokens, hours, disk, and what the dip adds."""
+    """Estimate what evaluating a run costs, or with --detect how much of it a dip needs to be seen."""
     from sftgen_train.costs import inputs as cost_inputs
     from sftgen_train.costs import throughput as cost
 
     work = cost_inputs.read_work(tasks.split(","), cost_inputs.parse_counts(docs), limit)
+    if detect is not None:
+        from sftgen_train.cli.detecting import tell_detections
+        from sftgen_train.trajectory.detecting import Plan
+
+        tell_detections(together(work), Plan(detect, checkpoints - 1, power), base, as_json=as_json)
+        return
     size, on = cost_inputs.read_model(model, params), cost_inputs.read_device(device)
     given = cost.Assumptions(
         tokens, dip_tokens, dip_checkpoints, prompt_tokens, efficiency, max_batch, tokens_per_second

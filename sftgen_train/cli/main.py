@@ -29,13 +29,26 @@ from sftgen_train.cli import lengths as lengths_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
+from sftgen_train.cli import rescore as rescore_cli
 from sftgen_train.cli import selftest as selftest_cli
 from sftgen_train.cli import study as study_cli
 from sftgen_train.cli import tasks as tasks_cli
+from sftgen_train.cli import train as train_cli
 from sftgen_train.cli import trajectory as trajectory_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
-from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
+from sftgen_train.cli.console import (
+    PASS_ON,
+    JudgeModel,
+    JudgeUnclosed,
+    JudgeUrl,
+    LogTo,
+    Unsandboxed,
+    allow_unsandboxed,
+    console,
+    judge_options,
+    show_run,
+)
 from sftgen_train.cli.quiet import is_ours, quiet_libraries
 
 PANELS = {
@@ -107,10 +120,9 @@ app.command("documents")(tasks_cli.write_documents)
 app.command("docs", hidden=True)(tasks_cli.write_docs)
 INTERRUPTED = 130
 """Exit code of an interruption, by which Typer ends without a word."""
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-Unsandboxed = Annotated[
-    bool, typer.Option("--allow-unsandboxed-code", help="Run model-written code where no sandbox is available.")
-]
+app.command("rescore")(rescore_cli.rescore_run)
+app.command("train", context_settings=PASS_ON)(train_cli.train)
+app.command("accelerate-config")(train_cli.accelerate_config)
 
 
 @app.command("eval", context_settings=PASS_ON)
@@ -138,49 +150,15 @@ def evaluate(
     from sftgen_train.results.run import renew_results
     from sftgen_train.trajectory.statistics import estimate
 
-    _allow_unsandboxed(allow_unsandboxed_code)
+    allow_unsandboxed(allow_unsandboxed_code)
     started = time.perf_counter()
-    options = _judge_options(judge_model, judge_base_url, judge_unclosed)
+    options = judge_options(judge_model, judge_base_url, judge_unclosed)
     if max_gen_toks:
         options = {**options, "max_gen_toks": parse_limits(max_gen_toks)}
     results = run_command_line(context.args, run, estimate, options)
     if run and results:
         renew_results(RunFolder(run), results, time.perf_counter() - started)
         print_scores([(None, result) for result in results], console)
-
-
-@app.command()
-def rescore(
-    run: Annotated[Path, typer.Argument(help="Run directory.")],
-    *,
-    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
-    judge: Annotated[Optional[str], typer.Option(help="Another judge, if just one task is judged.")] = None,  # noqa: UP045
-    judge_model: JudgeModel = None,
-    judge_base_url: JudgeUrl = None,
-    judge_unclosed: JudgeUnclosed = None,
-    budgets: Annotated[str, typer.Option(help="Score responses truncated after so many tokens, e.g. 500,1000.")] = "",
-    tokenizer: Annotated[Optional[str], typer.Option(help="For --budgets: folder of the model's tokenizer.")] = None,  # noqa: UP045
-    allow_unsandboxed_code: Unsandboxed = False,
-) -> None:
-    """Grade a run's generations again, without a model, and write its samples and metrics anew.
-
-    With --budgets the samples stay, and metrics `budget=N/score`, `budget=N/truncated` and so on are added.
-    """
-    _allow_unsandboxed(allow_unsandboxed_code)
-    options = _judge_options(judge_model, judge_base_url, judge_unclosed)
-    named = [task for task in tasks.split(",") if task]
-    if budgets:
-        from sftgen_judges.records.store import RunFolder
-        from sftgen_train.report.terminal import print_budgets
-        from sftgen_train.results.budgets import parse_budgets, rescore_at_budgets
-
-        asked = parse_budgets(budgets)
-        rescore_at_budgets(run, asked, named, tokenizer=tokenizer, judge=judge, judge_options=options)
-        print_budgets([row for row in RunFolder(run).metric_rows() if row.get("mean") is not None], console)
-        return
-    if tokenizer:
-        raise SftgenError(f"--tokenizer {tokenizer}: it truncates responses at --budgets, and none are named")
-    _print_rescored(run, named, judge, options)
 
 
 @app.command()
@@ -195,50 +173,6 @@ def doctor(
     print_findings(findings, console)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
-
-
-@app.command(context_settings=PASS_ON)
-def train(
-    context: typer.Context,
-    preset: Annotated[Optional[str], typer.Option(help="A published run: MODEL/DATA or MODEL/DATA/SCHEDULE.")] = None,  # noqa: UP045
-    show: Annotated[bool, typer.Option("--show", "--print", help="Only print the preset: YAML, cost, notes.")] = False,
-) -> None:
-    """Fine-tune with TRL's SFTTrainer and evaluate while training.
-
-    `sftgen train --config FILE [--any.field value]`: fields of TRL's SFTConfig and ModelConfig, and
-    train_data, harness_tasks, harness_at_steps and the other harness fields (docs/training.md).
-    `sftgen train --preset qwen3-14b/math-cot-20k --set lr=1e-5 epochs=1`: a published run, with changes.
-    """
-    from sftgen_train.training import presets
-
-    arguments, settings = presets.split_settings(context.args)
-    chosen = presets.find(preset) if preset else None
-    if show:
-        if not chosen or arguments:
-            raise SftgenError("--show prints a preset: name one with --preset, and changes with --set name=value")
-        print(presets.describe(chosen, settings), end="")
-        return
-
-    from sftgen_train.training.fields import require_right_fields
-
-    given = {**(chosen.fields() if chosen else {}), **settings}
-    require_right_fields(arguments, given)
-
-    from sftgen_train.training.trl import train as run_training
-
-    run = run_training(arguments, given)
-    if run:
-        show_run(run.path)
-
-
-@app.command("accelerate-config")
-def accelerate_config(
-    name: Annotated[Optional[str], typer.Argument(help="A ready configuration; without a name all are listed.")] = None,  # noqa: UP045
-) -> None:
-    """Print the path of a ready configuration: `accelerate launch --config_file "$(sftgen accelerate-config NAME)"`."""
-    from sftgen_train.training import distributed
-
-    print(distributed.accelerate_config(name) if name else "\n".join(distributed.accelerate_configs()))
 
 
 @app.command()
@@ -309,28 +243,6 @@ def demo(
 
     found = demo_study(arm or (), seed or (), docs_seed)
     study_cli.run_and_show(found, FILE, folder, parallel=parallel)
-
-
-def _allow_unsandboxed(allowed: bool) -> None:
-    from sftgen_tasks.sandbox.levels import ALLOW
-
-    if allowed:
-        os.environ[ALLOW] = "1"
-
-
-def _judge_options(model: str | None, base_url: str | None, unclosed: bool | None) -> dict[str, Any]:
-    """Judge settings as options of the tasks; but for `judge_unclosed` they hold for this command only."""
-    given = {"judge_model": model or None, "judge_base_url": base_url or None, "judge_unclosed": unclosed}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _print_rescored(
-    run: Path, tasks: list[str], judge: str | None = None, options: dict[str, Any] | None = None
-) -> None:
-    from sftgen_train.report.terminal import print_scores
-    from sftgen_train.results.rescoring import rescore as rescore_run
-
-    print_scores(rescore_run(run, tasks, judge, options), console)
 
 
 class AboveTheBar(logging.StreamHandler):  # type: ignore[type-arg]

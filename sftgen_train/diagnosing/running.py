@@ -247,6 +247,20 @@ class _Held:
         return checked_findings(diagnostic, diagnostic.diagnose(history), annotator)
 
 
+def by_moment(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Diagnostics that measure a checkpoint while its weights are there, and those that read the run at its end.
+
+    Raises:
+        UnknownNameError: Nobody registered a name.
+        DiagnosticError: One cannot be loaded.
+    """
+    found, broken = chosen(names) if names else ([], {})
+    for why in broken.values():
+        raise DiagnosticError(why)
+    of_checkpoints = [diagnostic.name for diagnostic in found if diagnostic.level == "checkpoint"]
+    return of_checkpoints, [diagnostic.name for diagnostic in found if diagnostic.name not in of_checkpoints]
+
+
 def require_probes(names: Sequence[str]) -> list[Diagnostic]:
     """The diagnostics that measure each checkpoint.
 

@@ -123,6 +123,8 @@ class Suite:
         chat_template: Whether prompts go through the tokenizer's chat template.
         batch_size: Prompts generated together.
         seed: Base seed of sampled responses.
+        adaptive: Most steps to evaluate, where further ones are chosen between those that the tiers name
+            (`queue.adaptive`); 0 where none is. The first tier is then of every step that is evaluated.
     """
 
     tiers: Sequence[Tier]
@@ -131,6 +133,7 @@ class Suite:
     chat_template: bool = True
     batch_size: int = 16
     seed: int = 0
+    adaptive: int = 0
 
     @property
     def tasks(self) -> list[str]:
@@ -148,7 +151,8 @@ class Suite:
 
     def at(self, step: int, *, last: bool = False) -> list[Tier]:
         """The tiers of a step; a task in several of them is evaluated once, on most documents."""
-        due = [tier for tier in self.tiers if last or tier.due(step)]
+        always = self.tiers[:1] if self.adaptive else ()
+        due = [tier for tier in self.tiers if last or tier in always or tier.due(step)]
         due.sort(key=lambda tier: float("inf") if tier.limit is None else tier.limit, reverse=True)
         seen: set[str] = set()
         chosen = []
@@ -158,6 +162,12 @@ class Suite:
             if fresh:
                 chosen.append(replace(tier, tasks=fresh))
         return chosen
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Suite:
+        """A suite from its fields; `asdict` gives them."""
+        others = {name: value for name, value in facts.items() if name != "tiers"}
+        return cls(tiers=[Tier(**tier) for tier in facts["tiers"]], **others)
 
     def write(self, path: Path) -> None:
         """Write the suite for the workers."""
@@ -171,8 +181,7 @@ class Suite:
             ScheduleError: The file cannot be read, or another version wrote it.
         """
         try:
-            facts = json.loads(path.read_text())
-            return cls(tiers=[Tier(**tier) for tier in facts.pop("tiers")], **facts)
+            return cls.of(json.loads(path.read_text()))
         except OSError as error:
             raise ScheduleError(
                 f"{path}: no evaluation suite here ({error.strerror}); is it a run directory?"

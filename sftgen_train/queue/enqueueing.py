@@ -58,8 +58,14 @@ class Enqueuer:
         """Whether a step was enqueued before, in any state."""
         return self.queue.find(step) is not None
 
-    def add(self, step: int, checkpoint: Path, *, last: bool = False) -> None:
+    def add(self, step: int, checkpoint: Path, *, last: bool = False, candidate: bool = False) -> None:
         """Lease and enqueue a checkpoint.
+
+        Args:
+            step: Its step.
+            checkpoint: Its folder.
+            last: Whether it is the last step of the training.
+            candidate: Whether it is evaluated only if it is chosen.
 
         Raises:
             CheckpointError: It is not whole.
@@ -69,11 +75,18 @@ class Enqueuer:
         facts = mark_stable(checkpoint)
         if self._wants_lease(step, facts["model_id"]):
             lease(checkpoint, self._lease(step))
-        self._enqueue(step, facts["model_id"], last)
+        self._enqueue(step, facts["model_id"], last, candidate)
         logger.debug("step %d: enqueued in %.1f ms", step, 1000 * (time.perf_counter() - started))
 
     def add_from_memory(
-        self, step: int, model: Any, tokenizer: Any, *, last: bool = False, weights: dict[str, Any] | None = None
+        self,
+        step: int,
+        model: Any,
+        tokenizer: Any,
+        *,
+        last: bool = False,
+        candidate: bool = False,
+        weights: dict[str, Any] | None = None,
     ) -> None:
         """Save a model into a lease and enqueue it, where the trainer itself does not save these weights.
 
@@ -82,6 +95,7 @@ class Enqueuer:
             model: The model.
             tokenizer: Its tokenizer.
             last: Whether it is the last step of the training.
+            candidate: Whether it is evaluated only if it is chosen.
             weights: The whole weights, if the model holds only a part of them.
 
         Raises:
@@ -101,7 +115,7 @@ class Enqueuer:
                 making.rename(folder)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-        self._enqueue(step, facts["model_id"], last)
+        self._enqueue(step, facts["model_id"], last, candidate)
 
     def _wants_lease(self, step: int, model_id: str) -> bool:
         """Whether weights need a lease: not those that are evaluated, or that wait in one already."""
@@ -175,10 +189,13 @@ class Enqueuer:
         if waiting:
             logger.info("checkpoints that wait for evaluation: %d. sftgen worker %s", waiting, self.run)
 
-    def _enqueue(self, step: int, model_id: str, last: bool) -> None:
-        added = self.queue.add(Entry(step, f"{LEASES}/step-{step}", model_id, last))
+    def _enqueue(self, step: int, model_id: str, last: bool, candidate: bool) -> None:
+        entry = Entry(step, f"{LEASES}/step-{step}", model_id, last)
+        added = self.queue.add(entry, "candidate" if candidate else "waiting")
         known = self.queue.find(step)
-        if not added and known and known[0] == "failed":  # its lease was made anew: it may have been what was wrong
+        if not added and not candidate and known and known[0] == "candidate":  # the training stopped at it
+            self.queue.choose(known[1], last=last)
+        elif not added and known and known[0] == "failed":  # its lease was made anew: it may have been what was wrong
             self.queue.retry(known[1])
 
     def _lease(self, step: int) -> Path:

@@ -1,6 +1,7 @@
 """Checkpoints that wait for evaluation: a folder that trainer and workers share, on one machine or several.
 
-An entry is a small JSON file in one of the folders `waiting`, `running`, `done`, `failed` and `skipped`. It moves by
+An entry is a small JSON file in one of the folders `waiting`, `running`, `done`, `failed`, `skipped` and `candidate`: a
+candidate is evaluated only if it is chosen (`queue.adaptive`). It moves by
 rename: exactly one worker gets it, and a killed process leaves it in one of the folders. The owner of a running entry
 touches it. An entry that nobody touches any more goes back to `waiting`. A file that cannot be read stays where it is.
 """
@@ -22,7 +23,7 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.manifest import now
 from sftgen_train.queue.liveness import PATIENCE, SignsOfLife, is_dead, this_process, touching
 
-State = Literal["waiting", "running", "done", "failed", "skipped"]
+State = Literal["waiting", "running", "done", "failed", "skipped", "candidate"]
 STATES: tuple[State, ...] = get_args(State)
 Fault = Literal["checkpoint", "worker", "unclear"]
 """Whose fault it was that an evaluation failed. Only the checkpoint's own are counted against it."""
@@ -152,17 +153,40 @@ class Queue:
         known = self.find(step)
         return known is not None and known[1].model_id == model_id
 
-    def add(self, entry: Entry) -> bool:
+    def add(self, entry: Entry, state: State = "waiting") -> bool:
         """Add an entry, unless the same weights were added before. It replaces the step's entry with other weights.
+
+        Args:
+            entry: The entry.
+            state: `candidate` for one that is evaluated only if it is chosen.
 
         Returns:
             Whether it was added.
         """
         if self.knows(entry.step, entry.model_id):
             return False
-        for state in STATES:
-            (self.folder / state / entry.file).unlink(missing_ok=True)
-        self._write("waiting", replace(entry, id=entry.id or uuid.uuid4().hex))
+        for other in STATES:
+            (self.folder / other / entry.file).unlink(missing_ok=True)
+        self._write(state, replace(entry, id=entry.id or uuid.uuid4().hex))
+        return True
+
+    def choose(self, entry: Entry, *, last: bool = False) -> bool:
+        """Let a candidate wait for a worker; False when another has chosen it."""
+        try:
+            self._rename(self.folder / "candidate" / entry.file, "waiting")
+        except FileNotFoundError:
+            return False
+        if last:
+            self._write("waiting", replace(entry, last=True))
+        return True
+
+    def leave(self, entry: Entry, reason: str) -> bool:
+        """Take a candidate out that is not chosen; False when another did."""
+        try:
+            self._rename(self.folder / "candidate" / entry.file, "skipped")
+        except FileNotFoundError:
+            return False
+        self._write("skipped", replace(entry, reason=reason))
         return True
 
     def claim(self, *, newest_first: bool = False, without: Collection[int] = ()) -> Entry | None:
@@ -229,9 +253,9 @@ class Queue:
         return True
 
     def retry(self, entry: Entry) -> None:
-        """Let a failed or skipped entry wait again, with no attempts counted."""
+        """Let a failed or skipped entry wait again, or a candidate wait, with no attempts counted."""
         found = self.find(entry.step)
-        if found and found[0] in {"failed", "skipped"}:
+        if found and found[0] in {"failed", "skipped", "candidate"}:
             self._write(found[0], replace(entry, attempts=[], reason="", outcome=None))
             self._rename(self.folder / found[0] / entry.file, "waiting")
 

@@ -22,6 +22,7 @@ from sftgen_train.checkpoints.leases import CheckpointError, release, verify_sta
 from sftgen_train.diagnosing.running import probe_step, require_probes
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite
+from sftgen_train.queue.adaptive import choose_next
 from sftgen_train.queue.entries import INTERRUPTED, Entry, Queue
 from sftgen_train.queue.faults import fault_of
 from sftgen_train.queue.progress import training_goes_on
@@ -115,7 +116,8 @@ def work(
                 worker.take(entry)
                 gc.collect()  # frees the last weights before the next are loaded
             elif not policy.wait or not _more_to_come(queue, worker.doubtful):
-                break
+                if worker.doubtful or not (suite.adaptive and choose_next(queue, suite.adaptive)):
+                    break
             else:
                 time.sleep(POLL)
             open_trackers.log_new()

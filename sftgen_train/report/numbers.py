@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.reading import CHARTS, Shown, cell, named, short, steps_of
+from sftgen_train.report.reading import CHARTS, Shown, cell, judged_titles, named, short, steps_of
 from sftgen_train.report.sections import Section, with_rows
 
 _SHORT = 16
@@ -21,6 +21,9 @@ def number_sections(shown: Shown) -> list[Section]:
         Section(f"{title}, 95 % interval", ("step", *tasks), tuple(_cells(shown, metric, step) for step in steps))
         for metric, title in CHARTS
     ]
+    for name, (title, judged) in judged_titles(shown.manifest, metrics).items():
+        rows = tuple((named(step), *(cell(metrics[task][name].get(step), name) for task in judged)) for step in steps)
+        found.append(Section(f"{printable(title)}, 95 % interval", ("step", *map(short, judged)), rows))
     quality = tuple(row for task in metrics for row in _quality(shown, task))
     head = ("task", "step", "documents", "coverage", "answered", "truncated")
     return [*found, Section("Coverage and truncation", head, quality)]

@@ -11,6 +11,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.explaining import Explained, explain
 from sftgen_train.report.trajectories import trained_on
+from sftgen_train.results.run import judged_measures
 
 # Task -> metric -> step -> row
 Metrics = dict[str, dict[str, dict[int | None, dict[str, Any]]]]
@@ -113,10 +114,21 @@ def cell(row: Mapping[str, Any] | None, metric: str) -> str:
     """One cell of a table: the mean and, below it, its interval."""
     if row is None:
         return "-"
-    digits = 2 if metric == "score" else 0
+    digits = 0 if metric == "response_tokens" else 2
     if not has_interval(row):
         return f"{row['mean']:.{digits}f}"
     return f"{row['mean']:.{digits}f}\n{row['low']:.{digits}f}-{row['high']:.{digits}f}"
+
+
+def judged_titles(manifest: Mapping[str, Any], metrics: Metrics) -> dict[str, tuple[str, list[str]]]:
+    """The measures that judges gave the run afterwards: of each a title, and its tasks."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for task, measures in judged_measures(manifest).items():
+        for name, about in measures.items():
+            if task in metrics and metrics[task].get(name):
+                title = f"{name}, by judge {about['judge']}"
+                found.setdefault(name, (title, []))[1].append(task)
+    return found
 
 
 def asked(documents: int, of: Any) -> str:

@@ -16,7 +16,7 @@ from sftgen_train.report.comparison_tables import remarks_of as remarks_of_compa
 from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained
-from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, named, short, steps_of
+from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, judged_titles, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.sections import plain, print_sections
 from sftgen_train.report.trajectories import RunVerdicts
@@ -38,14 +38,16 @@ def print_opening(shown: Shown, console: Console) -> None:
 def print_scores_by_step(shown: Shown, console: Console) -> None:
     """Print scores and lengths by step, coverage, and scores at budgets."""
     metrics, in_domain = shown.metrics, shown.in_domain
-    for metric, title in CHARTS:
-        table = Table(title=f"{title}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    judged = judged_titles(shown.manifest, metrics)
+    charts = [(metric, title, list(metrics)) for metric, title in CHARTS]
+    for metric, title, tasks in charts + [(name, *about) for name, about in judged.items()]:
+        table = Table(title=f"{plain(title)}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
-        for task in metrics:
+        for task in tasks:
             name = plain(short(task)) + ("*" if task in in_domain else "")
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
-            table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in metrics))
+            table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in tasks))
         console.print(table)
     table = Table(
         title="Coverage (share graded) and truncated share, lowest to highest over the steps",
@@ -183,6 +185,18 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             measures.add_row(named(step), plain(short(result.task)), plain(metric), value, str(found.n))
     if measures.row_count:
         console.print(measures)
+
+
+def print_measures(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print metric rows, a line each."""
+    table = Table(title="Measures, with 95 % intervals", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("task", "step", "measure", "value", "documents"):
+        table.add_column(column, overflow="fold")
+    for row in sorted(rows, key=lambda row: (str(row["task"]), -1 if row.get("step") is None else row["step"])):
+        ends = f" ({row['low']:.3f} to {row['high']:.3f})" if has_interval(row) else ""
+        cells = (named(row.get("step")), plain(str(row["metric"])), f"{row['mean']:.3f}{ends}", str(row["n"]))
+        table.add_row(plain(short(str(row["task"]))), *cells)
+    console.print(table)
 
 
 def print_budgets(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

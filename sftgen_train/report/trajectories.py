@@ -118,6 +118,14 @@ class _Asked:
         return so_far(verdict, [curve.curves for curve in tasks], progress)
 
 
+def chosen_steps(manifest: Mapping[str, Any]) -> list[str]:
+    """That steps of a run were chosen after looking at its scores, and why each was."""
+    found = manifest.get("chosen_steps")
+    why = [f"step {step} ({reason})" for step, reason in found.items()] if isinstance(found, dict) else []
+    told = f"chosen after looking, where a score or a length had moved most: {'; '.join(why)}"
+    return [f"{told}. The test of a dip holds its level with them (docs/training.md)"] if why else []
+
+
 def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdicts:
     own = []
     for curve in curves:
@@ -128,6 +136,7 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
     last = max((step for curve in curves for step in curve.curves.steps), default=0)
     if curves and (unknown := end_unknown(asked.manifest, Path(asked.folder), last)):
         cautions.append(unknown)
+    cautions += chosen_steps(asked.manifest)
     failures = tuple(f"{curve.task}: {failure}" for curve in curves for failure in curve.failures)
     for name, members in _groups(curves, asked.manifest):
         chosen, doubled = apart([curve for curve in members if curve.share])

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.plugins.contracts import Sample
+from sftgen_judges.records.columns import SAMPLES
 from sftgen_judges.records.evaluations import documents_hash, next_time
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.results.diagnosed import as_row, diagnosed
@@ -118,13 +119,15 @@ class Scored:
 def replace_results(run: RunFolder, results: Sequence[Scored]) -> None:
     """Write samples and metrics of some answers anew."""
     begun = run.run_id()
+    judged = judged_measures(run.manifest())
     samples: list[Row] = []
     metrics: list[Row] = []
     renewed: dict[tuple[Any, ...], Any] = {}
     for scored in results:
         step, result = scored.step, scored.result
         about = {"run": begun, "evaluated_at": scored.at}
-        samples += [sample_row(sample, about) for sample in result.samples]
+        rows = [sample_row(sample, about) for sample in result.samples]
+        samples += _with_judged(run, result.task, rows, judged.get(result.task, {}))
         metrics += metric_rows(run, step, result, about, scored.whole)
         version = result.samples[0].evaluation_version if result.samples else None
         for origin in (_origin(result), (None, None)):
@@ -133,11 +136,36 @@ def replace_results(run: RunFolder, results: Sequence[Scored]) -> None:
 
     def replaced(row: Mapping[str, Any]) -> bool:
         of = tuple(row.get(name) for name in ("step", "task", "model", "sampling_id"))
-        # Scores at a budget stand as long as they are of the same answers, by the same rule.
-        same = (row.get("evaluated_at"), row.get("evaluation_version")) == renewed.get(of)
-        return of in renewed and not (same and budget_of(row) is not None)
+        # Scores at a budget, and those of another judge, stand as long as they are of the same answers.
+        at, version = renewed.get(of, (None, None))
+        same = (row.get("evaluated_at"), row.get("evaluation_version")) == (at, version)
+        asked = str(row.get("metric")).partition("/")[0] in judged.get(str(row.get("task")), {})
+        kept = (same and budget_of(row) is not None) or (asked and row.get("evaluated_at") == at)
+        return of in renewed and not kept
 
     run.replace_results(samples, replaced, metrics)
+
+
+def judged_measures(manifest: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The measures that a judge gave responses of a run afterwards, by task and name: judge, version and scale."""
+    found = manifest.get("judged")
+    return {
+        str(task): {str(name): facts for name, facts in named.items() if isinstance(facts, dict) and "judge" in facts}
+        for task, named in (found.items() if isinstance(found, dict) else ())
+        if isinstance(named, dict)
+    }
+
+
+def _with_judged(run: RunFolder, task: str, rows: list[Row], names: Mapping[str, Any]) -> list[Row]:
+    """Sample rows with the measures that a judge gave the same responses."""
+    if not names:
+        return rows
+    of = (*SAMPLES.key, "evaluated_at")
+    known = {tuple(row.get(name) for name in of): row.get("measures") or {} for row in run.sample_rows(task)}
+    for row in rows:
+        before = known.get(tuple(row.get(name) for name in of), {})
+        row["measures"] = {**{name: before[name] for name in names if name in before}, **row["measures"]}
+    return rows
 
 
 _BUDGET = re.compile(r"budget=(\d{1,12})/(.+)")
@@ -197,7 +225,7 @@ def estimate_rows(step: int | None, result: TaskResult, about: Mapping[str, Any]
     rows = []
     for metric, values in result.values.items():
         found = estimate(values, share=result.is_share(metric), aggregation=result.aggregations.get(metric))
-        numbers = {name: _finite(getattr(found, name)) for name in ("mean", "low", "high")}
+        numbers = {name: finite(getattr(found, name)) for name in ("mean", "low", "high")}
         rows.append({**shared, "metric": f"{prefix}{metric}", **numbers, "n": found.n, **last})
     return rows
 
@@ -244,8 +272,8 @@ def in_one_line(rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{row['task'].removeprefix('sftgen_')} {row['mean']:.2f}" for row in scores)
 
 
-def _finite(value: float) -> float | None:
-    """None in place of a number that JSON cannot hold: the interval of one document is infinite."""
+def finite(value: float) -> float | None:
+    """A number; None in place of a number that JSON cannot hold: the interval of one document is infinite."""
     return value if isfinite(value) else None
 
 

@@ -21,6 +21,7 @@ from sftgen_train.study.reading import tasks_of
 from sftgen_train.study.running import stale
 from sftgen_train.study.schema import ModelSource, Study
 from sftgen_train.training import presets
+from sftgen_train.training.config import ADAPTIVE, HarnessConfig
 
 _RESPONSE = 512
 """TRL's own limit of a response that the model in training makes."""
@@ -269,6 +270,8 @@ def _checkpoints(run: Run, steps: int | None) -> int:
     from sftgen_train.evaluation.schedule import Tier
 
     named = run.fields.get("harness_at_steps")
+    if named == ADAPTIVE:
+        return int(run.fields.get("harness_max_evaluations", HarnessConfig.harness_max_evaluations))
     if named is not None:
         due = {0, *(step for step in named if steps is None or step <= steps)}
     else:

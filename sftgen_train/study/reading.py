@@ -40,6 +40,8 @@ SET_BY_STUDY = {
     "harness_metadata": "evaluation.metadata",
     "harness_gen_kwargs": "evaluation.gen_kwargs",
     "harness_max_gen_toks": "evaluation.max_gen_toks",
+    "harness_run_dir": "name",
+    "harness_diagnostics": "diagnostics",
 }
 """Fields that a study sets itself, and where it has them from."""
 

@@ -180,7 +180,7 @@ class Evaluation(_Part):
     """When and how checkpoints are evaluated.
 
     Attributes:
-        steps: Steps beside the base and the last one.
+        steps: Steps beside the base and the last one; or `adaptive`, see docs/training.md.
         limit: Documents a task.
         batch_size: Prompts generated together.
         gen_kwargs: Settings over the tasks' own.
@@ -191,7 +191,7 @@ class Evaluation(_Part):
         model_args: Further arguments of it.
     """
 
-    steps: list[Annotated[int, Field(ge=0, strict=True)]] | None = None
+    steps: list[Annotated[int, Field(ge=0, strict=True)]] | Literal["adaptive"] | None = None
     limit: Whole | None = Field(default=None, ge=1)
     batch_size: Whole = Field(default=16, ge=1)
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)

@@ -87,12 +87,12 @@ def _beyond(task: str, documents: int, means: Mapping[str, float], bound: Mappin
 def check_trainings(
     files: Sequence[str], teachers: Mapping[str, str], tasks: Sequence[str], metadata: Mapping[str, Any]
 ) -> None:
-    """Check every training before the first begins: fields, tokenizer, template, end token, rows, and the tasks' data.
+    """Check every training before the first begins: fields, tokenizer, template, end token, rows, questions in them.
 
     Args:
         files: The training files.
         teachers: By file, the model to check in place of a teacher that is not trained yet.
-        tasks: Tasks and groups that every checkpoint is evaluated on.
+        tasks: Tasks and groups that every checkpoint is evaluated on: their data are there.
         metadata: Their options.
 
     Raises:
@@ -105,8 +105,9 @@ def check_trainings(
     wrong = []
     for file in files:
         try:
+            print(f"{Path(file).parent.name}:", flush=True)
             instead = ["--teacher_model_name_or_path", teachers[file]] if file in teachers else []
-            check(["--config", file, *instead])
+            check([*_looked_at(file), *instead])
         except SftgenError as error:
             wrong.append(f"{Path(file).parent.name}: {error}")
     manager = OwnTaskManager(dict(metadata))
@@ -119,28 +120,51 @@ def check_trainings(
         raise SftgenError("; ".join(wrong))
 
 
-def train_and_evaluate(file: str, run: str, *, model: str, model_args: Mapping[str, Any], launch: str | None) -> None:
-    """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed."""
-    from sftgen_train.queue.worker import work
+def train_and_evaluate(
+    file: str,
+    run: str,
+    *,
+    model: str,
+    model_args: Mapping[str, Any],
+    launch: str | None,
+    diagnostics: Sequence[str] = (),
+) -> None:
+    """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed.
+
+    Those of the diagnostics that measure a checkpoint do so while its weights are there.
+    """
+    from sftgen_train.diagnosing.running import by_moment
+    from sftgen_train.queue.worker import Policy, work
     from sftgen_train.training.trl import train
 
-    folder = Path(run)
+    folder, (probes, _) = Path(run), by_moment(diagnostics)
     if launch:
         _launched(launch, file)
     else:
-        train(["--config", file])
+        train(_looked_at(file))
     if (folder / "queue").is_dir():
         if model == "sftgen-hf" and not model_args:
-            work(folder)
+            work(folder, policy=Policy(probes=probes))
         else:
-            _evaluated_apart(folder, model, model_args)
+            _evaluated_apart(folder, model, model_args, probes)
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
 
 
-def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any]) -> None:
+def _looked_at(file: str) -> list[str]:
+    """The arguments of a training, as `sftgen train` looks at them first: its fields, then questions in its prompts."""
+    from sftgen_train.curation.contamination.before_training import require_unseen
+    from sftgen_train.training.fields import require_right_fields
+
+    arguments = ["--config", file]
+    require_unseen(require_right_fields(arguments))
+    return arguments
+
+
+def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str]) -> None:
     """Evaluate in a new process: the trained model still has its memory in this one."""
     given = ",".join(f"{name}={value}" for name, value in model_args.items())
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--model", model, "--quiet"]
+    command += ["--probe", ",".join(probes)] if probes else []
     code = subprocess.run([*command, *(["--model-args", given] if given else [])], check=False).returncode
     if code:
         raise SftgenError(f"`sftgen worker {run} --model {model}` ended with code {code}")
@@ -160,15 +184,17 @@ def _launched(name: str, file: str) -> None:
 
 
 def diagnose(run: str, names: Sequence[str]) -> None:
-    """Run the diagnostics of a study over a run.
+    """Run the diagnostics of a study over a run, but those that measured its checkpoints while they were there.
 
     Raises:
         SftgenError: One of them failed; the others are written down.
     """
-    from sftgen_train.diagnosing.running import diagnose_run
+    from sftgen_train.diagnosing.running import by_moment, diagnose_run
 
     RunFolder(Path(run)).require_readable()
-    outcome = diagnose_run(Path(run), list(names))
-    if outcome.failed:
-        raise SftgenError("; ".join(f"{name}: {why}" for name, why in outcome.failed.items()))
+    # Without a queue no worker had the weights: those that need them say so.
+    at_end = by_moment(names)[1] if (Path(run) / "queue").is_dir() else list(names)
+    failed = diagnose_run(Path(run), at_end).failed if at_end else {}
+    if failed:
+        raise SftgenError("; ".join(f"{name}: {why}" for name, why in failed.items()))
     write_atomic(Path(run) / DIAGNOSED, json.dumps({"names": sorted(names)}) + "\n")

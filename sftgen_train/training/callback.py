@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.sampling import check_settings
-from sftgen_tasks.harness.shards import Shard, together
-from sftgen_train.checkpoints.leases import is_complete
-from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, require_tasks, undisturbed
+from sftgen_tasks.harness.shards import together
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.training import continuing
-from sftgen_train.training.distributed import gathered_weights, shard
+from sftgen_train.training.distributed import shard
 from sftgen_train.training.failures import Failures
+from sftgen_train.training.measuring import Form, Measuring, output_of
 from sftgen_train.training.requirements import (
     CallbackError,
     require_generator,
     require_template,
     require_whole_model,
 )
+from sftgen_train.training.settings import beside_of, defaults_of, settings_of
 from sftgen_train.training.telling import Teller
 from sftgen_train.trajectory.deltas import parse_deltas
-
-if TYPE_CHECKING:
-    from sftgen_train.evaluation.colocated import ColocatedEngine
-
-logger = logging.getLogger(__name__)
-
-Form = Literal["queue", "in_process", "colocated"]
 
 
 def _never_ends_training(hook: Callable[..., None]) -> Callable[..., None]:
@@ -73,9 +63,10 @@ class HarnessCallback(TrainerCallback):
         self,
         tasks: Sequence[str] = (),
         *,
-        at_steps: Sequence[int] | None = None,
+        at_steps: Sequence[int] | Literal["adaptive"] | None = None,
         every: int | None = None,
         schedule: str | None = None,
+        max_evaluations: int = 16,
         limit: int | None = None,
         tiers: Sequence[Tier] = (),
         form: Form = "queue",
@@ -97,8 +88,11 @@ class HarnessCallback(TrainerCallback):
 
         Args:
             tasks: Task and group names.
-            at_steps: Steps to evaluate at.
-            every: Or the number of steps between two evaluations.
+            at_steps: Steps to evaluate at. With `adaptive`, in the form `queue`, those of the default schedule; then
+                further ones between two of them where a score or a length moved most. Their weights are kept till then.
+            every: Or the number of steps between two evaluations. With `adaptive` every so many steps the weights are
+                kept; without it those that the trainer saves are.
+            max_evaluations: With `adaptive`, how many steps are evaluated at most.
             schedule: Or a registered schedule, as `NAME` or `NAME:ARGUMENTS`. The default is `log-spaced`:
                 0, 5, 10, 20, 40, 80, ...
             limit: Documents a task, None for all.
@@ -137,33 +131,37 @@ class HarnessCallback(TrainerCallback):
             )
         if engine and form != "colocated":
             raise CallbackError(f"engine={dict(engine)} is for form='colocated' only, and the form is {form!r}")
-        first = [Tier(list(tasks), at_steps, every, limit, schedule)] if tasks or not tiers else []
+        named = None if at_steps == "adaptive" else at_steps
+        adaptive = at_steps == "adaptive"
+        if adaptive and (form != "queue" or schedule is not None or not tasks):
+            raise CallbackError(
+                "at_steps='adaptive' keeps weights to choose from: expected form='queue', tasks, and no schedule"
+            )
+        if adaptive and (max_evaluations < 3 or (every is not None and every < 1)):
+            raise CallbackError(
+                f"max_evaluations={max_evaluations}, every={every}: expected at least 3 evaluations, and 1 step"
+            )
+        self._kept_every = every if adaptive else None
+        every = None if adaptive else every
+        first = [Tier(list(tasks), named, every, limit, schedule)] if tasks or not tiers else []
         self.suite = Suite(
-            [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed
-        )
+            [*first, *tiers], dict(metadata or {}), dict(gen_kwargs or {}), chat_template, batch_size, seed,
+            adaptive=max_evaluations if adaptive else 0,
+        )  # fmt: skip
         check_settings({"in_process": "sftgen-hf", "colocated": "sftgen-vllm"}.get(form, ""), self.suite.gen_kwargs)
-        self._evaluator: Evaluator | None = None
-        if form == "queue":  # the worker loads the documents
-            require_tasks(self.suite)
-        else:
-            self._evaluator = Evaluator(self.suite)
         self._form, self._in_domain = form, list(in_domain)
         self._deltas = parse_deltas("" if delta is None else str(delta))
-        self._engine_options = dict(engine or {})
-        self._engine: ColocatedEngine | None = None
         self._run_dir = Path(run_dir) if run_dir else None
         self._run: RunFolder | None = None
-        self._enqueuer: Enqueuer | None = None
-        self._shard: Shard | None = None
         self._failures: Failures | None = None
         self._teller = Teller(self, stop_at=stop_at_token_accuracy, lines=lines)
-        self._known: dict[int, set[str]] = {}  # models that a step was measured with before this process
-        self._measured: dict[int, bool] = {}  # steps that this process took up, and whether as the last one
-        self._unsaved: int | None = None  # a step that is due and that the trainer is about to save
+        self._measuring = Measuring(self.suite, form, dict(engine or {}), self._teller, self._report)
         self.model_follows = False
         """Whether the final model is still to be written when the trainer has ended: the training ends with that."""
         self.training_data: Mapping[str, Any] = {}
         """What the manifest says of the training data; empty where somebody else made the trainer."""
+        self.fields: Mapping[str, Any] = {}
+        """Fields beside the trainer's arguments that the weights depend on; a training goes on with the same ones."""
         self.report_follows = False
         """Whether the run is read as soon as training has ended: nobody needs to be told how."""
 
@@ -178,7 +176,7 @@ class HarnessCallback(TrainerCallback):
             SftgenError: The model, the tokenizer or the run directory cannot be used.
         """
         step, first = state.global_step, state.is_world_process_zero
-        self._shard, self._measured, self._unsaved = shard(), {}, None
+        measuring, together_with = self._measuring, shard()
         self._run = run = RunFolder(self._run_dir or Path(args.output_dir or "trainer_output"))
         self._failures = Failures(run, self.suite.tasks, first=first)
 
@@ -189,14 +187,15 @@ class HarnessCallback(TrainerCallback):
                 require_whole_model(kwargs["model"])
             return self._begin_run(run, args, state, kwargs) if first else {}
 
-        self._known = together(self._shard, begin)[0]
-        self._aside("watching the training", step, self._teller.begin, run, args, state, kwargs["model"], self._shard)
+        measuring.begin(run, together_with)
+        measuring.known = together(together_with, begin)[0]
+        self._aside("watching the training", step, self._teller.begin, run, args, state, kwargs["model"], together_with)
         if self._form == "colocated":
-            self._start_engine(args, kwargs)
+            measuring.start_engine(args, kwargs)
         last = step >= state.max_steps
         # On going on, the weights are those of the step: what was not measured before a kill is measured now.
-        if step <= state.max_steps and (last or self._due(step)):
-            self._measure_first(step, args, kwargs, last=last)
+        if step <= state.max_steps and (last or measuring.due(step)):
+            measuring.measure_first(step, args, kwargs, last=last)
         self._aside("logging scores", step, self._teller.new_scores, args, state, control)
 
     @_never_ends_training
@@ -204,22 +203,27 @@ class HarnessCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measure a due step that the trainer did not save after all; its weights are still there."""
-        if self._unsaved == state.global_step:
-            self._measure(state.global_step, args, kwargs)
+        if self._measuring.unsaved == state.global_step:
+            self._measuring.measure(state.global_step, args, kwargs)
 
     @_never_ends_training
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """When the step is due: evaluate, or put its weights into the queue. The last step comes with `on_log`."""
         step = state.global_step
         self._aside("counting training tokens", step, self._teller.step, args, state, control)
-        if self._enqueuer and step <= state.max_steps:
-            self._aside("telling the workers", step, self._enqueuer.progress, step, state.max_steps)
-        if step >= state.max_steps or not self._due(step):
+        measuring = self._measuring
+        if measuring.enqueuer and step <= state.max_steps:
+            self._aside("telling the workers", step, measuring.enqueuer.progress, step, state.max_steps)
+        if step >= state.max_steps:
+            return
+        if not measuring.due(step):
+            if self._kept_every and measuring.candidate(step, self._kept_every) and not control.should_save:
+                measuring.measure(step, args, kwargs, candidate=True)
             return
         if self._form == "queue" and control.should_save:  # the trainer saves, then calls `on_save`
-            self._unsaved = step
+            measuring.unsaved = step
         else:
-            self._measure(step, args, kwargs)
+            measuring.measure(step, args, kwargs)
             self._teller.new_scores(args, state, control)
 
     @_never_ends_training
@@ -227,10 +231,13 @@ class HarnessCallback(TrainerCallback):
         """Lease and enqueue the checkpoint that was just written, when its step is due."""
         step = state.global_step
         last = step >= state.max_steps
-        if self._form != "queue" or step > state.max_steps or step in self._measured:
+        if self._form != "queue" or step > state.max_steps or step in self._measuring.measured:
             return
-        if last or self._due(step):
-            self._enqueue_saved(step, _output(args) / f"checkpoint-{step}", args, kwargs, last=last)
+        if last or self._measuring.due(step):
+            self._measuring.enqueue_saved(step, output_of(args) / f"checkpoint-{step}", args, kwargs, last=last)
+        elif self._measuring.candidate(step):
+            saved = output_of(args) / f"checkpoint-{step}"
+            self._measuring.enqueue_saved(step, saved, args, kwargs, last=False, candidate=True)
 
     @_never_ends_training
     def on_log(
@@ -247,7 +254,7 @@ class HarnessCallback(TrainerCallback):
         (`load_best_model_at_end`).
         """
         if logs and "train_runtime" in logs:
-            self._measure_last(args, state, kwargs)
+            self._measuring.measure_last(args, state, kwargs)
         self._teller.new_scores(args, state, control)
 
     @_never_ends_training
@@ -256,16 +263,15 @@ class HarnessCallback(TrainerCallback):
     ) -> None:
         """Close what is open, and tell the workers that no more will come."""
         step = state.global_step
-        if step > state.max_steps or step in self._measured:
-            self._measure_last(args, state, kwargs)
+        measuring = self._measuring
+        if step > state.max_steps or step in measuring.measured:
+            measuring.measure_last(args, state, kwargs)
         elif args.load_best_model_at_end and state.best_model_checkpoint:
             lost = CallbackError("the trainer put back its best checkpoint before the step was measured")
             self._report("evaluation", step, lost)
         else:
-            self._measure_last(args, state, kwargs)
-        if self._engine:
-            engine, self._engine = self._engine, None
-            self._aside("stopping the engine", step, engine.close)
+            measuring.measure_last(args, state, kwargs)
+        self._aside("stopping the engine", step, measuring.stop_engine)
         self._aside("counting training tokens", step, self._teller.end, args, state, control)
         if state.is_world_process_zero:
             self._aside("closing the run directory", step, self._end_run, step)
@@ -273,7 +279,7 @@ class HarnessCallback(TrainerCallback):
             self._failures.close()
         self._aside("logging scores", step, self._teller.new_scores, args, state, control)
         if not self.report_follows:
-            self._teller.how_to_read(waiting=self._enqueuer.waiting() if self._enqueuer else 0)
+            self._teller.how_to_read(waiting=measuring.enqueuer.waiting() if measuring.enqueuer else 0)
 
     # ------------------------------------------------------------------------------ the run directory
 
@@ -283,9 +289,11 @@ class HarnessCallback(TrainerCallback):
         """Make the run directory this training's, in the first process only; returns the models of measured steps."""
         run.require_writable()
         enqueuer = Enqueuer(run.path, self.suite) if self._form == "queue" else None
-        settings = continuing.settings_of(args, given, self.suite)
+        settings = continuing.Settings(
+            settings_of(args, given, self.suite, self.fields), beside_of(args), defaults_of(args)
+        )
         try:
-            known = continuing.take(run, settings, state.global_step, _output(args), enqueuer)
+            known = continuing.take(run, settings, state.global_step, output_of(args), enqueuer)
             run.update_manifest(
                 model=getattr(given["model"].config, "_name_or_path", "") or type(given["model"]).__name__,
                 tasks=self.suite.tasks,
@@ -302,14 +310,14 @@ class HarnessCallback(TrainerCallback):
                 f"run directory {str(run.path)!r} cannot be written: {error.strerror or error}; "
                 "make room, or choose another"
             ) from error
-        self._enqueuer = enqueuer
+        self._measuring.enqueuer = enqueuer
         return known
 
     def _end_run(self, step: int) -> None:
         assert self._run
         try:
-            if self._enqueuer:
-                self._enqueuer.end(step)
+            if self._measuring.enqueuer:
+                self._measuring.enqueuer.end(step)
             else:
                 self._run.compact()
             if not self.model_follows:
@@ -317,113 +325,6 @@ class HarnessCallback(TrainerCallback):
         finally:
             if not self.model_follows:
                 continuing.release(self._run)
-
-    # ------------------------------------------------------------------------------ measuring
-
-    def _due(self, step: int) -> bool:
-        """Whether a step is due, in the first process's word: a plugin's schedule may fail in one of them."""
-        due = self.suite.due(step)
-        return bool(self._shard.gather(due)[0]) if self._shard and not self.suite.built_in else due
-
-    def _measure_first(
-        self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False
-    ) -> None:
-        """Measure the weights that training begins or goes on with, unless that was done before a kill."""
-        if self._form != "queue" or step == 0:
-            self._measure(step, args, given, last=last)
-            return
-        saved = _output(args) / f"checkpoint-{step}"
-
-        def enqueued() -> bool:
-            """Whether the step was enqueued from memory: its checkpoint is gone, or holds only shards."""
-            return self._enqueuer is not None and not is_complete(saved) and self._enqueuer.has(step)
-
-        if not together(self._shard, enqueued)[0]:
-            self._enqueue_saved(step, saved, args, given, last=last)
-        self._measured[step] = last
-
-    def _measure_last(self, args: TrainingArguments, state: TrainerState, given: Mapping[str, Any]) -> None:
-        """Measure the last step, all tiers, unless that is done; transformers makes a step too many after its end."""
-        step = state.global_step
-        if step > state.max_steps or self._measured.get(step):
-            return
-        if step in self._measured:  # stopped early at a step that was due: some tiers are for the last step alone
-            more = together(self._shard, lambda: self.suite.at(step, last=True) != self.suite.at(step))[0]
-            if not more or (self._form == "queue" and together(self._shard, lambda: self._marked_last(step))[0]):
-                self._measured[step] = True
-                return
-        self._measure(step, args, given, last=True)
-
-    def _marked_last(self, step: int) -> bool:
-        return self._enqueuer is not None and self._enqueuer.mark_last(step)
-
-    def _measure(self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool = False) -> None:
-        """Evaluate, or put into the queue, the weights in training, as those of the step."""
-        repeated = step in self._measured
-        self._measured[step], self._unsaved = last, None
-        if self._form != "queue":
-            self._try("evaluation", step, lambda: self._evaluate(step, args, given, last=last, again=repeated))
-            return
-
-        def enqueue() -> None:
-            weights = gathered_weights(given["model"])  # all processes together
-            if self._enqueuer:
-                self._enqueuer.add_from_memory(
-                    step, given["model"], given["processing_class"], last=last, weights=weights
-                )
-                self._teller.enqueued(step)
-
-        self._try("enqueueing", step, enqueue)
-
-    def _enqueue_saved(
-        self, step: int, checkpoint: Path, args: TrainingArguments, given: Mapping[str, Any], *, last: bool
-    ) -> None:
-        """Enqueue a saved checkpoint; one that holds only shards is enqueued from memory."""
-        enqueuer = self._enqueuer
-        if together(self._shard, lambda: enqueuer is not None and is_complete(checkpoint))[0]:
-            self._measured[step], self._unsaved = last, None
-
-            def enqueue() -> None:
-                if enqueuer:
-                    enqueuer.add(step, checkpoint, last=last)
-                    self._teller.enqueued(step)
-
-            self._try("enqueueing", step, enqueue)
-        else:
-            self._measure(step, args, given, last=last)
-
-    def _evaluate(
-        self, step: int, args: TrainingArguments, given: Mapping[str, Any], *, last: bool, again: bool
-    ) -> None:
-        assert self._run
-        assert self._evaluator
-        started = time.perf_counter()
-        evaluate_in_memory(
-            self._evaluator,
-            self._run,
-            step,
-            model=given["model"],
-            tokenizer=given["processing_class"],
-            precision=_precision(args),
-            last=last,
-            shard=self._shard,
-            engine=self._engine,
-            known=() if again else self._known.get(step, ()),
-        )
-        self._teller.seconds[step] = time.perf_counter() - started
-
-    def _start_engine(self, args: TrainingArguments, given: Mapping[str, Any]) -> None:
-        from sftgen_train.evaluation.colocated import ColocatedEngine
-
-        with undisturbed(given["model"]):
-            self._engine = ColocatedEngine(
-                given["model"],
-                given["processing_class"],
-                precision=_precision(args),
-                options=self._engine_options,
-                seed=self.suite.seed,
-                shard=self._shard,
-            )
 
     # ------------------------------------------------------------------------------ failures
 
@@ -441,11 +342,3 @@ class HarnessCallback(TrainerCallback):
     def _report(self, doing: str, step: int, error: Exception, *, missing: bool = True) -> None:
         if self._failures:
             self._failures.report(doing, step, error, missing=missing)
-
-
-def _output(args: TrainingArguments) -> Path:
-    return Path(args.output_dir or "trainer_output")
-
-
-def _precision(args: TrainingArguments) -> torch.dtype | None:
-    return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sftgen_judges.errors import SftgenError
 
@@ -48,12 +49,18 @@ class HarnessConfig:
     harness_delta: float | str | None = field(
         default=None, metadata={"help": "Loss that does not matter, e.g. 0.02,math500=0.05."}
     )
-    harness_at_steps: list[int] | None = field(default=None, metadata={"help": "Steps to evaluate at."})
+    harness_at_steps: list[str] | None = field(
+        default=None, metadata={"help": "Steps to evaluate at; or adaptive: steps are chosen where scores moved."}
+    )
     harness_every: int | None = field(default=None, metadata={"help": "Or evaluate every so many steps."})
+    harness_max_evaluations: int = field(default=16, metadata={"help": "With adaptive: most steps to evaluate."})
     harness_schedule: str | None = field(
         default=None, metadata={"help": "Or a registered schedule: NAME or NAME:ARGUMENTS."}
     )
     harness_limit: int | None = field(default=None, metadata={"help": "Documents a task."})
+    harness_tiers: list[Any] | str | None = field(
+        default=None, metadata={"help": "JSON list of further tasks, each with steps and limit of its own."}
+    )
     harness_form: str = field(default="queue", metadata={"help": "Where checkpoints are evaluated.", "choices": FORMS})
     harness_engine: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "JSON for vLLM's engine, in colocated."}
@@ -70,6 +77,15 @@ class HarnessConfig:
     harness_max_gen_toks: str | None = field(
         default=None, metadata={"help": "Token limits of single tasks or groups: TASK=N,..."}
     )
+    harness_seed: int = field(default=0, metadata={"help": "Seed of sampled responses."})
+    harness_chat_template: bool = field(default=True, metadata={"help": "Prompts go through the chat template."})
+    harness_run_dir: str | None = field(default=None, metadata={"help": "Where records go; output_dir by default."})
+    harness_max_seen: float = field(
+        default=0.1, metadata={"help": "Largest share of a benchmark's questions in training prompts; 1 allows all."}
+    )
+    harness_diagnostics: list[str] = field(
+        default_factory=list, metadata={"help": "Diagnostics of each checkpoint, and of the run at its end."}
+    )
     harness_stop_at_token_accuracy: float | None = field(
         default=None, metadata={"help": "Stop at this training token accuracy on repeated data; 0.995 is the signal."}
     )
@@ -83,9 +99,28 @@ class HarnessConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise TrainingConfigError(f"{name} {value}: expected a number of at least 1")
+        if not 0 <= self.harness_max_seen <= 1:
+            raise TrainingConfigError(f"harness_max_seen {self.harness_max_seen}: expected a share from 0 to 1")
         share = self.harness_stop_at_token_accuracy
         if share is not None and not 0 < share <= 1:
             raise TrainingConfigError(f"harness_stop_at_token_accuracy {share}: expected a share above 0 and up to 1")
+
+
+ADAPTIVE: Literal["adaptive"] = "adaptive"
+
+
+def steps_of(given: Any) -> list[int] | Literal["adaptive"] | None:
+    """Read harness_at_steps: numbers, which are texts on a command line, or `adaptive`.
+
+    Raises:
+        TrainingConfigError: It is something else.
+    """
+    if given in (None, ADAPTIVE, [ADAPTIVE]):
+        return None if given is None else ADAPTIVE
+    try:
+        return [int(step) for step in given]
+    except (TypeError, ValueError):
+        raise TrainingConfigError(f"harness_at_steps {given!r}: expected steps, or {ADAPTIVE}") from None
 
 
 def accumulation_steps(rows: int, per_device: int, processes: int) -> int:
@@ -101,3 +136,33 @@ def accumulation_steps(rows: int, per_device: int, processes: int) -> int:
             "processes: change one of them"
         )
     return rows // micro
+
+
+def json_list(name: str, given: Any) -> list[Any]:
+    """Read a field that is a list in YAML, and JSON on the command line.
+
+    Raises:
+        TrainingConfigError: It is something else.
+    """
+    try:
+        value = json.loads(given) if isinstance(given, str) else given or []
+    except json.JSONDecodeError as error:
+        raise TrainingConfigError(f"{name} {given!r}: not JSON: {error}") from error
+    if not isinstance(value, list):
+        raise TrainingConfigError(f"{name} {given!r}: expected a list")
+    return value
+
+
+def mapping(name: str, given: Any) -> dict[str, Any]:
+    """Read a field that is a mapping in YAML, and JSON on the command line.
+
+    Raises:
+        TrainingConfigError: It is something else.
+    """
+    try:
+        value = json.loads(given) if isinstance(given, str) else given or {}
+    except json.JSONDecodeError as error:
+        raise TrainingConfigError(f"{name} {given!r}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise TrainingConfigError(f"{name} {given!r}: expected a mapping")
+    return value

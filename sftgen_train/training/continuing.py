@@ -7,41 +7,28 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import logging
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
-
-from accelerate.utils import extract_model_from_parallel
-from transformers import TrainingArguments
 
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import read_rows, write_atomic
 from sftgen_judges.records.manifest import now
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.leases import is_complete
-from sftgen_train.evaluation.evaluator import undisturbed
-from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.results.training_file import TRAINING, read_training
 from sftgen_train.training.distributed import has_shards
+from sftgen_train.training.settings import EVALUATION, Change, beside, changes
 
 logger = logging.getLogger(__name__)
 
 LOCK = ".training.lock"
-# Fields of a trainer's arguments that change no weights.
-_BESIDE = (
-    "logging_", "log_", "report_to", "run_name", "project", "trackio", "save_", "push_to_hub", "hub_", "eval_", "do_",
-    "disable_tqdm", "resume_from_checkpoint", "output_dir", "dataloader_", "ddp_timeout", "local_rank",
-    "skip_memory_metrics", "load_best_model_at_end", "metric_for_best_model", "greater_is_better", "debug",
-    "per_device_", "gradient_accumulation_steps", "prediction_loss_only", "include_", "batch_eval_metrics",
-    "restore_callback_states", "enable_jit_checkpoint", "dataset_num_proc",
-)  # fmt: skip
 _held: dict[Path, IO[bytes]] = {}
 
 
@@ -55,56 +42,22 @@ def last_checkpoint(output: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def settings_of(args: TrainingArguments, given: Mapping[str, Any], suite: Suite) -> dict[str, Any]:
-    """What the weights and records of a training depend on, by name. Two trainings are the same if these are.
+@dataclass(frozen=True)
+class Settings:
+    """What a training is begun, or goes on, with.
 
-    Args:
-        args: The trainer's arguments.
-        given: What the trainer gives its callbacks: the model and the loader of the training data.
-        suite: What is evaluated when.
+    Attributes:
+        own: What its weights and records depend on.
+        beside: Fields that change no weights.
+        defaults: What stands for a field that an earlier version did not have.
     """
-    model = extract_model_from_parallel(given["model"])
-    own = {name: value for name, value in args.to_dict().items() if not name.startswith(_BESIDE)}
-    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-    facts = {
-        "model": getattr(model, "name_or_path", "") or type(model).__name__,
-        "parameters": sum(_size(parameter) for parameter in model.parameters()),
-        "data": _data_facts(given.get("train_dataloader"), model),
-        "rows a step": rows,
-        "evaluation": asdict(suite),
-        **own,
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(facts, default=_plain))
-    return plain
+
+    own: Mapping[str, Any]
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _plain(value: object) -> str:
-    text = str(value)
-    return type(value).__name__ if " at 0x" in text else text  # an address is another one in each process
-
-
-def _size(parameter: Any) -> int:
-    return int(getattr(parameter, "ds_numel", None) or parameter.numel())  # ZeRO-3 leaves an empty tensor
-
-
-def _data_facts(loader: Any, model: Any) -> dict[str, Any]:
-    """The number of rows, and a hash of a few; what cannot be known is left out."""
-    data = getattr(loader, "dataset", None)
-    facts: dict[str, Any] = {}
-    try:
-        facts["rows"] = len(data)  # type: ignore[arg-type]  # a stream has none
-        with undisturbed(model):
-            few = [data[place] for place in sorted({0, len(data) // 3, len(data) // 2, len(data) - 1})]  # type: ignore[index,arg-type]
-        text = json.dumps(few, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(type(value)))
-        facts["sha256"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    except Exception:  # rows of any kind, made by anybody's code
-        return facts
-    return facts
-
-
-def take(
-    run: RunFolder, settings: Mapping[str, Any], step: int, output: Path, enqueuer: Enqueuer | None
-) -> dict[int, set[str]]:
+def take(run: RunFolder, settings: Settings, step: int, output: Path, enqueuer: Enqueuer | None) -> dict[int, set[str]]:
     """Make a run directory that of a training which begins or goes on.
 
     Args:
@@ -118,21 +71,48 @@ def take(
         The models that each step was measured with before.
 
     Raises:
-        RecordError: The run directory is another training's, or its suite is another one.
+        RecordError: The run directory is another training's, or the training goes on with settings of another one.
         OSError: It cannot be written.
     """
     hold(run)
+    earlier = read_training(run.path)
     known = _measured_models(run)
     queued = enqueuer.known_steps() if enqueuer else []
     if step == 0 and (queued or known):
         held = f"queued checkpoints of steps {queued}" if queued else f"evaluations of steps {sorted(known)}"
-        require_own(run, settings, held, output)
-    elif step and (changed := different(read_training(run.path).get("settings"), settings)):
-        logger.warning("this training goes on from step %d with other settings: %s", step, changed)
+        require_own(run, settings.own, held, output, settings.defaults)
+    elif step:
+        require_same(run, earlier, settings, step)
     if enqueuer:
-        enqueuer.open(resumed=step > 0)
+        compared = isinstance(earlier.get("settings"), dict) and EVALUATION in earlier["settings"]
+        enqueuer.open(resumed=step > 0 and not compared)
     begin(run, settings)
     return known
+
+
+def require_same(run: RunFolder, earlier: Mapping[str, Any], settings: Settings, step: int) -> None:
+    """Say which fields of a training that goes on have changed.
+
+    Args:
+        run: The run directory.
+        earlier: What it knows of the training.
+        settings: Those of now.
+        step: The step that it goes on from.
+
+    Raises:
+        RecordError: One of them makes it another training.
+    """
+    changed = changes(earlier.get("settings"), settings.own, settings.defaults)
+    changed += beside(earlier.get("beside"), settings.beside, settings.defaults)
+    other = [change.told() for change in changed if not change.harmless]
+    if other:
+        raise RecordError(
+            f"run directory {str(run.path)!r}: to go on from step {step} with other fields would be another training: "
+            f"{'; '.join(other)}. Set them as they were there, or train into another output_dir"
+        )
+    if changed:
+        told = "; ".join(change.told() for change in changed)
+        logger.warning("this training goes on from step %d with changed fields: %s", step, told)
 
 
 def _measured_models(run: RunFolder) -> dict[int, set[str]]:
@@ -143,7 +123,9 @@ def _measured_models(run: RunFolder) -> dict[int, set[str]]:
     return models
 
 
-def require_own(run: RunFolder, mine: Mapping[str, Any], held: str, output: Path) -> None:
+def require_own(
+    run: RunFolder, mine: Mapping[str, Any], held: str, output: Path, defaults: Mapping[str, Any] | None = None
+) -> None:
     """Check that a training from its beginning may write into a run directory that holds records.
 
     Args:
@@ -151,6 +133,7 @@ def require_own(run: RunFolder, mine: Mapping[str, Any], held: str, output: Path
         mine: The settings of this training.
         held: What it holds, for the message.
         output: Where this training saves its checkpoints.
+        defaults: What stands for a setting that an earlier version did not have.
 
     Raises:
         RecordError: The records are another training's, or those of a training that can be resumed or has ended.
@@ -159,7 +142,7 @@ def require_own(run: RunFolder, mine: Mapping[str, Any], held: str, output: Path
     earlier = known.get("settings")
     if not isinstance(earlier, dict):
         raise RecordError(_not_empty(run, held, "", "choose another, remove it, or resume training from a checkpoint"))
-    differ = different(earlier, mine)
+    differ = told(changes(earlier, mine, defaults or {}))
     if differ:
         raise RecordError(_not_empty(run, held, f" of another training ({differ})", "choose another, or remove it"))
     if known.get("ended") is not None:
@@ -178,28 +161,20 @@ def _not_empty(run: RunFolder, held: str, about: str, instead: str) -> str:
     return f"run directory {str(run.path)!r} already holds {held}{about}; {instead}"
 
 
-def different(earlier: object, mine: Mapping[str, Any], most: int = 3) -> str:
-    """The settings in which two trainings differ, the first few with their values; empty when there is none."""
-    if not isinstance(earlier, dict):
-        return ""
-    names = [name for name in {**earlier, **mine} if earlier.get(name) != mine.get(name)]
-    told = [
-        f"{name} {earlier.get(name)!r} there, {mine.get(name)!r} here"
-        if not isinstance(mine.get(name), dict | list)
-        else f"another {name}"
-        for name in names[:most]
-    ]
-    return "; ".join(told + [f"{len(names) - most} more"] * (len(names) > most))
+def told(changed: Sequence[Change], most: int = 3) -> str:
+    """Changes in words, the first few; empty when there is none."""
+    named = [change.told() for change in changed[:most]]
+    return "; ".join(named + [f"{len(changed) - most} more"] * (len(changed) > most))
 
 
-def begin(run: RunFolder, settings: Mapping[str, Any]) -> None:
+def begin(run: RunFolder, settings: Settings) -> None:
     """Write down whose run directory it is.
 
     Raises:
         OSError: It cannot be written.
     """
     process = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-    _write(run, {"settings": dict(settings), "process": process})
+    _write(run, {"settings": dict(settings.own), "beside": dict(settings.beside), "process": process})
 
 
 def end(run: RunFolder, **facts: Any) -> None:

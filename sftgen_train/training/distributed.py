@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,15 @@ def shard() -> Shard | None:
     return Shard(dist.get_rank(), count, gather)
 
 
-def start_worker(run: Path) -> subprocess.Popen[bytes]:
-    """Start `sftgen worker` in its own process. It ends when training has ended and everything is evaluated."""
+def start_worker(run: Path, probes: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """Start `sftgen worker` in its own process. It ends when training has ended and everything is evaluated.
+
+    Args:
+        run: The run directory.
+        probes: Diagnostics that measure each checkpoint.
+    """
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--quiet"]
+    command += ["--probe", ",".join(probes)] if probes else []
     return subprocess.Popen(command, env=alone())
 
 

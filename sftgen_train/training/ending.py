@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -61,45 +60,51 @@ def train_to_end(trainer: Trainer, checkpoint: str | bool | None) -> None:
         trainer.is_in_train = False
 
 
-def fingerprint(args: TrainingArguments, others: Mapping[str, Any]) -> str:
-    """A hash of all that a command trains with and evaluates: its fields, and what the files that it names look like.
+def command_of(args: TrainingArguments, others: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a command trains with and evaluates: its fields, and what the files that it names look like.
+
+    A field with its default is left out: one that an earlier version did not have was as if it had it.
 
     Args:
         args: The trainer's arguments.
         others: The fields beside them.
+        defaults: The defaults of all of them.
     """
-    fields = {**others, **args.to_dict()}
+    fields = json.loads(json.dumps({**others, **args.to_dict()}, default=str))
     named = [Path(fields[name]) for name in _FILES if fields.get(name)]
-    facts = {
-        "fields": {name: value for name, value in fields.items() if not name.startswith(_BESIDE)},
+    return {
+        "fields": {
+            name: value
+            for name, value in fields.items()
+            if not name.startswith(_BESIDE) and not (name in defaults and value == defaults[name])
+        },
         "files": {str(path): _looks(path) for path in named if path.exists()},
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _looks(path: Path) -> dict[str, tuple[int, int]]:
+def _looks(path: Path) -> dict[str, list[int]]:
     files = [path] if path.is_file() else [file for file in sorted(path.iterdir()) if file.is_file()]
-    return {file.name: (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+    return {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
-def ended_step(args: TrainingArguments, run: RunFolder, command: str) -> int | None:
+def ended_step(args: TrainingArguments, run: RunFolder, command: Mapping[str, Any]) -> int | None:
     """The step at which a training by this command ended, if its model is there; None if there is something to train.
 
     Args:
         args: The trainer's arguments.
-        run: Its output folder.
-        command: The fingerprint of the command.
+        run: The run directory.
+        command: The command, as `command_of` tells it.
     """
     known = read_training(run.path)
     step = known.get("ended")
     if args.resume_from_checkpoint not in {None, "last"} or known.get("command") != command:
         return None
-    return step if isinstance(step, int) and is_complete(run.path) else None
+    return step if isinstance(step, int) and is_complete(Path(args.output_dir or "trainer_output")) else None
 
 
-def write_ended(run: RunFolder, step: int, command: str) -> None:
+def write_ended(run: RunFolder, step: int, command: Mapping[str, Any]) -> None:
     """Write down that the training has ended and its model is written; without that, the model is written again."""
     try:
-        continuing.end(run, ended=step, command=command)
+        continuing.end(run, ended=step, command=dict(command))
     except OSError as error:
         logger.warning("%s: it was not written down that the training has ended: %s", run.path, error.strerror)

@@ -13,22 +13,23 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.manager import lookup
+from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.catalogue import CatalogueError, installed
 from sftgen_train.configuring.checking import Mistake, check, did_you_mean, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
-from sftgen_train.evaluation.schedule import DEFAULT
-from sftgen_train.training.config import METHODS, HarnessConfig, TrainingConfigError
+from sftgen_train.evaluation.schedule import DEFAULT, Tier
+from sftgen_train.training.config import ADAPTIVE, METHODS, HarnessConfig, TrainingConfigError, json_list
 
 TABLE = Path(__file__).with_name("trl_fields.json")
 PACKAGES = ("trl", "transformers")
@@ -42,6 +43,7 @@ _TYPES: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "dict": dict[str, Any], "list[int]": list[int],
     "list[str]": list[str], "null": None,
 }  # fmt: skip
+_STEPS = {"types": ["list[int]", "null"], "choices": [ADAPTIVE]}
 _NEEDED = {
     "model_name_or_path": "a local folder or a hub id of the model to train",
     "train_data": "a parquet, jsonl, json or csv file, or a hub id of the rows to train on",
@@ -95,7 +97,7 @@ def known_fields(method: str = "sft") -> dict[str, dict[str, Any]] | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             table = json.loads(path.read_text(encoding="utf-8"))
             if table["versions"] == versions():
-                return {**table[method], **table_of(HarnessConfig)}
+                return {**table[method], **table_of(HarnessConfig), "harness_at_steps": _STEPS}
     return None
 
 
@@ -125,12 +127,15 @@ def _cached() -> Path:
     return cache_folder() / "trl_fields.json"
 
 
-def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> None:
+def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Check a training command before TRL is imported.
 
     Args:
         arguments: `--config FILE` and `--field value` pairs.
         preset: Values of fields from a preset and its changes.
+
+    Returns:
+        The fields that are given, as they are written.
 
     Raises:
         TrainingConfigError: All mistakes of the file, the preset's changes and the arguments together: unknown fields
@@ -156,11 +161,14 @@ def require_right_fields(arguments: Sequence[str], preset: Mapping[str, Any] | N
         values = {name: value for name, value in file.values.items() if name not in _OF_TRL_ITSELF}
         told += lines_of(file, _wrong(values, model))
     told += [f"--set {mistake.text}" for mistake in _wrong(preset or {}, model)]
-    told += [f"--{mistake.text}" for mistake in _wrong(_shaped(given, fields or {}), model)]
+    given = _shaped(given, fields or {})
+    told += [f"--{mistake.text}" for mistake in _wrong(given, model)]
+    everything = {**(preset or {}), **(file.values if file else {}), **given}
     told += [f"{name} is missing: {what}" for name, what in _NEEDED.items() if not everything.get(name)]
     if told:
         count = f"{len(told)} mistake{'s' * (len(told) > 1)}"
         raise TrainingConfigError(printable("\n".join([f"training configuration: {count}:", *told])))
+    return everything
 
 
 def mistakes_in(values: Mapping[Any, Any], method: str = "sft") -> Iterator[Mistake]:
@@ -214,11 +222,13 @@ def _wrong(values: Mapping[Any, Any], model: type[BaseModel] | None) -> Iterator
     if model is not None:
         yield from check(values, model)[1]
     yield from _unknown_tasks(values)
-    yield from _unknown_schedule(values)
+    yield from _unknown_schedule(values.get("harness_schedule"), ("harness_schedule",))
+    yield from _wrong_tiers(values.get("harness_tiers"))
+    yield from _unknown_diagnostics(values.get("harness_diagnostics"))
 
 
 def _only_lists(field: Mapping[str, Any]) -> bool:
-    return all(name == "null" or name.startswith("list") for name in field["types"])
+    return "choices" not in field and all(name == "null" or name.startswith("list") for name in field["types"])
 
 
 def _model(fields: Table) -> type[BaseModel]:
@@ -235,15 +245,24 @@ def _annotation(field: Mapping[str, Any]) -> Any:
 
 
 def _unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:
-    known = _task_names()
-    for field in ("harness_tasks", "harness_in_domain") if known else ():
-        given = values.get(field)
-        for place, name in enumerate(given if isinstance(given, list) else [given] if isinstance(given, str) else []):
-            if isinstance(name, str) and not fnmatch.filter(known, name):
-                near = did_you_mean(name, known) or "; `sftgen tasks` lists them"
-                yield Mistake((field, place), f"{field}: no task or group {name!r}{near}")
+    for field in ("harness_tasks", "harness_in_domain"):
+        yield from _unknown_names(values.get(field), (field,))
 
 
+def _unknown_names(given: Any, place: tuple[Any, ...]) -> Iterator[Mistake]:
+    listed = given if isinstance(given, list) else [given] if isinstance(given, str) else []
+    known = _task_names() if listed else []
+    for number, name in enumerate(listed if known else ()):
+        if isinstance(name, str) and not fnmatch.filter(known, name):
+            near = did_you_mean(name, known) or "; `sftgen tasks` lists them"
+            yield Mistake((*place, number), f"{_path(place)}: no task or group {name!r}{near}")
+
+
+def _path(place: Sequence[Any]) -> str:
+    return ".".join(map(str, place))
+
+
+@cache
 def _task_names() -> list[str]:
     """Tasks and groups of sftgen and of the plugins; none where a plugin's files cannot be read without lm_eval."""
     try:
@@ -253,10 +272,54 @@ def _task_names() -> list[str]:
     return sorted({*tasks, *groups})
 
 
-def _unknown_schedule(values: Mapping[Any, Any]) -> Iterator[Mistake]:
-    given = values.get("harness_schedule")
+def _unknown_schedule(given: Any, place: tuple[Any, ...]) -> Iterator[Mistake]:
     if isinstance(given, str):
         try:
             lookup("schedule", (given or DEFAULT).partition(":")[0].strip())
         except SftgenError as error:
-            yield Mistake(("harness_schedule",), f"harness_schedule: {error}")
+            yield Mistake(place, f"{_path(place)}: {error}")
+
+
+class _TierFields(BaseModel):
+    """A tier in a training file: the fields of `schedule.Tier`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tasks: list[str] = Field(min_length=1)
+    at_steps: list[int] | None = None
+    every: int | None = None
+    schedule: str | None = None
+    limit: int | None = None
+
+
+def _wrong_tiers(given: Any) -> Iterator[Mistake]:
+    field = "harness_tiers"
+    try:
+        tiers = json_list(field, given)
+    except TrainingConfigError as error:
+        yield Mistake((field,), str(error))
+        return
+    for number, tier in enumerate(tiers):
+        place = (field, number)
+        if not isinstance(tier, Mapping):
+            yield Mistake(place, f"{_path(place)}: {tier!r}: expected tasks, and steps and limit of their own")
+            continue
+        found, mistakes = check(tier, _TierFields)
+        yield from (Mistake((*place, *each.place), f"{field}.{number}.{each.text}") for each in mistakes)
+        yield from _unknown_names(tier.get("tasks"), (*place, "tasks"))
+        unknown = list(_unknown_schedule(tier.get("schedule"), (*place, "schedule")))
+        yield from unknown
+        if found and not unknown:
+            try:
+                Tier(**found.model_dump())
+            except SftgenError as error:
+                yield Mistake(place, f"{_path(place)}: {error}")
+
+
+def _unknown_diagnostics(given: Any) -> Iterator[Mistake]:
+    listed = given if isinstance(given, list) else []
+    known = list(plugins().registered("register_diagnostics")) if listed else []
+    for number, name in enumerate(listed):
+        if name not in known:
+            near = did_you_mean(str(name), known) or f"; known: {', '.join(known)}"
+            yield Mistake(("harness_diagnostics", number), f"harness_diagnostics: no diagnostic {name!r}{near}")

@@ -1,12 +1,14 @@
-"""What a trainer must have so that its checkpoints can be evaluated."""
+"""What a trainer and its packages must have so that it trains and its checkpoints can be evaluated."""
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 from accelerate.utils import extract_model_from_parallel
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.training.config import TrainingConfigError
 from sftgen_train.training.distributed import sharding
 
 
@@ -57,3 +59,21 @@ def require_whole_model(model: Any) -> None:
             f"{sharded} shards the weights, so that no process has the whole model: "
             "use form='queue', which evaluates the saved checkpoints in a process of its own (`sftgen worker RUN`)"
         )
+
+
+def require_installed(config: Any, model: Any) -> None:
+    """Check that the packages are there which fields of TRL's SFTConfig and ModelConfig ask for.
+
+    Raises:
+        TrainingConfigError: One is not installed.
+    """
+    wanted = {
+        "use_liger_kernel": (config.use_liger_kernel, "liger_kernel", "liger-kernel"),
+        "use_peft": (model.use_peft, "peft", "peft"),
+        "load_in_4bit or load_in_8bit": (model.load_in_4bit or model.load_in_8bit, "bitsandbytes", "bitsandbytes"),
+        "deepspeed": (config.deepspeed, "deepspeed", "deepspeed"),
+        "attn_implementation": (model.attn_implementation == "flash_attention_2", "flash_attn", "flash-attn"),
+    }
+    for option, (asked, module, package) in wanted.items():
+        if asked and importlib.util.find_spec(module) is None:
+            raise TrainingConfigError(f"{option}: the package {package} is not installed. pip install {package}")

@@ -74,9 +74,10 @@ class Teller:
         if self._lines and self._run:
             tqdm.write(printable(line))
 
-    def enqueued(self, step: int) -> None:
-        """A checkpoint waits for a worker."""
-        self.say(f"{self._step(step)}: checkpoint enqueued{self._of_tokens()}")
+    def enqueued(self, step: int, *, candidate: bool = False) -> None:
+        """A checkpoint waits for a worker, or is kept to be chosen later."""
+        what = "kept as a candidate" if candidate else "enqueued"
+        self.say(f"{self._step(step)}: checkpoint {what}{self._of_tokens()}")
 
     def _told(
         self, window: Window | None, args: TrainingArguments, state: TrainerState, control: TrainerControl

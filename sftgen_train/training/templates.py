@@ -10,12 +10,35 @@ from itertools import product
 from typing import Any
 
 from sftgen_tasks.data.tables import DataError
+from sftgen_train.training.config import TrainingConfigError
 from sftgen_train.training.rows import LABELS, REASONING, Row, Turn, leaves
 
 _PROBE = "sftgen looks for this thought"
 _INSTEAD = "write it into the content, name a chat_template_path that takes it, or remove it"
 _CLOSERS = ("</think>", "[/THINK]", "<|/think|>")
 _OPENER = "<think>"
+
+
+def require_markers(tokenizer: Any, marked: Callable[[Any], str | None]) -> None:
+    """Check that a chat template says which tokens are the assistant's, for a loss on all of its turns.
+
+    Args:
+        tokenizer: The tokenizer.
+        marked: The trainer's own version of a template that it knows; it raises ValueError where it has none.
+
+    Raises:
+        TrainingConfigError: The template has no generation markers. The message says how to get them.
+    """
+    try:
+        marked(tokenizer)
+    except ValueError as error:
+        raise TrainingConfigError(
+            "assistant_only_loss: the model's chat template has no generation markers, which tell the assistant's "
+            "tokens from the others, and TRL knows no version of it that has. Write the template into a file, put "
+            "{% generation %} before what it writes of an assistant's turn and {% endgeneration %} after it, and name "
+            "the file: chat_template_path: FILE. Without assistant_only_loss the loss is on the last response, and no "
+            "markers are needed"
+        ) from error
 
 
 class _RefusedError(DataError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import json
 import logging
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,17 +16,28 @@ from datasets import Dataset
 from rich.console import Console
 from transformers import AutoTokenizer, Trainer
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config, get_quantization_config
+from trl.chat_template_utils import get_training_chat_template
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.harness.limits import parse_limits
 from sftgen_tasks.harness.preflight import check_local_model
-from sftgen_train.queue.worker import work
+from sftgen_train.diagnosing.running import diagnose_run
+from sftgen_train.evaluation.schedule import Tier
+from sftgen_train.queue.worker import Policy, work
 from sftgen_train.training import fields, on_policy
 from sftgen_train.training.callback import HarnessCallback
-from sftgen_train.training.config import HarnessConfig, TrainingConfigError, accumulation_steps
+from sftgen_train.training.config import (
+    HarnessConfig,
+    TrainingConfigError,
+    accumulation_steps,
+    json_list,
+    mapping,
+    steps_of,
+)
 from sftgen_train.training.continuing import last_checkpoint
 from sftgen_train.training.data_facts import data_facts
+from sftgen_train.training.diagnostics import diagnostics_of, tell_outcome
 from sftgen_train.training.distributed import start_worker, wait_for_all
 from sftgen_train.training.encoding import (
     Encoding,
@@ -39,12 +48,20 @@ from sftgen_train.training.encoding import (
     require_fitting,
     told,
 )
-from sftgen_train.training.ending import ended_step, fingerprint, train_to_end, write_ended
+from sftgen_train.training.ending import command_of, ended_step, train_to_end, write_ended
 from sftgen_train.training.paper import PaperGradients, PaperSteps, require_own_steps
 from sftgen_train.training.progress import in_one_line
+from sftgen_train.training.requirements import require_installed
 from sftgen_train.training.rows import read_rows
+from sftgen_train.training.settings import defaults_of
+from sftgen_train.training.templates import require_markers
 
 logger = logging.getLogger(__name__)
+_NO_WEIGHTS = (
+    "harness_", "train_", "eval_", "model_name_or_path", "global_batch_size", "attn_implementation",
+    "trust_remote_code",
+)  # fmt: skip
+"""Fields beside the trainer's arguments that change no weights, or that are known by what they lead to."""
 _CHECKED = 8
 """Rows that `check` tokenises."""
 
@@ -81,13 +98,18 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
             loaded or written then.
     """
     harness, config, model, callback = _checked(arguments, preset)
+    probes, at_end = diagnostics_of(harness)
     if fields.known_fields() is None:
         fields.keep(trl_fields())
-    run = RunFolder(Path(config.output_dir or "trainer_output"))
-    run.require_writable()
+    output = RunFolder(Path(config.output_dir or "trainer_output"))
+    run = RunFolder(Path(harness.harness_run_dir)) if callback and harness.harness_run_dir else output
+    for folder in (output, run):
+        folder.require_writable()
     queued = callback is not None and harness.harness_form == "queue"
     first = config.process_index == 0
-    command = fingerprint(config, {**asdict(model), **asdict(harness)})
+    fields_given = {**asdict(model), **asdict(harness)}
+    defaults = _defaults(harness, model)
+    command = command_of(config, fields_given, {**defaults_of(config), **defaults})
     ended = ended_step(config, run, command)
     beside = queued and harness.harness_worker == "beside"
     if ended is None:
@@ -95,10 +117,15 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
         if callback:
             callback.model_follows = True
             callback.training_data = data_facts(harness.train_data, harness.train_rows)
+            callback.fields = {
+                name: value
+                for name, value in fields_given.items()
+                if value != defaults.get(name) and not name.startswith(_NO_WEIGHTS)
+            }
             callback.report_follows = harness.harness_worker != "none"
-        _train(trainer, config, command, start_worker(run.path) if first and beside else None)
+        _train(trainer, config, run, command, start_worker(run.path, probes) if first and beside else None)
     elif first:
-        said = f"This training has ended at step {ended}; its model is in {run.path}. Nothing is trained. "
+        said = f"This training has ended at step {ended}; its model is in {output.path}. Nothing is trained. "
         said += "To train again, remove that folder or choose another output_dir."
         Console().print(said, markup=False, highlight=False, soft_wrap=True)
     if not first:
@@ -106,9 +133,11 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     if queued and (harness.harness_worker == "after" or (beside and ended is not None)):
         # For lm_eval too this process is one of several; and under ZeRO-3 it would load a model in parts.
         if config.world_size > 1 or config.deepspeed_plugin:
-            start_worker(run.path).wait()
+            start_worker(run.path, probes).wait()
         else:
-            work(run.path)
+            work(run.path, policy=Policy(probes=probes))
+    if at_end:
+        tell_outcome(diagnose_run(run.path, at_end))
     return run if callback and harness.harness_worker != "none" else None
 
 
@@ -152,7 +181,7 @@ def _checked(
         raise TrainingConfigError("model_name_or_path is missing: name a local folder or a hub id")
     own_template = getattr(config, "chat_template_path", None) is not None  # a field of SFT
     check_local_model(model.model_name_or_path, chat_template=not own_template)
-    _check_installed(config, model)
+    require_installed(config, model)
     if harness.method in on_policy.CONFIGS:
         on_policy.require_fields(harness, config)
     elif harness.reward:
@@ -168,7 +197,13 @@ def _tokenizer(model: ModelConfig, config: SFTConfig) -> Any:
     )
 
 
-def _train(trainer: Trainer, config: SFTConfig, command: str, beside: subprocess.Popen[bytes] | None) -> None:
+def _train(
+    trainer: Trainer,
+    config: SFTConfig,
+    run: RunFolder,
+    command: Mapping[str, Any],
+    beside: subprocess.Popen[bytes] | None,
+) -> None:
     """Train, or go on, and save the model; a worker beside it is waited for."""
     checkpoint = _resume_from(config)
     try:
@@ -183,7 +218,7 @@ def _train(trainer: Trainer, config: SFTConfig, command: str, beside: subprocess
             ) from error
         trainer.save_model(config.output_dir)
         if trainer.is_world_process_zero():
-            write_ended(RunFolder(Path(config.output_dir or "trainer_output")), trainer.state.global_step, command)
+            write_ended(run, trainer.state.global_step, command)
         wait_for_all()
         if beside:
             beside.wait()
@@ -262,6 +297,8 @@ def _encoding(tokenizer: Any, harness: HarnessConfig, config: SFTConfig) -> Enco
         tokenizer.chat_template, tokenizer.eos_token = source.get_chat_template(), source.eos_token
         known = tokenizer.get_vocab()
         tokenizer.add_tokens([token for token in source.added_tokens_decoder.values() if token.content not in known])
+    if config.assistant_only_loss:
+        require_markers(tokenizer, get_training_chat_template)
     return Encoding.of(tokenizer, harness.end_token or config.eos_token, whole=config.completion_only_loss is False)
 
 
@@ -296,19 +333,6 @@ def _stop_at(model: Any, token: int) -> None:
         generation.eos_token_id = [token, *listed]
 
 
-def _check_installed(config: SFTConfig, model: ModelConfig) -> None:
-    wanted = {
-        "use_liger_kernel": (config.use_liger_kernel, "liger_kernel", "liger-kernel"),
-        "use_peft": (model.use_peft, "peft", "peft"),
-        "load_in_4bit or load_in_8bit": (model.load_in_4bit or model.load_in_8bit, "bitsandbytes", "bitsandbytes"),
-        "deepspeed": (config.deepspeed, "deepspeed", "deepspeed"),
-        "attn_implementation": (model.attn_implementation == "flash_attention_2", "flash_attn", "flash-attn"),
-    }
-    for option, (asked, module, package) in wanted.items():
-        if asked and importlib.util.find_spec(module) is None:
-            raise TrainingConfigError(f"{option}: the package {package} is not installed. pip install {package}")
-
-
 def _resume_from(config: SFTConfig) -> str | bool | None:
     """The checkpoint to resume from. `last` is the last one that was completely written, or None."""
     named = config.resume_from_checkpoint
@@ -319,16 +343,22 @@ def _resume_from(config: SFTConfig) -> str | bool | None:
 
 
 def _callback(harness: HarnessConfig) -> HarnessCallback | None:
-    if not harness.harness_tasks:
+    tiers = [Tier(**tier) for tier in json_list("harness_tiers", harness.harness_tiers)]
+    if not (harness.harness_tasks or tiers):
         return None
     return HarnessCallback(
         tasks=harness.harness_tasks,
         in_domain=harness.harness_in_domain,
         delta=harness.harness_delta,
-        at_steps=harness.harness_at_steps,
+        at_steps=steps_of(harness.harness_at_steps),
+        max_evaluations=harness.harness_max_evaluations,
         every=harness.harness_every,
         schedule=harness.harness_schedule,
         limit=harness.harness_limit,
+        tiers=tiers,
+        run_dir=harness.harness_run_dir,
+        seed=harness.harness_seed,
+        chat_template=harness.harness_chat_template,
         form=harness.harness_form,  # type: ignore[arg-type]  # the callback checks it
         batch_size=harness.harness_batch_size,
         metadata=mapping("harness_metadata", harness.harness_metadata) | _limits(harness.harness_max_gen_toks),
@@ -336,6 +366,11 @@ def _callback(harness: HarnessConfig) -> HarnessCallback | None:
         engine=mapping("harness_engine", harness.harness_engine),
         stop_at_token_accuracy=harness.harness_stop_at_token_accuracy,
     )
+
+
+def _defaults(*given: Any) -> dict[str, Any]:
+    """The defaults of all fields of dataclasses."""
+    return {name: value for each in given for name, value in defaults_of(each).items()}
 
 
 def _limits(text: str | None) -> dict[str, Any]:
@@ -376,14 +411,3 @@ def trl_fields() -> dict[str, dict[str, dict[str, Any]]]:
     """
     configs: dict[str, type[Any]] = {"sft": SFTConfig, **on_policy.CONFIGS}
     return {method: fields.table_of(each, ModelConfig) for method, each in configs.items()}
-
-
-def mapping(name: str, given: Any) -> dict[str, Any]:
-    """Read a field that is a mapping in YAML, and JSON on the command line."""
-    try:
-        value = json.loads(given) if isinstance(given, str) else given or {}
-    except json.JSONDecodeError as error:
-        raise TrainingConfigError(f"{name} {given!r}: not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise TrainingConfigError(f"{name} {given!r}: expected a mapping")
-    return value

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
@@ -40,8 +41,15 @@ class Item:
     answer: str = ""
 
 
-def load_items(names: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
+def load_items(
+    names: Sequence[str], metadata: Mapping[str, Any] | None = None, limit: int | None = None
+) -> tuple[list[Item], dict[str, str]]:
     """The questions of tasks, and the benchmarks that cannot be loaded with the reason.
+
+    Args:
+        names: Task and group names.
+        metadata: Options of the tasks, as an evaluation gives them.
+        limit: Only the first documents of each task.
 
     Raises:
         UnknownTaskError: A name matches nothing.
@@ -49,7 +57,7 @@ def load_items(names: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
     from sftgen_tasks.harness.catalogue import benchmarks
     from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 
-    manager = OwnTaskManager({})
+    manager = OwnTaskManager(dict(metadata or {}))
     leaves = [leaf for name in resolve_tasks(names, manager) for leaf in manager.leaves(name)]
     of = benchmarks({group: manager.members(group) or () for group in manager.all_groups})
     items: list[Item] = []
@@ -62,12 +70,11 @@ def load_items(names: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
         except SftgenError as error:
             left_out[of.get(leaf, leaf)] = str(error)
             continue
-        items += [
-            item
-            for name, task in loaded.tasks.items()
-            for doc in task.test_docs()
-            if (item := item_of(name, doc, of.get(name, name)))
-        ]
+        for name, task in loaded.tasks.items():
+            found = [item_of(name, doc, of.get(name, name)) for doc in islice(task.test_docs(), limit)]
+            items += filter(None, found)
+            if not any(found):
+                left_out[of.get(name, name)] = f"{name}: no column of its documents is named {' or '.join(QUESTION)}"
     return items, left_out
 
 

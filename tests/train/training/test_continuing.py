@@ -6,21 +6,26 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainingArguments
 from trl import SFTTrainer
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.entries import Queue
 from sftgen_train.results.training_file import TRAINING, read_training
 from sftgen_train.training import continuing
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.continuing import last_checkpoint
+from sftgen_train.training.ending import command_of
+from sftgen_train.training.settings import changes
 from sftgen_train.training.trl import train
 from tests.conftest import Command
 from tests.train.training.test_last_step import BEST, QUICK, plain
@@ -244,22 +249,65 @@ def test_a_trainer_of_ones_own_has_no_step_beyond_its_end(tiny_model: Path, tmp_
         assert len(rows) == len(set(rows))
 
 
-def test_a_training_that_goes_on_with_other_settings_says_so(
+def test_a_training_that_goes_on_says_what_changed_and_refuses_what_makes_it_another(
     tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for rate, resume in ((1e-3, None), (1e-4, True)):
-        callback = HarnessCallback(["sftgen_parity"], at_steps=[], form="in_process", **QUICK)
-        fields = {"save_strategy": "steps", "save_steps": 2, "save_only_model": False}
-        plain(tiny_model, tmp_path, [callback], learning_rate=rate, max_steps=3 if resume else 2, **fields).train(
-            resume_from_checkpoint=resume
-        )
-    assert "goes on from step 2 with other settings: " in caplog.text
-    assert "learning_rate 0.001 there, 0.0001 here" in caplog.text
+    def go(tasks: list[str], **fields: Any) -> None:
+        callback = HarnessCallback(tasks, at_steps=[], form="in_process", **QUICK)
+        saving = {"save_strategy": "steps", "save_steps": 2, "save_only_model": False}
+        trainer = plain(tiny_model, tmp_path, [callback], **{**saving, "lr_scheduler_type": "constant", **fields})
+        trainer.train(resume_from_checkpoint=fields["max_steps"] > 2)
+
+    go(["sftgen_parity"], max_steps=2)
+    with pytest.raises(RecordError, match="would be another training") as refused:
+        go(["sftgen_parity"], max_steps=3, learning_rate=1e-4, seed=9)
+    assert "learning_rate 0.001 there, 0.0001 here" in str(refused.value)
+    assert "seed 1 there, 9 here" in str(refused.value)
+    assert "max_steps" not in str(refused.value)
+    go(["sftgen_refusal"], max_steps=3, logging_steps=2)
+    told = next(text for text in caplog.messages if "goes on from step 2 with changed fields" in text)
+    for change in (
+        "max_steps 2 there, 3 here",
+        "logging_steps 500 there, 2 here",
+        "evaluation tasks ['sftgen_parity'] there, ['sftgen_refusal'] here",
+    ):
+        assert change in told
+    assert {row["task"] for row in RunFolder(tmp_path).metric_rows() if row["step"] == 3} == {"sftgen_refusal"}
+
+
+def test_a_longer_training_is_another_one_where_the_learning_rate_follows_its_length() -> None:
+    of = {"lr_scheduler_type": "linear", "max_steps": 2}
+    [change] = changes(of, {**of, "max_steps": 3}, {})
+    assert (change.name, change.harmless) == ("max_steps", False)
+
+
+EVALUATED = asdict(Suite([Tier(["a", "b"], every=2, limit=5)], {"docs_seed": 1}, {"temperature": 1.0}))
+OTHERWISE = {
+    "limit": ({"tiers": [asdict(Tier(["a"], every=2, limit=6))]}, "evaluation limit of a 5 there, 6 here"),
+    "options": ({"metadata": {}}, "evaluation metadata.docs_seed 1 there, None here"),
+    "seed": ({"seed": 3}, "evaluation seed 0 there, 3 here"),
+}
+
+
+@pytest.mark.parametrize(("given", "told"), OTHERWISE.values(), ids=OTHERWISE)
+def test_a_run_is_not_measured_in_two_ways(given: dict[str, Any], told: str) -> None:
+    found = changes({"evaluation": EVALUATED}, {"evaluation": {**EVALUATED, **given}}, {})
+    assert [change.told() for change in found if not change.harmless] == [told]
+
+
+def test_a_field_that_an_earlier_version_did_not_have_was_as_if_it_had_its_default() -> None:
+    assert changes({"seed": 1}, {"seed": 1, "new": 0.5}, {"new": 0.5}) == []
+    assert [change.told() for change in changes({"seed": 1}, {"seed": 1, "new": 2}, {"new": 0.5})] == [
+        "new 0.5 there, 2 here"
+    ]
+    known = command_of(TrainingArguments(), {"harness_limit": 3}, {"harness_limit": None})
+    assert known == command_of(TrainingArguments(), {"harness_limit": 3, "new": 1}, {"harness_limit": None, "new": 1})
+    assert known != command_of(TrainingArguments(), {"harness_limit": 3, "new": 2}, {"harness_limit": None, "new": 1})
 
 
 def test_two_trainings_at_once(command: Command, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    continuing.begin(run, {})
+    continuing.begin(run, continuing.Settings({}))
     continuing.hold(run)
     continuing.hold(run)  # a second trainer of the same process
     script = (

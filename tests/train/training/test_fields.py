@@ -116,3 +116,26 @@ def test_a_bare_command_says_what_to_give(command: Command) -> None:
     result = command("sftgen", "train")
     assert result.returncode == 2
     assert "give a file, `sftgen train --config train.yaml`" in " ".join(result.stderr.split())
+
+
+TIERS = [
+    {"tasks": ["sftgen_parity"], "at_steps": [4], "limit": 5},
+    {"tasks": ["sftgen_parityy"], "at_step": [4]},
+    {"tasks": ["sftgen_parity"], "every": 2, "at_steps": [4]},
+    {"tasks": ["sftgen_parity"], "schedule": "sometimes"},
+    "sftgen_parity",
+]
+
+
+def test_tiers_and_diagnostics_are_checked_as_all_fields_are() -> None:
+    found = fields.mistakes_in({"harness_tiers": TIERS, "harness_diagnostics": ["consistancy", "consistency"]})
+    told = {mistake.place: mistake.text for mistake in found}
+    assert "did you mean 'at_steps'?" in told["harness_tiers", 1, "at_step"]
+    assert told["harness_tiers", 1, "tasks", 0].endswith(
+        "no task or group 'sftgen_parityy'; did you mean 'sftgen_parity'?"
+    )
+    assert "at_steps=[4] and every=2: give one of them" in told["harness_tiers", 2]
+    assert "schedule 'sometimes': no plugin registered it" in told["harness_tiers", 3, "schedule"]
+    assert "harness_tiers.4: 'sftgen_parity': expected tasks" in told["harness_tiers", 4]
+    assert "did you mean 'consistency'?" in told["harness_diagnostics", 0]
+    assert len(told) == 6

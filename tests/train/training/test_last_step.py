@@ -26,6 +26,7 @@ from sftgen_tasks.harness.backends.hf import RecordingHFLM
 from sftgen_train.evaluation.schedule import Tier
 from sftgen_train.queue.entries import Queue
 from sftgen_train.training.callback import HarnessCallback
+from sftgen_train.training.measuring import Measuring
 from tests.train.training.test_callback import weights_hash
 
 QUICK: dict[str, Any] = {"limit": 2, "gen_kwargs": {"max_gen_toks": 4}}
@@ -235,13 +236,13 @@ class Engine:
 def test_an_engine_beside_the_training(
     tiny_model: Path, tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def start(self: HarnessCallback, args: Any, given: Any) -> None:
+    def start(self: Measuring, args: Any, given: Any) -> None:
         self._engine = Engine(given["model"], given["processing_class"])  # type: ignore[assignment]
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: True)
     callback = HarnessCallback(["sftgen_parity"], every=3, form="colocated", **QUICK)
     monkeypatch.undo()
-    monkeypatch.setattr(HarnessCallback, "_start_engine", start)
+    monkeypatch.setattr(Measuring, "start_engine", start)
     noted = Best(stop_at=stop_at)
     noted.by = "sftgen-vllm"
     trainer = plain(tiny_model, tmp_path, [noted, callback], **BEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTTrainer
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.training.config import TrainingConfigError
 from sftgen_train.training.trl import build_trainer, parse, train
 from tests.conftest import Command
 from tests.logs import require_quiet
@@ -143,6 +145,17 @@ MARKERS = (
 )
 
 
+def test_a_template_without_markers_says_how_to_get_them(tiny_model: Path, tmp_path: Path) -> None:
+    """The tiny model's own template has them."""
+    marked = trainer(tiny_model, tmp_path, [row(1)], assistant_only_loss=True)
+    counted = [token for token in marked.train_dataset[0]["labels"] if token != -100]
+    assert marked.processing_class.decode(counted) == f"{row(1)['response']}<|im_end|>"
+    path = tmp_path / "bare.jinja"
+    path.write_text(re.sub(r"{% (end)?generation %}", "", MARKERS))
+    with pytest.raises(TrainingConfigError, match=r"put {% generation %} before .* chat_template_path: FILE"):
+        trainer(tiny_model, tmp_path, [row(1)], assistant_only_loss=True, chat_template_path=str(path))
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -216,6 +229,52 @@ def test_a_chat_template_of_ones_own(tiny_model: Path, tmp_path: Path) -> None:
     made = trainer(bare, tmp_path, [row(1)], chat_template_path=str(template))
     shown = made.processing_class.decode(made.train_dataset[0]["input_ids"])
     assert shown.startswith("Q: What is 1?\nThink.\nA: <think>\nLet me see")
+
+
+# ------------------------------------------------------------------------------ fields of the evaluation
+
+
+def test_the_evaluation_is_what_the_file_says(tiny_model: Path, tmp_path: Path) -> None:
+    tiers = [{"tasks": ["sftgen_refusal"], "at_steps": [2], "limit": 3}]
+    evaluation = {
+        "harness_tasks": ["sftgen_parity"], "harness_at_steps": [1], "harness_limit": 4, "harness_tiers": tiers,
+        "harness_run_dir": str(tmp_path / "records"), "harness_seed": 11, "harness_diagnostics": ["anatomy"],
+        "harness_chat_template": False, "harness_form": "in_process", "harness_gen_kwargs": {"max_gen_toks": 4},
+    }  # fmt: skip
+    line = configure(tiny_model, tmp_path, [row(n) for n in range(4)], **evaluation)
+    run = train(line)
+    assert run
+    assert run.path == tmp_path / "records"
+    found = {(row["task"], row["step"]): row["docs"] for row in run.metric_rows() if row["metric"] == "score"}
+    parity, refusal = "sftgen_parity", "sftgen_refusal"
+    assert found == {
+        **{(parity, step): 4 for step in (0, 1, 2)}, **{(refusal, step): 3 for step in (0, 2)}
+    }  # fmt: skip
+    manifest = run.read_manifest()
+    assert manifest["seeds"]["sampling"] == 11
+    assert {finding["diagnostic"] for finding in run.finding_rows()} >= {"anatomy"}
+    prompts = (run.path / "prompts" / f"{parity}.jsonl").read_text()
+    assert "<|im_start|>" not in prompts
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert train(line)  # it has ended: nothing is trained, and the records are found again
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"harness_form": "in_process", "harness_diagnostics": ["token_shift"]}, "set harness_form: queue"),
+        ({"harness_worker": "none", "harness_diagnostics": ["consistency"]}, "sftgen worker RUN --probe"),
+        ({"harness_tasks": [], "harness_diagnostics": ["consistency"]}, "expected harness_tasks beside them"),
+    ],
+)
+def test_diagnostics_that_nobody_would_run_are_refused(
+    fields: dict[str, Any], says: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    given = {"harness_tasks": ["sftgen_parity"], **fields}
+    with pytest.raises(TrainingConfigError, match=says):
+        train(configure(tiny_model, tmp_path, [row(1)], **given))
+    assert not (tmp_path / "run").exists()
 
 
 # ------------------------------------------------------------------------------ seeds, resuming
