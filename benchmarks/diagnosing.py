@@ -1,10 +1,10 @@
 """What the diagnostics that need no model cost on a long run.
 
-    python benchmarks/diagnosing.py [SHARE]
+    python benchmarks/diagnosing.py [SHARE] [FOLDER]
 
-9 steps with 40,000 samples each over ten tasks, 360,000 in all (those of `records_query.py`), each with a text of some
-500 characters, compacted as a finished run is. Each line is a child process of its own, so that its peak memory is its
-own; imports are counted.
+The samples of `long_run.py`, 360,000 in all, each with a text of some 500 characters, compacted as a finished run is.
+The run is made once in FOLDER, if one is named; its labels are made anew each time. Each line is a child process, so
+that its peak memory is its own; imports are counted.
 
 * labels: `sftgen diagnose RUN --only anatomy`, where nothing is labelled yet;
 * again: the same once more, where every label is known;
@@ -19,39 +19,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import random
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.records_query import WORDS, samples
+from long_run import samples, texts
 
 LIMIT_MB = 500
 LINES = {"labels": ["anatomy"], "again": ["anatomy"], "course": ["stability", "consistency"], "findings": []}
-
-
-def texts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A generation for each sample."""
-    rng = random.Random(1)
-    words = " ".join(rng.choices(WORDS, k=40_000))
-    for row in rows:
-        start, length = rng.randrange(60_000), rng.randrange(200, 800)
-        yield {
-            "task": row["task"], "step": row["step"], "model": row["model"], "doc_hash": row["doc_hash"],
-            "repeat": row["repeat"], "prompt_hash": row["doc_id"], "sampling": {"temperature": 1.0}, "seed": 0,
-            "text": f"<think>{words[start : start + length]}</think>The answer is {row['answer']}.",
-            "finish_reason": "stop", "tokens": row["tokens"], "prompt_tokens": 90, "prefilled": False, "exact": True,
-            "schema": 3, "sampling_id": row["sampling_id"],
-        }  # fmt: skip
 
 
 def make(folder: Path, share: float) -> int:
@@ -62,7 +43,7 @@ def make(folder: Path, share: float) -> int:
     run.update_manifest(model="m", tasks=[], in_domain=[])
     for (step, task), of in groupby(samples(share), key=lambda row: (row["step"], row["task"])):
         rows = list(of)
-        run.append(run.generations(task), texts(rows))
+        run.append(run.generations(task), texts(rows, 200, 800))
         run.add_evaluation(rows, [], {"step": step, "status": "ok", "seconds": 1.0, "at": rows[0]["evaluated_at"]})
         made += len(rows)
     run.compact()
@@ -85,9 +66,13 @@ def work(line: str, folder: Path) -> None:
         told = json.loads(printed.getvalue())
         assert not told["failed"], told["failed"]
         found = len(told["findings"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())  # ru_maxrss begins with the parent's
     cpu = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    print(json.dumps({"findings": found, "s": time.perf_counter() - started, "cpu_s": cpu, "peak_mb": peak}))
+    print(
+        json.dumps(
+            {"findings": found, "s": time.perf_counter() - started, "cpu_s": cpu, "peak_mb": int(peak) * 1024 / 1e6}
+        )
+    )
 
 
 def main() -> None:
@@ -95,8 +80,10 @@ def main() -> None:
     share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     peaks = []
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made) / "run"
-        print(f"{make(folder, share):,} samples")
+        folder = Path(sys.argv[2] if len(sys.argv) > 2 else made) / "run"
+        if not folder.exists():
+            print(f"{make(folder, share):,} samples")
+        shutil.rmtree(folder / "labels", ignore_errors=True)
         for line in LINES:
             child = [sys.executable, __file__, "--line", line, str(folder)]
             told = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()[-1])

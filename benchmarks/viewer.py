@@ -31,7 +31,8 @@ from typing import Any
 
 import psutil
 import requests
-from records_query import STEPS, TASKS, TEXTS, in_a_child, samples
+from long_run import A_STEP, STEPS, TASKS, samples
+from records_query import TEXTS, in_a_child
 
 from sftgen_judges.records.schema import doc_hash
 
@@ -171,8 +172,7 @@ def into_python(folder: Path) -> float:
 
 def main() -> None:
     """Make the run, ask and print."""
-    a_step = sum(documents * repeats for documents, repeats in TASKS.values())
-    share = int(sys.argv[1]) / a_step if sys.argv[1:] else 1.0
+    share = int(sys.argv[1]) / A_STEP if sys.argv[1:] else 1.0
     rounds = int(sys.argv[2]) if sys.argv[2:] else 20
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
