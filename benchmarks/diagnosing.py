@@ -9,7 +9,8 @@ that its peak memory is its own; imports are counted.
 * labels: `sftgen diagnose RUN --only anatomy`, where nothing is labelled yet;
 * again: the same once more, where every label is known;
 * course: `sftgen diagnose RUN --only stability,consistency`;
-* findings: reading the findings of all of them, as the report does.
+* findings: reading the findings of all of them, as the report does;
+* validate: `sftgen diagnose --validate anatomy --labels FILE` on a labelled set of 100 MB.
 
 The last line is one JSON object: the highest peak in MB; `limit` is what the issue allows.
 """
@@ -19,6 +20,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import random
 import re
 import resource
 import shutil
@@ -29,10 +32,17 @@ import time
 from itertools import groupby
 from pathlib import Path
 
-from long_run import samples, texts
+from long_run import WORDS, samples, texts
 
 LIMIT_MB = 500
-LINES = {"labels": ["anatomy"], "again": ["anatomy"], "course": ["stability", "consistency"], "findings": []}
+LINES = {
+    "labels": ["anatomy"],
+    "again": ["anatomy"],
+    "course": ["stability", "consistency"],
+    "findings": [],
+    "validate": [],
+}
+LABELS = "labels.jsonl"
 
 
 def make(folder: Path, share: float) -> int:
@@ -50,6 +60,20 @@ def make(folder: Path, share: float) -> int:
     return made
 
 
+def make_labels(path: Path, megabytes: float) -> None:
+    """Write a labelled set of so many MB; one document in ten is of the part that is measured."""
+    rng = random.Random(2)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps({"labelled_set": "large", "segment_labels": ["loop"]}) + "\n")
+        for number in range(round(megabytes * 150)):
+            text = " ".join(rng.choices(WORDS, k=1_500))
+            row = {
+                "id": str(number), "question": "", "thinking": text, "split": "dev" if number % 10 else "test",
+                "spans": [{"label": "loop", "start": 10, "end": 90}],
+            }  # fmt: skip
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def work(line: str, folder: Path) -> None:
     """One line, in this process: prints its seconds and its peak memory."""
     started = time.perf_counter()
@@ -59,6 +83,11 @@ def work(line: str, folder: Path) -> None:
 
     if line == "findings":
         found = len(read_findings(RunFolder(folder)))
+    elif line == "validate":
+        labels = str(folder.parent / LABELS)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            app(["diagnose", "--validate", "anatomy", "--labels", labels, "--format", "json"], standalone_mode=False)
+        found = len(json.loads(printed.getvalue())["validations"])
     else:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             only = [part for name in LINES[line] for part in ("--only", name)]
@@ -68,11 +97,8 @@ def work(line: str, folder: Path) -> None:
         found = len(told["findings"])
     [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())  # ru_maxrss begins with the parent's
     cpu = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    print(
-        json.dumps(
-            {"findings": found, "s": time.perf_counter() - started, "cpu_s": cpu, "peak_mb": int(peak) * 1024 / 1e6}
-        )
-    )
+    seconds = time.perf_counter() - started
+    print(json.dumps({"findings": found, "s": seconds, "cpu_s": cpu, "peak_mb": int(peak) * 1024 / 1e6}))
 
 
 def main() -> None:
@@ -84,9 +110,12 @@ def main() -> None:
         if not folder.exists():
             print(f"{make(folder, share):,} samples")
         shutil.rmtree(folder / "labels", ignore_errors=True)
+        make_labels(folder.parent / LABELS, 100 * share)
         for line in LINES:
             child = [sys.executable, __file__, "--line", line, str(folder)]
-            told = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            kept = {**os.environ, "XDG_CACHE_HOME": made}  # what is measured of a diagnostic is kept there
+            ended = subprocess.run(child, check=True, capture_output=True, text=True, env=kept)
+            told = json.loads(ended.stdout.splitlines()[-1])
             peaks.append(told["peak_mb"])
             print(
                 f"{line:9} {told['s']:7.1f} s  {told['cpu_s']:7.1f} s of processor  {told['peak_mb']:5.0f} MB  "

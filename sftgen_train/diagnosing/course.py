@@ -94,7 +94,7 @@ def course_of(
         for step, of in by_step.items()
         for metric in metrics_of(measures, of, task=task, step=None if step < 0 else step)
     ]
-    sentence, certainty = _told(name, measures, by_step)
+    sentence, certainty = _told(name, measures, by_step, metrics)
     return Finding(
         name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validation),
         _figure(name, measures[0], metrics, task), validation, task,
@@ -163,11 +163,22 @@ def _p_value(delta: float, error: float, units: int) -> float:
     return max(tested, 2.0 ** (1 - min(units, 1000)))
 
 
-def _told(name: str, measures: Sequence[Measure], by_step: Mapping[int, Numbers]) -> tuple[str, Certainty]:
+def _told(
+    name: str, measures: Sequence[Measure], by_step: Mapping[int, Numbers], metrics: Sequence[Metric]
+) -> tuple[str, Certainty]:
     """The sentence about a task, and how sure it is."""
     steps = [step for step in by_step if step >= 0]
     if len(steps) < 2:
-        return f"{name} was measured at one step only: there is nothing to compare.", "cannot tell"
+        known = [
+            f"{metric.name} {_short(metric.value)}{f' {metric.unit}' if metric.unit else ''}"
+            for metric in metrics
+            if metric.value is not None
+        ]
+        values = f"; {', '.join(known[:3])}" + (f", and {len(known) - 3} more" if len(known) > 3 else "")
+        return (
+            f"{name} was measured at one step only, so that no change can be told{values if known else ''}.",
+            "cannot tell",
+        )
     first, last = steps[0], steps[-1]
     found = (change_of(measure, by_step[first], by_step[last]) for measure in measures)
     changes = [change for change in found if change]
