@@ -12,8 +12,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
-from math import ceil, log
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -22,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from sftgen_judges.records.columns import LABELS, SAMPLES, TEXTS, Columns, Table, literal
 from sftgen_judges.records.journal import append_rows, naming, parsed, placed_rows, whole_rows
 from sftgen_judges.records.schema import sampling_id
-from sftgen_judges.records.tables import ROW_GROUP, table_rows, write_table
+from sftgen_judges.records.tables import ROW_GROUP, hash_ranges, table_rows, write_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -256,11 +254,9 @@ def _parts(database: duckdb.DuckDBPyConnection, coarse: Sequence[str]) -> Iterat
         query = f"SELECT * FROM found SEMI JOIN {of} ON {same}"
         if named:  # so written, a reader passes over row groups of the table, which is in order
             query += f" WHERE {first} BETWEEN (SELECT min({first}) FROM {of}) AND (SELECT max({first}) FROM {of})"
-        # One group may be too large. Hashes are hexadecimal; others only lie in parts of unequal sizes.
-        digits = ceil(log(n / _PART, 16)) if n > _PART else 0
-        for low, high in pairwise(["", *(f"{place:0{digits}x}" for place in range(1, 16**digits)), ""]):
+        for low, high in hash_ranges(n / _PART):  # one group may be too large
             upper = f" AND doc_hash < '{high}'" if high else ""
-            yield f"SELECT * FROM ({query}) WHERE doc_hash >= '{low}'{upper}" if digits else query
+            yield f"SELECT * FROM ({query}) WHERE doc_hash >= '{low}'{upper}"
 
 
 def _in_order(names: Sequence[str]) -> str:
