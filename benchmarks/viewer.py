@@ -65,8 +65,8 @@ def add_metrics_and_prompts(folder: Path, share: float) -> None:
         (folder / "prompts" / f"{task}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
-    """Ten kinds of requests; each call gives another address."""
+def requests_of(share: float) -> dict[str, Callable[[int], str]]:
+    """Ten kinds of requests to a run of a share of all documents; each call gives another address."""
     words = ("sum", "wait,")
     tasks, steps = list(TASKS), [step for step in STEPS if step]
 
@@ -86,7 +86,7 @@ def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
         "lost at a step": lambda place: f"/items?step={step(place)}&change=lost",
         "won, a task": lambda place: f"/items?task={task(place)}&change=won&sort=gain",
         "truncated, longest": lambda place: f"/items?step={step(place)}&cut=yes&sort=tokens",
-        "a later page": lambda place: f"/items?change=kept&page={2 + 30 * (place % 4)}&step={step(place)}",
+        "a later page": lambda place: f"/items?change=kept&page={2 + round(30 * share) * (place % 4)}&step={step(place)}",
         "text in responses": lambda place: f"/items?task={TEXTS}&step={step(place)}&q=3.14+{words[place % 2]}",
         "text in questions": lambda place: f"/items?q={place}7:&where=questions",
         "an item": lambda place: f"/item?of={TEXTS}&doc={item(place)}&n={place}&task={TEXTS}",
@@ -125,7 +125,7 @@ def processor(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
+def measure(folder: Path, rounds: int, share: float) -> dict[str, list[float]]:
     """Seconds of every request, and the memory in MB."""
     found: dict[str, list[float]] = {}
     with viewing(folder) as (address, process), requests.Session() as session:
@@ -143,7 +143,7 @@ def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
 
         seconds("/")
         found["first"] = [time.perf_counter() - begun]
-        for kind, path in requests_of(rounds).items():
+        for kind, path in requests_of(share).items():
             before = processor(process)
             found[kind] = [seconds(path(place)) for place in range(rounds)]
             found[f"{kind}, CPU"] = [(processor(process) - before) / rounds]
@@ -179,8 +179,8 @@ def main() -> None:
         count = in_a_child("make", folder, str(share))
         add_metrics_and_prompts(folder / "compacted", share)
         peer = into_python(folder / "journals")
-        found = measure(folder / "compacted", rounds)
-    kinds = {kind: sorted(found[kind]) for kind in requests_of(rounds)}
+        found = measure(folder / "compacted", rounds, share)
+    kinds = {kind: sorted(found[kind]) for kind in requests_of(share)}
     print(f"{count} samples, {rounds} requests of a kind     median       p95       CPU")
     for kind, seconds in kinds.items():
         late, taken = seconds[min(rounds - 1, round(0.95 * rounds))], found[f"{kind}, CPU"][0]
