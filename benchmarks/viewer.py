@@ -76,6 +76,9 @@ def requests_of(share: float) -> dict[str, Callable[[int], str]]:
     def step(place: int) -> int:
         return steps[place % len(steps)]
 
+    def later(place: int) -> int:
+        return 2 + round(30 * share) * (place % 4)
+
     def item(place: int) -> str:
         return doc_hash({"task": TEXTS, "id": place})
 
@@ -86,7 +89,7 @@ def requests_of(share: float) -> dict[str, Callable[[int], str]]:
         "lost at a step": lambda place: f"/items?step={step(place)}&change=lost",
         "won, a task": lambda place: f"/items?task={task(place)}&change=won&sort=gain",
         "truncated, longest": lambda place: f"/items?step={step(place)}&cut=yes&sort=tokens",
-        "a later page": lambda place: f"/items?change=kept&page={2 + round(30 * share) * (place % 4)}&step={step(place)}",
+        "a later page": lambda place: f"/items?change=kept&page={later(place)}&step={step(place)}",
         "text in responses": lambda place: f"/items?task={TEXTS}&step={step(place)}&q=3.14+{words[place % 2]}",
         "text in questions": lambda place: f"/items?q={place}7:&where=questions",
         "an item": lambda place: f"/item?of={TEXTS}&doc={item(place)}&n={place}&task={TEXTS}",

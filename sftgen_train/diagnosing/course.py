@@ -12,7 +12,9 @@ import numpy as np
 from sftgen_judges.diagnostics.labelling import Annotator
 from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, Measure, Metric, Series, Table, Validation
 from sftgen_judges.plugins.contracts.findings import Certainty, is_validated
+from sftgen_judges.records.columns import literal
 from sftgen_judges.records.query import Records
+from sftgen_judges.records.tables import hash_ranges
 from sftgen_train.results.diagnosed import Numbers, means_of, metrics_of
 from sftgen_train.trajectory.statistics import holm
 
@@ -22,6 +24,8 @@ FEWEST = 5
 """With fewer documents, or clusters of them, no test can show a change."""
 NOT_VALIDATED = "\N{DAGGER}"
 """Stands beside numbers that a rule or a judge estimates, and that nobody has measured against labels."""
+LABELS_AT_ONCE = 20_000
+"""Labels that are read at once."""
 MOST_STEPS = 4
 """Steps of a table; the metrics and the figure have all."""
 
@@ -106,23 +110,30 @@ def _read(
 ) -> tuple[np.ndarray, Numbers, tuple[int, int, int]]:
     """Step and numbers of each labelled response, and how many are labelled, failed and graded."""
     names = list(dict.fromkeys(name for measure in diagnostic.measures for name in (measure.name, measure.per) if name))
-    pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
-    read = ", ".join(f"TRY_CAST(json_extract(numbers, ?) AS DOUBLE) AS v{place}" for place in range(len(names)))
+    pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
+    # All at once: DuckDB takes memory anew for each `json_extract`.
+    found = f"json_extract(coalesce(numbers, '{{}}'), [{', '.join(pointers)}])"
     which = "diagnostic = ? AND version = ? AND annotator = ? AND task = ?"
     facts = (diagnostic.name, diagnostic.version, annotator.name, task)
-    table = records.sql(
-        f"""SELECT coalesce(step, -1) AS step, doc_hash, coalesce("cluster", doc_hash) AS "group", {read}
-        FROM labels WHERE {which} AND failed IS NULL""",
-        (*pointers, *facts),
-    ).to_arrow()
-    failed = records.sql(f"SELECT count(*) AS n FROM labels WHERE {which} AND failed IS NOT NULL", facts).rows()
     asked = records.sql("SELECT count(*) AS n FROM samples WHERE task = ?", (task,)).rows()
-    values = {
-        name: table[f"v{place}"].to_numpy(zero_copy_only=False).astype(np.float64) for place, name in enumerate(names)
-    }
-    documents, clusters = (_shared(table[name]) for name in ("doc_hash", "group"))
-    counts = table.num_rows, int(failed[0]["n"]), int(asked[0]["n"])
-    return table["step"].to_numpy(), Numbers(documents, clusters, values), counts
+    # Some documents at a time: what many answers are, and their labels, need not fit into the reader's memory.
+    parts, failed = [], 0
+    for low, high in hash_ranges(asked[0]["n"] / LABELS_AT_ONCE):
+        upper = f" AND doc_hash < {literal(high)}" if high else ""
+        table = records.sql(
+            f"""SELECT coalesce(step, -1) AS step, doc_hash, coalesce("cluster", doc_hash) AS "group",
+            failed IS NULL AS labelled, [TRY_CAST(value AS DOUBLE) FOR value IN {found}] AS "values"
+            FROM labels WHERE {which} AND doc_hash >= {literal(low)}{upper}""",
+            facts,
+        ).to_arrow()
+        every, table = table.num_rows, table.filter(table["labelled"])
+        failed += every - table.num_rows
+        flat = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+        values = flat.reshape(-1, len(names))
+        parts.append((table["step"].to_numpy(), _shared(table["doc_hash"]), _shared(table["group"]), values))
+    steps, documents, clusters, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    counts = len(steps), failed, int(asked[0]["n"])
+    return steps, Numbers(documents, clusters, dict(zip(names, values.T, strict=True))), counts
 
 
 def _shared(column: Any) -> np.ndarray:
