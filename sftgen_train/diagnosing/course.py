@@ -58,16 +58,14 @@ def findings_of(records: Records, diagnostic: Diagnostic, annotator: Annotator, 
         annotator: Who labelled.
         task: The task.
     """
-    steps, numbers, counts = _read(records, diagnostic, annotator, task)
-    named = sorted(set(steps.tolist()))
-    if not named:
+    by_step, counts = _read(records, diagnostic, annotator, task)
+    if not by_step:
         return
     labelled, failed, asked = counts
-    measured = f"{labelled} responses at {len(named)} step{'s' * (len(named) > 1)}"
+    measured = f"{labelled} responses at {len(by_step)} step{'s' * (len(by_step) > 1)}"
     measured += f" of {asked} graded" if labelled + failed < asked else ""
     measured += f"; {failed} could not be labelled and are missing" if failed else ""
     measured += f"; labelled by {annotator.name}" if annotator.ask else ""
-    by_step = {step: numbers[steps == step] for step in named}
     yield course_of(
         diagnostic.name, diagnostic.measures, by_step, task=task, measured_on=measured,
         validation=tuple(diagnostic.validated(annotator.name)) if diagnostic.validated else (),
@@ -107,8 +105,8 @@ def course_of(
 
 def _read(
     records: Records, diagnostic: Diagnostic, annotator: Annotator, task: str
-) -> tuple[np.ndarray, Numbers, tuple[int, int, int]]:
-    """Step and numbers of each labelled response, and how many are labelled, failed and graded."""
+) -> tuple[dict[int, Numbers], tuple[int, int, int]]:
+    """Numbers of the labelled responses by step, in order, and how many are labelled, failed and graded."""
     names = list(dict.fromkeys(name for measure in diagnostic.measures for name in (measure.name, measure.per) if name))
     pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
     # All at once: DuckDB takes memory anew for each `json_extract`.
@@ -130,10 +128,16 @@ def _read(
         failed += every - table.num_rows
         flat = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float64)
         values = flat.reshape(-1, len(names))
-        parts.append((table["step"].to_numpy(), _shared(table["doc_hash"]), _shared(table["group"]), values))
-    steps, documents, clusters, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        parts.append([table["step"].to_numpy(), _shared(table["doc_hash"]), _shared(table["group"]), values])
+    columns = [[part.pop(0) for part in parts] for _ in range(4)]
+    steps, documents, clusters, values = (np.concatenate(columns.pop(0)) for _ in range(4))  # each is in memory once
     counts = len(steps), failed, int(asked[0]["n"])
-    return steps, Numbers(documents, clusters, dict(zip(names, values.T, strict=True))), counts
+    by_step = {}
+    for step in np.unique(steps).tolist():
+        of = steps == step
+        chosen = values[of].T
+        by_step[int(step)] = Numbers(documents[of], clusters[of], dict(zip(names, chosen, strict=True)))
+    return by_step, counts
 
 
 def _shared(column: Any) -> np.ndarray:
