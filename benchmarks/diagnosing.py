@@ -1,15 +1,16 @@
 """What the diagnostics that need no model cost on a long run.
 
-    python benchmarks/diagnosing.py [SHARE]
+    python benchmarks/diagnosing.py [SHARE] [FOLDER]
 
-9 steps with 40,000 samples each over ten tasks, 360,000 in all (those of `records_query.py`), each with a text of some
-500 characters, compacted as a finished run is. Each line is a child process of its own, so that its peak memory is its
-own; imports are counted.
+The samples of `long_run.py`, 360,000 in all, each with a text of some 500 characters, compacted as a finished run is.
+The run is made once in FOLDER, if one is named; its labels are made anew each time. Each line is a child process, so
+that its peak memory is its own; imports are counted.
 
 * labels: `sftgen diagnose RUN --only anatomy`, where nothing is labelled yet;
 * again: the same once more, where every label is known;
 * course: `sftgen diagnose RUN --only stability,consistency`;
-* findings: reading the findings of all of them, as the report does.
+* findings: reading the findings of all of them, as the report does;
+* validate: `sftgen diagnose --validate anatomy --labels FILE` on a labelled set of 100 MB.
 
 The last line is one JSON object: the highest peak in MB; `limit` is what the issue allows.
 """
@@ -19,39 +20,29 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import random
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.records_query import WORDS, samples
+from long_run import WORDS, samples, texts
 
 LIMIT_MB = 500
-LINES = {"labels": ["anatomy"], "again": ["anatomy"], "course": ["stability", "consistency"], "findings": []}
-
-
-def texts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A generation for each sample."""
-    rng = random.Random(1)
-    words = " ".join(rng.choices(WORDS, k=40_000))
-    for row in rows:
-        start, length = rng.randrange(60_000), rng.randrange(200, 800)
-        yield {
-            "task": row["task"], "step": row["step"], "model": row["model"], "doc_hash": row["doc_hash"],
-            "repeat": row["repeat"], "prompt_hash": row["doc_id"], "sampling": {"temperature": 1.0}, "seed": 0,
-            "text": f"<think>{words[start : start + length]}</think>The answer is {row['answer']}.",
-            "finish_reason": "stop", "tokens": row["tokens"], "prompt_tokens": 90, "prefilled": False, "exact": True,
-            "schema": 3, "sampling_id": row["sampling_id"],
-        }  # fmt: skip
+LINES = {
+    "labels": ["anatomy"],
+    "again": ["anatomy"],
+    "course": ["stability", "consistency"],
+    "findings": [],
+    "validate": [],
+}
+LABELS = "labels.jsonl"
 
 
 def make(folder: Path, share: float) -> int:
@@ -62,11 +53,25 @@ def make(folder: Path, share: float) -> int:
     run.update_manifest(model="m", tasks=[], in_domain=[])
     for (step, task), of in groupby(samples(share), key=lambda row: (row["step"], row["task"])):
         rows = list(of)
-        run.append(run.generations(task), texts(rows))
+        run.append(run.generations(task), texts(rows, 200, 800))
         run.add_evaluation(rows, [], {"step": step, "status": "ok", "seconds": 1.0, "at": rows[0]["evaluated_at"]})
         made += len(rows)
     run.compact()
     return made
+
+
+def make_labels(path: Path, megabytes: float) -> None:
+    """Write a labelled set of so many MB; one document in ten is of the part that is measured."""
+    rng = random.Random(2)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps({"labelled_set": "large", "segment_labels": ["loop"]}) + "\n")
+        for number in range(round(megabytes * 150)):
+            text = " ".join(rng.choices(WORDS, k=1_500))
+            row = {
+                "id": str(number), "question": "", "thinking": text, "split": "dev" if number % 10 else "test",
+                "spans": [{"label": "loop", "start": 10, "end": 90}],
+            }  # fmt: skip
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def work(line: str, folder: Path) -> None:
@@ -78,6 +83,11 @@ def work(line: str, folder: Path) -> None:
 
     if line == "findings":
         found = len(read_findings(RunFolder(folder)))
+    elif line == "validate":
+        labels = str(folder.parent / LABELS)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            app(["diagnose", "--validate", "anatomy", "--labels", labels, "--format", "json"], standalone_mode=False)
+        found = len(json.loads(printed.getvalue())["validations"])
     else:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             only = [part for name in LINES[line] for part in ("--only", name)]
@@ -85,9 +95,10 @@ def work(line: str, folder: Path) -> None:
         told = json.loads(printed.getvalue())
         assert not told["failed"], told["failed"]
         found = len(told["findings"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())  # ru_maxrss begins with the parent's
     cpu = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    print(json.dumps({"findings": found, "s": time.perf_counter() - started, "cpu_s": cpu, "peak_mb": peak}))
+    seconds = time.perf_counter() - started
+    print(json.dumps({"findings": found, "s": seconds, "cpu_s": cpu, "peak_mb": int(peak) * 1024 / 1e6}))
 
 
 def main() -> None:
@@ -95,11 +106,16 @@ def main() -> None:
     share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     peaks = []
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made) / "run"
-        print(f"{make(folder, share):,} samples")
+        folder = Path(sys.argv[2] if len(sys.argv) > 2 else made) / "run"
+        if not folder.exists():
+            print(f"{make(folder, share):,} samples")
+        shutil.rmtree(folder / "labels", ignore_errors=True)
+        make_labels(folder.parent / LABELS, 100 * share)
         for line in LINES:
             child = [sys.executable, __file__, "--line", line, str(folder)]
-            told = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            kept = {**os.environ, "XDG_CACHE_HOME": made}  # what is measured of a diagnostic is kept there
+            ended = subprocess.run(child, check=True, capture_output=True, text=True, env=kept)
+            told = json.loads(ended.stdout.splitlines()[-1])
             peaks.append(told["peak_mb"])
             print(
                 f"{line:9} {told['s']:7.1f} s  {told['cpu_s']:7.1f} s of processor  {told['peak_mb']:5.0f} MB  "

@@ -2,7 +2,7 @@
 
     python benchmarks/records_query.py [SAMPLES_A_STEP]
 
-A set of 9 steps with 40,000 samples each over ten tasks, 360,000 in all, with texts of 2,000 to 30,000 characters for
+The samples of `long_run.py`, 360,000 in all, with texts of 2,000 to 30,000 characters for
 MATH500: once as journals alone, once as a training that still goes on leaves them (its samples are compacted as they
 come, the last 5,000 are in the journal), once compacted. The peer is what stood before: every line of `samples.jsonl`
 parsed into Python, the mean over repeats of each document (`Run.scores`). Each reading is a child
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import shutil
 import subprocess
@@ -27,22 +26,16 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from long_run import A_STEP, STEPS, TASKS, samples, texts
+
 from sftgen_judges.records.schema import doc_hash
 
-SETS = ("journals", "training", "compacted")
-STEPS = (0, 5, 10, 20, 40, 80, 160, 320, 640)
-TASKS = {  # documents and repeats
-    "sftgen_mmlu_pro": (12032, 1), "sftgen_halueval": (20000, 1), "sftgen_math500": (500, 3), "sftgen_aime24": (30, 10),
-    "sftgen_lcb_v2": (511, 2), "sftgen_ifeval": (541, 1), "sftgen_truthfulqa": (817, 1), "sftgen_alpaca_eval": (805, 1),
-    "sftgen_gpqa_diamond": (198, 10), "sftgen_countdown": (1003, 1),
-}  # fmt: skip
 TEXTS = "sftgen_math500"
-WORDS = ("Let", "x", "be", "the", "sum", "$\\frac{1}{2}$", "so", "that", "wait,", "é", "3.14", "\n")
+SETS = ("journals", "training", "compacted")
 FIRST = "SELECT task, step, avg(score) AS mean, count(*) AS n FROM samples GROUP BY ALL"
 NEXT = (
     "SELECT task, step, avg(truncated::INT), avg(tokens) FROM samples GROUP BY ALL",
@@ -53,42 +46,6 @@ NEXT = (
     "SELECT task, step, avg(best) FROM (SELECT task, step, doc_hash, max(score) AS best FROM samples GROUP BY ALL) "
     "GROUP BY ALL",
 )
-
-
-def samples(share: float) -> Iterator[dict[str, Any]]:
-    """The rows of `samples.jsonl` in the order they come."""
-    rng = random.Random(0)
-    for number, step in enumerate(STEPS):
-        for task, (documents, repeats) in TASKS.items():
-            for document in range(max(1, round(documents * share))):
-                hashed = doc_hash({"task": task, "id": document})
-                for repeat in range(repeats):
-                    right, tokens = float(rng.random() < 0.5), int(rng.lognormvariate(7.5, 0.8)) + 20
-                    yield {
-                        "run": "0123456789ab", "model": f"folder:{number:032x}", "sampling_id": "0123456789abcdef",
-                        "task": task, "step": step, "doc_id": hashed[:16], "doc_hash": hashed, "repeat": repeat,
-                        "status": "ok", "answer": str(rng.randrange(1000)), "score": right, "paper": right,
-                        "measures": {"answered": 1.0, "asr": float(rng.random() < 0.2)}, "truncated": tokens > 9000,
-                        "think": "closed", "tokens": tokens, "thinking_tokens": tokens - 20, "answer_tokens": 20,
-                        "finish_reason": "stop", "reason": "the answer equals the reference" if right else "another",
-                        "scorer": "math-verify 3", "evaluation_version": 2,
-                        "evaluated_at": f"2026-01-{number + 1:02}T00:00:00+00:00",
-                    }  # fmt: skip
-
-
-def texts(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows of `generations/TASK.jsonl`."""
-    rng = random.Random(1)
-    words = " ".join(rng.choices(WORDS, k=40_000))
-    for row in rows:
-        start, length = rng.randrange(60_000), rng.randrange(2_000, 30_000)
-        yield {
-            "task": row["task"], "step": row["step"], "model": row["model"], "doc_hash": row["doc_hash"],
-            "repeat": row["repeat"], "prompt_hash": row["doc_id"], "sampling": {"temperature": 1.0}, "seed": 0,
-            "text": f"<think>{words[start : start + length]}</think>{row['answer']}", "finish_reason": "stop",
-            "tokens": row["tokens"], "prompt_tokens": 90, "prefilled": False, "exact": True, "schema": 3,
-            "sampling_id": row["sampling_id"],
-        }  # fmt: skip
 
 
 def make(folder: Path, share: str) -> int:
@@ -105,7 +62,7 @@ def make(folder: Path, share: str) -> int:
     made = list(samples(float(share)))
     for rows in (made[:-5000], made[-5000:]):
         RunFolder(training).add_evaluation(rows, [], {})
-    written = list(texts(row for row in made if row["task"] == TEXTS))
+    written = list(texts((row for row in made if row["task"] == TEXTS), 2_000, 30_000))
     for rows, name, order, groups in (
         (made, "samples", ("task", "step", "doc_hash", "repeat"), None),
         (written, f"generations/{TEXTS}", ("doc_hash", "repeat", "step"), 2048),
@@ -183,8 +140,7 @@ def main() -> None:
     if sys.argv[1:2] and sys.argv[1] in CHILDREN:
         print(json.dumps(CHILDREN[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])))
         return
-    a_step = sum(documents * repeats for documents, repeats in TASKS.values())
-    share = int(sys.argv[1]) / a_step if sys.argv[1:] else 1.0
+    share = int(sys.argv[1]) / A_STEP if sys.argv[1:] else 1.0
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         count = in_a_child("make", folder, str(share))

@@ -31,7 +31,8 @@ from typing import Any
 
 import psutil
 import requests
-from records_query import STEPS, TASKS, TEXTS, in_a_child, samples
+from long_run import A_STEP, STEPS, TASKS, samples
+from records_query import TEXTS, in_a_child
 
 from sftgen_judges.records.schema import doc_hash
 
@@ -64,8 +65,8 @@ def add_metrics_and_prompts(folder: Path, share: float) -> None:
         (folder / "prompts" / f"{task}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
-    """Ten kinds of requests; each call gives another address."""
+def requests_of(share: float) -> dict[str, Callable[[int], str]]:
+    """Ten kinds of requests to a run of a share of all documents; each call gives another address."""
     words = ("sum", "wait,")
     tasks, steps = list(TASKS), [step for step in STEPS if step]
 
@@ -74,6 +75,9 @@ def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
 
     def step(place: int) -> int:
         return steps[place % len(steps)]
+
+    def later(place: int) -> int:
+        return 2 + round(30 * share) * (place % 4)
 
     def item(place: int) -> str:
         return doc_hash({"task": TEXTS, "id": place})
@@ -85,7 +89,7 @@ def requests_of(rounds: int) -> dict[str, Callable[[int], str]]:
         "lost at a step": lambda place: f"/items?step={step(place)}&change=lost",
         "won, a task": lambda place: f"/items?task={task(place)}&change=won&sort=gain",
         "truncated, longest": lambda place: f"/items?step={step(place)}&cut=yes&sort=tokens",
-        "a later page": lambda place: f"/items?change=kept&page={2 + 30 * (place % 4)}&step={step(place)}",
+        "a later page": lambda place: f"/items?change=kept&page={later(place)}&step={step(place)}",
         "text in responses": lambda place: f"/items?task={TEXTS}&step={step(place)}&q=3.14+{words[place % 2]}",
         "text in questions": lambda place: f"/items?q={place}7:&where=questions",
         "an item": lambda place: f"/item?of={TEXTS}&doc={item(place)}&n={place}&task={TEXTS}",
@@ -124,7 +128,7 @@ def processor(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
+def measure(folder: Path, rounds: int, share: float) -> dict[str, list[float]]:
     """Seconds of every request, and the memory in MB."""
     found: dict[str, list[float]] = {}
     with viewing(folder) as (address, process), requests.Session() as session:
@@ -142,7 +146,7 @@ def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
 
         seconds("/")
         found["first"] = [time.perf_counter() - begun]
-        for kind, path in requests_of(rounds).items():
+        for kind, path in requests_of(share).items():
             before = processor(process)
             found[kind] = [seconds(path(place)) for place in range(rounds)]
             found[f"{kind}, CPU"] = [(processor(process) - before) / rounds]
@@ -171,16 +175,15 @@ def into_python(folder: Path) -> float:
 
 def main() -> None:
     """Make the run, ask and print."""
-    a_step = sum(documents * repeats for documents, repeats in TASKS.values())
-    share = int(sys.argv[1]) / a_step if sys.argv[1:] else 1.0
+    share = int(sys.argv[1]) / A_STEP if sys.argv[1:] else 1.0
     rounds = int(sys.argv[2]) if sys.argv[2:] else 20
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         count = in_a_child("make", folder, str(share))
         add_metrics_and_prompts(folder / "compacted", share)
         peer = into_python(folder / "journals")
-        found = measure(folder / "compacted", rounds)
-    kinds = {kind: sorted(found[kind]) for kind in requests_of(rounds)}
+        found = measure(folder / "compacted", rounds, share)
+    kinds = {kind: sorted(found[kind]) for kind in requests_of(share)}
     print(f"{count} samples, {rounds} requests of a kind     median       p95       CPU")
     for kind, seconds in kinds.items():
         late, taken = seconds[min(rounds - 1, round(0.95 * rounds))], found[f"{kind}, CPU"][0]

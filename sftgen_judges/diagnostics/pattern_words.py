@@ -13,7 +13,7 @@ from functools import cache
 from sftgen_judges.diagnostics.segments import Segment
 from sftgen_judges.diagnostics.validation.measuring import covered, units_of
 from sftgen_judges.diagnostics.validation.reading import shipped
-from sftgen_judges.diagnostics.validation.scores import Scores, score
+from sftgen_judges.diagnostics.validation.scores import Counted, Scores, counted, score
 from sftgen_judges.plugins.contracts.labelled import LabelledSet, Split
 
 
@@ -69,20 +69,13 @@ def how_good(split: Split = "test") -> dict[str, Scores]:
 
 def measure_words(labelled: LabelledSet, split: Split | None = "test") -> dict[str, Scores]:
     """Precision, recall and F1 of the lists on a labelled set, by pattern that it has labels of."""
-    documents = [document for document in labelled.documents if split in (None, document.split)]
-    cuts = [units_of(document) for document in documents]
-    found = [
-        found_by_words([Segment(*pair).of(document.thinking) for pair in cut])
-        for document, cut in zip(documents, cuts, strict=True)
-    ]
-    return {
-        label: score(
-            [
-                covered(cut, [(span.start, span.end) for span in document.spans if span.label == label])
-                for document, cut in zip(documents, cuts, strict=True)
-            ],
-            [given[label] for given in found],
-        )
-        for label in labelled.segment_labels
-        if label in WORDS
-    }
+    counts: dict[str, list[Counted]] = {label: [] for label in labelled.segment_labels if label in WORDS}
+    for document in labelled.documents:
+        if split not in (None, document.split):
+            continue
+        cut = units_of(document)
+        found = found_by_words([Segment(*pair).of(document.thinking) for pair in cut])
+        for label, of in counts.items():
+            spans = [(span.start, span.end) for span in document.spans if span.label == label]
+            of.append(counted(covered(cut, spans), found[label]))
+    return {label: score(of) for label, of in counts.items()}

@@ -10,17 +10,20 @@ import hashlib
 import heapq
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sftgen_judges.records.columns import LABELS, SAMPLES, TEXTS, Columns, Table, literal
 from sftgen_judges.records.journal import append_rows, naming, parsed, placed_rows, whole_rows
 from sftgen_judges.records.schema import sampling_id
-from sftgen_judges.records.tables import ROW_GROUP, table_rows, write_table
+from sftgen_judges.records.tables import ROW_GROUP, hash_ranges, table_rows, write_table
+
+if TYPE_CHECKING:
+    import duckdb
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,8 @@ Row = dict[str, Any]
 MEMORY = "128MB"
 """What sorting samples may hold in memory; the rest goes to disk."""
 COMPACTING = ".compacting-"
+_PART = 1 << 15
+"""Rows of samples that are sorted at once."""
 
 
 def compact_generations(journal: Path) -> None:
@@ -200,29 +205,62 @@ def _merge_rows(of: Table, journal: Path, table: Path, merged: Path, damaged: li
 
 
 def _sort_rows(of: Table, fresh: Path, table: Path, merged: Path) -> None:
-    """Write the rows of two tables in order, of equal keys the last."""
+    """Write the rows of two tables in order, of equal keys the last.
+
+    They are sorted part by part: to sort them all DuckDB may want more than it may hold, and then it fails.
+    """
     import duckdb
+    from pyarrow import parquet
 
     columns = ", ".join(of.columns)
     with duckdb.connect() as database:
         database.execute(f"SET memory_limit = '{MEMORY}'")
         database.execute("SET threads = 1")
         database.execute(f"SET temp_directory = {literal(merged.parent)}")
-        parts = [f"SELECT {columns}, 1 AS part, file_row_number AS place FROM {_scan(fresh)}"]
+        scans = [f"SELECT {columns}, 1 AS later, file_row_number AS place FROM {_scan(fresh)}"]
         if table.exists():
-            parts.insert(
-                0, f"SELECT {_select(table, of.columns)}, 0 AS part, file_row_number AS place FROM {_scan(table)}"
+            scans.append(
+                f"SELECT {_select(table, of.columns)}, 0 AS later, file_row_number AS place FROM {_scan(table)}"
             )
-        database.execute(f"CREATE VIEW found AS {' UNION ALL '.join(parts)}")
-        database.execute(
-            "CREATE TABLE kept AS SELECT part, place FROM (SELECT part, place, row_number() OVER "
-            f"(PARTITION BY {', '.join(of.key)} ORDER BY part DESC, place DESC) AS n FROM found) WHERE n = 1"
-        )
-        database.execute(
-            f"COPY (SELECT {columns} FROM found SEMI JOIN kept USING (part, place) "
-            f"ORDER BY {', '.join(f'{name} NULLS FIRST' for name in of.order)}) "
-            f"TO {literal(merged)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
-        )
+        database.execute(f"CREATE VIEW found AS {' UNION ALL '.join(scans)}")
+        schema = database.sql(f"SELECT {columns} FROM found LIMIT 0").to_arrow_table().schema
+        with parquet.ParquetWriter(merged, schema, compression="zstd") as writer:
+            for part in _parts(database, of.order[: of.order.index("doc_hash")]):
+                rows = database.sql(
+                    f"SELECT {columns} FROM ({part}) QUALIFY row_number() OVER (PARTITION BY {', '.join(of.key)} "
+                    f"ORDER BY later DESC, place DESC) = 1 ORDER BY {_in_order(of.order)}"
+                )
+                writer.write_table(rows.to_arrow_table(), ROW_GROUP)
+
+
+def _parts(database: duckdb.DuckDBPyConnection, coarse: Sequence[str]) -> Iterator[str]:
+    """Queries that give all rows of `found`, some `_PART` each: those of one come before those of the next.
+
+    Args:
+        database: Holds `found`.
+        coarse: What the rows are ordered by before their documents.
+    """
+    names, first = ", ".join(coarse), coarse[0]
+    # A group that crosses a multiple of `_PART` is a part by itself, those between two such groups are one.
+    database.execute(
+        f"CREATE TABLE groups AS SELECT *, (until - n) // {_PART} + (until - 1) // {_PART} AS part FROM "
+        f"(SELECT *, sum(n) OVER (ORDER BY {_in_order(coarse)}) AS until FROM "
+        f"(SELECT {names}, count(*) AS n FROM found GROUP BY ALL))"
+    )
+    same = " AND ".join(f"found.{name} IS NOT DISTINCT FROM groups.{name}" for name in coarse)
+    sizes = f"SELECT part, sum(n), count({first}) = count(*) FROM groups GROUP BY part ORDER BY part"
+    for part, n, named in database.execute(sizes).fetchall():
+        of = f"(SELECT * FROM groups WHERE part = {part}) AS groups"
+        query = f"SELECT * FROM found SEMI JOIN {of} ON {same}"
+        if named:  # so written, a reader passes over row groups of the table, which is in order
+            query += f" WHERE {first} BETWEEN (SELECT min({first}) FROM {of}) AND (SELECT max({first}) FROM {of})"
+        for low, high in hash_ranges(n / _PART):  # one group may be too large
+            upper = f" AND doc_hash < '{high}'" if high else ""
+            yield f"SELECT * FROM ({query}) WHERE doc_hash >= '{low}'{upper}"
+
+
+def _in_order(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} NULLS FIRST" for name in names)
 
 
 def _select(table: Path, columns: Columns) -> str:

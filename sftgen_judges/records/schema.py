@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -117,8 +117,21 @@ class Verdict:
 
 def content_hash(*parts: Any) -> str:
     """SHA-256 of `parts` as canonical JSON: the same content gives the same hash on every machine."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(parts)).hexdigest()
+
+
+def content_hash_of_list(items: Iterable[Any]) -> str:
+    """What `content_hash` gives of a list, of which one item at a time is in memory."""
+    digest = hashlib.sha256(b"[[")
+    for number, item in enumerate(items):
+        digest.update(b"," * (number > 0) + _canonical(item))
+    digest.update(b"]]")
+    return digest.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def doc_hash(doc: Mapping[str, Any]) -> str:

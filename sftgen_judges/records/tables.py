@@ -6,7 +6,8 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ def _rows(path: Path, table: Table, where: Mapping[str, str], damaged: list[str]
 
 def _written_as_json(table: Table) -> list[str]:
     return [name for name, of in table.columns.items() if of in (OBJECT, LIST)]
+
+
+def hash_ranges(parts: float) -> Iterator[tuple[str, str]]:
+    """At least so many ranges of documents' hashes, in order: `from <= hash < to`; the last has no end.
+
+    Hashes are hexadecimal. Those of a stranger may be anything: they are in one of the ranges all the same.
+
+    >>> list(hash_ranges(2.5))
+    [('', '55555555'), ('55555555', 'aaaaaaaa'), ('aaaaaaaa', '')]
+    """
+    whole = max(1, ceil(parts))
+    return pairwise(["", *(f"{(place << 32) // whole:08x}" for place in range(1, whole)), ""])
 
 
 class PlacedRows:

@@ -230,7 +230,11 @@ def _unless_in_journal(kind: str, number: int, key: Sequence[str]) -> str:
 
 
 def _same(names: Sequence[str]) -> str:
-    return " AND ".join(f"a.{name} IS NOT DISTINCT FROM s.{name}" for name in names)
+    """Whether two rows are equal in these columns; what is asked of one that is never NULL is asked of both."""
+    return " AND ".join(f"a.{name} {'=' if name in _THERE else 'IS NOT DISTINCT FROM'} s.{name}" for name in names)
+
+
+_THERE = frozenset({"folder", "task", "doc_hash"})
 
 
 def _journal(paths: Sequence[Path], fields: Columns) -> str:

@@ -49,7 +49,7 @@ from sftgen_train.cli.console import (
     judge_options,
     show_run,
 )
-from sftgen_train.cli.quiet import is_ours, quiet_libraries
+from sftgen_train.cli.quiet import quiet_libraries, said_of
 
 PANELS = {
     "Start": ("demo", "doctor", "tasks", "presets", "plan", "study"),
@@ -305,13 +305,13 @@ def _name(command: typer.models.CommandInfo) -> str | None:
 
 
 def _show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
-    """Our own warnings are messages to a person, without the line that gave them; libraries' are for authors."""
+    """A warning that is for a person is one line, without the code that gave it; most of libraries' are for authors."""
     from sftgen_judges.records.schema import printable
 
     if os.environ.get("SFTGEN_DEBUG"):
         print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr)
-    elif is_ours(category, filename):
-        print(f"sftgen warning: {printable(str(message))}", file=sys.stderr)
+    elif by := said_of(str(message), category, filename):
+        print(f"{by} warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _fail(error: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 
 SETTINGS = {
@@ -33,11 +34,30 @@ def quiet_libraries() -> None:
     _switch_off("transformers.utils.logging", "disable_progress_bar")
 
 
-def is_ours(category: type[Warning], filename: str) -> bool:
-    """Whether a warning is for the user: of a class of ours, or given by code that is no installed library."""
+USEFUL = re.compile(
+    r"CUDA initialization|CUDA capability|NVML|compiled without GPU support|current PyTorch installation"
+    r"|NumPy version|Unverified HTTPS request|not enough free disk space",
+    re.IGNORECASE,
+)
+"""What libraries warn of and a user can put right: the driver, a build for another device, a server nobody checked."""
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def said_of(message: str, category: type[Warning], filename: str) -> str:
+    """Who gives a warning that is for the user; empty for one that is not.
+
+    Args:
+        message: What it says.
+        category: Its class.
+        filename: The file of the code that gives it.
+    """
     if category.__module__.startswith("sftgen"):
-        return True
-    return not any(part in filename for part in ("site-packages", "dist-packages", "<", f"{os.sep}lib{os.sep}python3"))
+        return "sftgen"
+    installed = next((part for part in _INSTALLED if part in filename), None)
+    if installed:
+        library = filename.partition(installed)[2].strip(os.sep).partition(os.sep)[0].removesuffix(".py")
+        return library if USEFUL.search(message) else ""
+    return "" if "<" in filename or f"{os.sep}lib{os.sep}python3" in filename else "sftgen"
 
 
 def _switch_off(module: str, switch: str) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 from sftgen_judges.diagnostics.labelling import DiagnosticError
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Diagnostic, Sample
+from sftgen_judges.records.columns import literal
 from sftgen_judges.records.markers import ThinkMarkers
 from sftgen_judges.records.query import Records
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash
+from sftgen_judges.records.tables import hash_ranges
 from sftgen_judges.records.thinking import read_record
 from sftgen_tasks.harness.loading import reading_of
 from sftgen_train.results.rescoring import load_task
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 ROWS = 200
 """Answers that are read at once: a text may have a megabyte."""
+JOINED = 32 << 20
+"""Bytes of samples and texts that are joined at once."""
+_ROW, _TOKEN = 500, 5  # bytes: of a row beside its text, of a token
 _TEXTS = (
     "text", "reasoning", "prompt_tokens", "budget", "prefilled", "exact", "markers", "turn_end", "template_hash",
 )  # fmt: skip
@@ -46,24 +51,35 @@ def answers_of(records: Records, task: str, facts: Mapping[str, Any], *, texts: 
         texts: Whether their texts are read; an answer whose text is lost is then left out, and told.
     """
     markers, prefilled = reading_of(task, facts.get("options") or {})
-    query = "SELECT * FROM samples WHERE task = ?"
-    if texts:
-        named = ", ".join(f't."{name}"' for name in _TEXTS)
-        query = f"SELECT s.*, {named} FROM samples AS s LEFT JOIN texts AS t ON {_SAME} WHERE s.task = ?"
     lost = damaged = 0
-    for batch in records.sql(query, (task,)).batches(ROWS):
-        for row in batch.to_pylist():
-            if texts and row["text"] is None:
-                lost += 1
-                continue
-            try:
-                yield _sample(row, markers, prefilled, texts=texts)
-            except (ValueError, TypeError):  # a damaged row, or one of a later version
-                damaged += 1
+    for row in _with_texts(records, task) if texts else _rows(records, "SELECT * FROM samples WHERE task = ?", (task,)):
+        if texts and row["text"] is None:
+            lost += 1
+            continue
+        try:
+            yield _sample(row, markers, prefilled, texts=texts)
+        except (ValueError, TypeError):  # a damaged row, or one of a later version
+            damaged += 1
     if lost:
         logger.warning("%s: the texts of %d answers are lost: they have no labels", task, lost)
     if damaged:
         logger.warning("%s: %d answers cannot be read: they have no labels", task, damaged)
+
+
+def _with_texts(records: Records, task: str) -> Iterator[dict[str, Any]]:
+    """The rows of a task with their texts, some documents at a time: to join them takes memory."""
+    [size] = records.sql("SELECT count(*) AS n, sum(tokens) AS tokens FROM samples WHERE task = ?", (task,)).rows()
+    named = ", ".join(f't."{name}"' for name in _TEXTS)
+    for low, high in hash_ranges((size["n"] * _ROW + (size["tokens"] or 0) * _TOKEN) / JOINED):
+        upper = f"doc_hash < {literal(high)}" if high else "TRUE"
+        of = f"(SELECT * FROM {{}} WHERE task = ? AND doc_hash >= {literal(low)} AND {upper})"
+        query = f"SELECT s.*, {named} FROM {of.format('samples')} AS s LEFT JOIN {of.format('texts')} AS t ON {_SAME}"
+        yield from _rows(records, query, (task, task))
+
+
+def _rows(records: Records, query: str, parameters: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for batch in records.sql(query, parameters).batches(ROWS):
+        yield from batch.to_pylist()
 
 
 def _sample(row: Mapping[str, Any], markers: ThinkMarkers | None, prefilled: bool | None, *, texts: bool) -> Sample:

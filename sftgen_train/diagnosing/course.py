@@ -12,7 +12,9 @@ import numpy as np
 from sftgen_judges.diagnostics.labelling import Annotator
 from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, Measure, Metric, Series, Table, Validation
 from sftgen_judges.plugins.contracts.findings import Certainty, is_validated
+from sftgen_judges.records.columns import literal
 from sftgen_judges.records.query import Records
+from sftgen_judges.records.tables import hash_ranges
 from sftgen_train.results.diagnosed import Numbers, means_of, metrics_of
 from sftgen_train.trajectory.statistics import holm
 
@@ -22,6 +24,8 @@ FEWEST = 5
 """With fewer documents, or clusters of them, no test can show a change."""
 NOT_VALIDATED = "\N{DAGGER}"
 """Stands beside numbers that a rule or a judge estimates, and that nobody has measured against labels."""
+LABELS_AT_ONCE = 20_000
+"""Labels that are read at once."""
 MOST_STEPS = 4
 """Steps of a table; the metrics and the figure have all."""
 
@@ -54,16 +58,14 @@ def findings_of(records: Records, diagnostic: Diagnostic, annotator: Annotator, 
         annotator: Who labelled.
         task: The task.
     """
-    steps, numbers, counts = _read(records, diagnostic, annotator, task)
-    named = sorted(set(steps.tolist()))
-    if not named:
+    by_step, counts = _read(records, diagnostic, annotator, task)
+    if not by_step:
         return
     labelled, failed, asked = counts
-    measured = f"{labelled} responses at {len(named)} step{'s' * (len(named) > 1)}"
+    measured = f"{labelled} responses at {len(by_step)} step{'s' * (len(by_step) > 1)}"
     measured += f" of {asked} graded" if labelled + failed < asked else ""
     measured += f"; {failed} could not be labelled and are missing" if failed else ""
     measured += f"; labelled by {annotator.name}" if annotator.ask else ""
-    by_step = {step: numbers[steps == step] for step in named}
     yield course_of(
         diagnostic.name, diagnostic.measures, by_step, task=task, measured_on=measured,
         validation=tuple(diagnostic.validated(annotator.name)) if diagnostic.validated else (),
@@ -94,7 +96,7 @@ def course_of(
         for step, of in by_step.items()
         for metric in metrics_of(measures, of, task=task, step=None if step < 0 else step)
     ]
-    sentence, certainty = _told(name, measures, by_step)
+    sentence, certainty = _told(name, measures, by_step, metrics)
     return Finding(
         name, sentence, certainty, measured_on, tuple(metrics), _table(measures, metrics, validation),
         _figure(name, measures[0], metrics, task), validation, task,
@@ -103,26 +105,39 @@ def course_of(
 
 def _read(
     records: Records, diagnostic: Diagnostic, annotator: Annotator, task: str
-) -> tuple[np.ndarray, Numbers, tuple[int, int, int]]:
-    """Step and numbers of each labelled response, and how many are labelled, failed and graded."""
+) -> tuple[dict[int, Numbers], tuple[int, int, int]]:
+    """Numbers of the labelled responses by step, in order, and how many are labelled, failed and graded."""
     names = list(dict.fromkeys(name for measure in diagnostic.measures for name in (measure.name, measure.per) if name))
-    pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
-    read = ", ".join(f"TRY_CAST(json_extract(numbers, ?) AS DOUBLE) AS v{place}" for place in range(len(names)))
+    pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
+    # All at once: DuckDB takes memory anew for each `json_extract`.
+    found = f"json_extract(coalesce(numbers, '{{}}'), [{', '.join(pointers)}])"
     which = "diagnostic = ? AND version = ? AND annotator = ? AND task = ?"
     facts = (diagnostic.name, diagnostic.version, annotator.name, task)
-    table = records.sql(
-        f"""SELECT coalesce(step, -1) AS step, doc_hash, coalesce("cluster", doc_hash) AS "group", {read}
-        FROM labels WHERE {which} AND failed IS NULL""",
-        (*pointers, *facts),
-    ).to_arrow()
-    failed = records.sql(f"SELECT count(*) AS n FROM labels WHERE {which} AND failed IS NOT NULL", facts).rows()
     asked = records.sql("SELECT count(*) AS n FROM samples WHERE task = ?", (task,)).rows()
-    values = {
-        name: table[f"v{place}"].to_numpy(zero_copy_only=False).astype(np.float64) for place, name in enumerate(names)
-    }
-    documents, clusters = (_shared(table[name]) for name in ("doc_hash", "group"))
-    counts = table.num_rows, int(failed[0]["n"]), int(asked[0]["n"])
-    return table["step"].to_numpy(), Numbers(documents, clusters, values), counts
+    # Some documents at a time: what many answers are, and their labels, need not fit into the reader's memory.
+    parts, failed = [], 0
+    for low, high in hash_ranges(asked[0]["n"] / LABELS_AT_ONCE):
+        upper = f" AND doc_hash < {literal(high)}" if high else ""
+        table = records.sql(
+            f"""SELECT coalesce(step, -1) AS step, doc_hash, coalesce("cluster", doc_hash) AS "group",
+            failed IS NULL AS labelled, [TRY_CAST(value AS DOUBLE) FOR value IN {found}] AS "values"
+            FROM labels WHERE {which} AND doc_hash >= {literal(low)}{upper}""",
+            facts,
+        ).to_arrow()
+        every, table = table.num_rows, table.filter(table["labelled"])
+        failed += every - table.num_rows
+        flat = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+        values = flat.reshape(-1, len(names))
+        parts.append([table["step"].to_numpy(), _shared(table["doc_hash"]), _shared(table["group"]), values])
+    columns = [[part.pop(0) for part in parts] for _ in range(4)]
+    steps, documents, clusters, values = (np.concatenate(columns.pop(0)) for _ in range(4))  # each is in memory once
+    counts = len(steps), failed, int(asked[0]["n"])
+    by_step = {}
+    for step in np.unique(steps).tolist():
+        of = steps == step
+        chosen = values[of].T
+        by_step[int(step)] = Numbers(documents[of], clusters[of], dict(zip(names, chosen, strict=True)))
+    return by_step, counts
 
 
 def _shared(column: Any) -> np.ndarray:
@@ -163,11 +178,22 @@ def _p_value(delta: float, error: float, units: int) -> float:
     return max(tested, 2.0 ** (1 - min(units, 1000)))
 
 
-def _told(name: str, measures: Sequence[Measure], by_step: Mapping[int, Numbers]) -> tuple[str, Certainty]:
+def _told(
+    name: str, measures: Sequence[Measure], by_step: Mapping[int, Numbers], metrics: Sequence[Metric]
+) -> tuple[str, Certainty]:
     """The sentence about a task, and how sure it is."""
     steps = [step for step in by_step if step >= 0]
     if len(steps) < 2:
-        return f"{name} was measured at one step only: there is nothing to compare.", "cannot tell"
+        known = [
+            f"{metric.name} {_short(metric.value)}{f' {metric.unit}' if metric.unit else ''}"
+            for metric in metrics
+            if metric.value is not None
+        ]
+        values = f"; {', '.join(known[:3])}" + (f", and {len(known) - 3} more" if len(known) > 3 else "")
+        return (
+            f"{name} was measured at one step only, so that no change can be told{values if known else ''}.",
+            "cannot tell",
+        )
     first, last = steps[0], steps[-1]
     found = (change_of(measure, by_step[first], by_step[last]) for measure in measures)
     changes = [change for change in found if change]

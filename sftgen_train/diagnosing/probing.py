@@ -38,7 +38,7 @@ class Models:
             model_args: Arguments of the models: `device`, `dtype`.
         """
         self.model_args = dict(model_args or {})
-        self._held: dict[str, tuple[Any, Any]] = {}
+        self._held: dict[str, Any] = {}
         self._tokenizers: dict[str, Any] = {}
 
     def load(self, path: str | Path) -> tuple[Any, Any]:
@@ -53,7 +53,7 @@ class Models:
                 self._held[named] = self._loaded(named)
             except (OSError, ValueError, RuntimeError, KeyError) as error:
                 raise DiagnosticError(f"model {named!r} cannot be loaded: {type(error).__name__}: {error}") from error
-        return self._held[named]
+        return self._held[named], self.tokenizer(named)
 
     def tokenizer(self, path: str | Path) -> Any:
         """The tokenizer of a model.
@@ -71,7 +71,7 @@ class Models:
                 raise DiagnosticError(f"the tokenizer of {named!r} cannot be loaded: {error}") from error
         return self._tokenizers[named]
 
-    def _loaded(self, named: str) -> tuple[Any, Any]:
+    def _loaded(self, named: str) -> Any:
         import torch
 
         try:
@@ -84,11 +84,12 @@ class Models:
         return _load(named, self.model_args)
 
     def free(self, *, but: str | None = None) -> None:
-        """Let the models go.
+        """Let the models and tokenizers go.
 
         Args:
-            but: This one stays.
+            but: Those of this model stay.
         """
+        self._tokenizers = {named: held for named, held in self._tokenizers.items() if named == but}
         gone = [named for named in self._held if named != but]
         for named in gone:
             del self._held[named]
@@ -141,9 +142,9 @@ class Loaded:
         self.models.free(but=self.base)
 
 
-def _load(path: str, model_args: Mapping[str, Any]) -> tuple[Any, Any]:
+def _load(path: str, model_args: Mapping[str, Any]) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     device = str(model_args.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = model_args.get("dtype", "auto")
@@ -152,7 +153,7 @@ def _load(path: str, model_args: Mapping[str, Any]) -> tuple[Any, Any]:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, path)
-    return model.to(device).eval(), AutoTokenizer.from_pretrained(path)
+    return model.to(device).eval()
 
 
 def weights_of(path: str) -> str:

@@ -88,6 +88,9 @@ def _told(churned: Churn, first: int, last: int, net: Change | None) -> tuple[st
     # Where all documents moved alike no draw differs: so many would move by chance only so often.
     all_moved = not isfinite(moved.low) and moved.value > 0 and 2.0**-churned.documents < LEVEL
     if moved.low > 0 or all_moved:
+        if churned.excess.value <= 0:  # the later model is surer of its answers, so that fewer of them differ by luck
+            said = "Documents became easier or harder by more than chance, though no more answers changed"
+            return f"{said}: {shares}, and {twice}.", "clear"
         return f"More changed than chance: {shares}, while {twice}.", "clear"
     return f"No more than chance is shown: {shares}, and {twice}.", "unclear"
 
@@ -173,7 +176,10 @@ def _change(name: str, values: Floats, samples: Samples, rows: NDArray[np.bool_]
 
 
 def _ends_told(ends: list[Change | None], first: int, last: int) -> tuple[str, Certainty]:
-    """Sharpening is two claims, pass@1 rose and pass@k fell: both have to be shown, each one-sided at 5 %."""
+    """Sharpening is two claims, pass@1 rose and pass@k fell: both have to be shown, each one-sided at 5 %.
+
+    Where only one of the two changed, two-sided and adjusted for both, that is said.
+    """
     one, many = ends
     if one is None or many is None or one.n < FEWEST:
         return (
@@ -181,12 +187,17 @@ def _ends_told(ends: list[Change | None], first: int, last: int) -> tuple[str, C
             "cannot tell",
         )
     went = (f"{change.measure.name} went from {change.before:.2f} to {change.after:.2f}" for change in (one, many))
-    moved = f"from step {first} to {last} {' and '.join(went)} (p = {one.p / 2:.3f} and {many.p / 2:.3f})"
-    shown = [change.p / 2 < LEVEL for change in (one, many)]
+    ps = " and ".join(p_text(change.p / 2) for change in (one, many))
+    moved = f"from step {first} to {last} {' and '.join(went)} (p {ps})"
     signs = [np.sign(change.after - change.before) for change in (one, many)]
-    if all(shown):
+    if all(change.p / 2 < LEVEL for change in (one, many)):
         words = {(1, -1): "Sharpening", (-1, -1): "Loss", (1, 1): "Gain", (-1, 1): "Flattening"}
         return f"{words[int(signs[0]), int(signs[1])]}: {moved}.", "clear"
+    alone = [change for change in (one, many) if change.p * 2 < LEVEL]
+    if alone:
+        name, verb = alone[0].measure.name, "rose" if alone[0].after > alone[0].before else "fell"
+        other = many if alone[0] is one else one
+        return f"{name} {verb}, and no change of {other.measure.name} is shown: {moved}.", "clear"
     return f"Neither sharpening nor loss is shown: {moved}.", "unclear"
 
 

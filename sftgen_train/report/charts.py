@@ -244,6 +244,10 @@ def _traces(
         "marker": {"color": pen.colour, "opacity": 1, "line": {"width": 1.5, "color": pen.colour}, **marker},
         "text": [_told(task, of, what) for of in points], "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
+    if len(points) == 1 and sure:  # a band of one point would be seen by nobody
+        [of] = points
+        ends = {"array": [of.high - of.mean], "arrayminus": [of.mean - of.low]}
+        return [means | {"error_y": {**ends, "symmetric": False, "color": pen.colour, "thickness": 1.5, "width": 4}}]
     return [band, means]
 
 

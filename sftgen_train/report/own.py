@@ -131,6 +131,9 @@ def _course(reported: Reported) -> Iterator[Block]:
         ),
         beside=True,
     )  # fmt: skip
+    if len(steps) == 1:
+        yield Paragraph("Score and mean response length in tokens, with 95 % intervals.", "note")
+        return
     yield Paragraph(
         "Score and mean response length in tokens. Bands of scores hold at 95 % for all steps at once, those of "
         "lengths for each step. Dotted is the base, dashed the base less delta. ▼ is below the base, ◆ is an end "
@@ -191,11 +194,12 @@ def _tasks(reported: Reported) -> Iterator[Block]:
     shown = shown_of(reported)
     if not (found := shown.explained):
         return
-    yield Paragraph(
-        "Open circles were measured on fewer documents than others, orange ones dip. The dashed line is the loss that "
-        "does not matter (delta).",
-        "note",
-    )
+    if any(len(verdict.points) > 1 for verdict in found.verdicts.verdicts):
+        yield Paragraph(
+            "Open circles were measured on fewer documents than others, orange ones dip. The dashed line is the loss "
+            "that does not matter (delta).",
+            "note",
+        )
     for place, verdict in enumerate(_in_order(found, shown.in_domain)):
         blocks = tuple(_task(verdict, found.by_task.get(verdict.name)))
         name = short(verdict.name) + " (in-domain)" * (verdict.name in shown.in_domain)

@@ -11,7 +11,7 @@ import numpy as np
 from sftgen_judges.records.query import Records
 from sftgen_train.trajectory.loading import OUTSIDE
 from sftgen_train.viewer.address import STATUSES
-from sftgen_train.viewer.questions import Asked, Outline, Row
+from sftgen_train.viewer.questions import TASK, Asked, Outline, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class ItemIndex:
         """Read the samples once."""
         bits = " ".join(f"WHEN '{name}' THEN {1 << place}" for place, name in enumerate(STATUSES))
         found = records.sql(
-            f"""SELECT run, coalesce(step, {OUTSIDE}) AS at_step, task, doc_hash, min(doc_id) AS doc_id,
+            f"""SELECT run, coalesce(step, {OUTSIDE}) AS at_step, {TASK} AS task, doc_hash, min(doc_id) AS doc_id,
                 avg(score) AS score, avg(truncated::INT) AS cut, avg(tokens) AS tokens, count(*) AS n,
                 bit_or(CASE status {bits} ELSE {1 << len(STATUSES)} END)::BIGINT AS statuses
             FROM samples GROUP BY ALL"""

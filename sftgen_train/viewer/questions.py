@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records.columns import literal
 from sftgen_judges.records.query import Records
+from sftgen_train.results.blocks import BLOCK, POOL
 from sftgen_train.trajectory.loading import OUTSIDE
 
 if TYPE_CHECKING:
@@ -22,7 +23,15 @@ QUESTION = 4_000
 HARMFUL_SCORERS = frozenset({"policy", "refusal"})
 """Judges of answers to requests that a model ought to refuse."""
 
+TASK = f"CASE WHEN regexp_full_match(task, '{BLOCK}') THEN '{POOL}' ELSE task END"
+"""The task of a row as pages show it, in SQL: the blocks of a pool are one."""
+
 Row = dict[str, Any]
+
+
+def _is_of(task: str) -> str:
+    """Whether a row is of the task `$task` as pages show it. Written so, a reader passes over rows of other tasks."""
+    return f"(task = $task OR regexp_full_match(task, '{BLOCK}'))" if task == POOL else "task = $task"
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ def outline(records: Records, safety: frozenset[str] = frozenset()) -> Outline:
     """
     found: dict[str, dict[str, dict[int, int]]] = {}
     harmful = set(safety)
-    query = f"""SELECT run, task, coalesce(step, {OUTSIDE}) AS at_step, count(*) AS n, min(scorer) AS scorer,
+    query = f"""SELECT run, {TASK} AS task, coalesce(step, {OUTSIDE}) AS at_step, count(*) AS n, min(scorer) AS scorer,
         max(json_exists(measures, '/asr')::INT) = 1 AS attacked FROM samples GROUP BY ALL ORDER BY ALL"""
     for row in records.sql(query).rows():
         found.setdefault(row["run"], {}).setdefault(row["task"], {})[row["at_step"]] = row["n"]
@@ -146,14 +155,14 @@ def matching(records: Records, asked: Asked, documents: Sequence[str] | None = N
     # Written out: only so does the reader of Parquet files pass over groups of rows that have none of them.
     only = "" if documents is None else f" AND doc_hash IN ({', '.join(map(literal, documents)) or 'NULL'})"
     if asked.task:
-        only, parameters["task"] = f"{only} AND task = $task", asked.task
+        only, parameters["task"] = f"{only} AND {_is_of(asked.task)}", asked.task
     if asked.where == "questions":
         query = f"FROM prompts WHERE {QUESTION_TEXT} ILIKE $pattern ESCAPE '\\'{only}"
     else:
         parameters["run"] = asked.run
         found = "(text ILIKE $pattern ESCAPE '\\' OR reasoning ILIKE $pattern ESCAPE '\\')"
         query = f"FROM texts WHERE run = $run AND {_at(asked.step)}{only} AND {found}"
-    return records.sql(f"SELECT DISTINCT task, doc_hash {query}", parameters).to_arrow()
+    return records.sql(f"SELECT DISTINCT {TASK} AS task, doc_hash {query}", parameters).to_arrow()
 
 
 QUESTION_TEXT = (
@@ -164,7 +173,7 @@ QUESTION_TEXT = (
 
 def questions(records: Records, rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     """The questions of items, as far as they were written down, by task and document."""
-    query = f"""SELECT task, doc_hash, left(min({QUESTION_TEXT}), {QUESTION}) AS question FROM prompts
+    query = f"""SELECT {TASK} AS task, doc_hash, left(min({QUESTION_TEXT}), {QUESTION}) AS question FROM prompts
         WHERE doc_hash IN (SELECT unnest($docs)) GROUP BY ALL"""
     found = records.sql(query, {"docs": [row["doc_hash"] for row in rows]}).rows() if rows else []
     return {(row["task"], row["doc_hash"]): row["question"] for row in found}
@@ -173,8 +182,8 @@ def questions(records: Records, rows: Sequence[Row]) -> dict[tuple[str, str], st
 def prompt(records: Records, task: str, doc_hash: str) -> Row | None:
     """The prompt of an item as a model got it; `variants` says how many different ones the runs have."""
     query = f"""SELECT left(prompt, {LONGEST}) AS prompt, {QUESTION_TEXT} AS question, prompt_hash,
-        (SELECT count(DISTINCT prompt_hash) FROM prompts WHERE task = $task AND doc_hash = $doc) AS variants
-        FROM prompts WHERE task = $task AND doc_hash = $doc ORDER BY run, prompt_hash LIMIT 1"""
+        (SELECT count(DISTINCT prompt_hash) FROM prompts WHERE {_is_of(task)} AND doc_hash = $doc) AS variants
+        FROM prompts WHERE {_is_of(task)} AND doc_hash = $doc ORDER BY run, prompt_hash LIMIT 1"""
     found = records.sql(query, {"task": task, "doc": doc_hash}).rows()
     return found[0] if found else None
 
@@ -182,7 +191,7 @@ def prompt(records: Records, task: str, doc_hash: str) -> Row | None:
 def samples(records: Records, task: str, doc_hash: str, runs: Sequence[str]) -> list[Row]:
     """Every graded answer to an item, in the order run, step, repeat."""
     query = f"""SELECT *, coalesce(step, {OUTSIDE}) AS at_step FROM samples
-        WHERE task = $task AND doc_hash = $doc AND run IN (SELECT unnest($runs)) ORDER BY run, at_step, repeat"""
+        WHERE {_is_of(task)} AND doc_hash = $doc AND run IN (SELECT unnest($runs)) ORDER BY run, at_step, repeat"""
     return records.sql(query, {"task": task, "doc": doc_hash, "runs": list(runs)}).rows()
 
 
@@ -190,7 +199,7 @@ def texts(records: Records, task: str, doc_hash: str, repeat: int, runs: Sequenc
     """What the models wrote for one repeat of an item, each up to `LONGEST` characters; `characters` is its length."""
     query = f"""SELECT * REPLACE (left(text, {LONGEST}) AS text, left(reasoning, {LONGEST}) AS reasoning),
         length(text) + coalesce(length(reasoning), 0) AS characters, coalesce(step, {OUTSIDE}) AS at_step
-        FROM texts WHERE task = $task AND doc_hash = $doc AND repeat = $repeat AND run IN (SELECT unnest($runs))
+        FROM texts WHERE {_is_of(task)} AND doc_hash = $doc AND repeat = $repeat AND run IN (SELECT unnest($runs))
         ORDER BY run, at_step"""
     asked = {"task": task, "doc": doc_hash, "repeat": repeat, "runs": list(runs)}
     return records.sql(query, asked).rows()
@@ -199,7 +208,7 @@ def texts(records: Records, task: str, doc_hash: str, repeat: int, runs: Sequenc
 def labels(records: Records, task: str, doc_hash: str, repeat: int, runs: Sequence[str]) -> list[Row]:
     """The spans that diagnostics marked in one repeat of an item, with who marked them."""
     query = f"""SELECT run, coalesce(step, {OUTSIDE}) AS at_step, diagnostic, annotator, spans FROM labels
-        WHERE task = $task AND doc_hash = $doc AND repeat = $repeat AND run IN (SELECT unnest($runs))
+        WHERE {_is_of(task)} AND doc_hash = $doc AND repeat = $repeat AND run IN (SELECT unnest($runs))
         AND failed IS NULL AND spans IS NOT NULL AND spans <> '[]' ORDER BY run, at_step, diagnostic"""
     asked = {"task": task, "doc": doc_hash, "repeat": repeat, "runs": list(runs)}
     return records.sql(query, asked).rows()
@@ -215,7 +224,7 @@ def shifts(records: Records, task: str, doc_hash: str, runs: Sequence[str]) -> l
 def whole_text(records: Records, task: str, doc_hash: str, *, repeat: int, run: str, step: int) -> str | None:
     """All that a model wrote; thinking that a server sent apart comes first."""
     query = f"""SELECT coalesce(reasoning || chr(10), '') || text AS text FROM texts
-        WHERE task = $task AND doc_hash = $doc AND repeat = $repeat AND run = $run AND {_at(step)} LIMIT 1"""
+        WHERE {_is_of(task)} AND doc_hash = $doc AND repeat = $repeat AND run = $run AND {_at(step)} LIMIT 1"""
     asked = {"task": task, "doc": doc_hash, "repeat": repeat, "run": run}
     found = records.sql(query, asked).rows()
     return found[0]["text"] if found else None

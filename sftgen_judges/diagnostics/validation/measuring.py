@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sftgen_judges.diagnostics.labelling import ANSWERS, ASKED_CHARACTERS
 from sftgen_judges.diagnostics.segments import segments
-from sftgen_judges.diagnostics.validation.scores import Scores, score
+from sftgen_judges.diagnostics.validation.scores import Counted, Scores, counted, score
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Answer, Batch, Diagnostic, Labels, Validation
 from sftgen_judges.plugins.contracts.diagnosing import Ask
@@ -64,19 +66,22 @@ def measure(
             f"diagnostic {diagnostic.name!r} of level {diagnostic.level!r}: only labels, those of level 'sample', are "
             "measured on a labelled set"
         )
-    documents = [document for document in labelled.documents if split in (None, document.split)]
-    if not documents:
+    counts: dict[str, list[Counted]] = {label: [] for label in (*labelled.segment_labels, *labelled.response_labels)}
+    asked, failed = 0, Counter[str]()
+    for some in _chunks(document for document in labelled.documents if split in (None, document.split)):
+        asked += len(some)
+        for document, labels in zip(some, _labels(diagnostic, some, ask), strict=True):
+            if labels.failed:
+                failed[labels.failed] += 1
+            else:
+                for label, of in _counted(labelled, document, labels):
+                    counts[label].append(of)
+    if not asked:
         raise ValidationError(f"labelled set {labelled.name!r}: no documents in the split {split!r}")
-    found = _labels(diagnostic, documents, ask)
-    failed: dict[str, int] = {}
-    for labels in found:
-        if labels.failed:
-            failed[labels.failed] = failed.get(labels.failed, 0) + 1
-    pairs = [(document, labels) for document, labels in zip(documents, found, strict=True) if not labels.failed]
-    if not pairs:
+    if failed.total() == asked:
         reason = max(failed, key=lambda reason: failed[reason])
-        raise ValidationError(f"none of {len(documents)} documents could be labelled, for example: {reason}")
-    scores = dict(_scores(labelled, pairs))
+        raise ValidationError(f"none of {asked} documents could be labelled, for example: {reason}")
+    scores = {label: score(of) for label, of in counts.items()}
     units = {**dict.fromkeys(labelled.segment_labels, "segments"), **dict.fromkeys(labelled.response_labels, "traces")}
     validations = [
         Validation(
@@ -85,7 +90,7 @@ def measure(
         )
         for label, scored in scores.items()
     ]  # fmt: skip
-    return Measured(tuple(validations), scores, len(documents), failed)
+    return Measured(tuple(validations), scores, asked, failed)
 
 
 def _labels(diagnostic: Diagnostic, documents: Sequence[LabelledDocument], ask: Ask | None) -> list[Labels]:
@@ -111,26 +116,28 @@ def answer_of(document: LabelledDocument) -> Answer:
     )  # fmt: skip
 
 
-def _scores(labelled: LabelledSet, pairs: Sequence[tuple[LabelledDocument, Labels]]) -> Iterable[tuple[str, Scores]]:
-    cuts = [units_of(document) for document, _ in pairs]
+def _chunks(documents: Iterable[LabelledDocument]) -> Iterator[list[LabelledDocument]]:
+    """Documents a few at a time, as many as a judge is asked about together."""
+    chunk: list[LabelledDocument] = []
+    size = 0
+    for document in documents:
+        chunk.append(document)
+        size += len(document.thinking) + len(document.answer)
+        if len(chunk) >= ANSWERS or size >= ASKED_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _counted(labelled: LabelledSet, document: LabelledDocument, labels: Labels) -> Iterator[tuple[str, Counted]]:
+    cut = units_of(document)
     for label in labelled.segment_labels:
-        right = [
-            covered(cut, [(span.start, span.end) for span in document.spans if span.label == label])
-            for (document, _), cut in zip(pairs, cuts, strict=True)
-        ]
-        found = [
-            covered(cut, [(span.start, span.end) for span in labels.spans if _is(span.label, span.part, label)])
-            for (_, labels), cut in zip(pairs, cuts, strict=True)
-        ]
-        yield label, score(right, found)
+        right = covered(cut, [(span.start, span.end) for span in document.spans if span.label == label])
+        spans = [(span.start, span.end) for span in labels.spans if _is(span.label, span.part, label)]
+        yield label, counted(right, covered(cut, spans))
     for label in labelled.response_labels:
-        yield (
-            label,
-            score(
-                [[document.holds[label]] for document, _ in pairs],
-                [[labels.values.get(label, 0.0) > 0] for _, labels in pairs],
-            ),
-        )
+        yield label, counted([document.holds[label]], [labels.values.get(label, 0.0) > 0])
 
 
 def _is(found: str, part: str, label: str) -> bool:

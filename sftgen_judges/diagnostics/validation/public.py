@@ -18,12 +18,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.diagnostics.validation.reading import MOST_BYTES, LabelsError, read_lines, read_set
+from sftgen_judges.diagnostics.validation.reading import (
+    HELD_BYTES,
+    LabelsError,
+    documents_of,
+    read_lines,
+    read_list,
+    read_set,
+    size_of,
+)
 from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet
 from sftgen_judges.records.schema import text_hash
 
@@ -46,8 +55,8 @@ def read_labels(path: Path) -> LabelledSet:
     """
     if path.suffix == ".json":
         return read_venhoff(path)
-    rows = read_lines(path)
-    return read_self_jailbreak(path) if rows and "cot_sentences" in rows[0][1] else read_set(path)
+    first = next(read_lines(path), (1, {}))[1]
+    return read_self_jailbreak(path) if "cot_sentences" in first else read_set(path)
 
 
 def read_venhoff(path: Path) -> LabelledSet:
@@ -58,29 +67,42 @@ def read_venhoff(path: Path) -> LabelledSet:
     Raises:
         LabelsError: The file has another layout.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise LabelsError(f"{path}: larger than {MOST_BYTES / 1e6:.0f} MB")
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise LabelsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'no JSON'}") from error
-    if isinstance(rows, dict):
-        rows = rows.get("responses")
-    if not isinstance(rows, list) or not any(isinstance(row, dict) and {*_ANNOTATED} & {*row} for row in rows):
-        raise LabelsError(f"{path}: expected a list of responses with 'annotated_thinking'")
-    documents = []
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            continue
-        text = next((row[name] for name in _ANNOTATED if isinstance(row.get(name), str)), "")
-        if document := _sections(text, str(number), _question(row), row.get("thinking_process")):
-            documents.append(document)
+    documents = documents_of(path, lambda: _annotated(path))
     if not documents:
         raise LabelsError(f'{path}: no section ["label"]text["end-section"] in any annotation')
     return LabelledSet(
-        f"venhoff/{path.stem}", tuple(documents), segment_labels=tuple(VENHOFF_LABELS.values()),
+        f"venhoff/{path.stem}", documents, segment_labels=tuple(VENHOFF_LABELS.values()),
         origin="Venhoff et al., labelled by a model", licence="none",
     )  # fmt: skip
+
+
+def _annotated(path: Path) -> Iterator[LabelledDocument]:
+    known = False
+    for number, row in enumerate(_responses(path)):
+        if not isinstance(row, dict):
+            continue
+        known = known or bool({*_ANNOTATED} & {*row})
+        text = next((row[name] for name in _ANNOTATED if isinstance(row.get(name), str)), "")
+        if document := _sections(text, str(number), _question(row), row.get("thinking_process")):
+            yield document
+    if not known:
+        raise LabelsError(f"{path}: expected a list of responses with 'annotated_thinking'")
+
+
+def _responses(path: Path) -> Iterator[Any]:
+    """The responses of a file: it is a list of them, or in the first version an object that has the list."""
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(1 << 10).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+            yield from read_list(path)
+            return
+    if size_of(path) > HELD_BYTES:
+        raise LabelsError(f"{path}: larger than {HELD_BYTES / 1e6:.0f} MB; expected a JSON list of responses")
+    try:
+        row = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise LabelsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'no JSON'}") from error
+    rows = row.get("responses")
+    yield from rows if isinstance(rows, list) else ()
 
 
 _ANNOTATED = ("annotated_thinking", "annotated_response")
@@ -132,7 +154,16 @@ def read_self_jailbreak(path: Path) -> LabelledSet:
     Raises:
         LabelsError: The file has another layout.
     """
-    documents = []
+    documents = documents_of(path, lambda: _judged(path))
+    if not documents:
+        raise LabelsError(f"{path}: no unsafe answer with 'selfjb_annos'")
+    return LabelledSet(
+        f"self-jailbreaking/{path.stem}", documents, segment_labels=("argues_past",),
+        response_labels=("self_jailbreak",), origin="Yong and Bach, labelled by a model", licence="none",
+    )  # fmt: skip
+
+
+def _judged(path: Path) -> Iterator[LabelledDocument]:
     for number, row in read_lines(path):
         where = f"{path}, line {number}"
         found = row.get("selfjb_annos")
@@ -142,13 +173,7 @@ def read_self_jailbreak(path: Path) -> LabelledSet:
         sentences = row.get("cot_sentences")
         if not isinstance(sentences, str) or not isinstance(indices, list):
             raise LabelsError(f"{where}: expected 'cot_sentences', and 'selfjb_annos' with a list as 'answer'")
-        documents.append(_sentences(row, sentences, indices, str(number), where))
-    if not documents:
-        raise LabelsError(f"{path}: no unsafe answer with 'selfjb_annos'")
-    return LabelledSet(
-        f"self-jailbreaking/{path.stem}", tuple(documents), segment_labels=("argues_past",),
-        response_labels=("self_jailbreak",), origin="Yong and Bach, labelled by a model", licence="none",
-    )  # fmt: skip
+        yield _sentences(row, sentences, indices, str(number), where)
 
 
 def _sentences(

@@ -9,18 +9,25 @@ docs/validation.md has all fields. A file may be a stranger's: it is read as dat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts.labelled import GoldSpan, LabelledDocument, LabelledSet, Split
+from sftgen_judges.records.schema import text_hash
 
 SETS = Path(__file__).parent / "sets"
 """The sets that come with sftgen."""
-MOST_BYTES = 256 << 20
+MOST_BYTES = 2 << 30
 """Size of a file of labels."""
+LONGEST = 16 << 20
+"""Bytes of a line, and characters of an element of a list: a longer one is no document."""
+HELD_BYTES = 16 << 20
+"""Up to this size the documents of a file are held in memory; those of a larger one are read again each time."""
 
 
 class LabelsError(SftgenError, ValueError):
@@ -39,26 +46,17 @@ def read_set(path: Path) -> LabelledSet:
     Raises:
         LabelsError: The file cannot be read, or a document is not as it should be: it names file and line.
     """
-    rows = read_lines(path)
-    head = rows[0][1] if rows else {}
+    head = next(read_lines(path), (1, {}))[1]
     if not isinstance(head.get("labelled_set"), str):
         raise LabelsError(f"{path}, line 1: expected the set's own line, with its name as 'labelled_set'")
     labels = {kind: _texts(head.get(kind, []), f"{path}, line 1: {kind}") for kind in _KINDS}
     if not any(labels.values()):
         raise LabelsError(f"{path}, line 1: no labels; name them as 'segment_labels' or 'response_labels'")
-    documents = [
-        document_of(row, f"{path}, line {number}", labels["segment_labels"], labels["response_labels"])
-        for number, row in rows[1:]
-    ]
+    documents = documents_of(path, lambda: _documents(path, **labels))
     if not documents:
         raise LabelsError(f"{path}: no documents after the first line")
-    seen: set[str] = set()
-    for (number, _), document in zip(rows[1:], documents, strict=True):
-        if document.id in seen:
-            raise LabelsError(f"{path}, line {number}: a second document {document.id!r}; names are given once")
-        seen.add(document.id)
     return LabelledSet(
-        head["labelled_set"], tuple(documents), **labels,
+        head["labelled_set"], documents, **labels,
         origin=str(head.get("origin", "")), licence=str(head.get("licence", "")),
     )  # fmt: skip
 
@@ -66,31 +64,134 @@ def read_set(path: Path) -> LabelledSet:
 _KINDS = ("segment_labels", "response_labels")
 
 
-def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The objects of a JSONL file with the numbers of their lines; blank lines are left out.
+def _documents(path: Path, **labels: tuple[str, ...]) -> Iterator[LabelledDocument]:
+    seen: set[str] = set()
+    for number, row in islice(read_lines(path), 1, None):
+        document = document_of(row, f"{path}, line {number}", labels["segment_labels"], labels["response_labels"])
+        name = text_hash(document.id)  # a name may be long
+        if name in seen:
+            raise LabelsError(f"{path}, line {number}: a second document {document.id[:200]!r}; names are given once")
+        seen.add(name)
+        yield document
+
+
+@dataclass(frozen=True)
+class DocumentsOfFile(Collection[LabelledDocument]):
+    """The documents of a large file, read from it whenever they are asked for.
+
+    Attributes:
+        read: Reads them.
+        size: How many they are.
+    """
+
+    read: Callable[[], Iterator[LabelledDocument]]
+    size: int
+
+    def __iter__(self) -> Iterator[LabelledDocument]:
+        return self.read()
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __contains__(self, document: object) -> bool:
+        return any(document == one for one in self.read())
+
+
+def documents_of(path: Path, read: Callable[[], Iterator[LabelledDocument]]) -> Collection[LabelledDocument]:
+    """The documents of a file, all of them checked; those of a large one are not held.
+
+    Args:
+        path: The file.
+        read: Reads them from the first one on.
+    """
+    if size_of(path) <= HELD_BYTES:
+        return tuple(read())
+    return DocumentsOfFile(read, sum(1 for _ in read()))
+
+
+def size_of(path: Path) -> int:
+    """The size of a file of labels in bytes.
 
     Raises:
-        LabelsError: It cannot be read, is too large, or a line is no JSON object.
+        LabelsError: It cannot be read, or is too large.
     """
     try:
         size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise LabelsError(f"{path}: {size / 1e6:.0f} MB; a file of labels has at most {MOST_BYTES / 1e6:.0f} MB")
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise LabelsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if size > MOST_BYTES:
+        raise LabelsError(f"{path}: {size / 1e6:.0f} MB; a file of labels has at most {MOST_BYTES / 1e6:.0f} MB")
+    return size
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file with the numbers of their lines; blank lines are left out.
+
+    Raises:
+        LabelsError: It cannot be read, is too large, or a line is no JSON object, or too long.
+    """
+    size_of(path)
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), 1):
+                if len(line) > LONGEST:
+                    raise LabelsError(
+                        f"{path}, line {number}: longer than {LONGEST / 1e6:.0f} MB; expected one document a line"
+                    )
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if text.strip():
+                    yield number, _object(text, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
         raise LabelsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise LabelsError(f"{path}, line {number}: expected one JSON object")
-        rows.append((number, row))
-    return rows
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise LabelsError(f"{where}: expected one JSON object")
+    return row
+
+
+def read_list(path: Path) -> Iterator[Any]:
+    """The elements of a file that is one JSON list, one at a time.
+
+    Raises:
+        LabelsError: It cannot be read, is too large, or is no JSON list, or an element is too long.
+    """
+    size_of(path)
+    decoder, held, more, inside = json.JSONDecoder(), "", True, False
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while True:
+                held = held.lstrip(_BETWEEN if inside else _SPACE)
+                if not inside and held:
+                    if held[0] != "[":
+                        raise LabelsError(f"{path}: expected a JSON list")
+                    held, inside = held[1:], True
+                    continue
+                if held[:1] == "]":
+                    return
+                try:
+                    element, end = decoder.raw_decode(held)
+                except (ValueError, RecursionError) as error:
+                    if not more or len(held) > LONGEST or isinstance(error, RecursionError):
+                        raise LabelsError(f"{path}: no JSON") from error
+                else:
+                    if end < len(held) or not more:  # else it may go on
+                        yield element
+                        held = held[end:]
+                        continue
+                piece = file.read(max(_PIECE, len(held)))
+                held, more = held + piece, bool(piece)
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+_PIECE = 1 << 20
+_SPACE, _BETWEEN = " \t\r\n", " \t\r\n,"
 
 
 def document_of(

@@ -41,30 +41,35 @@ class Scores:
     trivial_f1: float
 
 
-def score(right: Sequence[Sequence[bool]], found: Sequence[Sequence[bool]]) -> Scores:
-    """Compare found labels with the right ones.
+Counted = tuple[int, int, int, int]
+"""Of a document: units that both sides name, that are right, that were found, and all."""
+
+
+def counted(right: Sequence[bool], found: Sequence[bool]) -> Counted:
+    """Compare the labels that were found in one document with the right ones.
 
     Args:
-        right: For each document, whether each of its units has the label.
+        right: Whether each of its units has the label.
         found: The same, as it was found.
 
     Raises:
-        ValueError: The two differ in shape, or there is no unit.
+        ValueError: The two differ in length.
     """
-    if [*map(len, right)] != [*map(len, found)]:
+    if len(right) != len(found):
         raise ValueError("right and found labels are not of the same units")
-    counts = np.array(
-        [
-            [
-                sum(a and b for a, b in zip(rights, founds, strict=True)),
-                sum(rights),
-                sum(founds),
-                len(rights),
-            ]
-            for rights, founds in zip(right, found, strict=True)
-        ],
-        dtype=np.float64,
-    ).reshape(-1, 4)
+    return sum(a and b for a, b in zip(right, found, strict=True)), sum(right), sum(found), len(right)
+
+
+def score(documents: Sequence[Counted]) -> Scores:
+    """How well found labels agree with the right ones.
+
+    Args:
+        documents: What was counted in each document.
+
+    Raises:
+        ValueError: There is no unit.
+    """
+    counts = np.array(documents, dtype=np.float64).reshape(-1, 4)
     both, positives, founds, units = counts.T
     if not units.sum():
         raise ValueError("no unit to score")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sftgen_judges.records.schema import content_hash
+from sftgen_judges.records.schema import content_hash_of_list
 
 Split = Literal["dev", "test"]
 
@@ -59,7 +59,7 @@ class LabelledSet:
 
     Attributes:
         name: Its name; it stands beside every number that was measured on it.
-        documents: The responses.
+        documents: The responses; those of a large file are read from it each time.
         segment_labels: Labels of stretches: every segment without one is known not to have it.
         response_labels: Labels of whole responses.
         origin: Who wrote the texts, and who labelled them.
@@ -67,7 +67,7 @@ class LabelledSet:
     """
 
     name: str
-    documents: tuple[LabelledDocument, ...]
+    documents: Collection[LabelledDocument]
     segment_labels: tuple[str, ...] = ()
     response_labels: tuple[str, ...] = ()
     origin: str = ""
@@ -76,4 +76,4 @@ class LabelledSet:
     @property
     def hash(self) -> str:
         """Short hash of texts and labels: a number that was measured on others is not shown for these."""
-        return content_hash([vars(document) for document in self.documents])[:16]
+        return content_hash_of_list(map(vars, self.documents))[:16]

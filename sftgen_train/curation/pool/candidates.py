@@ -13,7 +13,8 @@ from sftgen_judges.records.schema import GenerationRecord, Verdict, sampling_id
 from sftgen_judges.records.store import RunFolder
 from sftgen_judges.records.thinking import read_record
 from sftgen_train.curation.configuration import Curation, CurationError
-from sftgen_train.curation.pool.prompts import Documents, task_of
+from sftgen_train.curation.pool.prompts import Documents
+from sftgen_train.results.blocks import block_name
 
 Key = tuple[int, int]
 """Place of a prompt in the pool, and which of its samples."""
@@ -64,19 +65,19 @@ class Pool:
             yield [self._candidate(key, doc, samples[key], records, rate) for key in own if key in chosen]
 
     def _samples(self, number: int, places: Mapping[str, int]) -> dict[Key, dict[str, Any]]:
-        rows = self.run.sample_rows(task_of(number))
+        rows = self.run.sample_rows(block_name(number))
         found = {(places[row["doc_id"]], row["repeat"]): row for row in rows if row.get("doc_id") in places}
         expected = len(places) * self.curation.teacher.samples
         if len(found) != expected:
             raise CurationError(
-                f"{self.curation.folder}: {task_of(number)} has {len(found)} verified responses, expected {expected}: "
-                "run `sftgen curate` again"
+                f"{self.curation.folder}: {block_name(number)} has {len(found)} verified responses, expected "
+                f"{expected}: run `sftgen curate` again"
             )
         return found
 
     def _records(self, number: int, hashes: Collection[str]) -> dict[tuple[Any, ...], GenerationRecord]:
         """The generations of some documents, by what their samples know of them."""
-        task, run = task_of(number), self.run
+        task, run = block_name(number), self.run
         live = run.read_generations(task) if run.generations(task).exists() else ()
         read = chain(run.compacted_generations(task), live)
         return {

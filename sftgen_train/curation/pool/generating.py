@@ -15,7 +15,8 @@ from sftgen_judges.records.journal import whole_rows
 from sftgen_judges.records.model_id import Identity
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.curation.configuration import Curation, CurationError, Teacher
-from sftgen_train.curation.pool.prompts import Documents, asked, graded, task_of
+from sftgen_train.curation.pool.prompts import Documents, asked, graded
+from sftgen_train.results.blocks import block_name
 
 if TYPE_CHECKING:
     from sftgen_tasks import LoadedTasks
@@ -94,7 +95,7 @@ def block_task(curation: Curation, documents: Documents, number: int) -> LoadedT
     from sftgen_tasks.data.documents import finish
     from sftgen_tasks.harness.patches import quiet
 
-    name, teacher = task_of(number), curation.teacher
+    name, teacher = block_name(number), curation.teacher
     sampling = teacher.sampling
     settings = {
         "until": [],
@@ -174,7 +175,9 @@ def finished(run: RunFolder, documents: Documents, samples: int) -> set[int]:
     for row in whole_rows(run.evaluations, EVALUATIONS):
         for task, facts in (row.get("tasks") or {}).items() if row.get("status") == "ok" else ():
             stand[task] = int(facts.get("docs") or 0) * int(facts.get("repeats") or 0)
-    return {number for number in range(documents.blocks) if stand[task_of(number)] == documents.size(number) * samples}
+    return {
+        number for number in range(documents.blocks) if stand[block_name(number)] == documents.size(number) * samples
+    }
 
 
 def _note(run: RunFolder, curation: Curation, identity: Identity) -> None:

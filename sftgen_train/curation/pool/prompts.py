@@ -24,6 +24,7 @@ from sftgen_tasks import countdown
 from sftgen_tasks.data.tables import SUFFIXES, DataError, stream_table
 from sftgen_tasks.math.grading import INSTRUCTION
 from sftgen_train.curation.configuration import Curation, CurationError, Prompts
+from sftgen_train.results.blocks import block_name
 
 FOLDER, SUMMARY, ASIDE = "documents", "prompts.json", "aside.jsonl"
 OF_MATHEMATICS = ("math_verify", "math500", "aime24")
@@ -64,12 +65,7 @@ class Documents:
 
     def path(self, number: int) -> Path:
         """The file of a block."""
-        return self.folder / FOLDER / f"{task_of(number)}.parquet"
-
-
-def task_of(block: int) -> str:
-    """The name under which the responses to a block are recorded."""
-    return f"curate_{block:05d}"
+        return self.folder / FOLDER / f"{block_name(number)}.parquet"
 
 
 def asked(prompts: Prompts, question: str) -> str:

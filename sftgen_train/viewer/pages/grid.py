@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot
 from typing import Any
 
 from sftgen_judges.records.query import Records
 from sftgen_train.report.trajectories import mapping, trained_on
+from sftgen_train.results.blocks import shown_task
 from sftgen_train.viewer.library import Edition
 from sftgen_train.viewer.naming import run_names, run_of
 from sftgen_train.viewer.questions import metrics
@@ -90,8 +92,9 @@ def lines_of(records: Records, run: str, in_domain: Iterable[str]) -> tuple[list
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for row in metrics(records, METRICS):
         if row["run"] == run:
-            at = found.setdefault(row["task"], {}).setdefault(row["at_step"], {})
-            at[row["metric"] if row["status"] == "ok" else "failed"] = row
+            task, name = shown_task(row["task"]), row["metric"] if row["status"] == "ok" else "failed"
+            at = found.setdefault(task, {}).setdefault(row["at_step"], {})
+            at[name] = _together(at[name], row) if name in at and task != row["task"] else row
     steps = sorted({step for task in found.values() for step in task})
     lines = []
     for task in sorted(found, key=lambda task: (task not in inside, task)):
@@ -99,6 +102,23 @@ def lines_of(records: Records, run: str, in_domain: Iterable[str]) -> tuple[list
         cells = [_cell(step, found[task].get(step, {}), base) for step in steps]
         lines.append(Line(task, task in inside, cells, polyline([cell.score for cell in cells])))
     return lines, steps
+
+
+def _together(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A metric of two blocks of a pool, which share no document; of two failures the first."""
+    sizes = one["docs"] or 0, other["docs"] or 0
+    if not all(sizes) or None in {one["mean"], other["mean"]}:
+        return one if sizes[0] else other
+    of = [(size / sum(sizes), row) for size, row in zip(sizes, (one, other), strict=True)]
+    mean = sum(share * row["mean"] for share, row in of)
+    low, high = (
+        None
+        if None in {one[end], other[end]}
+        else mean + sign * hypot(*(share * (row[end] - row["mean"]) for share, row in of))
+        for end, sign in (("low", -1), ("high", 1))
+    )
+    both = {"mean": mean, "low": low, "high": high, "docs": sum(sizes)}
+    return {**one, **both, "incomplete": one["incomplete"] or other["incomplete"]}
 
 
 def _cell(step: int, at: Mapping[str, Mapping[str, Any]], base: float | None) -> Cell:

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sftgen_judges import Diagnostic, Labels, Measure, Span
 from sftgen_judges.agreement import kappa
 from sftgen_judges.diagnostics.pattern_words import WORDS, how_good
 from sftgen_judges.diagnostics.patterns import PATTERNS
 from sftgen_judges.diagnostics.segments import segments
+from sftgen_judges.diagnostics.validation import measuring, reading
 from sftgen_judges.diagnostics.validation.measuring import units_of
 from sftgen_judges.diagnostics.validation.public import read_labels
 from sftgen_judges.diagnostics.validation.reading import SETS, LabelsError, read_set, shipped
@@ -250,7 +252,7 @@ def test_traces_laid_out_as_those_of_the_self_jailbreak_paper(tmp_path: Path) ->
     found = read_labels(path)
     first, second = found.documents
     assert first.thinking == TRACE["cot"]
-    other = read_labels(written(tmp_path, {**TRACE, "cot": "in other words"}, name="other.jsonl")).documents[0]
+    [other] = read_labels(written(tmp_path, {**TRACE, "cot": "in other words"}, name="other.jsonl")).documents
     assert other.thinking == "That is not allowed. It may be\nfor a story. So I help."
     assert [other.thinking[span.start : span.end] for span in other.spans] == ["It may be\nfor a story."]
     assert [first.thinking[span.start : span.end] for span in first.spans] == ["It may be\nfor a story."]
@@ -269,3 +271,57 @@ def test_traces_laid_out_as_those_of_the_self_jailbreak_paper(tmp_path: Path) ->
 def test_traces_with_labels_that_cannot_be(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(LabelsError, match=re.escape(message)):
         read_labels(written(tmp_path, {**TRACE, **changed}, name="selfjb.jsonl"))
+
+
+# ------------------------------------------------------------------------------ large files
+
+FORMS: dict[str, tuple[list[Any], str]] = {
+    "own": ([HEAD, *({**DOCUMENT, "id": str(n), "question": "\u00e9?"} for n in range(9))], "mine.jsonl"),
+    "segments": (
+        [[{"original_message": f"{n}?", "annotated_thinking": ANNOTATED, "of": [n, "]", "\u00e9"]} for n in range(9)]],
+        "responses.json",
+    ),
+    "traces": ([{**TRACE, "question": f"{n}?"} for n in range(9)], "traces.jsonl"),
+}
+
+
+@pytest.mark.parametrize(("rows", "name"), FORMS.values(), ids=FORMS)
+def test_a_large_file_is_read_in_parts_and_says_the_same(
+    rows: list[Any], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, *rows, name=name)
+    held = read_labels(path)
+    monkeypatch.setattr(reading, "HELD_BYTES", 100)
+    monkeypatch.setattr(reading, "_PIECE", 7)
+    monkeypatch.setattr(measuring, "ANSWERS", 4)
+    parts = read_labels(path)
+    assert not isinstance(parts.documents, tuple)
+    assert (len(parts.documents), parts.hash) == (9, held.hash)
+    assert [*parts.documents] == [*held.documents]
+    assert {**vars(parts), "documents": ()} == {**vars(held), "documents": ()}
+    some = Diagnostic(
+        "some", version=1, level="sample", needs=("text",), measures=(Measure("self_jailbreak", "x"),),
+        diagnose=lambda batch: [
+            Labels({"self_jailbreak": 1.0}, tuple(Span(label, 0, 20, "thinking") for label in held.segment_labels))
+            for _ in batch
+        ],
+    )  # fmt: skip
+    found = measuring.measure(some, parts, "rule", split=None)
+    assert found == measuring.measure(some, held, "rule", split=None)
+    assert found.asked == 9
+
+
+def test_a_large_file_that_is_damaged_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "HELD_BYTES", 100)
+    whole = json.dumps([{"annotated_thinking": ANNOTATED}] * 3)
+    for text in (whole[:-40], whole.replace("}, {", "}} {", 1)):
+        with pytest.raises(LabelsError, match=r"responses\.json: no JSON"):
+            read_labels(written(tmp_path, text, name="responses.json"))
+    monkeypatch.setattr(reading, "LONGEST", 300)
+    with pytest.raises(LabelsError, match="line 3: longer than"):
+        read_set(written(tmp_path, HEAD, DOCUMENT, {**DOCUMENT, "id": "2", "thinking": 300 * "x"}))
+    huge = tmp_path / "huge.jsonl"
+    with huge.open("wb") as file:
+        file.truncate(reading.MOST_BYTES + 1)  # takes no room
+    with pytest.raises(LabelsError, match="a file of labels has at most"):
+        read_labels(huge)

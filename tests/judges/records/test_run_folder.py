@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pyarrow import parquet
 
-from sftgen_judges.records import locks
+from sftgen_judges.records import compaction, locks
 from sftgen_judges.records.columns import SAMPLES
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.manifest import RUN_SCHEMA
@@ -24,7 +26,7 @@ from sftgen_judges.records.prompts import shared_ends
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.schema import GenerationRecord, sampling_id, text_hash
 from sftgen_judges.records.store import RunFolder
-from sftgen_judges.records.tables import ROW_GROUP
+from sftgen_judges.records.tables import ROW_GROUP, write_table
 from tests import PATIENCE, ROOT
 
 SAMPLING = {"temperature": 0.6}
@@ -422,6 +424,50 @@ def test_a_long_journal_of_samples_is_compacted_while_the_run_goes_on(
         assert not run.samples.exists() or run.samples.stat().st_size <= 2_000
     assert run.sample_index.exists()
     assert len(run.sample_rows("task")) == 24
+
+
+def test_samples_that_need_more_memory_than_there_is_are_compacted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "MEMORY", "48MB")
+    monkeypatch.setattr(compaction, "_PART", 1 << 13)
+    run, one, many = RunFolder(tmp_path), tmp_path / "one.parquet", 60_000
+    words = {name: f"{name} " * 8 for name in ("run", "answer", "reason", "scorer", "evaluated_at", "doc_id")}
+    write_table(one, [sample(**words, measures={"hard": 1.0}, score=0.5)], SAMPLES)
+    with duckdb.connect() as database:
+        database.execute(
+            f"COPY (SELECT * REPLACE ((n % 9)::BIGINT AS step, sha256((n // 9)::VARCHAR) AS doc_hash, "
+            f"reason || sha256(n::VARCHAR) AS reason) FROM '{one}', range({many}) AS rows(n) ORDER BY step, doc_hash) "
+            f"TO '{run.sample_index}' (FORMAT parquet, ROW_GROUP_SIZE {ROW_GROUP})"
+        )
+        again = [sample(step=8, doc_hash=text_hash("1"), score=1.0), sample(step=None, doc_hash="the last of all")]
+        run.append(run.samples, again)
+        run.compact()
+        order = "task, step NULLS FIRST, doc_hash, repeat"
+        ordered = f"SELECT step, doc_hash, score FROM '{run.sample_index}' ORDER BY file_row_number"
+        database.execute(f"CREATE TABLE ordered AS {ordered}")
+        counts = database.sql("SELECT count(*), count(DISTINCT (step, doc_hash)), sum((score = 1)::INT) FROM ordered")
+        assert counts.fetchall() == [(many + 1, many + 1, 1)]
+        sorted_too = database.sql(f"SELECT step, doc_hash, score FROM '{run.sample_index}' ORDER BY {order}")
+        assert database.sql("FROM ordered").fetchall() == sorted_too.fetchall()
+
+
+@pytest.mark.parametrize("part", [40, 1000])
+def test_samples_are_in_order_whatever_their_hashes_are(
+    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_PART", part)
+    run = RunFolder(tmp_path)
+    hashes = [*(text_hash(str(n)) for n in range(40)), "", "zebra", "\U0010ffff\U0010ffff", "Z"]
+    places = [(task, step, name) for task in ("a", "b") for step in (None, 0, 7) for name in hashes]
+    places += [("one", 3, text_hash(str(n))) for n in range(90)]
+    random.Random(0).shuffle(places)
+    for some in (places[:200], places[200:]):
+        run.append(run.samples, [sample(task=task, step=step, doc_hash=name) for task, step, name in some])
+        run.compact()
+    rows = parquet.read_table(run.sample_index, columns=["task", "step", "doc_hash"]).to_pylist()
+    found = [tuple(row.values()) for row in rows]
+    assert found == sorted(places, key=lambda place: (place[0], place[1] is not None, place[1] or 0, place[2].encode()))
 
 
 def test_metrics_of_two_models_at_one_time_are_not_mixed(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_what_is_said(before: list[float], after: list[float], sentence: str, ce
 def test_one_step_and_steps_without_common_documents_cannot_tell() -> None:
     alone = course_of("d", [X], {0: numbers(8, x=np.ones(8))}, task="t", measured_on="m")
     assert alone.certainty == "cannot tell"
+    assert alone.sentence == "d was measured at one step only, so that no change can be told; x 1."
     other = numbers(8, x=np.ones(8))
     apart = {0: numbers(8, x=np.zeros(8)), 9: Numbers(other.documents + "x", other.clusters, other.values)}
     assert course_of("d", [X], apart, task="t", measured_on="m").certainty == "cannot tell"

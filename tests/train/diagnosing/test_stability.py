@@ -47,6 +47,8 @@ def drawn(rates: np.ndarray | float, seed: int, repeats: int = REPEATS) -> np.nd
 HALF = np.full(DOCUMENTS, 0.5)
 SURE = np.where(np.arange(DOCUMENTS) % 3 < 2, 0.97, 0.0)
 """Two thirds are answered nearly always, the others never: pass@1 up, pass@k down."""
+SHARE = np.where(np.arange(DOCUMENTS) % 2, 0.98, 0.02)
+"""As many are right as before, but always the same."""
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,7 @@ SURE = np.where(np.arange(DOCUMENTS) % 3 < 2, 0.97, 0.0)
         (SURE, "Sharpening: ", "clear"),
         (np.full(DOCUMENTS, 0.1), "Loss: ", "clear"),
         (HALF, "Neither sharpening nor loss is shown: ", "unclear"),
+        (SHARE, "pass@8 fell, and no change of pass@1 is shown: ", "clear"),
     ],
 )
 def test_sharpening_is_told_from_loss(tmp_path: Path, after: np.ndarray, word: str, certainty: str) -> None:
@@ -87,6 +90,14 @@ def test_what_changed_is_told_from_luck(
     assert finding.certainty == certainty
     values = {metric.name: metric.value for metric in finding.metrics}
     assert sum(values[name] or 0 for name in ("won", "lost", "kept", "missed")) == pytest.approx(1)
+
+
+def test_a_model_that_became_sure_changed_though_fewer_of_its_answers_did(tmp_path: Path) -> None:
+    unsure = 0.5 + (SHARE - 0.5) * 0.4
+    finding = found(tmp_path, {0: drawn(unsure, 1), 9: drawn(SHARE, 2)})["won and lost"]
+    said = "Documents became easier or harder by more than chance, though no more answers changed: "
+    assert finding.sentence.startswith(said)
+    assert finding.certainty == "clear"
 
 
 def test_of_one_answer_each_only_the_balance_tells(tmp_path: Path) -> None:
@@ -127,3 +138,29 @@ def test_where_nothing_changed_next_to_nothing_is_claimed() -> None:
             claimed[place] += finding.certainty == "clear"
     # Each is wrong in at most 5 %: of 40 more than 6 would be chance once in a hundred times.
     assert max(claimed) <= 6
+
+
+def test_agreement_of_repeats_is_claimed_to_change_where_it_does_and_next_to_never_else(tmp_path: Path) -> None:
+    documents, repeats, same, other = 50, 3, 40, 10
+    rng, run = np.random.default_rng(5), RunFolder(tmp_path)
+    # How sure the model is of its answer: of each document alike at both steps, or less so at the second.
+    sure = {f"same {n}": rng.beta(2, 2, documents) for n in range(same)}
+    sure |= {f"less {n}": rng.beta(6, 2, documents) for n in range(other)}
+    for step in (0, 9):
+        rows = [
+            {
+                "task": task, "step": step, "model": str(step), "sampling_id": "s", "doc_hash": str(document),
+                "repeat": repeat, "status": "ok", "score": 0.0, "evaluated_at": "2026-01-01T00:00:00+00:00",
+                "answer": "7" if rng.random() < of - 0.35 * (step == 9 and task[0] == "l") else str(rng.integers(99)),
+            }
+            for task, each in sure.items() for document, of in enumerate(each) for repeat in range(repeats)
+        ]  # fmt: skip
+        run.add_evaluation(rows, [], {"step": step, "status": "ok"})
+    with open_records(tmp_path) as records:
+        findings = {of.task: of for of in CONSISTENCY.diagnose(History(records, "consistency"))}
+    claimed = {task for task, finding in findings.items() if finding.certainty == "clear"}
+    assert len(findings) == same + other
+    # Wrong in at most 5 %: of 40 more than 6 would be chance once in a hundred times.
+    assert sum(str(task).startswith("same") for task in claimed) <= 6
+    assert {task for task in findings if str(task).startswith("less")} <= claimed
+    assert all(" fell from " in findings[task].sentence for task in claimed if str(task).startswith("less"))

@@ -297,6 +297,15 @@ def test_the_verdict_of_a_run_is_one_sentence(tmp_path: Path, scores: dict[str, 
     assert "200 documents a task with 1 answer each" in opening.rests
 
 
+def test_a_report_of_one_step_has_intervals_and_no_word_of_bands(tmp_path: Path) -> None:
+    one = made_run(tmp_path / "one", {"sftgen_parity": (120,)}, (0,))
+    two = made_run(tmp_path / "two", {"sftgen_parity": (120, 90)}, (0, 5))
+    pages = [write_report(report_of([folder.path])).read_text() for folder in (one, two)]
+    for part, there in (("Bands of scores", False), ("Open circles", False), ("with 95 % intervals.", True)):
+        assert [part in page for page in pages] == [there, not there]
+    assert ['"error_y":{"array":[' in page for page in pages] == [True, False]
+
+
 def test_tables_and_page_are_made_from_one_reading(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
     rows = RunFolder.metric_rows

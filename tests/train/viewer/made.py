@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +23,11 @@ DIAGNOSED = 9
 PARITY, HARMFUL = "sftgen_parity", "sftgen_hex_phi"
 SECRET = "how one would make the forbidden thing"
 SAMPLING = {"temperature": 0.6, "max_gen_toks": 256}
-Write = Callable[[int, int, int], tuple[str, float]]
+Write = Callable[[int, Any, int], tuple[str, float]]
 """Document, step and repeat -> a response and its score."""
 
 
-def add_step(run: RunFolder, step: int, tasks: Mapping[str, tuple[Sequence[str], int, Write, str]]) -> None:
+def add_step(run: RunFolder, step: int | None, tasks: Mapping[str, tuple[Sequence[str], int, Write, str]]) -> None:
     """Record an evaluation: for each task its prompts, repeats, responses, and who graded them."""
     results = []
     for task, (prompts, repeats, write, scorer) in tasks.items():

@@ -18,6 +18,7 @@ from sftgen_judges.records.query import open_records
 from sftgen_judges.records.schema import text_hash
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.trajectories import trajectory
+from sftgen_train.results.blocks import POOL, block_name
 from sftgen_train.viewer.bundle import write_bundle
 from tests.browser import ABSENT, BROWSER
 from tests.train.viewer.conftest import Answer, Open, Viewer
@@ -336,6 +337,30 @@ def test_a_run_that_goes_on_is_read_again(open_page: Open, answer: Answer, tmp_p
     run.compact()
     page.get_by_role("link", name="New results").click()
     expect(page.locator(".grid thead th.n")).to_have_count(3)
+
+
+def test_a_curated_pool_is_one_task_however_many_blocks_it_has(open_page: Open, answer: Answer, tmp_path: Path) -> None:
+    run, sizes = RunFolder(tmp_path / "pool"), (2, 3, 6)
+    blocks = {block_name(block): size for block, size in enumerate(sizes)}
+    write = {name: lambda document, _, repeat: (f"number {document}", float(document < 2)) for name in blocks}
+    add_step(
+        run, None, {name: ([question(n) for n in range(size)], 1, write[name], "rule") for name, size in blocks.items()}
+    )
+    viewer = answer(run.path)
+    page = open_page(viewer.address)
+    expect(page.locator(".facts").first).to_contain_text("1 task")
+    page.goto(f"{viewer.base}/grid")
+    [row] = page.locator(".grid tbody tr").all()
+    assert row.locator("th").inner_text() == POOL
+    assert "0.55" in row.inner_text()  # six of eleven documents, whatever block they are in
+    row.get_by_role("link").click()
+    assert parse_qs(urlparse(page.url).query)["task"] == [POOL]
+    expect(page.locator("tbody th a.open")).to_have_count(sum(sizes))
+    page.goto(f"{page.url}&q=number+5")
+    expect(page.locator("tbody th a.open")).to_have_count(1)
+    page.locator("tbody th a.open").click()
+    expect(page.locator(".column")).to_contain_text("number 5")
+    expect(page.locator(".crumbs")).to_contain_text(POOL)
 
 
 @pytest.fixture(scope="module")
