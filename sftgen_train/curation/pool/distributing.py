@@ -51,7 +51,8 @@ def _answered(run: RunFolder, curation: Curation, documents: Documents, done: Ca
         return
     own_gpus = curation.teacher.backend in ON_GPU
     gpus = int(curation.teacher.args.get("tensor_parallel_size", 1)) if own_gpus else 0
-    with workers("ray", 1, run.path, gpus=gpus) as crew:
+    with workers("ray", 1, gpus=gpus) as crew:
+        crew.require(run.path)
         running = {crew.pool.submit(_generate, curation, number): number for number in missing}
         for ended in as_completed(running):
             ended.result()

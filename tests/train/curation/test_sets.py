@@ -13,6 +13,7 @@ import pytest
 from datasets import load_dataset
 
 from sftgen_judges.records.journal import read_rows
+from sftgen_train.curation.engines import workers
 from sftgen_train.curation.sets import SetError, TrainingSet, read_manifest, write_set
 from tests import PATIENCE
 from tests.conftest import Command
@@ -32,7 +33,8 @@ def make_until_killed(index: int, part: list[int]) -> list[dict[str, Any]]:
 
 def write(folder: Path, make: Any = make, recipe: dict[str, Any] = RECIPE, processes: int = 1) -> TrainingSet:
     parts = [list(range(start, start + 10)) for start in range(0, 40, 10)]
-    return write_set(folder, recipe, parts, make, shards=4, counted=("parity",), processes=processes)
+    with workers("local", processes) as crew:
+        return write_set(folder, recipe, parts, make, shards=4, counted=("parity",), crew=crew)
 
 
 def test_a_set_is_loaded_by_datasets_and_says_what_it_is(tmp_path: Path) -> None:
