@@ -124,13 +124,14 @@ def _moved_aside(folder: Path, recipe: Mapping[str, Any]) -> bool:
 
 def _earlier_version(known: Any, recipe: Mapping[str, Any]) -> int | None:
     """The version of the grader that a set was verified by, if that is all that tells its recipe from this one."""
-    pool = known.get("pool") if isinstance(known, dict) else None
-    grader = pool.get("grader") if isinstance(pool, dict) else None
-    now = recipe["pool"]["grader"]
-    if not isinstance(grader, dict) or grader == now or not isinstance(grader.get("version"), int):
+    pool, now = known.get("pool") if isinstance(known, dict) else None, recipe["pool"]["grader"]
+    if not isinstance(pool, dict) or {**known, "pool": {**pool, "grader": now}} != recipe:
         return None
-    same = {**known, "pool": {**pool, "grader": now}} == recipe and grader.get("name") == now["name"]
-    return int(grader["version"]) if same else None
+    before = pool.get("grader")
+    if not isinstance(before, dict) or before == now or before.get("name") != now["name"]:
+        return None
+    version = before.get("version")
+    return version if isinstance(version, int) else None
 
 
 def _matching(table: pa.Table) -> dict[str, Any]:

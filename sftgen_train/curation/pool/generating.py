@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.columns import EVALUATIONS
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.journal import whole_rows
@@ -54,7 +55,6 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
         return 0
     from torch.nn import Identity as Nothing
 
-    from sftgen_tasks.harness.registry import make_model
     from sftgen_train.evaluation.evaluator import undisturbed
     from sftgen_train.evaluation.quiet import without_bars
 
@@ -63,7 +63,7 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
     with run.sole_writer(), undisturbed(Nothing()):
         # So that the model does not open a run directory of its own.
         with recording(record), without_bars():
-            lm = make_model(curation.teacher.backend, **arguments(curation.teacher))
+            lm = load_teacher(curation.teacher)
         for number in missing:
             generate_block(curation, documents, number, lm, record)
             done(documents.size(number) * curation.teacher.samples)
@@ -156,6 +156,30 @@ def arguments(teacher: Teacher) -> dict[str, Any]:
     return {**own, **teacher.args}
 
 
+def load_teacher(teacher: Teacher) -> Model:
+    """The model that answers.
+
+    Raises:
+        CurationError: It cannot be loaded.
+    """
+    from torch.cuda import is_available
+
+    from sftgen_tasks.harness.registry import make_model
+
+    given = arguments(teacher)
+    if teacher.backend == "sftgen-hf":
+        # lm_eval's default is cuda, also on a machine without a GPU.
+        given.setdefault("device", "cuda" if is_available() else "cpu")
+    try:
+        return make_model(teacher.backend, **given)
+    except SftgenError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CurationError(
+            f"teacher.model {teacher.model!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
 def teacher_identity(teacher: Teacher) -> Identity:
     """What generates: the weights, or what a server calls them, with everything that changes a text.
 
@@ -178,7 +202,7 @@ def finished(run: RunFolder, documents: Documents, samples: int) -> set[int]:
 
 
 def _note(run: RunFolder, curation: Curation, identity: Identity) -> None:
-    facts = {"teacher": curation.teacher.model_dump(mode="json"), "grader": grader_facts(curation)}
+    facts: dict[str, Any] = {"teacher": curation.teacher.model_dump(mode="json"), "grader": grader_facts(curation)}
     if earlier := earlier_graders(run):
         facts["earlier_graders"] = earlier
     run.update_manifest(model=identity.name, model_id=identity.id, model_parts=identity.parts, curation=facts)

@@ -239,6 +239,15 @@ def test_a_folder_of_another_pool_or_recipe_is_refused(
     assert "holds a finished set of another recipe" in says(sets={"one": {"steps": ["random"]}})
 
 
+def test_a_model_in_this_process_is_a_teacher(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+    own = {"backend": "sftgen-hf", "base_url": None, "samples": 1, "sampling": {"max_tokens": 4}, "args": {}}
+    sets = {"all": {"steps": ["random"]}}
+    absent = write_config(tmp_path / "a", None, sums(3), sets=sets, teacher={**own, "model": str(tmp_path / "absent")})
+    assert "cannot be loaded" in refused(command, absent)
+    config = write_config(tmp_path / "b", None, sums(3), sets=sets, teacher={**own, "model": str(tiny_model)})
+    assert "3 generated, 0 finished, 3 truncated" in curate(command, config)
+
+
 LARGEST = 15
 
 
