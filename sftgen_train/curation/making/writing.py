@@ -169,7 +169,7 @@ def rows_of(pool: Pool, name: str, index: int, part: Part) -> list[Row]:
                 f"set {name!r}: a step after the choice leaves out the response to prompt {place}; put it before those "
                 "that choose of the whole set"
             )
-        rows.append(row_of(candidate, plan.form, pool.curation.prompts))
+        rows.append(row_of(candidate, plan.form, pool.curation.prompts, plan.thinking))
     return rows
 
 

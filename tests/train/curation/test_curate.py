@@ -127,6 +127,10 @@ def test_rows_have_the_published_columns_or_those_of_trl(
     chats = rows_of(made / "two", tmp_path / "cache")
     assert Counter(row["id"] for row in chats) == {f"sum-{n}": 2 for n in range(PROMPTS)}
     assert [turn["role"] for turn in chats[0]["messages"]] == ["user", "assistant"]
+    said = [row["messages"][1]["content"] for row in chats]
+    closed = [text for text in said if text.startswith("[hm") and "] It is \\boxed{" in text]
+    assert closed  # as the set writes thinking
+    assert all(text.startswith("[hm") and "]" not in text for text in said if text not in ("", *closed))
 
 
 def test_neither_blocks_nor_processes_nor_other_sets_change_a_set(
@@ -329,6 +333,7 @@ sets:
     - pass-rate
     - logprob: {end: middle}
   c: {rows: 3}
+  d: {recipe: random-correct, thinking: "{answer}"}
 """
 TOLD = [
     "2: promts is unknown; did you mean 'prompts'?",
@@ -347,4 +352,5 @@ TOLD = [
     "17: sets.b.steps.4.pass-rate: expected at least one of above, least, below and most",
     "18: sets.b.steps.5.logprob.end: 'middle': input should be 'highest' or 'lowest'",
     "19: sets.c: expected one of `recipe` and `steps`",
+    "20: sets.d.thinking: '{answer}': expected {thinking} and after it {answer}",
 ]
