@@ -165,11 +165,15 @@ def _check_nodes(ray: Any, folder: Path) -> None:
     sees = ray.remote(num_cpus=0)(_sees)
     nodes = [node for node in ray.nodes() if node["Alive"]]
     asked = [sees.options(scheduling_strategy=on(node["NodeID"], soft=False)).remote(str(folder)) for node in nodes]
-    try:
-        blind = [node["NodeManagerHostname"] for node, seen in zip(nodes, ray.get(asked), strict=True) if not seen]
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise EngineError(f"engine ray: a node cannot run sftgen: {reason}") from error
+    blind = []
+    for node, answer in zip(nodes, asked, strict=True):
+        try:
+            blind += [] if ray.get(answer) else [node["NodeManagerHostname"]]
+        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+            continue  # it died a moment ago, and the cluster has yet to notice: nothing will run there
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().split("\n", 1)[0]
+            raise EngineError(f"engine ray: a node cannot run sftgen: {reason}") from error
     if blind:
         raise EngineError(
             f"{folder}: {', '.join(sorted(set(blind)))} of the Ray cluster does not see it; name a folder that all "
