@@ -1,14 +1,16 @@
 r"""How well each method finds planted MATH500 questions among 20,000 rows, and what it costs.
 
-    SFTGEN_DATA_DIR=DATA python benchmarks/contamination.py [--embedder MODEL] [--likeness 0.75]
+    SFTGEN_DATA_DIR=DATA python benchmarks/contamination.py [--embedder MODEL] [--likeness 0.75] [--judge NAME]
 
 The rows are MMLU-Pro's questions with the answers of two models. 20 MATH500 questions are copied into prompts with
 other words after them, 20 more with every number changed, 20 more as the paraphrases below. Printed as a table: recall
 of each kind, precision (planted rows among those found), and microseconds a row and benchmark of one core, for as many
 benchmarks as DATA holds. `numbers` is meant to find questions with other numbers, the others are not.
 
-With an embedder, paraphrases are searched too: `embedding` takes every pair from a cosine on. What a judge would be
-asked is the number of pairs. Only for that method the rows are 1,000, because an encoder on a CPU takes milliseconds.
+With an embedder, paraphrases are searched too: `embedding` takes every pair from a cosine on. Only for that method the
+rows are 1,000, because an encoder on a CPU takes milliseconds. With `--judge` (for example `same-question`; its model
+and server are those of the environment, see docs/judges.md) one more line measures what the judge leaves of these
+pairs, and the pairs without a judgement are counted.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sftgen_train.cli.contamination import judge_of
 from sftgen_train.curation.contamination.benchmarks import Item, load_items
 from sftgen_train.curation.contamination.paraphrases import LIKENESS, Encoder, Paraphrases
 from sftgen_train.curation.contamination.search import METHODS, search
@@ -101,7 +104,9 @@ def main() -> None:
     parser.add_argument("--tasks", default="sftgen_all")
     parser.add_argument("--embedder", default="")
     parser.add_argument("--likeness", type=float, default=LIKENESS)
+    parser.add_argument("--judge", default="", help="decides the pairs that the embedder finds")
     chosen = parser.parse_args()
+    judge = judge_of(chosen.judge, chosen.embedder)
     data = Path(os.environ["SFTGEN_DATA_DIR"])
     items, left_out = load_items(chosen.tasks.split(","))
     math = [json.loads(line) for line in (data / "math/math500_test.jsonl").read_text().splitlines()]
@@ -116,11 +121,14 @@ def main() -> None:
         kept = ROWS_EMBEDDED - 3 * PLANTED
         few = rows[:kept] + rows[-3 * PLANTED :]
         moved = {row - len(rows) + ROWS_EMBEDDED: kind for row, kind in planted.items()}
-        made = Paraphrases([item.question for item in items], Encoder(chosen.embedder), likeness=chosen.likeness)
-        _measure(
-            f"embedding, cosine {chosen.likeness}, {len(few):,} rows", few, moved, items,
-            lambda rows: search(rows, items, [], {"embedding": made}),
-        )  # fmt: skip
+        questions, encoder = [item.question for item in items], Encoder(chosen.embedder)
+        for decides in dict.fromkeys((None, judge)):
+            made = Paraphrases(questions, encoder, judge=decides, likeness=chosen.likeness)
+            name = f"embedding, cosine {chosen.likeness}, {len(few):,} rows{f', {decides.name}' if decides else ''}"
+            look = lambda rows, made=made: search(rows, items, [], {"embedding": made})  # noqa: E731
+            _measure(name, few, moved, items, look, warm=decides is None)
+            if decides:
+                print(f"\n{made.asked:,} pairs asked about, {made.undecided:,} without a judgement")
 
 
 def _measure(
@@ -129,8 +137,11 @@ def _measure(
     planted: dict[int, str],
     items: Sequence[Item],
     look: Callable[[Sequence[tuple[str, Row]]], Any],
+    *,
+    warm: bool = True,
 ) -> None:
-    look(rows[:100])  # tables that every batch shares
+    if warm:
+        look(rows[:100])  # tables that every batch shares
     began = time.process_time()
     found = look(rows)
     seconds = time.process_time() - began

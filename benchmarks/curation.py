@@ -13,7 +13,6 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 Pair = tuple[str, str, str]
@@ -53,26 +53,32 @@ def verification(folder: Path) -> None:
     items += [Item({"answer": doc["answer"]}, split_thinking(doc["solution"])) for doc in golds]
     grader = lookup("grader", "math_verify")
     cores = len(os.sched_getaffinity(0))
-    rates = {}
+    rates, spent = {}, {}
     for used in (1, cores):
         grade_batch(grader, [Item({"answer": str(n)}, split_thinking(f"\\boxed{{{n}}}")) for n in range(200)])  # warm
-        used_before, begun = _cpu(), time.perf_counter()
+        used_before, here, begun = _cpu(), time.process_time(), time.perf_counter()
         if used == 1:
             for item in items:
                 grader.grade(item.doc, item.response)
         else:
             grade_batch(grader, items)
         seconds = time.perf_counter() - begun
-        rates[used] = len(items) / seconds
+        rates[used], spent[used] = len(items) / seconds, _cpu() - used_before
+        here = time.process_time() - here
         print(
             f"verified {len(items):,} on {used} core(s): {seconds:.1f} s, {rates[used]:.0f}/s, "
-            f"{_cpu() - used_before:.1f} s of CPU"
+            f"{spent[used]:.1f} s of CPU, {here:.1f} s of it in the process that hands out",
+            flush=True,
         )
-    print(f"{rates[cores] / rates[1]:.2f} x one core on {cores}")
+    print(f"{rates[cores] / rates[1]:.2f} x one core on {cores}; load of the machine now: {os.getloadavg()[0]:.1f}")
+    # What the cores would do alone: all are busy as long as handing out takes one of them less than its share.
+    print(f"by CPU time at most {spent[1] / max(spent[cores] / cores, here):.2f} x")
 
 
 def _cpu() -> float:
-    return sum(sum(resource.getrusage(of)[:2]) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    """Seconds of this process and of those that it has started, which live on between two batches."""
+    ours = psutil.Process()
+    return sum(sum(of.cpu_times()[:2]) for of in (ours, *ours.children(recursive=True)))
 
 
 def write_pool(folder: Path, pairs: list[Pair], copies: int, characters: int) -> Path:

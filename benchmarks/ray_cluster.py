@@ -24,6 +24,7 @@ from typing import Any
 
 from sftgen_train.curation.countdown.puzzles import Puzzles, make_puzzles
 from sftgen_train.curation.countdown.rows import Recipe, rows_of
+from sftgen_train.curation.engines import workers
 from sftgen_train.curation.sets import write_set
 
 ROWS, SHARDS = 4000, 8
@@ -88,8 +89,8 @@ def _countdown(folder: Path, engine: Any, done: Callable[[int], None]) -> str:
     blocks = list(make_puzzles(ROWS))
     numbers = [block.take(slice(start, None, SHARDS)) for block in blocks for start in range(SHARDS)]
     parts = [(recipe, numbers[start::SHARDS]) for start in range(SHARDS)]
-    made = write_set(folder, {"rows": ROWS}, parts, _slowly, shards=SHARDS, processes=2, engine=engine, done=done)
-    return made.content_hash
+    with workers(engine, 2) as crew:
+        return write_set(folder, {"rows": ROWS}, parts, _slowly, shards=SHARDS, crew=crew, done=done).content_hash
 
 
 def _slowly(index: int, part: tuple[Recipe, list[Puzzles]]) -> list[dict[str, Any]]:

@@ -256,7 +256,7 @@ def find_markers(text: str, *, known: str | None = None, prefilled: bool = False
             return told if told and told.opener == markers.opener else markers
     if told and (prefilled or _signed(text, told)):
         return told
-    held = [(_first(text, markers), number) for number, markers in enumerate(_STRONG) if _signed(text, markers)]
+    held = [(text.find(sign), number) for sign, number in _SIGNS if sign in text]
     return _STRONG[min(held)[1]] if held else THINK_MARKERS["think"]
 
 
@@ -290,10 +290,6 @@ def _signed(text: str, markers: ThinkMarkers) -> bool:
     return any(sign in text for sign in markers.signs)
 
 
-def _first(text: str, markers: ThinkMarkers) -> int:
-    return min(place for sign in markers.signs if (place := text.find(sign)) >= 0)
-
-
 def _own_pair(template: str) -> str | None:
     """A pair of markers with names that speak of thinking, which no family of the table has."""
     names = dict.fromkeys(match.group() for match in _NAMED.finditer(template))
@@ -313,6 +309,7 @@ def _own_pair(template: str) -> str | None:
 
 
 _STRONG = [markers for name, markers in THINK_MARKERS.items() if not markers.word and name != "hunyuan"]
+_SIGNS = [(sign, number) for number, markers in enumerate(_STRONG) for sign in markers.signs]
 _STARTS = [
     (re.compile(markers.start or markers.opener), markers)
     for name, markers in THINK_MARKERS.items()

@@ -191,6 +191,8 @@ def _batches(path: Path, columns: Sequence[str], where: Mapping[str, str], damag
         read = [name for name in columns if name in known]
         for group in range(file.num_row_groups):
             try:
+                if not _may_hold(file.metadata.row_group(group), where):
+                    continue
                 for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=read):
                     chosen = batch
                     for name, value in where.items():
@@ -199,6 +201,16 @@ def _batches(path: Path, columns: Sequence[str], where: Mapping[str, str], damag
             except unreadable as error:
                 _require_damage(error)
                 damaged.append(f"row group {group + 1}")
+
+
+def _may_hold(group: Any, where: Mapping[str, str]) -> bool:
+    """Whether a group can hold such rows, by the smallest and largest value that the file tells of its columns."""
+    for column in map(group.column, range(group.num_columns) if where else ()):
+        value, told = where.get(column.path_in_schema), column.statistics
+        known = value is not None and told is not None and told.has_min_max and isinstance(told.min, str)
+        if known and not told.min <= value <= told.max:
+            return False
+    return True
 
 
 def _require_damage(error: BaseException) -> None:

@@ -67,21 +67,22 @@ def split_thinking(
     """
     own = markers is None
     markers = markers or find_markers(text, known=known, prefilled=prefilled)
-    tag = re.compile(f"(?P<opener>{markers.opener})|(?P<closer>{markers.closer})")
+    # Without groups the literal beginning that most markers share is found in no time.
+    tag, opener = re.compile(f"{markers.opener}|{markers.closer}"), re.compile(markers.opener)
     begin = answer_begin(text)
     inside = prefilled
     status: ThinkStatus = "none"
     answer: list[str] = []
     thinking: list[str] = []
     position = begin
-    matches = list(tag.finditer(text, begin))
+    matches = [(match, bool(opener.match(text, match.start()))) for match in tag.finditer(text, begin)]
     closers_at_the_end = _at_the_end(text, matches)
     mentions = _Mentions(text)
-    for match in matches:
+    for match, opens in matches:
         start, end = match.span()
         if _quoted(text, start, end):
             continue
-        if match.lastgroup == "opener":
+        if opens:
             if inside and start <= begin:
                 position, status = end, "closed"  # the prompt's opener, written once more
                 continue
@@ -177,11 +178,11 @@ class _Mentions:
         return belongs
 
 
-def _at_the_end(text: str, matches: list[re.Match[str]]) -> int:
-    """Where the closers begin after which nothing more is written."""
+def _at_the_end(text: str, matches: list[tuple[re.Match[str], bool]]) -> int:
+    """Where the closers begin after which nothing more is written; of each marker is told whether it opens."""
     end = len(text)
-    for match in reversed(matches):
-        if match.lastgroup == "opener" or _without_end_tokens(text[match.end() : end]):
+    for match, opens in reversed(matches):
+        if opens or _without_end_tokens(text[match.end() : end]):
             break
         end = match.start()
     return end

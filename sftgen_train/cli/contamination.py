@@ -46,7 +46,7 @@ def show_contamination(
     from sftgen_train.curation.reading import conversations, stream_rows
 
     chosen = listed(method)
-    decides = _judge_of(judge, embedder)
+    decides = judge_of(judge, embedder)
     items, left_out = load_items(listed(tasks))
     further: dict[str, Paraphrases] = {}
     if embedder:
@@ -78,7 +78,7 @@ def show_contamination(
         )
 
 
-def _judge_of(name: str, embedder: str) -> Judge | None:
+def judge_of(name: str, embedder: str) -> Judge | None:
     """The judge, before anything is read; None where none is named."""
     from sftgen_judges.asking.settings import missing_settings
     from sftgen_judges.errors import SftgenError

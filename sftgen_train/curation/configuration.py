@@ -21,7 +21,7 @@ from sftgen_judges.plugins.contracts import KINDS, Grader
 from sftgen_judges.plugins.contracts.curating import Form
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
-from sftgen_train.curation.selecting.recipes import Plan, RecipeError, step_mistakes
+from sftgen_train.curation.selecting.recipes import THINKING, Plan, RecipeError, step_mistakes
 
 Backend = Literal["sftgen-vllm", "sftgen-hf", "sftgen-chat", "sftgen-replay"]
 LOG_PROBS = ("sftgen-vllm", "sftgen-chat")
@@ -129,6 +129,7 @@ class SetPlan(_Strict):
         steps: its steps here.
         rows: How many rows, in place of the recipe's.
         form: How rows are written, in place of the recipe's.
+        thinking: How a response with thinking is written, if not as Qwen's and DeepSeek's models write it.
         seed: Seed of its choices.
         folder: Where it goes; by default `sets/NAME` in the pool.
     """
@@ -137,8 +138,17 @@ class SetPlan(_Strict):
     steps: list[Any] | None = None
     rows: int | None = Field(default=None, ge=1, strict=True)
     form: Form | None = None
+    thinking: str = THINKING
     seed: int = Field(default=0, ge=0, strict=True)
     folder: str | None = None
+
+    @field_validator("thinking")
+    @classmethod
+    def _has_both(cls, thinking: str) -> str:
+        first, second = thinking.find("{thinking}"), thinking.find("{answer}")
+        if not 0 <= first < second:
+            raise ValueError("expected {thinking} and after it {answer}")
+        return thinking
 
 
 class Curation(_Strict):
@@ -181,7 +191,8 @@ class Curation(_Strict):
             RecipeError: Its recipe cannot be used.
         """
         asked = self.sets[name]
-        return Plan.of(name, asked.recipe, asked.steps, rows=asked.rows, form=asked.form, seed=asked.seed)
+        beside = asked.model_dump(include={"rows", "form", "thinking", "seed"})
+        return Plan.of(name, asked.recipe, asked.steps, **beside)
 
     def set_folder(self, name: str) -> Path:
         """Where a set goes."""

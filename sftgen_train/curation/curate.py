@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sftgen_judges.plugins.contracts import Made
 from sftgen_train.curation.configuration import Curation
-from sftgen_train.curation.engines import Engine
+from sftgen_train.curation.engines import Engine, workers
 from sftgen_train.curation.making.writing import Written, write
 from sftgen_train.curation.pool.candidates import Pool
 from sftgen_train.curation.pool.distributing import generate_on_cluster
@@ -35,12 +35,22 @@ def make_pool(
     return Pool(curation, documents)
 
 
-def make_sets(pool: Pool, processes: int = 1, engine: Engine = "local") -> Iterator[Written]:
+def make_sets(
+    pool: Pool, processes: int = 1, engine: Engine = "local", *, reverified: bool = False
+) -> Iterator[Written]:
     """Make every set of the configuration, in its order; those that stand are only read.
+
+    Args:
+        pool: The pool.
+        processes: How many processes, for the engine `local`.
+        engine: What runs them, see `engines`.
+        reverified: Sets that were chosen by verdicts of an earlier version of the grader are moved aside and made anew.
 
     Raises:
         SftgenError: A set cannot be made.
     """
     made: dict[str, Made] = {}
-    for name in pool.curation.sets:
-        yield write(pool, name, made, processes=processes, engine=engine)
+    with workers(engine, processes) as crew:  # of all sets: a process costs a second until it has imported all
+        crew.require(pool.run.path)
+        for name in pool.curation.sets:
+            yield write(pool, name, made, crew=crew, reverified=reverified)

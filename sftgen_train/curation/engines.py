@@ -1,6 +1,6 @@
-"""Where the shards of a set are made: in processes of this machine, or as tasks of a Ray cluster.
+"""Where the shards of a set are made: in this process, in others of this machine, or as tasks of a Ray cluster.
 
-Both are executors of the standard library, so that nothing else knows which one it is. Ray runs a task again elsewhere
+All are executors of the standard library, so that nothing else knows which one it is. Ray runs a task again elsewhere
 when its node dies. A task is a pure function of its number and part, and a shard appears under its name only when it is
 whole: twice made is the same as once, and the content hash does not depend on the engine.
 
@@ -11,17 +11,20 @@ paths.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from sftgen_judges.errors import SftgenError
 
+Of = TypeVar("Of")
+Made = TypeVar("Made")
 Engine = Literal["local", "ray"]
 RETRIES = 10
 """So many times a task is run again after its node died."""
@@ -51,38 +54,62 @@ class Workers:
     Attributes:
         pool: Takes them.
         count: How many run at the same time.
+        require: Checks that all of them see a folder.
     """
 
     pool: Executor
     count: int
+    require: Callable[[Path], None] = lambda folder: None
+
+    def map(self, fn: Callable[[Of], Made], tasks: Sequence[Of]) -> Iterator[Made]:
+        """Run a function on each task; the results come in order. A single task needs no other process."""
+        return map(fn, tasks) if self is HERE or len(tasks) == 1 else self.pool.map(fn, tasks)
+
+
+class _Here(Executor):
+    """Functions are called in this process, at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call a function."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+HERE = Workers(_Here(), 1)
+"""This process."""
 
 
 @contextmanager
-def workers(engine: Engine, processes: int, folder: Path, *, gpus: int = 0) -> Iterator[Workers]:
+def workers(engine: Engine, processes: int, *, gpus: int = 0) -> Iterator[Workers]:
     """Workers of an engine, for as long as the context lasts.
 
     Args:
         engine: `local` or `ray`. Ray joins the cluster that `RAY_ADDRESS` names, or one that runs on this machine;
             where there is none, it starts one with so many processes.
-        processes: How many processes, for `local`.
-        folder: Where tasks write: every node has to see it.
+        processes: How many processes, for `local`; 1 is this one.
         gpus: How many GPUs a task of Ray is given, where the cluster has any.
 
     Raises:
-        EngineError: Ray is not installed or not reached, or a node does not see the folder.
+        EngineError: Ray is not installed or not reached.
     """
     if engine == "local":
+        if processes == 1:
+            yield HERE
+            return
         # Spawned, not forked: the caller may hold threads.
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             yield Workers(pool, processes)
         return
     with _ray(processes) as ray:
-        _check_nodes(ray, folder.resolve())
         there = ray.cluster_resources()
         gpus = gpus if there.get("GPU") else 0
         count = int(there["GPU"] // gpus if gpus else there.get("CPU", 1))
         with _Ray(ray, gpus) as tasks:
-            yield Workers(tasks, max(count, 1))
+            yield Workers(tasks, max(count, 1), partial(_check_nodes, ray))
 
 
 class _Ray(Executor):
@@ -133,15 +160,20 @@ def _ray(processes: int) -> Iterator[Any]:
 
 def _check_nodes(ray: Any, folder: Path) -> None:
     """Every node has to see the folder, before anything is made."""
+    folder = folder.resolve()
     on = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     sees = ray.remote(num_cpus=0)(_sees)
     nodes = [node for node in ray.nodes() if node["Alive"]]
     asked = [sees.options(scheduling_strategy=on(node["NodeID"], soft=False)).remote(str(folder)) for node in nodes]
-    try:
-        blind = [node["NodeManagerHostname"] for node, seen in zip(nodes, ray.get(asked), strict=True) if not seen]
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise EngineError(f"engine ray: a node cannot run sftgen: {reason}") from error
+    blind = []
+    for node, answer in zip(nodes, asked, strict=True):
+        try:
+            blind += [] if ray.get(answer) else [node["NodeManagerHostname"]]
+        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+            continue  # it died a moment ago, and the cluster has yet to notice: nothing will run there
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().split("\n", 1)[0]
+            raise EngineError(f"engine ray: a node cannot run sftgen: {reason}") from error
     if blind:
         raise EngineError(
             f"{folder}: {', '.join(sorted(set(blind)))} of the Ray cluster does not see it; name a folder that all "

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import append_rows, naming, read_rows, to_json, write_atomic
 from sftgen_judges.records.provenance import provenance
-from sftgen_train.curation.engines import Engine, workers
+from sftgen_train.curation.engines import HERE, Workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,8 +79,7 @@ def write_set(
     card: str = "",
     facts: Mapping[str, Any] | None = None,
     schema: pa.Schema | None = None,
-    processes: int = 1,
-    engine: Engine = "local",
+    crew: Workers = HERE,
     done: Callable[[int], None] = lambda rows: None,
 ) -> TrainingSet:
     """Make a set shard by shard, each in one of several processes, and write it.
@@ -95,8 +94,7 @@ def write_set(
         card: What the card says of the set, as Markdown.
         facts: What else the manifest says.
         schema: Columns and types of all shards; by default each has those of its rows.
-        processes: How many processes make shards. With 1 they are made here.
-        engine: What runs them, see `engines`.
+        crew: Who makes the shards, by default this process.
         done: Told the rows of each shard that stands.
 
     Raises:
@@ -109,7 +107,10 @@ def write_set(
     for shard in standing.values():
         done(shard.rows)
     missing = ((index, part) for index, part in enumerate(parts) if index not in standing)
-    for shard in _made(making, missing, processes, engine):
+    crew = crew if shards > 1 else HERE
+    if len(standing) < shards:
+        crew.require(folder)
+    for shard in _made(making, missing, crew):
         append_rows(folder / JOURNAL, [asdict(shard)])
         standing[shard.index] = shard
         done(shard.rows)
@@ -187,21 +188,14 @@ class _Making:
     schema: pa.Schema | None
 
 
-def _made(
-    making: _Making, parts: Iterator[tuple[int, Any]], processes: int, engine: Engine = "local"
-) -> Iterator[Shard]:
-    if processes == 1 and engine == "local":
-        for index, part in parts:
-            yield _write(making, index, part)
-        return
-    with workers(engine, processes, making.folder) as crew:
-        running: set[Future[Shard]] = set()
-        for index, part in parts:
-            running.add(crew.pool.submit(_write, making, index, part))
-            if len(running) > crew.count:
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in ended)
-        yield from (future.result() for future in running)
+def _made(making: _Making, parts: Iterator[tuple[int, Any]], crew: Workers) -> Iterator[Shard]:
+    running: set[Future[Shard]] = set()
+    for index, part in parts:
+        running.add(crew.pool.submit(_write, making, index, part))
+        if crew is HERE or len(running) > crew.count:
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ended)
+    yield from (future.result() for future in running)
 
 
 def _write(making: _Making, index: int, part: Any) -> Shard:

@@ -59,7 +59,7 @@ def rescore(
         if judge:
             choose_judge(chosen, judge)
         for task, facts in chosen.items():
-            scored = _rescore_task(run, task, facts)
+            scored = rescored(run, load_task(task, facts), facts)
             replace_results(run, scored)
             # What is written need not be held.
             results += [(found.step, replace(found.result, samples=[])) for found in scored]
@@ -124,8 +124,18 @@ def load_task(task: str, facts: Mapping[str, Any]) -> Task:
     return load_tasks([task], {**options, **files}).tasks[task]
 
 
-def _rescore_task(run: RunFolder, task_name: str, facts: Mapping[str, Any]) -> list[Scored]:
-    task = load_task(task_name, facts)
+def rescored(run: RunFolder, task: Task, facts: Mapping[str, Any]) -> list[Scored]:
+    """The generations of one task, graded again; nothing of it is written yet but verdicts.
+
+    Args:
+        run: The run; it is compacted.
+        task: The task.
+        facts: What the manifest says of its documents.
+
+    Raises:
+        RecordError: A document of the run is none of the task.
+    """
+    task_name = task.grading.task
     docs = {doc_hash(doc): doc for doc in task.test_docs()}
     answers = find_answers(run, task_name, list(docs), facts.get("template_sha256"))
     if not answers:

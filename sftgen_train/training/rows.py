@@ -11,6 +11,7 @@ from typing import Any
 from datasets import load_dataset
 
 from sftgen_tasks.data.tables import SUFFIXES, DataError, read_table
+from sftgen_train.training.data_facts import SET
 
 REASONING = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts")
 """Names under which data holds an assistant's reasoning beside its answer."""
@@ -84,8 +85,9 @@ def read_rows(name: str, split: str = "train", limit: int | None = None) -> list
     Raises:
         DataError: Unreadable, or fewer rows than `limit`.
     """
-    if name.endswith(SUFFIXES):
-        rows: list[dict[str, Any]] = read_table(Path(name))
+    shards = _own_shards(Path(name))
+    if shards or name.endswith(SUFFIXES):
+        rows: list[dict[str, Any]] = [row for path in shards or [Path(name)] for row in read_table(path)]
     else:
         try:
             rows = list(load_dataset(name, split=split))
@@ -101,6 +103,14 @@ def read_rows(name: str, split: str = "train", limit: int | None = None) -> list
     if not name.endswith(SUFFIXES) or name.endswith(".parquet"):
         rows = [{column: without_none(value) for column, value in row.items()} for row in rows[:limit]]
     return rows[:limit]
+
+
+def _own_shards(folder: Path) -> list[Path]:
+    """The files of a set of sftgen.
+
+    `datasets` keeps a copy of a folder under the folder's last name, and takes it for another set of that name.
+    """
+    return sorted(folder.glob("train-*.parquet")) if (folder / SET).is_file() else []
 
 
 def without_none(value: Any) -> Any:

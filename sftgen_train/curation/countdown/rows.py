@@ -6,15 +6,18 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.records.schema import Response
 from sftgen_tasks import countdown
 from sftgen_train.curation.countdown.kinds import KIND, LEVELS, CountdownError, Kind
 from sftgen_train.curation.countdown.puzzles import Puzzles, Split, make_puzzles
 from sftgen_train.curation.countdown.traces import STYLES, search
-from sftgen_train.curation.engines import Engine
+from sftgen_train.curation.engines import Engine, workers
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,33 @@ def write_countdown(
         SetError: The folder holds something else.
     """
     parts = ((recipe, part) for part in _parts(recipe))
-    return write_set(
-        folder,
-        {"countdown": asdict(recipe), "version": 2},
-        parts,
-        rows_of,
-        shards=-(-recipe.size // SHARD),
-        counted=("level", "style", "count"),
-        card="Countdown puzzles, each with an expression that reaches the target with every number exactly once.",
-        processes=processes,
-        engine=engine,
-        done=done,
-    )
+    with workers(engine, processes) as crew:
+        return write_set(
+            folder,
+            {"countdown": asdict(recipe), "version": 2},
+            parts,
+            rows_of,
+            shards=-(-recipe.size // SHARD),
+            counted=("level", "style", "count"),
+            card="Countdown puzzles, each with an expression that reaches the target with every number exactly once.",
+            schema=_schema(),
+            crew=crew,
+            done=done,
+        )
+
+
+def _schema() -> pa.Schema:
+    """The columns of a row: a table is made several times as fast where they are known."""
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.int64()
+    turns = pa.list_(pa.struct({"role": text, "content": text}))
+    return pa.schema(
+        {
+            "id": text, "prompt": turns, "completion": turns, "numbers": pa.list_(number), "target": number,
+            "solution": text, "count": number, "level": text, "style": text, "planted_errors": number,
+        }
+    )  # fmt: skip
 
 
 def rows_of(index: int, part: tuple[Recipe, Sequence[Puzzles]]) -> list[dict[str, Any]]:

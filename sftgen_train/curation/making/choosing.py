@@ -13,7 +13,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Candidate, Made
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import content_hash
-from sftgen_train.curation.engines import Engine, workers
+from sftgen_train.curation.engines import HERE, Workers
 from sftgen_train.curation.pool.candidates import Pool
 from sftgen_train.curation.selecting.recipes import Plan, Step
 
@@ -152,17 +152,14 @@ def _table(candidates: Sequence[Candidate], plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
-def choose(
-    pool: Pool, name: str, made: Mapping[str, Made], processes: int = 1, engine: Engine = "local"
-) -> tuple[pa.Table, dict[str, int]]:
+def choose(pool: Pool, name: str, made: Mapping[str, Made], crew: Workers = HERE) -> tuple[pa.Table, dict[str, int]]:
     """Take a whole pool through all steps of a set.
 
     Args:
         pool: The pool.
         name: The set.
         made: The sets that were made before.
-        processes: How many processes look at blocks; a step that measures does so in this one.
-        engine: What runs them, see `engines`.
+        crew: Who looks at blocks; a step that measures does so in this process.
 
     Returns:
         The rows of the set, as `Kept.table`, and the counts of all blocks and steps.
@@ -173,11 +170,10 @@ def choose(
     import pyarrow as pa
 
     plan = pool.curation.plan(name)
-    numbers = range(pool.documents.blocks)
     measures = any(step.selector.measure for step in plan.steps)
     counts: Counter[str] = Counter()
     tables = []
-    for block in _kept_of(pool, name, numbers, 1 if measures else processes, "local" if measures else engine):
+    for block in (HERE if measures else crew).map(partial(kept, pool, name), range(pool.documents.blocks)):
         tables.append(block.table)
         counts.update(block.counts)
     table = pa.concat_tables(tables, promote_options="default")
@@ -216,12 +212,3 @@ def _checked(step: Step, before: pa.Table, after: Any) -> pa.Table:
         if not pc.all(pc.is_in(after[name], before["place"].combine_chunks())).as_py() and len(after):
             raise SftgenError(f"{where}: column {name!r} holds prompts that were not there")
     return after
-
-
-def _kept_of(pool: Pool, name: str, numbers: Sequence[int], processes: int, engine: Engine = "local") -> Iterator[Kept]:
-    if (processes == 1 and engine == "local") or len(numbers) == 1:
-        for number in numbers:
-            yield kept(pool, name, number)
-        return
-    with workers(engine, min(processes, len(numbers)), pool.run.path) as crew:
-        yield from crew.pool.map(partial(kept, pool, name), numbers)

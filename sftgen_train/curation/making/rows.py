@@ -12,6 +12,7 @@ from sftgen_judges.records.journal import to_json
 from sftgen_judges.records.schema import Response, well_formed
 from sftgen_train.curation.configuration import Prompts
 from sftgen_train.curation.pool.prompts import asked
+from sftgen_train.curation.selecting.recipes import THINKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,25 +20,32 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def written(response: Response) -> str:
-    """A response as a model is trained on it: thinking between `<think>` and `</think>`, whatever the teacher wrote."""
+def written(response: Response, thinking: str = THINKING) -> str:
+    """A response as a model is trained on it, whatever marks the teacher's thinking.
+
+    Args:
+        response: The response.
+        thinking: How thinking and answer stand in it. Of thinking that never ends, only what stands before it.
+    """
     if response.think == "none":
         return well_formed(response.answer)
-    closed = "" if response.think == "unclosed" else f"\n</think>\n\n{response.answer}"
-    return well_formed(f"<think>\n{response.thinking}{closed}")
+    before, _, after = thinking.partition("{thinking}")
+    closed = "" if response.think == "unclosed" else after.replace("{answer}", response.answer)
+    return well_formed(f"{before}{response.thinking}{closed}")
 
 
-def row_of(candidate: Candidate, form: Form, prompts: Prompts) -> Row:
+def row_of(candidate: Candidate, form: Form, prompts: Prompts, thinking: str = THINKING) -> Row:
     """A candidate as a row.
 
     Args:
         candidate: The candidate.
         form: Which columns.
         prompts: Where its question comes from, and which columns of the documents are written too.
+        thinking: How a response with thinking is written.
     """
     doc = candidate.doc
     user = {"role": "user", "content": asked(prompts, doc["question"])}
-    text = written(candidate.response)
+    text = written(candidate.response, thinking)
     known = {"id": doc["id"], "sample": candidate.repeat, **{name: _plain(doc.get(name)) for name in prompts.keep}}
     if form == "published":
         return {

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.plugins.contracts import Candidate, Made
-from sftgen_train.curation.engines import Engine
+from sftgen_judges.records.journal import naming
+from sftgen_train.curation.engines import HERE, Workers
 from sftgen_train.curation.making.choosing import choose, rewritten
 from sftgen_train.curation.making.rows import Row, row_of, schema_of
 from sftgen_train.curation.pool.candidates import Key, Pool
-from sftgen_train.curation.pool.generating import grader_facts, teacher_identity
+from sftgen_train.curation.pool.generating import earlier_graders, grader_facts, teacher_identity
 from sftgen_train.curation.selecting.recipes import Plan
-from sftgen_train.curation.sets import SetError, TrainingSet, read_manifest, write_set
+from sftgen_train.curation.sets import MANIFEST, SetError, TrainingSet, read_manifest, write_set
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,8 +49,8 @@ def write(
     name: str,
     made: dict[str, Made],
     *,
-    processes: int = 1,
-    engine: Engine = "local",
+    crew: Workers = HERE,
+    reverified: bool = False,
     done: Callable[[int], None] = lambda rows: None,
 ) -> Written:
     """Make a set of a pool and write it; one that stands is only read.
@@ -58,8 +59,8 @@ def write(
         pool: The pool.
         name: The set, as the configuration has it.
         made: The sets before it; this one is added.
-        processes: How many processes.
-        engine: What runs them, see `engines`.
+        crew: Who does the work.
+        reverified: A set that was chosen by verdicts of an earlier version of the grader is moved aside.
         done: Told the rows of each shard that stands.
 
     Raises:
@@ -68,9 +69,9 @@ def write(
     """
     plan, folder = pool.curation.plan(name), pool.curation.set_folder(name)
     recipe = {"pool": pool_facts(pool), **plan.to_dict()}
-    if (folder / "set.json").exists():
+    if (folder / MANIFEST).exists() and not (reverified and _moved_aside(folder, recipe)):
         return _standing(pool, name, recipe, made)
-    table, counts = choose(pool, name, made, processes, engine)
+    table, counts = choose(pool, name, made, crew)
     counts = {**pool.documents.counts, **counts}
     whole = write_set(
         folder,
@@ -80,9 +81,13 @@ def write(
         shards=-(-len(table) // SHARD),
         card=card(pool, plan, counts),
         schema=schema_of(plan.form, pool.documents.kinds),
-        facts={"teacher": teacher_facts(pool), "made_of": counts, **_matching(table)},
-        processes=processes,
-        engine=engine,
+        facts={
+            "teacher": teacher_facts(pool),
+            "earlier_graders": earlier_graders(pool.run),
+            "made_of": counts,
+            **_matching(table),
+        },
+        crew=crew,
         done=done,
     )
     made[name] = _as_made(whole.rows, _matching(table))
@@ -93,10 +98,40 @@ def _standing(pool: Pool, name: str, recipe: Mapping[str, Any], made: dict[str, 
     folder = pool.curation.set_folder(name)
     facts = read_manifest(folder)
     if facts.get("recipe") != recipe:
+        if earlier := _earlier_version(facts.get("recipe"), recipe):
+            raise SetError(
+                f"{folder}: its rows were chosen by verdicts of version {earlier} of the grader: --reverify writes it "
+                "again, and keeps this one beside it"
+            )
         raise SetError(f"{folder}: holds a finished set of another recipe; name another folder, or delete this one")
     made[name] = _as_made(facts["rows"], facts)
     whole = TrainingSet(folder, facts["rows"], facts["content_hash"], facts["counts"])
     return Written(name, whole, facts["made_of"], before=True)
+
+
+def _moved_aside(folder: Path, recipe: Mapping[str, Any]) -> bool:
+    """Rename the folder of a set that was chosen by verdicts of an earlier version; whether it was one."""
+    earlier = _earlier_version(read_manifest(folder).get("recipe"), recipe)
+    if earlier is None:
+        return False
+    aside = folder.with_name(f"{folder.name}.{recipe['pool']['grader']['name']}-{earlier}")
+    if aside.exists():
+        raise SetError(f"{aside}: is there already, and the set before this one goes there; rename it, or delete it")
+    with naming(folder):
+        folder.rename(aside)
+    return True
+
+
+def _earlier_version(known: Any, recipe: Mapping[str, Any]) -> int | None:
+    """The version of the grader that a set was verified by, if that is all that tells its recipe from this one."""
+    pool, now = known.get("pool") if isinstance(known, dict) else None, recipe["pool"]["grader"]
+    if not isinstance(pool, dict) or {**known, "pool": {**pool, "grader": now}} != recipe:
+        return None
+    before = pool.get("grader")
+    if not isinstance(before, dict) or before == now or before.get("name") != now["name"]:
+        return None
+    version = before.get("version")
+    return version if isinstance(version, int) else None
 
 
 def _matching(table: pa.Table) -> dict[str, Any]:
@@ -134,7 +169,7 @@ def rows_of(pool: Pool, name: str, index: int, part: Part) -> list[Row]:
                 f"set {name!r}: a step after the choice leaves out the response to prompt {place}; put it before those "
                 "that choose of the whole set"
             )
-        rows.append(row_of(candidate, plan.form, pool.curation.prompts))
+        rows.append(row_of(candidate, plan.form, pool.curation.prompts, plan.thinking))
     return rows
 
 
@@ -194,6 +229,7 @@ def card(pool: Pool, plan: Plan, counts: Mapping[str, int]) -> str:
     teacher = pool.curation.teacher
     sampling = teacher.sampling
     grader = grader_facts(pool.curation)
+    before = "".join(f", before by version {one.get('version')}" for one in earlier_graders(pool.run)[-1:])
     revision = f" at `{teacher.revision}`" if teacher.revision else ""
     steps = ", ".join(f"`{step.selector.name}`" for step in plan.steps)
     rows = "".join(f"| {name} | {count:,} |\n" for name, count in counts.items())
@@ -203,7 +239,7 @@ def card(pool: Pool, plan: Plan, counts: Mapping[str, int]) -> str:
         f"* Teacher: `{shown(teacher.model)}`{revision}, {teacher.samples} samples a prompt, "
         f"temperature {sampling.temperature}, top_p {sampling.top_p}, top_k {sampling.top_k}, min_p {sampling.min_p}, "
         f"at most {sampling.max_tokens:,} tokens, seed {teacher.seed}.\n"
-        f"* Verified by `{grader['name']}`, version {grader['version']}.\n"
+        f"* Verified by `{grader['name']}`, version {grader['version']}{before}.\n"
         f"* Recipe `{plan.recipe.name}`, version {plan.recipe.version}: {steps}; seed {plan.seed}.\n\n"
         f"| from prompts to rows | |\n| --- | --- |\n{rows}"
     )

@@ -6,7 +6,6 @@ again. So a task whose node dies is run again on another one, and generates only
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from concurrent.futures import as_completed
 from functools import lru_cache
@@ -14,9 +13,9 @@ from typing import Any
 
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.curation.configuration import Curation
+from sftgen_train.curation.configuration import Curation, Teacher
 from sftgen_train.curation.engines import workers
-from sftgen_train.curation.pool.generating import arguments, begin, finished, generate_block, teacher_identity
+from sftgen_train.curation.pool.generating import begin, finished, generate_block, load_teacher, teacher_identity
 from sftgen_train.curation.pool.prompts import Documents, prepare
 
 ON_GPU = ("sftgen-vllm", "sftgen-hf")
@@ -51,7 +50,8 @@ def _answered(run: RunFolder, curation: Curation, documents: Documents, done: Ca
         return
     own_gpus = curation.teacher.backend in ON_GPU
     gpus = int(curation.teacher.args.get("tensor_parallel_size", 1)) if own_gpus else 0
-    with workers("ray", 1, run.path, gpus=gpus) as crew:
+    with workers("ray", 1, gpus=gpus) as crew:
+        crew.require(run.path)
         running = {crew.pool.submit(_generate, curation, number): number for number in missing}
         for ended in as_completed(running):
             ended.result()
@@ -71,12 +71,10 @@ def _generate(curation: Curation, number: int) -> None:
         return
     record = Recording(run, model=teacher_identity(curation.teacher).id, seed=curation.teacher.seed)
     with undisturbed(Nothing()), recording(record), without_bars():
-        teacher = _loaded(curation.teacher.backend, json.dumps(arguments(curation.teacher), sort_keys=True))
+        teacher = _loaded(curation.teacher.model_dump_json())
         generate_block(curation, documents, number, teacher, record)
 
 
 @lru_cache(maxsize=1)
-def _loaded(backend: str, given: str) -> Any:
-    from sftgen_tasks.harness.registry import make_model
-
-    return make_model(backend, **json.loads(given))
+def _loaded(teacher: str) -> Any:
+    return load_teacher(Teacher.model_validate_json(teacher))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.columns import EVALUATIONS
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.journal import whole_rows
@@ -55,7 +56,6 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
         return 0
     from torch.nn import Identity as Nothing
 
-    from sftgen_tasks.harness.registry import make_model
     from sftgen_train.evaluation.evaluator import undisturbed
     from sftgen_train.evaluation.quiet import without_bars
 
@@ -64,7 +64,7 @@ def generate(curation: Curation, documents: Documents, done: Callable[[int], Non
     with run.sole_writer(), undisturbed(Nothing()):
         # So that the model does not open a run directory of its own.
         with recording(record), without_bars():
-            lm = make_model(curation.teacher.backend, **arguments(curation.teacher))
+            lm = load_teacher(curation.teacher)
         for number in missing:
             generate_block(curation, documents, number, lm, record)
             done(documents.size(number) * curation.teacher.samples)
@@ -157,6 +157,30 @@ def arguments(teacher: Teacher) -> dict[str, Any]:
     return {**own, **teacher.args}
 
 
+def load_teacher(teacher: Teacher) -> Model:
+    """The model that answers.
+
+    Raises:
+        CurationError: It cannot be loaded.
+    """
+    from torch.cuda import is_available
+
+    from sftgen_tasks.harness.registry import make_model
+
+    given = arguments(teacher)
+    if teacher.backend == "sftgen-hf":
+        # lm_eval's default is cuda, also on a machine without a GPU.
+        given.setdefault("device", "cuda" if is_available() else "cpu")
+    try:
+        return make_model(teacher.backend, **given)
+    except SftgenError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CurationError(
+            f"teacher.model {teacher.model!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
 def teacher_identity(teacher: Teacher) -> Identity:
     """What generates: the weights, or what a server calls them, with everything that changes a text.
 
@@ -181,12 +205,24 @@ def finished(run: RunFolder, documents: Documents, samples: int) -> set[int]:
 
 
 def _note(run: RunFolder, curation: Curation, identity: Identity) -> None:
-    run.update_manifest(
-        model=identity.name,
-        model_id=identity.id,
-        model_parts=identity.parts,
-        curation={"teacher": curation.teacher.model_dump(mode="json"), "grader": grader_facts(curation)},
-    )
+    facts: dict[str, Any] = {"teacher": curation.teacher.model_dump(mode="json"), "grader": grader_facts(curation)}
+    if earlier := earlier_graders(run):
+        facts["earlier_graders"] = earlier
+    run.update_manifest(model=identity.name, model_id=identity.id, model_parts=identity.parts, curation=facts)
+
+
+def note_reverified(run: RunFolder, curation: Curation) -> None:
+    """Note in a pool that all its verdicts are of this version of the grader, and of which they were before."""
+    known = run.manifest()["curation"]
+    earlier = [*earlier_graders(run), known["grader"]]
+    run.update_manifest(curation={**known, "grader": grader_facts(curation), "earlier_graders": earlier})
+
+
+def earlier_graders(run: RunFolder) -> list[Any]:
+    """The graders that the verdicts of a pool were of before they were made anew."""
+    known = run.manifest().get("curation")
+    earlier = known.get("earlier_graders") if isinstance(known, dict) else None
+    return earlier if isinstance(earlier, list) else []
 
 
 def grader_facts(curation: Curation) -> dict[str, Any]:
@@ -195,6 +231,24 @@ def grader_facts(curation: Curation) -> dict[str, Any]:
 
 
 def _require_same(run: RunFolder, curation: Curation) -> None:
+    """Check that a pool is of this teacher, and its verdicts of this version of the grader.
+
+    Raises:
+        CurationError: They are of another one; says what differs.
+    """
+    require_same_teacher(run, curation)
+    known = run.manifest().get("curation")
+    grader = grader_facts(curation)
+    if isinstance(known, dict) and known.get("grader") != grader:
+        before = known.get("grader") or {}
+        raise CurationError(
+            f"{run.path}: its responses were verified by version {before.get('version')!r} of {grader['name']}, and "
+            f"this sftgen has version {grader['version']}: --reverify verifies them again, and generates nothing; or "
+            "name another folder as `out`"
+        )
+
+
+def require_same_teacher(run: RunFolder, curation: Curation) -> None:
     """Check that a pool is of this teacher.
 
     Raises:
@@ -207,17 +261,11 @@ def _require_same(run: RunFolder, curation: Curation) -> None:
     before = known.get("teacher") or {}
     beside = {"args", "base_url"}  # where and how fast; what changes a text is in the id of the model
     changed = [name for name in teacher if name not in beside and before.get(name) != teacher[name]]
-    if known.get("grader") != grader_facts(curation):
-        changed.append("grader")
     if changed:
+        differ = ", ".join(f"teacher.{name}" for name in changed)
         raise CurationError(
-            f"{run.path}: holds responses of another teacher or grader ({_list(changed)} differ); "
-            "name another folder as `out`"
+            f"{run.path}: holds responses of another teacher ({differ} differ); name another folder as `out`"
         )
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(f"teacher.{name}" if name != "grader" else name for name in names)
 
 
 def begin(run: RunFolder, curation: Curation, documents: Documents) -> set[int]:

@@ -16,6 +16,8 @@ from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_train.configuring.checking import Mistake, check, did_you_mean, read_config
 
 Place = tuple[Any, ...]
+THINKING = "<think>\n{thinking}\n</think>\n\n{answer}"
+"""How a response with thinking is written in a row, unless a set says otherwise."""
 
 
 class RecipeError(SftgenError, ValueError):
@@ -65,6 +67,7 @@ class Plan:
         rows: How many rows; None for all.
         form: How rows are written.
         seed: Seed of its choices.
+        thinking: How a response with thinking is written.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Plan:
     rows: int | None
     form: Form
     seed: int
+    thinking: str = THINKING
 
     @classmethod
     def of(
@@ -83,6 +87,7 @@ class Plan:
         *,
         rows: int | None = None,
         form: Form | None = None,
+        thinking: str = THINKING,
         seed: int = 0,
     ) -> Plan:
         """The plan of a recipe, or of steps as a file has them.
@@ -96,7 +101,7 @@ class Plan:
             raise RecipeError(f"set {name!r}: {'; '.join(told)}")
         followed = _recipe(recipe) if recipe else Recipe(name, steps=tuple(map(_named, steps or ())))
         made = tuple(_step(number, *named) for number, named in enumerate(followed.steps))
-        return cls(name, followed, made, rows or followed.rows, form or followed.form, seed)
+        return cls(name, followed, made, rows or followed.rows, form or followed.form, seed, thinking)
 
     @cached_property
     def first_choice(self) -> int:
@@ -118,6 +123,7 @@ class Plan:
             "rows": self.rows,
             "form": self.form,
             "seed": self.seed,
+            **({} if self.thinking == THINKING else {"thinking": self.thinking}),
         }
 
 

@@ -60,7 +60,8 @@ def write_config(folder: Path, server: ChatServer | None, rows: list[dict[str, A
     }  # fmt: skip
     # `exact` needs no processes to grade in; they would take longer than all else.
     prompts = {"source": str(source), "id": "uuid", "keep": ["level"], "grader": "exact", **changes.pop("prompts", {})}
-    sets = {"one": {"recipe": "random-correct"}, "two": {"steps": [{"shortest": {"keep": 2}}], "form": "messages"}}
+    two = {"steps": [{"shortest": {"keep": 2}}], "form": "messages", "thinking": "[{thinking}] {answer}"}
+    sets = {"one": {"recipe": "random-correct"}, "two": two}
     config = {"out": str(folder / "pool"), "prompts": prompts, "teacher": teacher, "sets": sets, "block": 6, **changes}
     (folder / "curate.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return folder / "curate.yaml"

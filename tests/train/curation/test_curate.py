@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 import yaml
 from datasets import load_dataset
 
+from sftgen_judges.records.schema import Response, Verdict
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks.math.grading import INSTRUCTION
 from sftgen_train.curation.sets import read_manifest
@@ -25,14 +29,14 @@ PROMPTS = 16
 SAMPLES = 3
 
 
-def curate(command: Command, config: Path, *more: str) -> str:
-    ended = command("sftgen", "curate", "--config", config, *(more or ("--processes", "1")))
+def curate(command: Command, config: Path, *more: str, **settings: Any) -> str:
+    ended = command("sftgen", "curate", "--config", config, *(more or ("--processes", "1")), **settings)
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
 
 
-def refused(command: Command, config: Path, *more: str) -> str:
-    ended = command("sftgen", "curate", "--config", config, *more)
+def refused(command: Command, config: Path, *more: str, **settings: Any) -> str:
+    ended = command("sftgen", "curate", "--config", config, *more, **settings)
     assert ended.returncode == 2, ended.stdout
     assert "Traceback" not in ended.stderr
     return " ".join(ended.stderr.split())
@@ -123,6 +127,10 @@ def test_rows_have_the_published_columns_or_those_of_trl(
     chats = rows_of(made / "two", tmp_path / "cache")
     assert Counter(row["id"] for row in chats) == {f"sum-{n}": 2 for n in range(PROMPTS)}
     assert [turn["role"] for turn in chats[0]["messages"]] == ["user", "assistant"]
+    said = [row["messages"][1]["content"] for row in chats]
+    closed = [text for text in said if text.startswith("[hm") and "] It is \\boxed{" in text]
+    assert closed  # as the set writes thinking
+    assert all(text.startswith("[hm") and "]" not in text for text in said if text not in ("", *closed))
 
 
 def test_neither_blocks_nor_processes_nor_other_sets_change_a_set(
@@ -231,8 +239,61 @@ def test_a_folder_of_another_pool_or_recipe_is_refused(
 
     teacher = given["teacher"]
     assert "other prompts (first differ)" in says(prompts={**given["prompts"], "first": 3})
-    assert "another teacher or grader (teacher.seed differ)" in says(teacher={**teacher, "seed": 1})
+    assert "another teacher (teacher.seed differ)" in says(teacher={**teacher, "seed": 1})
     assert "holds a finished set of another recipe" in says(sets={"one": {"steps": ["random"]}})
+
+
+def test_a_model_in_this_process_is_a_teacher(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+    own = {"backend": "sftgen-hf", "base_url": None, "samples": 1, "sampling": {"max_tokens": 4}, "args": {}}
+    sets = {"all": {"steps": ["random"]}}
+    absent = write_config(tmp_path / "a", None, sums(3), sets=sets, teacher={**own, "model": str(tmp_path / "absent")})
+    assert "cannot be loaded" in refused(command, absent)
+    config = write_config(tmp_path / "b", None, sums(3), sets=sets, teacher={**own, "model": str(tiny_model)})
+    assert "3 generated, 0 finished, 3 truncated" in curate(command, config)
+
+
+LARGEST = 15
+
+
+def newer_grader() -> None:
+    """In the command's process: the next version of `exact`, by which no answer above `LARGEST` is right."""
+    from sftgen_tasks import procedural
+
+    known = procedural.GRADER
+
+    def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
+        verdict = known.grade(doc, response)
+        return verdict if int(doc["answer"]) <= LARGEST else replace(verdict, score=0.0)
+
+    procedural.GRADER = replace(known, version=known.version + 1, grade=grade)
+
+
+def test_a_finished_pool_is_verified_again_by_a_newer_grader_and_nothing_is_generated(
+    command: Command, pool: tuple[Path, str, Counter[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(pool[0].parent / "pool", tmp_path / "pool")
+    given = yaml.safe_load(pool[0].read_text()) | {"out": str(tmp_path / "pool")}
+    made, before = tmp_path / "pool" / "sets", read_manifest(pool[0].parent / "pool" / "sets" / "one")
+    with chat_server(answer) as server:
+        given["teacher"]["base_url"] = server.url
+        (tmp_path / "curate.yaml").write_text(yaml.safe_dump(given))
+        again: Any = (command, tmp_path / "curate.yaml", "--processes", "1", "--reverify")
+        assert "verdicts: as they were" in curate(*again)
+        said = refused(command, tmp_path / "curate.yaml", before=newer_grader)
+        assert "verified by version 2 of exact, and this sftgen has version 3: --reverify verifies them again" in said
+        said = curate(*again, before=newer_grader)
+        assert "verdicts: verified again by version 3 of exact, before by version 2" in said
+        assert curate(*again, before=newer_grader).count("(stood before)") == len(given["sets"])
+        assert "version 3" in refused(command, tmp_path / "curate.yaml")  # of this sftgen, which has version 2
+        assert not server.asked
+    one, rows = read_manifest(made / "one"), rows_of(made / "one", tmp_path / "cache")
+    assert one["recipe"]["pool"]["grader"] == {"name": "exact", "version": 3}
+    assert one["earlier_graders"] == [{"name": "exact", "version": 2}]
+    kept = [row for row in rows_of(made / "one.exact-2", tmp_path / "cache") if int(row["answer"]) <= LARGEST]
+    assert rows == kept != []
+    assert one["made_of"]["generated"] == before["made_of"]["generated"]
+    assert one["made_of"]["right"] < before["made_of"]["right"]
+    assert "version 3, before by version 2" in (made / "one" / "README.md").read_text()
 
 
 def test_mistakes_are_told_together_in_a_moment_and_without_large_libraries(tmp_path: Path) -> None:
@@ -272,6 +333,7 @@ sets:
     - pass-rate
     - logprob: {end: middle}
   c: {rows: 3}
+  d: {recipe: random-correct, thinking: "{answer}"}
 """
 TOLD = [
     "2: promts is unknown; did you mean 'prompts'?",
@@ -290,4 +352,5 @@ TOLD = [
     "17: sets.b.steps.4.pass-rate: expected at least one of above, least, below and most",
     "18: sets.b.steps.5.logprob.end: 'middle': input should be 'highest' or 'lowest'",
     "19: sets.c: expected one of `recipe` and `steps`",
+    "20: sets.d.thinking: '{answer}': expected {thinking} and after it {answer}",
 ]

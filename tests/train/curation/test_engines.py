@@ -34,14 +34,26 @@ class Task:
         return SimpleNamespace(future=lambda: future)
 
 
-def cluster(nodes: int, *, blind: bool = False) -> ModuleType:
+class UnschedulableError(RuntimeError):
+    """What Ray says of a node that died before the cluster noticed."""
+
+
+def cluster(nodes: int, *, blind: bool = False, died: bool = False) -> ModuleType:
     ray: Any = ModuleType("ray")
     ray.is_initialized = lambda: True
     ray.remote = lambda **options: Task
     ray.nodes = lambda: [{"Alive": True, "NodeID": "n", "NodeManagerHostname": f"host{n}"} for n in range(nodes)]
     ray.cluster_resources = lambda: {"CPU": float(nodes)}
-    ray.get = lambda refs: [not blind and ref.future().result() for ref in refs]
-    ray.exceptions = SimpleNamespace(RayError=RuntimeError)
+    ray.exceptions = SimpleNamespace(
+        RayError=RuntimeError, NodeDiedError=UnschedulableError, TaskUnschedulableError=UnschedulableError
+    )
+
+    def get(answer: Any) -> bool:
+        if died:
+            raise UnschedulableError
+        return not blind and answer.future().result()
+
+    ray.get = get
     return ray
 
 
@@ -62,21 +74,28 @@ def test_a_set_is_the_same_on_every_engine(ray: Any, tmp_path: Path) -> None:
     ray(cluster(3))
     parts = [list(range(start, start + 10)) for start in range(0, 70, 10)]
     one = write_set(tmp_path / "one", {"of": 1}, parts, make, shards=7)
-    on_ray = write_set(tmp_path / "ray", {"of": 1}, parts, make, shards=7, engine="ray")
+    with workers("ray", 1) as crew:
+        on_ray = write_set(tmp_path / "ray", {"of": 1}, parts, make, shards=7, crew=crew)
     assert on_ray.content_hash == one.content_hash
     assert len(list((tmp_path / "ray").glob("*.parquet"))) == 7
 
 
 def test_a_node_that_does_not_see_the_folder_is_named_before_anything_is_made(ray: Any, tmp_path: Path) -> None:
     ray(cluster(2, blind=True))
-    with pytest.raises(EngineError, match="host0, host1 of the Ray cluster does not see it"):
-        write_set(tmp_path / "set", {"of": 1}, [[1], [2]], make, shards=2, engine="ray")
+    with workers("ray", 1) as crew, pytest.raises(EngineError, match="host0, host1 of the Ray cluster does not see it"):
+        write_set(tmp_path / "set", {"of": 1}, [[1], [2]], make, shards=2, crew=crew)
     assert not list((tmp_path / "set").glob("*.parquet"))
+
+
+def test_a_node_that_died_a_moment_ago_is_passed_over(ray: Any, tmp_path: Path) -> None:
+    ray(cluster(2, died=True))
+    with workers("ray", 1) as crew:
+        assert write_set(tmp_path / "set", {"of": 1}, [[1], [2]], make, shards=2, crew=crew).rows == 2
 
 
 def test_an_engine_that_is_not_there_is_named(ray: Any, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="engine 'spark': expected local or ray"):
         engine_of("spark")
     ray(None)
-    with pytest.raises(EngineError, match=r"pip install 'sftgen\[ray\]'"), workers("ray", 1, tmp_path):
+    with pytest.raises(EngineError, match=r"pip install 'sftgen\[ray\]'"), workers("ray", 1):
         pass

@@ -13,7 +13,9 @@ import pytest
 from datasets import load_dataset
 
 from sftgen_judges.records.journal import read_rows
-from sftgen_train.curation.sets import SetError, TrainingSet, read_manifest, write_set
+from sftgen_train.curation.engines import workers
+from sftgen_train.curation.sets import SetError, TrainingSet, read_manifest, row_digest, write_set
+from sftgen_train.training import rows as training
 from tests import PATIENCE
 from tests.conftest import Command
 
@@ -32,7 +34,8 @@ def make_until_killed(index: int, part: list[int]) -> list[dict[str, Any]]:
 
 def write(folder: Path, make: Any = make, recipe: dict[str, Any] = RECIPE, processes: int = 1) -> TrainingSet:
     parts = [list(range(start, start + 10)) for start in range(0, 40, 10)]
-    return write_set(folder, recipe, parts, make, shards=4, counted=("parity",), processes=processes)
+    with workers("local", processes) as crew:
+        return write_set(folder, recipe, parts, make, shards=4, counted=("parity",), crew=crew)
 
 
 def test_a_set_is_loaded_by_datasets_and_says_what_it_is(tmp_path: Path) -> None:
@@ -69,6 +72,15 @@ def test_the_content_hash_is_of_content(tmp_path: Path) -> None:
         return make(index, part[::-1])
 
     assert write(tmp_path / "three", turned).content_hash != one.content_hash
+
+
+def test_a_training_reads_the_rows_that_stand_whatever_another_set_of_that_name_held(tmp_path: Path) -> None:
+    one = write(tmp_path / "a" / "set")
+    other = write(tmp_path / "b" / "set", lambda index, part: make(index, part[::-1]))
+    for made in (one, other):
+        rows = training.read_rows(str(made.folder))
+        assert row_digest(rows[:10]) == row_digest(make(0, list(range(10))[:: 1 if made is one else -1]))
+        assert len(rows) == 40
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
