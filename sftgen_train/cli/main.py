@@ -28,6 +28,7 @@ from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import selftest as selftest_cli
+from sftgen_train.cli import show as show_cli
 from sftgen_train.cli import study as study_cli
 from sftgen_train.cli import tasks as tasks_cli
 from sftgen_train.cli import trajectory as trajectory_cli
@@ -40,7 +41,7 @@ PANELS = {
     "Start": ("demo", "doctor", "tasks", "presets", "plan", "study"),
     "Train": ("data", "curate", "train", "accelerate-config", "worker", "watch", "queue"),
     "Evaluate": ("eval", "rescore", "judge", "diagnose", "import", "documents", "paper-prompts"),
-    "Read": ("report", "view", "trajectory", "compare", "parts", "lengths", "distance", "gate", "export"),
+    "Read": ("report", "show", "view", "trajectory", "compare", "parts", "lengths", "distance", "gate", "export"),
     "Extend": ("plugins", "tasks-dir", "selftest"),
 }
 """What `sftgen --help` shows, in the order of a first study."""
@@ -96,6 +97,7 @@ app.command("distance")(distance_cli.show_distance)
 app.command("lengths")(lengths_cli.show_lengths)
 app.command("gate")(gate_cli.decide_gate)
 app.command("diagnose")(diagnose_cli.diagnose_folder)
+app.command("show")(show_cli.show_answers)
 app.command("view")(view_cli.view_runs)
 app.command("tasks")(tasks_cli.list_tasks)
 app.command("presets")(tasks_cli.list_presets)

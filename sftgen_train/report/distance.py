@@ -9,11 +9,10 @@ from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.configuring.checking import did_you_mean
 from sftgen_train.report.reading import Metrics, Shown
 from sftgen_train.report.sections import Section
 from sftgen_train.trajectory import reference as published

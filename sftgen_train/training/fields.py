@@ -19,13 +19,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.catalogue import CatalogueError, installed
-from sftgen_train.configuring.checking import Mistake, check, did_you_mean, lines_of
+from sftgen_train.configuring.checking import Mistake, check, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 from sftgen_train.evaluation.schedule import DEFAULT
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError
