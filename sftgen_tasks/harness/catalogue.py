@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +24,7 @@ try:  # in C, several times as fast: every command that evaluates reads 90 files
 except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.data.hub import HubSource
@@ -199,8 +198,16 @@ def find_listed(name: str) -> Listed:
         if each in known:
             listed = known[each]
             return listed if listed.name == each else replace(listed, name=each, tasks=(each,))
-    near = get_close_matches(name, list(known), 1) or get_close_matches(f"sftgen_{name}", list(known), 1)
-    raise CatalogueError(f"no task {name!r}{f'; did you mean {near[0]!r}?' if near else ''} `sftgen tasks` lists them")
+    near = did_you_mean(name, known) or did_you_mean(f"sftgen_{name}", known)
+    raise CatalogueError(f"no task {name!r}{near or ';'} `sftgen tasks` lists them")
+
+
+def data_of(listed: Listed) -> str:
+    """Whether the documents of a task are here: `made here`, `here`, `absent`, or `gated, absent`."""
+    source = source_of(listed.tasks[0])
+    if source is None:
+        return "made here"
+    return "here" if source.is_here() else "gated, absent" if source.gated else "absent"
 
 
 def rewrite(path: Path) -> None:

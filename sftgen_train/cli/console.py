@@ -90,6 +90,27 @@ def listed(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+def one_task(name: str) -> str:
+    """The full name of a task that is named with or without `sftgen_`.
+
+    Raises:
+        SftgenError: It is a group, or no task.
+    """
+    from sftgen_judges.errors import SftgenError, did_you_mean
+    from sftgen_tasks.harness.catalogue import installed, leaves
+
+    tasks, groups = installed()
+    full = next((each for each in (name, f"sftgen_{name}") if each in tasks or each in groups), None)
+    if full is None:
+        near = did_you_mean(name, tasks) or did_you_mean(f"sftgen_{name}", tasks)
+        raise SftgenError(f"no task {name!r}{near or ';'} `sftgen tasks` lists them")
+    if full in groups:
+        raise SftgenError(
+            f"{full!r} is a group; name one of its tasks: {', '.join(sorted(leaves(full, tasks, groups)))}"
+        )
+    return full
+
+
 def full_names(tasks: str) -> set[str]:
     """Names of tasks, separated by commas, with and without `sftgen_`."""
     given = listed(tasks)

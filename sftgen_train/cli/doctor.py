@@ -72,7 +72,7 @@ def diagnose(tasks: Sequence[str], model: str | None = None) -> list[Finding]:
     if model:
         try:
             check_local_model(model, chat_template=False)
-            tokenizer = _load_tokenizer(model)
+            tokenizer = load_tokenizer(model)
             room = max_model_len(Path(model))
             findings += _model(model, tokenizer, room)
         except ModelError as error:
@@ -196,7 +196,12 @@ def _task_files() -> Iterator[Finding]:
         yield Finding("ok" if count else "warning", "task files", f"{count} in {folder}")
 
 
-def _load_tokenizer(model: str) -> Any:
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a folder or hub id.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
     from transformers import AutoTokenizer
 
     try:

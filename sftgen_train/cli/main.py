@@ -24,6 +24,7 @@ from sftgen_train.cli import exchange as exchange_cli
 from sftgen_train.cli import gate as gate_cli
 from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import lengths as lengths_cli
+from sftgen_train.cli import new_plugin as new_plugin_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
@@ -32,17 +33,18 @@ from sftgen_train.cli import show as show_cli
 from sftgen_train.cli import study as study_cli
 from sftgen_train.cli import tasks as tasks_cli
 from sftgen_train.cli import trajectory as trajectory_cli
+from sftgen_train.cli import trying as try_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
 from sftgen_train.cli.quiet import is_ours, quiet_libraries
 
 PANELS = {
-    "Start": ("demo", "doctor", "tasks", "presets", "plan", "study"),
+    "Start": ("demo", "doctor", "tasks", "try", "presets", "plan", "study"),
     "Train": ("data", "curate", "train", "accelerate-config", "worker", "watch", "queue"),
     "Evaluate": ("eval", "rescore", "judge", "diagnose", "import", "documents", "paper-prompts"),
     "Read": ("report", "show", "view", "trajectory", "compare", "parts", "lengths", "distance", "gate", "export"),
-    "Extend": ("plugins", "tasks-dir", "selftest"),
+    "Extend": ("new-plugin", "plugins", "tasks-dir", "selftest"),
 }
 """What `sftgen --help` shows, in the order of a first study."""
 
@@ -76,7 +78,6 @@ app = typer.Typer(
     cls=WithPlugins,
     help="Evaluate reasoning fine-tuning: benchmarks scored right, at every checkpoint, with plugins.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(judge_cli.app, name="judge")
@@ -100,7 +101,9 @@ app.command("diagnose")(diagnose_cli.diagnose_folder)
 app.command("show")(show_cli.show_answers)
 app.command("view")(view_cli.view_runs)
 app.command("tasks")(tasks_cli.list_tasks)
+app.command("try")(try_cli.try_task)
 app.command("presets")(tasks_cli.list_presets)
+app.command("new-plugin")(new_plugin_cli.new_plugin)
 app.command("plugins")(tasks_cli.list_plugins)
 app.command("tasks-dir")(tasks_cli.tasks_dir)
 app.command("documents")(tasks_cli.write_documents)
@@ -153,7 +156,9 @@ def evaluate(
 def rescore(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    tasks: Annotated[
+        str, typer.Option(help="Only these tasks, separated by commas.", autocompletion=tasks_cli.complete_task)
+    ] = "",
     judge: Annotated[Optional[str], typer.Option(help="Another judge, if just one task is judged.")] = None,  # noqa: UP045
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
@@ -185,7 +190,9 @@ def rescore(
 
 @app.command()
 def doctor(
-    tasks: Annotated[str, typer.Option(help="Tasks to check, separated by commas.")] = "sftgen_*",
+    tasks: Annotated[
+        str, typer.Option(help="Tasks to check, separated by commas.", autocompletion=tasks_cli.complete_task)
+    ] = "sftgen_*",
     model: Annotated[Optional[str], typer.Option(help="Model folder to check the tasks against.")] = None,  # noqa: UP045
 ) -> None:
     """Check the installation, the tasks, their data and a model; print the next step for each problem."""
@@ -200,7 +207,12 @@ def doctor(
 @app.command(context_settings=PASS_ON)
 def train(
     context: typer.Context,
-    preset: Annotated[Optional[str], typer.Option(help="A published run: MODEL/DATA or MODEL/DATA/SCHEDULE.")] = None,  # noqa: UP045
+    preset: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="A published run: MODEL/DATA or MODEL/DATA/SCHEDULE.", autocompletion=tasks_cli.complete_preset
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", "--print", help="Only print the preset: YAML, cost, notes.")] = False,
 ) -> None:
     """Fine-tune with TRL's SFTTrainer and evaluate while training.

@@ -11,30 +11,47 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.errors import SftgenError
-from sftgen_train.cli.console import console, say
+from sftgen_train.cli.console import console, one_task, say
 
 LONGEST_PROMPT = 4000
 """Characters of a prompt that are shown."""
 
 
+def complete_task(incomplete: str) -> list[str]:
+    """Names of tasks and groups for the shell, plugins' among them."""
+    from sftgen_tasks.harness.catalogue import installed
+
+    tasks, groups = installed()
+    return [name for name in (*tasks, *groups) if name.startswith(incomplete)]
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Names of published runs for the shell."""
+    from sftgen_train.training import presets
+
+    return [name for name in presets.published() if name.startswith(incomplete)]
+
+
 def list_tasks(
-    name: Annotated[str, typer.Argument(help="Only this task or group: what it asks and how it is scored.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Only this task or group: what it asks and how it is scored.", autocompletion=complete_task
+        ),
+    ] = "",
 ) -> None:
     """List the tasks with what they ask; one with its rules and its first prompt."""
-    from sftgen_tasks.harness.catalogue import find_listed, listing
+    from sftgen_tasks.harness.catalogue import data_of, find_listed, listing
 
     if name:
         _show_task(find_listed(name))
         return
-    table = Table("task", "what it is", "documents", box=None)
+    table = Table("task", "what it is", "documents", "data", box=None)
     for task in listing():
         many = f" ({len(task.tasks)} tasks)" if len(task.tasks) > 1 else ""
-        table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents))
+        table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents), data_of(task))
     console.print(table)
-    console.print(
-        "sftgen tasks NAME shows one; sftgen doctor says which data is there", highlight=False, soft_wrap=True
-    )
+    say("sftgen tasks NAME shows one. Absent data are fetched from the hub when a task first asks them.")
 
 
 def _show_task(task: Any) -> None:
@@ -122,7 +139,7 @@ def tasks_dir() -> None:
 
 
 def write_documents(
-    task: Annotated[str, typer.Argument(help="Task name.")],
+    task: Annotated[str, typer.Argument(help="Task name.", autocompletion=complete_task)],
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first documents.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
 ) -> None:
@@ -131,9 +148,8 @@ def write_documents(
     from sftgen_tasks import load_tasks
     from sftgen_tasks.data.documents import make_manifest
 
+    task = one_task(task)
     loaded = load_tasks([task]).tasks
-    if list(loaded) != [task]:
-        raise SftgenError(f"{task!r} is a group; name one of its tasks: {', '.join(loaded)}")
     rows = [dict(row) for row in loaded[task].test_docs()][:limit]
     text = json.dumps(make_manifest(task, rows), indent=1, ensure_ascii=False) + "\n"
     if out:

@@ -59,7 +59,8 @@ def distances(folder: str | Path, *, model: str | None = None, data: str | None 
     shown = Shown.of(RunFolder(Path(folder)))
     chosen = _model(model, shown.manifest)
     if data is not None and data not in published.datasets(chosen):
-        raise DistanceError(f"data {data!r}: expected one of {', '.join(published.datasets(chosen))}")
+        known = published.datasets(chosen)
+        raise DistanceError(f"data {data!r}: expected one of {', '.join(known)}{did_you_mean(data, known)}")
     found = list(compare(shown.metrics, shown.manifest, chosen, data, _sampling(Path(folder))))
     if not found:
         raise DistanceError(

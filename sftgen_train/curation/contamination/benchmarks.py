@@ -11,6 +11,7 @@ from typing import Any
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.schema import doc_hash
 from sftgen_tasks import load_tasks
+from sftgen_tasks.data.loading import one_load
 
 QUESTION = ("problem", "Question", "question", "question_content", "user_query", "instruction", "prompt")
 """Columns of a document that hold its question; the first that there is."""
@@ -54,20 +55,22 @@ def load_items(names: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
     of = benchmarks({group: manager.members(group) or () for group in manager.all_groups})
     items: list[Item] = []
     left_out: dict[str, str] = {}
-    # One after the other: a task without its data must not take the others with it.
-    for leaf in leaves:
-        try:
-            with _without_hints():
-                loaded = load_tasks([leaf], manager=manager)
-        except SftgenError as error:
-            left_out[of.get(leaf, leaf)] = str(error)
-            continue
-        items += [
-            item
-            for name, task in loaded.tasks.items()
-            for doc in task.test_docs()
-            if (item := item_of(name, doc, of.get(name, name)))
-        ]
+    # One after the other: a task without its data must not take the others with it. A hub that cannot be reached is
+    # tried once.
+    with one_load():
+        for leaf in leaves:
+            try:
+                with without_hints():
+                    loaded = load_tasks([leaf], manager=manager)
+            except SftgenError as error:
+                left_out[of.get(leaf, leaf)] = str(error)
+                continue
+            items += [
+                item
+                for name, task in loaded.tasks.items()
+                for doc in task.test_docs()
+                if (item := item_of(name, doc, of.get(name, name)))
+            ]
     return items, left_out
 
 
@@ -80,8 +83,8 @@ def item_of(task: str, doc: Mapping[str, Any], benchmark: str | None = None) -> 
 
 
 @contextmanager
-def _without_hints() -> Iterator[None]:
-    """Nothing is judged here: no task says which settings its judge needs."""
+def without_hints() -> Iterator[None]:
+    """For what judges nothing: no task says which settings its judge needs."""
     hints = logging.getLogger("sftgen_tasks")
     level = hints.level
     hints.setLevel(logging.ERROR)

@@ -38,7 +38,9 @@ def test_the_documents_that_changed_most_come_first(command: Command, run: Path)
 
     won = command("sftgen", "show", run, "--task", PARITY, "--steps", "10,40", "--changed", "wrong-right")
     assert "wrong-right from step 10 to 40" in won.stdout
-    means = [[sum(parity()(each, step, n)[1] for n in range(REPEATS)) for step in (10, 40)] for each in range(DOCUMENTS)]
+    means = [
+        [sum(parity()(each, step, n)[1] for n in range(REPEATS)) for step in (10, 40)] for each in range(DOCUMENTS)
+    ]
     assert f"{sum(after > before for before, after in means)} documents" in won.stdout
     assert all(float(before.strip("*")) < float(after) for _, (before, after) in documents(won.stdout))
 

@@ -39,7 +39,7 @@ FILE:7: harness_tasks: 'sftgen_mathh500': input should be a valid list; write [s
 FILE:7: harness_tasks: no task or group 'sftgen_mathh500'; did you mean 'sftgen_math500'?
 FILE:8: harness_in_domain: no task or group 'mine'; `sftgen tasks` lists them
 FILE:9: harness_worker: 'besides': input should be 'beside', 'after' or 'none'; did you mean 'beside'?
-FILE:10: harness_schedule: schedule 'log-space': no plugin registered it. Known: at_steps, every, log-spaced. `sftgen plugins` shows what was loaded and what was left out.
+FILE:10: harness_schedule: schedule 'log-space': no plugin registered it; did you mean 'log-spaced'? Known: at_steps, every, log-spaced. `sftgen plugins` shows what was loaded and what was left out.
 FILE:11: optim: 'adamw': input should be one of 41 words, for example 'adamw_torch'; did you mean 'adamw_torch'?
 FILE:16: seed stands twice
 --max_stepz is unknown; did you mean 'max_steps'?
