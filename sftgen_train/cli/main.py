@@ -194,12 +194,13 @@ def doctor(
         str, typer.Option(help="Tasks to check, separated by commas.", autocompletion=tasks_cli.complete_task)
     ] = "sftgen_*",
     model: Annotated[Optional[str], typer.Option(help="Model folder to check the tasks against.")] = None,  # noqa: UP045
+    whole: Annotated[bool, typer.Option("--all", help="Show what is right too.")] = False,
 ) -> None:
     """Check the installation, the tasks, their data and a model; print the next step for each problem."""
     from sftgen_train.cli.doctor import diagnose, print_findings
 
     findings = diagnose(tasks.split(","), model)
-    print_findings(findings, console)
+    print_findings(findings, console, whole=whole)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
 

@@ -11,8 +11,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_train.cli.console import console, one_task, say
+from sftgen_train.cli.console import Metadata, console, metadata_of, one_task, say
 
+MOST_TASKS = 10
 LONGEST_PROMPT = 4000
 """Characters of a prompt that are shown."""
 
@@ -120,7 +121,7 @@ def list_plugins(
     else:
         table = Table("plugin", "from", "adds")
         for plugin in listing:
-            adds = [f"{name}: {', '.join(names)}" for name, names in plugin["adds"].items() if names]
+            adds = [f"{_what(name)}: {_shown(name, names)}" for name, names in plugin["adds"].items() if names]
             table.add_row(
                 str(plugin["name"]),
                 f"{plugin['distribution']} {plugin['version']}",
@@ -129,6 +130,24 @@ def list_plugins(
         console.print(table)
     if any(plugin.error for plugin in found.found):
         raise typer.Exit(1)
+
+
+def _what(hook: str) -> str:
+    """What is added through a hook, in words."""
+    return hook.removeprefix("register_").replace("_", " ")
+
+
+def _shown(hook: str, names: list[str]) -> str:
+    """What a plugin adds, by name; of tasks, whose folders are registered, those that stand in them."""
+    from sftgen_tasks.harness.catalogue import read_configs
+
+    if hook != "register_tasks":
+        return ", ".join(names)
+    try:
+        found = [task for folder in names for task in read_configs(Path(folder))[0]]
+    except Exception:  # whatever a stranger's YAML raises; `sftgen doctor` names the file
+        return ", ".join(names)
+    return ", ".join(found[:MOST_TASKS]) + (f" and {len(found) - MOST_TASKS} more" if len(found) > MOST_TASKS else "")
 
 
 def tasks_dir() -> None:
@@ -142,6 +161,7 @@ def write_documents(
     task: Annotated[str, typer.Argument(help="Task name.", autocompletion=complete_task)],
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first documents.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
+    metadata: Metadata = "",
 ) -> None:
     """Print a manifest of a task's documents: the ids and content hashes that define a subset."""
     from sftgen_judges.records.journal import write_atomic
@@ -149,7 +169,7 @@ def write_documents(
     from sftgen_tasks.data.documents import make_manifest
 
     task = one_task(task)
-    loaded = load_tasks([task]).tasks
+    loaded = load_tasks([task], metadata_of(metadata)).tasks
     rows = [dict(row) for row in loaded[task].test_docs()][:limit]
     text = json.dumps(make_manifest(task, rows), indent=1, ensure_ascii=False) + "\n"
     if out:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from sftgen_train.cli.console import console, one_task, say
+from sftgen_train.cli.console import Metadata, console, metadata_of, one_task, say
 from sftgen_train.cli.tasks import LONGEST_PROMPT, complete_task
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def try_task(
     answer: Annotated[Optional[str], typer.Option(help="Grade this answer instead, to one document.")] = None,  # noqa: UP045
     answer_file: Annotated[Optional[Path], typer.Option(help="The same from a file.")] = None,  # noqa: UP045
     model: Annotated[Optional[str], typer.Option(help="Show prompts through the chat template of this model.")] = None,  # noqa: UP045
+    metadata: Metadata = "",
     with_harmful_texts: Annotated[
         bool, typer.Option("--with-harmful-texts", help="Show questions of safety tasks too.")
     ] = False,
@@ -46,7 +47,7 @@ def try_task(
     tokenizer = load_tokenizer(model) if model else None
     name = one_task(task)
     with without_hints():
-        loaded = load_tasks([name]).tasks[name]
+        loaded = load_tasks([name], metadata_of(metadata)).tasks[name]
     count = len(loaded.test_docs())
     if doc >= count:
         raise SftgenError(f"--doc {doc}: {name} has {count:,} documents, counted from 0")

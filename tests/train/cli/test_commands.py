@@ -202,8 +202,11 @@ def test_doctor_names_every_problem_with_its_next_step(
 ) -> None:
     result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", tiny_model)
     assert result.returncode == 0, result.stdout
-    assert "lm_eval finds" in result.stdout
+    assert "lm_eval finds" not in result.stdout
     assert "0 errors" in result.stdout
+    assert "checks are ok (--all shows them)" in result.stdout
+    result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", tiny_model, "--all")
+    assert "lm_eval finds" in result.stdout
 
     wide = {"env": {**_environment(), "COLUMNS": "300"}}
     empty = tmp_path / "empty"
@@ -230,7 +233,7 @@ def test_doctor_names_every_problem_with_its_next_step(
     assert result.returncode == 1
     assert "the model takes 16 with the response" in result.stdout
     (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
-    result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", small, **wide)
+    result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", small, "--all", **wide)
     assert result.returncode == 0
     assert "of the task's 4096 tokens: the model takes 4096" in result.stdout
 

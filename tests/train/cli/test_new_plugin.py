@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sftgen_train.cli.new_plugin import TEMPLATE, files
+from sftgen_judges.errors import SftgenError
+from sftgen_train.cli.new_plugin import TEMPLATE, checked, files
 from tests import PATIENCE, ROOT
 from tests.conftest import Command
 
@@ -57,12 +59,25 @@ def test_a_new_plugin_is_installed_without_an_index_passes_its_tests_and_is_trie
     tried = run(python, "-m", "sftgen_train", "try", "digits_letters", "-n", "2")
     assert (tried.count("-> score 1 (ok)"), tried.count("-> score 0 (ok)")) == (2, 2)
 
+    config = folder / "sftgen_digits" / "tasks" / "letters.yaml"
+    config.write_text(re.sub("doc_to_target: .*", 'doc_to_target: "{{question}}"', config.read_text()))
+    line = [python, "-m", "sftgen_train", "try", "digits_letters", "-n", "1"]
+    odd = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert odd.returncode == 1, odd.stderr
+    assert "! right answer:" in odd.stdout
+    assert "1 of 2 answers are not graded as they were meant" in odd.stdout
+
 
 @pytest.mark.parametrize(
-    "name", ["My", "9a", "a b", "a--b", "class", "json", "numpy", "sftgen-judges", "../up", "lm-eval"]
+    "name", ["My", "9a", "a b", "a--b", "class", "json", "numpy", "sftgen-judges", "../up", "lm-eval", "a" * 61]
 )
-def test_a_name_that_cannot_be_is_refused_at_once(command: Command, tmp_path: Path, name: str) -> None:
-    done = command("sftgen", "new-plugin", name, cwd=tmp_path)
+def test_a_name_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(SftgenError, match="plugin name"):
+        checked(name)
+
+
+def test_a_wrong_name_is_told_at_once(command: Command, tmp_path: Path) -> None:
+    done = command("sftgen", "new-plugin", "My", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"plugin name {name!r}: " in done.stderr
+    assert "plugin name 'My': expected small letters, digits and single hyphens" in done.stderr
     assert list(tmp_path.iterdir()) == []

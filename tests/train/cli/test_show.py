@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.cli.show import show_answers
 from tests.conftest import Command
 from tests.train.viewer.made import DOCUMENTS, HARMFUL, PARITY, REPEATS, SECRET, add_step, make_run, parity
 
@@ -78,21 +81,20 @@ def test_texts_of_a_safety_task_are_shown_on_demand_only(command: Command, run: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("given", "says"),
     [
-        ((), "--task: name one of the tasks; it has sftgen_hex_phi, sftgen_parity"),
-        (("--task", "sftgen_parityy"), "did you mean 'sftgen_parity'?"),
-        (("--task", "parity", "--steps", "3"), "step 3 has no graded answers here; 0, 10, 40 have"),
-        (("--task", "parity", "--steps", "soon"), "expected steps such as 0,16,80"),
-        (("--task", "parity", "--changed", "rigth-wrong"), "did you mean 'right-wrong'?"),
-        (("--task", "parity", "--doc", "parity/900"), "did you mean 'parity/"),
-        (("--task", "parity", "--doc", "parity/9", "--repeat", "2"), "has the samples 0, 1"),
+        ({}, "--task: name one of the tasks; it has sftgen_hex_phi, sftgen_parity"),
+        ({"task": "sftgen_parityy"}, "did you mean 'sftgen_parity'?"),
+        ({"task": "parity", "steps": "3"}, "step 3 has no graded answers here; 0, 10, 40 have"),
+        ({"task": "parity", "steps": "soon"}, "expected steps such as 0,16,80"),
+        ({"task": "parity", "changed": "rigth-wrong"}, "did you mean 'right-wrong'?"),
+        ({"task": "parity", "doc": "parity/900"}, "did you mean 'parity/"),
+        ({"task": "parity", "doc": "parity/9", "repeat": 2}, "has the samples 0, 1"),
     ],
 )
-def test_what_is_not_there_is_said(command: Command, run: Path, arguments: tuple[str, ...], says: str) -> None:
-    done = command("sftgen", "show", run, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
+def test_what_is_not_there_is_said(run: Path, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(SftgenError, match=re.escape(says)):
+        show_answers(run, **given)
 
 
 def test_a_strangers_text_moves_no_cursor_and_has_an_end(command: Command, tmp_path: Path) -> None:

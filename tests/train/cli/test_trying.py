@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sftgen_judges.errors import SftgenError
 from sftgen_tasks.countdown import evaluate, make_docs, solve
+from sftgen_train.cli.trying import try_task
 from tests.conftest import Command
 from tests.tasks.test_livecodebench import FIRST, SECOND, SECRET, lay_out
 
@@ -37,6 +41,8 @@ def test_a_right_and_a_wrong_answer_are_made_of_the_gold_and_graded(command: Com
     for told in (doc["question"], "right answer:", "-> score 1 (ok)", "wrong answer:", "-> score 0 (ok)"):
         assert told in done.stdout
     assert f"equals {doc['target']}\n" in done.stdout
+    other = command("sftgen", "try", "countdown", "--n", "1", "--metadata", "docs_seed=7")
+    assert make_docs(seed=7, size=1)[0]["question"] in other.stdout
     judged = command("sftgen", "try", "sftgen_refusal", "-n", "1")
     assert judged.returncode == 0, judged.stderr
     assert "scored by judge refusal" in judged.stdout
@@ -81,19 +87,20 @@ def test_ones_own_answer_through_a_models_template(command: Command, tiny_model:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("task", "given", "says"),
     [
-        (("countdwon",), "did you mean 'sftgen_countdown'?"),
-        (("sftgen_procedural",), "is a group; name one of its tasks: sftgen_addition"),
-        (("gpqa_diamond",), "It is gated: accept its terms at https://huggingface.co/datasets/"),
-        (("parity", "--doc", "9999"), "has 500 documents"),
-        (("parity", "--answer-file", "absent"), "cannot be read as text"),
+        ("countdwon", {}, "did you mean 'sftgen_countdown'?"),
+        ("sftgen_procedural", {}, "is a group; name one of its tasks: sftgen_addition"),
+        ("gpqa_diamond", {}, "It is gated: accept its terms at https://huggingface.co/datasets/"),
+        ("parity", {"doc": 9999}, "has 500 documents"),
+        ("parity", {"metadata": "{1"}, "expected NAME=VALUE,... or a JSON object"),
+        ("parity", {"answer_file": Path("absent")}, "cannot be read as text"),
+        ("parity", {"answer": "a", "answer_file": Path("absent")}, "give one of the two"),
     ],
 )
-def test_what_cannot_be_tried_is_said(command: Command, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    done = command("sftgen", "try", *arguments, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
+def test_what_cannot_be_tried_is_said(task: str, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(SftgenError, match=re.escape(says)):
+        try_task(task, **given)
 
 
 def test_every_puzzle_is_solved() -> None:
