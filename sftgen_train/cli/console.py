@@ -134,7 +134,32 @@ def metadata_of(text: str) -> dict[str, Any]:
     return found
 
 
-def full_names(tasks: str) -> set[str]:
-    """Names of tasks, separated by commas, with and without `sftgen_`."""
+def full_names(tasks: str, runs: Sequence[Path] = ()) -> set[str]:
+    """Names of tasks, separated by commas, with and without `sftgen_`.
+
+    Raises:
+        SftgenError: The runs have no task of a name. Nothing is known of results that are no run directory.
+    """
+    from sftgen_judges.errors import SftgenError, did_you_mean
+
     given = listed(tasks)
+    held = _tasks_of(runs) if given else set()
+    for name in given:
+        if held and not held & {name, f"sftgen_{name}"}:
+            near = did_you_mean(name, held) or did_you_mean(f"sftgen_{name}", held)
+            raise SftgenError(f"--tasks {name}: it was not evaluated{near or '; `sftgen report` shows what was'}")
     return {*given, *(f"sftgen_{name}" for name in given)}
+
+
+def _tasks_of(runs: Sequence[Path]) -> set[str]:
+    """The tasks of run directories, and sftgen's groups; nothing where one is no run directory."""
+    from sftgen_judges.records.errors import RecordError
+    from sftgen_judges.records.query import open_records
+    from sftgen_tasks.harness.catalogue import installed
+
+    try:
+        with open_records(runs) as records:
+            held = {row["task"] for row in records.sql("SELECT DISTINCT task FROM metrics").rows()}
+    except RecordError:
+        return set()
+    return held | set(installed()[1]) if held else set()

@@ -223,16 +223,17 @@ def train(
     `sftgen train --preset qwen3-14b/math-cot-20k --set lr=1e-5 epochs=1`: a published run, with changes.
     """
     from sftgen_train.training import presets
+    from sftgen_train.training.fields import require_right_fields, unknown_tasks
 
     arguments, settings = presets.split_settings(context.args)
     chosen = presets.find(preset) if preset else None
     if show:
         if not chosen or arguments:
             raise SftgenError("--show prints a preset: name one with --preset, and changes with --set name=value")
+        if wrong := [mistake.text for mistake in unknown_tasks(settings)]:
+            raise SftgenError("; ".join(wrong))
         print(presets.describe(chosen, settings), end="")
         return
-
-    from sftgen_train.training.fields import require_right_fields
 
     given = {**(chosen.fields() if chosen else {}), **settings}
     require_right_fields(arguments, given)
@@ -380,7 +381,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     warnings.showwarning = _show_warning
     try:
-        app()
+        app(prog_name="sftgen")  # whatever module was started: a shell completes by this name
     except SftgenError as error:
         _fail(error)
     except OSError as error:  # a full disk, a folder that cannot be written

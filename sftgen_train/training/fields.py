@@ -188,7 +188,7 @@ def _wrong(values: Mapping[Any, Any], model: type[BaseModel] | None) -> Iterator
     """What is wrong with values of fields; without a model, what can be told without TRL's fields."""
     if model is not None:
         yield from check(values, model)[1]
-    yield from _unknown_tasks(values)
+    yield from unknown_tasks(values)
     yield from _unknown_schedule(values)
 
 
@@ -209,7 +209,8 @@ def _annotation(field: Mapping[str, Any]) -> Any:
     return Union[tuple(named)]  # noqa: UP007  # of a tuple
 
 
-def _unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+def unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+    """Names of tasks that nobody has, with the nearest."""
     known = _task_names()
     for field in ("harness_tasks", "harness_in_domain") if known else ():
         given = values.get(field)

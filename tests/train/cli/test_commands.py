@@ -17,6 +17,7 @@ from sftgen_train.cli.main import PlainFormatter
 from sftgen_train.training.trl import train
 from tests.commands import find_in
 from tests.conftest import Command
+from tests.train.viewer.made import make_run
 
 
 @pytest.fixture
@@ -303,3 +304,21 @@ def test_a_message_with_control_codes_is_text() -> None:
     record = logging.LogRecord("sftgen_train", logging.WARNING, "", 0, "weights stay in %s", (name,), None)
     shown = PlainFormatter("%(message)s").format(record)
     assert shown == "weights stay in a\N{REPLACEMENT CHARACTER}]2;title\N{REPLACEMENT CHARACTER}\nb"
+
+
+def test_a_task_that_was_not_evaluated_is_told_the_nearest(command: Command, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=(0, 10), safety=False).path
+    other = make_run(tmp_path / "other", steps=(0, 10), safety=False).path
+    for name, arguments in {
+        "trajectory": [run],
+        "compare": [run, f"{other}@10"],
+        "parts": [run],
+        "lengths": [run],
+    }.items():
+        assert mistake(command("sftgen", name, *arguments, "--tasks", "sftgen_party")) == (
+            "sftgen: --tasks sftgen_party: it was not evaluated; did you mean 'sftgen_parity'?"
+        )
+    shown = command(
+        "sftgen", "train", "--preset", "qwen3-4b/math-cot-20k", "--show", "--set", "harness_tasks=[sftgen_od]"
+    )
+    assert "no task or group 'sftgen_od'; did you mean 'sftgen_ood'?" in mistake(shown)
