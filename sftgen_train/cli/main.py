@@ -37,7 +37,7 @@ from sftgen_train.cli import trying as try_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import JudgeModel, JudgeUnclosed, JudgeUrl, LogTo, console, show_run
-from sftgen_train.cli.quiet import is_ours, quiet_libraries
+from sftgen_train.cli.quiet import AboveTheBar, PlainFormatter, is_ours, quiet_libraries
 
 PANELS = {
     "Start": ("demo", "doctor", "tasks", "try", "presets", "plan", "study"),
@@ -345,30 +345,6 @@ def _print_rescored(
     from sftgen_train.results.rescoring import rescore as rescore_run
 
     print_scores(rescore_run(run, tasks, judge, options), console)
-
-
-class AboveTheBar(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes messages above the bar of a stage, where one is shown."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """The message, as a line of its own."""
-        if "tqdm" not in sys.modules:
-            super().emit(record)
-            return
-        from tqdm import tqdm
-
-        with tqdm.external_write_mode(file=self.stream):
-            super().emit(record)
-
-
-class PlainFormatter(logging.Formatter):
-    """Shows a message as text: names in a stranger's run or queue may hold control codes."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The message without control codes."""
-        from sftgen_judges.records.schema import printable
-
-        return printable(super().format(record))
 
 
 def main() -> None:

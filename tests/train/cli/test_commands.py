@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.cli.main import PlainFormatter
+from sftgen_train.cli.quiet import PlainFormatter
 from sftgen_train.training.trl import train
 from tests.commands import find_in
 from tests.conftest import Command
