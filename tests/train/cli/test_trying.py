@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from sftgen_judges.errors import SftgenError
+from sftgen_tasks import Task
 from sftgen_tasks.countdown import evaluate, make_docs, solve
 from sftgen_train.cli.trying import try_task
 from tests.conftest import Command
@@ -101,6 +103,18 @@ def test_ones_own_answer_through_a_models_template(command: Command, tiny_model:
 def test_what_cannot_be_tried_is_said(task: str, given: dict[str, Any], says: str) -> None:
     with pytest.raises(SftgenError, match=re.escape(says)):
         try_task(task, **given)
+
+
+def test_a_gold_that_the_rule_does_not_take_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Task, "doc_to_target", lambda _, doc: doc["question"])
+    with pytest.raises(typer.Exit) as ended:
+        try_task("parity", n=1)
+    assert ended.value.exit_code == 1
+    told = capsys.readouterr().out
+    assert "! right answer:" in told
+    assert "1 of 2 answers are not graded as they were meant" in told
 
 
 def test_every_puzzle_is_solved() -> None:

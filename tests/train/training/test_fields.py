@@ -93,7 +93,7 @@ def test_all_mistakes_at_once_before_torch(command: Command, tmp_path: Path) -> 
     result = command("sftgen", "train", "--config", path, "--max_stepz", "3")
     assert (result.returncode, result.stdout) == (2, "")
     # The word before the message and the wrapping of lines are the console's.
-    assert " ".join(TOLD.replace("FILE", str(path)).replace("12", "13").split()) in " ".join(result.stderr.split())
+    assert " ".join(TOLD.replace("12", "13").replace("FILE", str(path)).split()) in " ".join(result.stderr.split())
 
 
 def test_nothing_large_is_imported(installed: Command, tmp_path: Path) -> None:
