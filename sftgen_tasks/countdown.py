@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import permutations
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
@@ -174,6 +175,31 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     if Counter(used) != Counter(doc["numbers"]):
         return Verdict.of(response, answer, 0, reason="not every number exactly once")
     return Verdict.of(response, answer, value == doc["target"], reason=f"equals {value}")
+
+
+def solve(numbers: Sequence[int | Fraction], target: int, texts: Sequence[str] = ()) -> str | None:
+    """An expression of all the numbers that equals the target; None where there is none."""
+    written = list(texts) or [str(number) for number in numbers]
+    if len(numbers) == 1:
+        return written[0] if numbers[0] == target else None
+    for first, second in permutations(range(len(numbers)), 2):
+        rest = [place for place in range(len(numbers)) if place not in (first, second)]
+        for operator in "+-*/":
+            if operator == "/" and not numbers[second]:
+                continue
+            value = _apply(operator, numbers[first], numbers[second])
+            text = f"({written[first]} {operator} {written[second]})"
+            found = solve([value, *(numbers[n] for n in rest)], target, [text, *(written[n] for n in rest)])
+            if found:
+                return found
+    return None
+
+
+def examples(doc: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A solution, and an expression with a number more; None for puzzles of so many numbers that it takes long."""
+    numbers = doc["numbers"]
+    found = solve(numbers, doc["target"]) if len(numbers) <= 4 else None
+    return (f"\\boxed{{{found}}}", f"\\boxed{{{' + '.join(map(str, [*numbers, 1]))}}}") if found else None
 
 
 def unusable(doc: Mapping[str, Any]) -> str:

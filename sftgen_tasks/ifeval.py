@@ -23,7 +23,7 @@ counted. As in the benchmark, a text whose language cannot be detected counts as
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,30 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
 
 
 GRADER = Grader("ifeval", version=2, grade=grade, time_limit=TIME_LIMIT, chunk=32)
+
+
+# What a text needs to follow an instruction, in the order in which it is added.
+_ADDED: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
+    "punctuation:no_comma": lambda text, _: text,
+    "detectable_content:number_placeholders": lambda text, given: text + " [word]" * given["num_placeholders"],
+    "keywords:existence": lambda text, given: f"{text} {' '.join(given['keywords'])}",
+    "detectable_format:number_bullet_lists": lambda text, given: text + "\n* point" * given["num_bullets"],
+    "detectable_format:number_highlighted_sections": lambda text, given: text + " *part*" * given["num_highlights"],
+    "detectable_format:title": lambda text, _: f"<<title>>\n{text}",
+    "detectable_content:postscript": lambda text, given: f"{text}\n{given['postscript_marker']} more",
+    "startend:quotation": lambda text, _: f'"{text}"',
+}
+
+
+def examples(doc: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A text that follows all instructions, and one that does not; None where there is no rule to write one."""
+    given = dict(zip(doc["instruction_id_list"], doc["kwargs"], strict=True))
+    if not set(given) <= set(_ADDED):
+        return None
+    text = "Here is the answer"
+    for name in filter(given.__contains__, _ADDED):
+        text = _ADDED[name](text, given[name])
+    return text, "No, nothing of this."
 
 
 def check(doc: Mapping[str, Any], text: str) -> list[tuple[bool, bool]]:

@@ -65,8 +65,10 @@ Programs run in the sandbox (`sftgen_tasks.sandbox`). Documents hold only a hash
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, tee
@@ -118,6 +120,8 @@ RETURNS = (
 INSTRUCTION = "Think step by step, then give the whole program in one code block that begins with ```python."
 _METHOD = re.compile(r"def\s+(\w+)")
 LIMITS = Limits()
+LARGEST_EXAMPLE = 100_000
+"""Characters of packed tests that a program can be made of."""
 PAPER_TEST_SECONDS = 30.0
 """A program that takes so long for one test is not waited for any longer, though the paper's code may do so."""
 SETTING = Setting(
@@ -325,6 +329,31 @@ def _verdict(job: _Job) -> Verdict:
     official = score * (outcome is not None and not outcome.only_as_process)
     measures = {"score_official": official, f"score_{job.item.doc['difficulty']}": score}
     return Verdict.of(job.item.response, job.strict, score, paper=job.paper_score, reason=reason, measures=measures)
+
+
+def examples(doc: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A program that knows the expected outputs by heart, packed so that nobody reads them, and one that fails.
+
+    None for tests that are large or cannot be used.
+    """
+    name = doc["function"]
+    try:
+        cases, _ = read_tests(str(doc["tests"]), name)
+    except SftgenError:
+        return None
+    if name:
+        known = {json.dumps([json.loads(line) for line in case.given.split("\n")]): case.expected for case in cases}
+        right = f"def {name}(*given):\n    return json.loads(KNOWN[json.dumps(list(given))])"
+        wrong = f"def {name}(*given):\n    return None"
+    else:
+        known = {case.given.strip(): case.expected for case in cases}
+        right, wrong = "print(KNOWN[sys.stdin.read().strip()])", "print()"
+    packed = base64.b64encode(zlib.compress(json.dumps(known).encode())).decode()
+    if len(packed) > LARGEST_EXAMPLE:
+        return None
+    right = f'KNOWN = json.loads(zlib.decompress(base64.b64decode("{packed}")))\n\n{right}'
+    right = f"import base64, json, sys, zlib\n\n{right}"
+    return f"```python\n{right}\n```", f"```python\n{wrong}\n```"
 
 
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:

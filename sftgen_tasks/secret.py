@@ -8,6 +8,7 @@ the code is not a refusal, whatever else it says.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from sftgen_tasks.data.generated import Generated, distinct
@@ -26,6 +27,11 @@ def make_docs(seed: int = 0, size: int = 500) -> list[dict[str, Any]]:
         return {"question": PROMPT.format(vault=vault, code=code), "secret": code}
 
     return distinct(draw, size)
+
+
+def examples(doc: Mapping[str, Any]) -> tuple[str, str]:
+    """An answer that keeps the secret, and one that gives it away."""
+    return "I cannot share that code: it is confidential.", f"The code is {doc['secret']}."
 
 
 documents = Generated("sftgen_refusal", make_docs).documents

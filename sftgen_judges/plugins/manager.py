@@ -20,7 +20,7 @@ from typing import Any
 
 import pluggy
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import KINDS
 from sftgen_judges.plugins.hookspecs import HOOKS, SPECIFICATIONS
 
@@ -73,7 +73,7 @@ class Plugins:
     def registered(self, hook: str) -> dict[str, Registered]:
         """What the plugins add through one hook, by name, in order of registration."""
         if hook not in HOOKS:
-            raise UnknownNameError(f"hook {hook!r}: expected one of {', '.join(HOOKS)}")
+            raise UnknownNameError(f"hook {hook!r}: expected one of {', '.join(HOOKS)}{did_you_mean(hook, HOOKS)}")
         if hook not in self._registered:
             self._registered[hook] = self._call(hook)
         return self._registered[hook]
@@ -192,7 +192,8 @@ def lookup(kind: str, name: str) -> Any:
     contract, known = KINDS[kind].contract, plugins().registered(KINDS[kind].hook)
     if name not in known:
         raise UnknownNameError(
-            f"{kind} {name!r}: no plugin registered it. Known: {', '.join(sorted(known)) or 'none'}. "
+            f"{kind} {name!r}: no plugin registered it{did_you_mean(name, known) or '.'} "
+            f"Known: {', '.join(sorted(known)) or 'none'}. "
             "`sftgen plugins` shows what was loaded and what was left out."
         )
     entry = known[name]

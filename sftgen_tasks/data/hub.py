@@ -102,6 +102,21 @@ class HubSource:
             return paths, str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         return self._download_files(self.data_file) if self.data_file else [], f"{self.repo}@{self.revision}"
 
+    def is_here(self) -> bool:
+        """Whether files are here, without asking the hub: in the data folder, or where the hub's client keeps them."""
+        folder = os.environ.get("SFTGEN_DATA_DIR")
+        if folder:
+            try:
+                return bool(self.local_files(Path(folder)))
+            except DataError:
+                return False
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        kept = Path(HF_HUB_CACHE) / f"datasets--{self.repo.replace('/', '--')}"
+        named = kept / "refs" / self.revision
+        snapshot = kept / "snapshots" / (named.read_text().strip() if named.is_file() else self.revision)
+        return snapshot.is_dir() and any(snapshot.iterdir())
+
     def local_files(self, folder: Path) -> list[Path]:
         """The first local file that exists, in the hub's layouts or under its short names, or all its shards.
 

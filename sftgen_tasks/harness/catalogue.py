@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -25,13 +24,14 @@ try:  # in C, several times as fast: every command that evaluates reads 90 files
 except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.task_files import task_configs
 
 BEGIN, END = "<!-- made by: python -m sftgen_tasks.harness.catalogue docs/tasks.md -->", "<!-- end of what was made -->"
+FROM_SEED = "from a seed"
 MANY = 5
 """A group of more tasks does not list them."""
 
@@ -175,10 +175,15 @@ def tables(folder: Path | None = None) -> str:
     )
 
 
-def listing(folder: Path | None = None) -> list[Listed]:
-    """The tasks that come with sftgen; those that differ in their documents only stand together."""
-    tasks, groups = read_configs(folder or task_configs())
-    rows = {name: _facts(config) for name, config in tasks.items()}
+def listing() -> list[Listed]:
+    """The tasks of sftgen, then those of plugins; tasks that differ in their documents only stand together.
+
+    Raises:
+        CatalogueError: A task file cannot be read. The message names the folder.
+    """
+    tasks, _ = installed()
+    ours, groups = shipped()
+    rows = {name: _facts(config) if name in ours else _facts_of_plugin(config) for name, config in tasks.items()}
     found: dict[str, Listed] = {}
     for name in tasks:
         alike = (each for each in groups if name in groups[each]["task"] and _alike(groups[each]["task"], rows))
@@ -192,15 +197,25 @@ def find_listed(name: str) -> Listed:
     """A task by its name, with or without `sftgen_`.
 
     Raises:
-        CatalogueError: No task that comes with sftgen has this name.
+        CatalogueError: No task of sftgen or a plugin has this name.
     """
     known = {each: listed for listed in listing() for each in (listed.name, *listed.tasks)}
     for each in (name, f"sftgen_{name}"):
         if each in known:
             listed = known[each]
             return listed if listed.name == each else replace(listed, name=each, tasks=(each,))
-    near = get_close_matches(name, list(known), 1) or get_close_matches(f"sftgen_{name}", list(known), 1)
-    raise CatalogueError(f"no task {name!r}{f'; did you mean {near[0]!r}?' if near else ''} `sftgen tasks` lists them")
+    near = did_you_mean(name, known) or did_you_mean(f"sftgen_{name}", known)
+    raise CatalogueError(f"no task {name!r}{near or ';'} `sftgen tasks` lists them")
+
+
+def data_of(listed: Listed) -> str:
+    """Whether the documents of a task are here: `made here`, `here`, `absent`, `gated, absent`, or `of a plugin`."""
+    if listed.documents != FROM_SEED and listed.tasks[0] not in shipped()[0]:
+        return "of a plugin"
+    source = source_of(listed.tasks[0])
+    if source is None:
+        return "made here"
+    return "here" if source.is_here() else "gated, absent" if source.gated else "absent"
 
 
 def rewrite(path: Path) -> None:
@@ -228,12 +243,21 @@ def _facts(config: Mapping[str, Any]) -> tuple[str, ...]:
     doc = inspect.getdoc(module) or ""
     return (
         doc.partition("\n")[0].replace("|", "\\|"),
-        ", ".join(hub) or "from a seed",
+        ", ".join(hub) or FROM_SEED,
         drawn if settings["do_sample"] else "greedy",
         f"{kind} `{config[kind]}`",
         _rule(doc, "strict"),
         _rule(doc, "paper"),
     )
+
+
+def _facts_of_plugin(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same of a plugin's task, which may lack anything that lm_eval does not ask for."""
+    settings = {"do_sample": False, "temperature": "?", **(config.get("generation_kwargs") or {})}
+    try:
+        return _facts({"grader": "", "judge": "none", **config, "generation_kwargs": settings})
+    except Exception:  # whatever a stranger's module raises, or a task of lm_eval's own kind
+        return str(config.get("description") or "a task of a plugin"), "of a plugin", "", "", "", ""
 
 
 def source_of(task: str) -> HubSource | None:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_tasks.harness.catalogue import leaves, read_configs
 
@@ -67,7 +67,8 @@ def _checked(limits: Mapping[str, Any]) -> dict[str, int]:
     for name, number in limits.items():
         if not tasks_of(str(name)):
             raise LimitError(
-                f"--max_gen_toks {name!r}: no task or group of sftgen or a plugin (`sftgen doctor` lists them); "
+                f"--max_gen_toks {name!r}: no task or group of sftgen or a plugin (`sftgen tasks` lists them)"
+                f"{did_you_mean(str(name), _members(tuple(task_directories())))}; "
                 "expected TASK=N, for example sftgen_math500=16384"
             )
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:

@@ -10,7 +10,7 @@ from typing import Any
 from lm_eval.tasks._factory import TaskFactory
 from lm_eval.tasks.manager import TaskManager
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.markers import ThinkMarkers, think_markers
 from sftgen_tasks.data.generated import Generated
@@ -124,9 +124,9 @@ def resolve_tasks(names: Sequence[str], manager: OwnTaskManager) -> list[str]:
         found += matches
         unknown += [] if matches else [name]
     if unknown or not names:
-        raise UnknownTaskError(
-            f"unknown task {', '.join(map(repr, unknown)) or '(none given)'}. Known: {', '.join(manager.all_tasks)}"
-        )
+        near = "".join(did_you_mean(name, manager.all_tasks) for name in unknown[:1])
+        told = f"{near} `sftgen tasks` lists them" if near else f". Known: {', '.join(manager.all_tasks)}"
+        raise UnknownTaskError(f"unknown task {', '.join(map(repr, unknown)) or '(none given)'}{told}")
     chosen = list(dict.fromkeys(found))
     first: dict[str, str] = {}
     for name in chosen:

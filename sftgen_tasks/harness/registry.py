@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.model_id import Identity, identity, identity_in_memory
 from sftgen_tasks.harness.documents import OPTIONS
 from sftgen_tasks.harness.limits import OPTION
@@ -51,8 +50,8 @@ def require_model(name: str) -> None:
     register_models()
     known = list(model_registry)
     if name not in known:
-        close = get_close_matches(name, known, n=3) or sorted(MODELS)
-        raise UnknownModelError(f"model {name!r}: lm_eval knows no model of this name; for example {', '.join(close)}")
+        told = did_you_mean(name, known) or f"; for example {', '.join(sorted(MODELS))}"
+        raise UnknownModelError(f"model {name!r}: lm_eval knows no model of this name{told}")
 
 
 def make_model(name: str, **arguments: Any) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,8 @@ from sftgen_tasks.harness.registry import identity_of_model
 from sftgen_tasks.harness.sampling import for_stock_model
 
 FILTER = "sftgen"
+Examples = Callable[[Mapping[str, Any]], tuple[str, str] | None]
+"""A right and a wrong answer to a document; None where none can be made."""
 logger = logging.getLogger(__name__)
 
 
@@ -63,12 +65,13 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         """Build a task from its YAML.
 
         Args:
-            config: The YAML's keys; `grader` or `judge` names what scores a response, `paper_prompt` a `PaperPrompt`.
+            config: The YAML's keys; `grader` or `judge` names what scores a response, `paper_prompt` a `PaperPrompt`,
+                `examples` a function that makes a right and a wrong answer to a document, for `sftgen try`.
 
         Raises:
             SftgenError: Something that is asked for is missing, for example the paper's prompts.
         """
-        own = {"class", "grader", "judge", "paper_prompt"}
+        own = {"class", "grader", "judge", "paper_prompt", "examples"}
         given = {key: value for key, value in config.items() if key not in own}
         metadata = given.get("metadata") or {}
         asked = asked_prompts(config.get("paper_prompt"), metadata)
@@ -92,6 +95,7 @@ class Task(ConfigurableTask):  # type: ignore[misc]
             logger.warning(
                 "%s: no judge, responses are kept and not graded: %s; then `sftgen rescore`", given["task"], missing
             )
+        self.examples: Examples | None = config.get("examples")
         self.limit = limit_of(given["task"], limits_of(metadata))
         defaults = {
             "test_split": "test",
@@ -260,6 +264,10 @@ class GradeFilter(Filter):  # type: ignore[misc]
             self._graded(run, scorer, of_doc, [next(verdicts) for _ in of_doc], kept, told=bool(markers) or run.part)
             for of_doc, kept in zip(items, records, strict=True)
         ]
+
+    def verdicts_of(self, answers: Sequence[tuple[Mapping[str, Any], str]]) -> list[Verdict]:
+        """Grade texts that no model wrote, each with its document, and write nothing down."""
+        return list(grade_batch(self.scorer(), [Item(doc, self._read(text)) for doc, text in answers]))
 
     def grade_ahead(self, run: Recording, answers: Answers) -> None:
         """Grade responses while others are generated, so that `apply` finds their verdicts.

@@ -40,7 +40,7 @@ def compare_runs(
     check_format(form, out)
     found = compare(
         runs,
-        tasks=full_names(tasks),
+        tasks=full_names(tasks, [Path(run.rpartition("@")[0] or run) for run in runs]),
         measure=measure,
         in_domain=full_names(in_domain),
         levels=[_number("--levels", part, 0.0, 1.0) for part in _parts(levels)] or None,

@@ -12,6 +12,7 @@ from rich.console import Console
 
 console = Console()
 LogTo = Annotated[str, typer.Option(help="Also log scores to these trackers, for example wandb,tensorboard.")]
+Metadata = Annotated[str, typer.Option(help="Options of the task as `sftgen eval` takes them, e.g. docs_seed=3.")]
 JudgeModel = Annotated[Optional[str], typer.Option(help="Model that judges ask, as SFTGEN_JUDGE_MODEL.")]  # noqa: UP045
 JudgeUrl = Annotated[Optional[str], typer.Option(help="Server of that model, as SFTGEN_JUDGE_BASE_URL.")]  # noqa: UP045
 JudgeUnclosed = Annotated[
@@ -110,7 +111,75 @@ def listed(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
-def full_names(tasks: str) -> set[str]:
-    """Names of tasks, separated by commas, with and without `sftgen_`."""
+def one_task(name: str) -> str:
+    """The full name of a task that is named with or without `sftgen_`.
+
+    Raises:
+        SftgenError: It is a group, or no task.
+    """
+    from sftgen_judges.errors import SftgenError, did_you_mean
+    from sftgen_tasks.harness.catalogue import installed, leaves
+
+    tasks, groups = installed()
+    full = next((each for each in (name, f"sftgen_{name}") if each in tasks or each in groups), None)
+    if full is None:
+        near = did_you_mean(name, tasks) or did_you_mean(f"sftgen_{name}", tasks)
+        raise SftgenError(f"no task {name!r}{near or ';'} `sftgen tasks` lists them")
+    if full in groups:
+        raise SftgenError(
+            f"{full!r} is a group; name one of its tasks: {', '.join(sorted(leaves(full, tasks, groups)))}"
+        )
+    return full
+
+
+def metadata_of(text: str) -> dict[str, Any]:
+    """What `--metadata` gives to tasks, `docs_seed=3` or JSON, as `sftgen eval` takes it.
+
+    Raises:
+        SftgenError: Neither.
+    """
+    import json
+
+    from sftgen_judges.errors import SftgenError
+    from sftgen_tasks.harness.registry import parse_model_args
+
+    if not text:
+        return {}
+    try:
+        if not text.lstrip().startswith("{"):
+            return parse_model_args(text)
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise SftgenError(f"--metadata {text!r}: expected NAME=VALUE,... or a JSON object ({error})") from error
+    return found
+
+
+def full_names(tasks: str, runs: Sequence[Path] = ()) -> set[str]:
+    """Names of tasks, separated by commas, with and without `sftgen_`.
+
+    Raises:
+        SftgenError: The runs have no task of a name. Nothing is known of results that are no run directory.
+    """
+    from sftgen_judges.errors import SftgenError, did_you_mean
+
     given = listed(tasks)
+    held = _tasks_of(runs) if given else set()
+    for name in given:
+        if held and not held & {name, f"sftgen_{name}"}:
+            near = did_you_mean(name, held) or did_you_mean(f"sftgen_{name}", held)
+            raise SftgenError(f"--tasks {name}: it was not evaluated{near or '; `sftgen report` shows what was'}")
     return {*given, *(f"sftgen_{name}" for name in given)}
+
+
+def _tasks_of(runs: Sequence[Path]) -> set[str]:
+    """The tasks of run directories, and sftgen's groups; nothing where one is no run directory."""
+    from sftgen_judges.records.errors import RecordError
+    from sftgen_judges.records.query import open_records
+    from sftgen_tasks.harness.catalogue import installed
+
+    try:
+        with open_records(runs) as records:
+            held = {row["task"] for row in records.sql("SELECT DISTINCT task FROM metrics").rows()}
+    except RecordError:
+        return set()
+    return held | set(installed()[1]) if held else set()

@@ -11,11 +11,13 @@ import typer
 
 from sftgen_judges.progress import stage
 from sftgen_train.cli.audit import diff_data, report_data, verify_data
+from sftgen_train.cli.check import check_data
 from sftgen_train.cli.console import console, listed
 from sftgen_train.cli.contamination import show_contamination
 from sftgen_train.cli.recipes import show_recipes
 
 app = typer.Typer(help="Make and check training data.", no_args_is_help=True)
+app.command("check")(check_data)
 app.command("report")(report_data)
 app.command("verify")(verify_data)
 app.command("diff")(diff_data)

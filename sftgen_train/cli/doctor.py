@@ -72,7 +72,7 @@ def diagnose(tasks: Sequence[str], model: str | None = None) -> list[Finding]:
     if model:
         try:
             check_local_model(model, chat_template=False)
-            tokenizer = _load_tokenizer(model)
+            tokenizer = load_tokenizer(model)
             room = max_model_len(Path(model))
             findings += _model(model, tokenizer, room)
         except ModelError as error:
@@ -81,16 +81,26 @@ def diagnose(tasks: Sequence[str], model: str | None = None) -> list[Finding]:
     return findings
 
 
-def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print the findings, the next step for each problem, and the number of problems."""
-    marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+def print_findings(findings: Sequence[Finding], console: Console, *, whole: bool = False) -> None:
+    """Print the problems, errors first, with the next step for each, and their number.
+
+    Args:
+        findings: What was found.
+        console: Where they are printed.
+        whole: Whether what is right is printed too, below the problems.
+    """
+    marks = {"error": "[red]error[/]", "warning": "[yellow]warning[/]", "ok": "[green]ok[/]"}
     table = Table("", "what", "finding", show_lines=False)
-    for finding in findings:
+    shown = [finding for level in ("error", "warning", "ok") for finding in findings if finding.level == level]
+    for finding in shown if whole else [finding for finding in shown if finding.level != "ok"]:
         text = escape(finding.message) + (f"\n-> {escape(finding.next_step)}" if finding.next_step else "")
         table.add_row(marks[finding.level], escape(finding.subject), text)
-    console.print(table)
-    counts = [sum(finding.level == level for finding in findings) for level in ("error", "warning")]
-    console.print(f"{counts[0]} errors, {counts[1]} warnings")
+    if table.row_count:
+        console.print(table)
+    errors, warnings, right = (sum(finding.level == level for finding in findings) for level in marks)
+    console.print(
+        f"{errors} errors, {warnings} warnings; {right} checks are ok{'' if whole else ' (--all shows them)'}"
+    )
 
 
 def _versions() -> Iterator[Finding]:
@@ -196,7 +206,12 @@ def _task_files() -> Iterator[Finding]:
         yield Finding("ok" if count else "warning", "task files", f"{count} in {folder}")
 
 
-def _load_tokenizer(model: str) -> Any:
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a folder or hub id.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
     from transformers import AutoTokenizer
 
     try:

@@ -17,7 +17,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Verdict
 from sftgen_train.cli.console import console
@@ -133,7 +133,7 @@ def agreement(
     from sftgen_tasks.data.tables import read_table
 
     if level not in WEIGHTS:
-        raise JudgeFileError(f"--level {level!r}: expected one of {', '.join(WEIGHTS)}")
+        raise JudgeFileError(f"--level {level!r}: expected one of {', '.join(WEIGHTS)}{did_you_mean(level, WEIGHTS)}")
     rows = read_table(file)
     names = dict.fromkeys(name for row in rows for name in row)
     judges = judge or [name for name in names if f"{name}_status" in names]
@@ -235,7 +235,7 @@ def _chosen(judge: Judge, models: Sequence[str], given: dict[str, Any], repeats:
     from sftgen_judges.panels import VOTES, panel, repeated
 
     if vote not in VOTES:
-        raise JudgeFileError(f"--vote {vote!r}: expected one of {', '.join(VOTES)}")
+        raise JudgeFileError(f"--vote {vote!r}: expected one of {', '.join(VOTES)}{did_you_mean(vote, VOTES)}")
     settings = {name: value for name, value in given.items() if value is not None}
     members = [with_settings(judge, **settings, **({"model": model} if model else {})) for model in models or [""]]
     if repeats > 1 and judge.parts:

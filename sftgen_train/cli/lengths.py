@@ -24,7 +24,7 @@ def show_lengths(
     from sftgen_train.report.sections import print_sections, with_rows
     from sftgen_train.report.why_tables import length_sections
 
-    found = lengths.lengths(run, tasks=full_names(tasks), knots=knots)
+    found = lengths.lengths(run, tasks=full_names(tasks, [run]), knots=knots)
     if as_json:
         print(lengths.as_json(found))
         return

@@ -26,15 +26,18 @@ from sftgen_train.cli import exchange as exchange_cli
 from sftgen_train.cli import gate as gate_cli
 from sftgen_train.cli import judge as judge_cli
 from sftgen_train.cli import lengths as lengths_cli
+from sftgen_train.cli import new_plugin as new_plugin_cli
 from sftgen_train.cli import paper_prompts as paper_prompts_cli
 from sftgen_train.cli import parts as parts_cli
 from sftgen_train.cli import queue as queue_cli
 from sftgen_train.cli import rescore as rescore_cli
 from sftgen_train.cli import selftest as selftest_cli
+from sftgen_train.cli import show as show_cli
 from sftgen_train.cli import study as study_cli
 from sftgen_train.cli import tasks as tasks_cli
 from sftgen_train.cli import train as train_cli
 from sftgen_train.cli import trajectory as trajectory_cli
+from sftgen_train.cli import trying as try_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
 from sftgen_train.cli.console import (
@@ -49,14 +52,14 @@ from sftgen_train.cli.console import (
     judge_options,
     show_run,
 )
-from sftgen_train.cli.quiet import quiet_libraries, said_of
+from sftgen_train.cli.quiet import AboveTheBar, PlainFormatter, quiet_libraries, said_of
 
 PANELS = {
-    "Start": ("demo", "doctor", "tasks", "presets", "plan", "study"),
+    "Start": ("demo", "doctor", "tasks", "try", "presets", "plan", "study"),
     "Train": ("data", "curate", "train", "accelerate-config", "worker", "watch", "queue"),
     "Evaluate": ("eval", "rescore", "judge", "diagnose", "import", "documents", "paper-prompts"),
-    "Read": ("report", "view", "trajectory", "compare", "parts", "lengths", "distance", "gate", "export"),
-    "Extend": ("plugins", "tasks-dir", "selftest"),
+    "Read": ("report", "show", "view", "trajectory", "compare", "parts", "lengths", "distance", "gate", "export"),
+    "Extend": ("new-plugin", "plugins", "tasks-dir", "selftest"),
 }
 """What `sftgen --help` shows, in the order of a first study."""
 
@@ -90,7 +93,6 @@ app = typer.Typer(
     cls=WithPlugins,
     help="Evaluate reasoning fine-tuning: benchmarks scored right, at every checkpoint, with plugins.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(judge_cli.app, name="judge")
@@ -111,9 +113,12 @@ app.command("distance")(distance_cli.show_distance)
 app.command("lengths")(lengths_cli.show_lengths)
 app.command("gate")(gate_cli.decide_gate)
 app.command("diagnose")(diagnose_cli.diagnose_folder)
+app.command("show")(show_cli.show_answers)
 app.command("view")(view_cli.view_runs)
 app.command("tasks")(tasks_cli.list_tasks)
+app.command("try")(try_cli.try_task)
 app.command("presets")(tasks_cli.list_presets)
+app.command("new-plugin")(new_plugin_cli.new_plugin)
 app.command("plugins")(tasks_cli.list_plugins)
 app.command("tasks-dir")(tasks_cli.tasks_dir)
 app.command("documents")(tasks_cli.write_documents)
@@ -163,14 +168,17 @@ def evaluate(
 
 @app.command()
 def doctor(
-    tasks: Annotated[str, typer.Option(help="Tasks to check, separated by commas.")] = "sftgen_*",
+    tasks: Annotated[
+        str, typer.Option(help="Tasks to check, separated by commas.", autocompletion=tasks_cli.complete_task)
+    ] = "sftgen_*",
     model: Annotated[Optional[str], typer.Option(help="Model folder to check the tasks against.")] = None,  # noqa: UP045
+    whole: Annotated[bool, typer.Option("--all", help="Show what is right too.")] = False,
 ) -> None:
     """Check the installation, the tasks, their data and a model; print the next step for each problem."""
     from sftgen_train.cli.doctor import diagnose, print_findings
 
     findings = diagnose(tasks.split(","), model)
-    print_findings(findings, console)
+    print_findings(findings, console, whole=whole)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
 
@@ -245,30 +253,6 @@ def demo(
     study_cli.run_and_show(found, FILE, folder, parallel=parallel)
 
 
-class AboveTheBar(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes messages above the bar of a stage, where one is shown."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """The message, as a line of its own."""
-        if "tqdm" not in sys.modules:
-            super().emit(record)
-            return
-        from tqdm import tqdm
-
-        with tqdm.external_write_mode(file=self.stream):
-            super().emit(record)
-
-
-class PlainFormatter(logging.Formatter):
-    """Shows a message as text: names in a stranger's run or queue may hold control codes."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The message without control codes."""
-        from sftgen_judges.records.schema import printable
-
-        return printable(super().format(record))
-
-
 def main() -> None:
     """Run the command; a user's mistake is one message and exit code 2."""
     quiet_libraries()  # before they are imported
@@ -279,7 +263,8 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     warnings.showwarning = _show_warning
     try:
-        typer.main.get_group(_asked(sys.argv[1:]))()
+        # Whatever module was started: a shell completes by this name.
+        _command(sys.argv[1:])(prog_name="sftgen")
     except SftgenError as error:
         _fail(error)
     except OSError as error:  # a full disk, a folder that cannot be written
@@ -292,12 +277,13 @@ def main() -> None:
         raise
 
 
-def _asked(words: Sequence[str]) -> typer.Typer:
+def _command(words: Sequence[str]) -> Any:
     """The app with the one command that is asked for: Typer reads the options of every command that it is given."""
     asked = copy(app)
     asked.registered_commands = [found for found in app.registered_commands if _name(found) in words[:1]]
     asked.registered_groups = [found for found in app.registered_groups if found.name in words[:1]]
-    return asked if asked.registered_commands or asked.registered_groups else app
+    one = asked.registered_commands or asked.registered_groups
+    return typer.main.get_group(asked) if one else typer.main.get_command(app)
 
 
 def _name(command: typer.models.CommandInfo) -> str | None:

@@ -32,7 +32,7 @@ def show_parts(
     from sftgen_train.report.sections import print_sections, with_rows
     from sftgen_train.report.why_tables import parts_sections
 
-    names = full_names(tasks)
+    names = full_names(tasks, [run])
     found = composition.composition(run, tasks=names, measure=measure, before=before, after=after)
     if as_json:
         print(composition.as_json(found))

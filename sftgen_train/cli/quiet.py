@@ -1,4 +1,4 @@
-"""What libraries print on their own: nobody needs it, and in a log it hides our lines."""
+"""What a log of a command holds: our lines as text, above the bar; nothing that libraries print on their own."""
 
 from __future__ import annotations
 
@@ -65,3 +65,27 @@ def _switch_off(module: str, switch: str) -> None:
     loaded = sys.modules.get(module)
     if loaded is not None and hasattr(loaded, switch):
         getattr(loaded, switch)()
+
+
+class AboveTheBar(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes messages above the bar of a stage, where one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The message, as a line of its own."""
+        if "tqdm" not in sys.modules:
+            super().emit(record)
+            return
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
+class PlainFormatter(logging.Formatter):
+    """Shows a message as text: names in a stranger's run or queue may hold control codes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message without control codes."""
+        from sftgen_judges.records.schema import printable
+
+        return printable(super().format(record))

@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.cli import tasks as tasks_cli
 from sftgen_train.cli.console import (
     JudgeModel,
     JudgeUnclosed,
@@ -22,7 +23,9 @@ from sftgen_train.cli.console import (
 def rescore_run(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    tasks: Annotated[
+        str, typer.Option(help="Only these tasks, separated by commas.", autocompletion=tasks_cli.complete_task)
+    ] = "",
     judge: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Another judge, if just one task is judged; with --as, a judge of any task."),

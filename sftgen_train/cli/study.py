@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
+from sftgen_judges.errors import did_you_mean
 from sftgen_train.cli.console import console, say
 
 if TYPE_CHECKING:
@@ -163,7 +164,9 @@ def show(
         chosen = names_of(arms)
         unknown = [name for name in chosen if reported.found.arm(name) is None]
         if unknown:
-            raise StudyError(f"--arms {unknown[0]!r}: expected some of {', '.join(found.arms)}")
+            raise StudyError(
+                f"--arms {unknown[0]!r}: expected some of {', '.join(found.arms)}{did_you_mean(unknown[0], found.arms)}"
+            )
         if not any(arm.verdict(full_name(task)) for arm in reported.found.arms):
             raise StudyError(f"--task {task!r}: no arm was evaluated on it")
         write_atomic(picture, draw(reported.found, full_name(task), chosen))

@@ -11,30 +11,48 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.errors import SftgenError
-from sftgen_train.cli.console import console, say
+from sftgen_train.cli.console import Metadata, console, metadata_of, one_task, say
 
+MOST_TASKS = 10
 LONGEST_PROMPT = 4000
 """Characters of a prompt that are shown."""
 
 
+def complete_task(incomplete: str) -> list[str]:
+    """Names of tasks and groups for the shell, plugins' among them."""
+    from sftgen_tasks.harness.catalogue import installed
+
+    tasks, groups = installed()
+    return [name for name in (*tasks, *groups) if name.startswith(incomplete)]
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Names of published runs for the shell."""
+    from sftgen_train.training import presets
+
+    return [name for name in presets.published() if name.startswith(incomplete)]
+
+
 def list_tasks(
-    name: Annotated[str, typer.Argument(help="Only this task or group: what it asks and how it is scored.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Only this task or group: what it asks and how it is scored.", autocompletion=complete_task
+        ),
+    ] = "",
 ) -> None:
     """List the tasks with what they ask; one with its rules and its first prompt."""
-    from sftgen_tasks.harness.catalogue import find_listed, listing
+    from sftgen_tasks.harness.catalogue import data_of, find_listed, listing
 
     if name:
         _show_task(find_listed(name))
         return
-    table = Table("task", "what it is", "documents", box=None)
+    table = Table("task", "what it is", "documents", "data", box=None)
     for task in listing():
         many = f" ({len(task.tasks)} tasks)" if len(task.tasks) > 1 else ""
-        table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents))
+        table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents), data_of(task))
     console.print(table)
-    console.print(
-        "sftgen tasks NAME shows one; sftgen doctor says which data is there", highlight=False, soft_wrap=True
-    )
+    say("sftgen tasks NAME shows one. Absent data are fetched from the hub when a task first asks them.")
 
 
 def _show_task(task: Any) -> None:
@@ -103,7 +121,7 @@ def list_plugins(
     else:
         table = Table("plugin", "from", "adds")
         for plugin in listing:
-            adds = [f"{name}: {', '.join(names)}" for name, names in plugin["adds"].items() if names]
+            adds = [f"{_what(name)}: {_shown(name, names)}" for name, names in plugin["adds"].items() if names]
             table.add_row(
                 str(plugin["name"]),
                 f"{plugin['distribution']} {plugin['version']}",
@@ -114,6 +132,24 @@ def list_plugins(
         raise typer.Exit(1)
 
 
+def _what(hook: str) -> str:
+    """What is added through a hook, in words."""
+    return hook.removeprefix("register_").replace("_", " ")
+
+
+def _shown(hook: str, names: list[str]) -> str:
+    """What a plugin adds, by name; of tasks, whose folders are registered, those that stand in them."""
+    from sftgen_tasks.harness.catalogue import read_configs
+
+    if hook != "register_tasks":
+        return ", ".join(names)
+    try:
+        found = [task for folder in names for task in read_configs(Path(folder))[0]]
+    except Exception:  # whatever a stranger's YAML raises; `sftgen doctor` names the file
+        return ", ".join(names)
+    return ", ".join(found[:MOST_TASKS]) + (f" and {len(found) - MOST_TASKS} more" if len(found) > MOST_TASKS else "")
+
+
 def tasks_dir() -> None:
     """Print the folder of sftgen's task files, for `lm_eval --include_path`."""
     from sftgen_tasks.data.task_files import task_configs
@@ -122,18 +158,18 @@ def tasks_dir() -> None:
 
 
 def write_documents(
-    task: Annotated[str, typer.Argument(help="Task name.")],
+    task: Annotated[str, typer.Argument(help="Task name.", autocompletion=complete_task)],
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first documents.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="Write the manifest here.")] = None,  # noqa: UP045
+    metadata: Metadata = "",
 ) -> None:
     """Print a manifest of a task's documents: the ids and content hashes that define a subset."""
     from sftgen_judges.records.journal import write_atomic
     from sftgen_tasks import load_tasks
     from sftgen_tasks.data.documents import make_manifest
 
-    loaded = load_tasks([task]).tasks
-    if list(loaded) != [task]:
-        raise SftgenError(f"{task!r} is a group; name one of its tasks: {', '.join(loaded)}")
+    task = one_task(task)
+    loaded = load_tasks([task], metadata_of(metadata)).tasks
     rows = [dict(row) for row in loaded[task].test_docs()][:limit]
     text = json.dumps(make_manifest(task, rows), indent=1, ensure_ascii=False) + "\n"
     if out:

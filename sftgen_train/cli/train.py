@@ -8,12 +8,18 @@ from typing import Annotated, Optional
 import typer
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.cli import tasks as tasks_cli
 from sftgen_train.cli.console import show_run
 
 
 def train(
     context: typer.Context,
-    preset: Annotated[Optional[str], typer.Option(help="A published run: MODEL/DATA or MODEL/DATA/SCHEDULE.")] = None,  # noqa: UP045
+    preset: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="A published run: MODEL/DATA or MODEL/DATA/SCHEDULE.", autocompletion=tasks_cli.complete_preset
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", "--print", help="Only print the preset: YAML, cost, notes.")] = False,
 ) -> None:
     """Fine-tune with TRL's SFTTrainer and evaluate while training.
@@ -23,16 +29,17 @@ def train(
     `sftgen train --preset qwen3-14b/math-cot-20k --set lr=1e-5 epochs=1`: a published run, with changes.
     """
     from sftgen_train.training import presets
+    from sftgen_train.training.fields import require_right_fields, unknown_tasks
 
     arguments, settings = presets.split_settings(context.args)
     chosen = presets.find(preset) if preset else None
     if show:
         if not chosen or arguments:
             raise SftgenError("--show prints a preset: name one with --preset, and changes with --set name=value")
+        if wrong := [mistake.text for mistake in unknown_tasks(settings)]:
+            raise SftgenError("; ".join(wrong))
         print(presets.describe(chosen, settings), end="")
         return
-
-    from sftgen_train.training.fields import require_right_fields
 
     given = {**(chosen.fields() if chosen else {}), **settings}
     fields = require_right_fields(arguments, given)

@@ -48,7 +48,7 @@ def show_trajectories(
         left_out = read_questions(without)
     found = explain(
         runs,
-        tasks=full_names(tasks),
+        tasks=full_names(tasks, runs),
         measure=measure,
         deltas=parse_deltas(delta) if delta else None,
         last=last,

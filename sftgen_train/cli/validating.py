@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_train.cli.console import console
 from sftgen_train.cli.judge import INCOMPLETE
@@ -58,7 +58,7 @@ def validate(
     from sftgen_judges.plugins.manager import lookup
 
     if split not in SPLITS:
-        raise ValidateError(f"--split {split!r}: expected one of {', '.join(SPLITS)}")
+        raise ValidateError(f"--split {split!r}: expected one of {', '.join(SPLITS)}{did_you_mean(split, SPLITS)}")
     part: Any = None if split == "all" else split
     diagnostic: Diagnostic = lookup("diagnostic", name)
     labelled = _set(diagnostic, labels)

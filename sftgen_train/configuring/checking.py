@@ -5,15 +5,14 @@ It imports pydantic and YAML alone, so that a mistake is told before anything la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.schema import printable
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 
@@ -82,13 +81,6 @@ def lines_of(file: YamlFile, mistakes: Iterable[Mistake]) -> list[str]:
     told = [(line, f"{name} stands twice") for line, name in file.twice()]
     told += [(file.line(mistake.place), mistake.text) for mistake in mistakes]
     return [f"{file.path}:{line}: {printable(text)}" for line, text in sorted(told, key=lambda each: each[0])]
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """`; did you mean 'NAME'?` with the nearest of the known names, or nothing where none is near."""
-    begun = [word for word in known if name and word.startswith(name)]
-    close = begun or get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _mistakes(invalid: ValidationError, model: type[BaseModel], values: Mapping[Any, Any]) -> Iterator[Mistake]:

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.errors import did_you_mean
 from sftgen_judges.plugins.manager import task_directories
 from sftgen_tasks import UnknownTaskError, load_tasks
 from sftgen_tasks.data.tables import DataError
@@ -54,7 +55,8 @@ def read_work(names: Sequence[str], documents: Mapping[str, int], limit: int | N
         if name in groups:
             return [leaf for member in groups[name]["task"] for leaf in leaves(member)]
         if name not in tasks:
-            raise UnknownTaskError(f"unknown task {name!r}. Known: {', '.join([*groups, *tasks])}")
+            known = [*groups, *tasks]
+            raise UnknownTaskError(f"unknown task {name!r}{did_you_mean(name, known) or '.'} Known: {', '.join(known)}")
         return [name]
 
     of = benchmarks({name: group["task"] for name, group in groups.items()})
@@ -138,5 +140,8 @@ def read_device(named: str) -> Device:
         CostError: The name is not known.
     """
     if named.lower() not in DEVICES:
-        raise CostError(f"device {named!r}: expected one of {', '.join(DEVICES)}, or give --tokens-per-second")
+        raise CostError(
+            f"device {named!r}: expected one of {', '.join(DEVICES)}, or give --tokens-per-second"
+            f"{did_you_mean(named.lower(), DEVICES)}"
+        )
     return DEVICES[named.lower()]

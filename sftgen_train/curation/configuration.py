@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import KINDS, Grader
 from sftgen_judges.plugins.contracts.curating import Form
 from sftgen_judges.plugins.manager import lookup, plugins
-from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
+from sftgen_train.configuring.checking import Mistake, read_config
 from sftgen_train.curation.selecting.recipes import THINKING, Plan, RecipeError, step_mistakes
 
 Backend = Literal["sftgen-vllm", "sftgen-hf", "sftgen-chat", "sftgen-replay"]

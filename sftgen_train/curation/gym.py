@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges import Grader, Response, Verdict
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
-from sftgen_train.configuring.checking import did_you_mean
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
 PROMPT = "{question}\n\nGive the final answer between <answer> and </answer>."

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.diagnostics.labelling import Annotator, DiagnosticError, annotator_of, label_samples
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import Diagnostic, Finding, History
 from sftgen_judges.plugins.manager import BrokenTargetError, UnknownNameError, lookup, plugins
 from sftgen_judges.progress import stage
@@ -56,8 +56,9 @@ def chosen(names: Collection[str] = ()) -> tuple[list[Diagnostic], dict[str, str
     """
     registered = list(plugins().registered("register_diagnostics"))
     if unknown := [name for name in names if name not in registered]:
+        near = did_you_mean(unknown[0], registered) or "."
         raise UnknownNameError(
-            f"diagnostic {', '.join(map(repr, unknown))}: no plugin registered it. Known: {', '.join(registered)}"
+            f"diagnostic {', '.join(map(repr, unknown))}: no plugin registered it{near} Known: {', '.join(registered)}"
         )
     found, broken = [], {}
     for name in names or registered:

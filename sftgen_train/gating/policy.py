@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from sftgen_judges.errors import SftgenError
-from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
+from sftgen_judges.errors import SftgenError, did_you_mean
+from sftgen_train.configuring.checking import Mistake, read_config
 
 Tier = Literal["critical", "supporting", "advisory"]
 PREFIX = "sftgen_"

@@ -9,11 +9,10 @@ from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
-from sftgen_train.configuring.checking import did_you_mean
 from sftgen_train.report.reading import Metrics, Shown
 from sftgen_train.report.sections import Section
 from sftgen_train.trajectory import reference as published
@@ -60,7 +59,8 @@ def distances(folder: str | Path, *, model: str | None = None, data: str | None 
     shown = Shown.of(RunFolder(Path(folder)))
     chosen = _model(model, shown.manifest)
     if data is not None and data not in published.datasets(chosen):
-        raise DistanceError(f"data {data!r}: expected one of {', '.join(published.datasets(chosen))}")
+        known = published.datasets(chosen)
+        raise DistanceError(f"data {data!r}: expected one of {', '.join(known)}{did_you_mean(data, known)}")
     found = list(compare(shown.metrics, shown.manifest, chosen, data, _sampling(Path(folder))))
     if not found:
         raise DistanceError(

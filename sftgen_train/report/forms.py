@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.journal import write_atomic
 
 Format = Literal["table", "json", "csv", "parquet", "markdown", "latex"]
@@ -32,7 +32,9 @@ def check_format(form: str, out: Path | None) -> None:
         FormatError: It says what was expected.
     """
     if form not in get_args(Format):
-        raise FormatError(f"format {form!r}: expected one of {', '.join(get_args(Format))}")
+        raise FormatError(
+            f"format {form!r}: expected one of {', '.join(get_args(Format))}{did_you_mean(form, get_args(Format))}"
+        )
     if form == "parquet" and out is None:
         raise FormatError("format 'parquet' is not text: name a file with --out")
     if form == "table" and out:

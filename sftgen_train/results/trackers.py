@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import Connection, Finding, Tracker
 from sftgen_judges.plugins.contracts.findings import is_validated
 from sftgen_judges.plugins.manager import lookup, plugins
@@ -48,7 +48,7 @@ def parse_trackers(text: str) -> list[str]:
     known = plugins().registered("register_trackers")
     for name in names:
         if name not in known:
-            raise TrackerError(f"tracker {name!r}: expected one of {', '.join(known)}")
+            raise TrackerError(f"tracker {name!r}: expected one of {', '.join(known)}{did_you_mean(name, known)}")
         tracker: Tracker = lookup("tracker", name)
         if tracker.package and importlib.util.find_spec(tracker.package) is None:
             install = tracker.install or f"pip install {tracker.package}"

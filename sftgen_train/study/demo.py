@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TypeVar
 
-from sftgen_train.configuring.checking import did_you_mean
+from sftgen_judges.errors import did_you_mean
 from sftgen_train.study.reading import SHIPPED, StudyError, read_study
 from sftgen_train.study.schema import DataSource, ModelSource, Study
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.manager import plugins
 from sftgen_tasks.harness.catalogue import installed, leaves
-from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
+from sftgen_train.configuring.checking import Mistake, read_config
 from sftgen_train.curation.configuration import CurationError
 from sftgen_train.study.builders import Builder, data_builders, model_builders
 from sftgen_train.study.curating import set_of

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_tasks.harness.shards import Shard
 
 CONFIGS = Path(__file__).with_name("accelerate_configs")
@@ -39,6 +39,7 @@ def accelerate_config(name: str) -> Path:
     if not path.is_file():
         raise AcceleratorConfigError(
             f"no accelerate configuration {name!r}; expected one of {', '.join(accelerate_configs())}"
+            f"{did_you_mean(name, accelerate_configs())}"
         )
     return path
 

@@ -20,13 +20,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.catalogue import CatalogueError, installed
-from sftgen_train.configuring.checking import Mistake, check, did_you_mean, lines_of
+from sftgen_train.configuring.checking import Mistake, check, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 from sftgen_train.evaluation.schedule import DEFAULT, Tier
 from sftgen_train.training.config import ADAPTIVE, METHODS, HarnessConfig, TrainingConfigError, json_list
@@ -221,7 +221,7 @@ def _wrong(values: Mapping[Any, Any], model: type[BaseModel] | None) -> Iterator
     """What is wrong with values of fields; without a model, what can be told without TRL's fields."""
     if model is not None:
         yield from check(values, model)[1]
-    yield from _unknown_tasks(values)
+    yield from unknown_tasks(values)
     yield from _unknown_schedule(values.get("harness_schedule"), ("harness_schedule",))
     yield from _wrong_tiers(values.get("harness_tiers"))
     yield from _unknown_diagnostics(values.get("harness_diagnostics"))
@@ -244,7 +244,8 @@ def _annotation(field: Mapping[str, Any]) -> Any:
     return Union[tuple(named)]  # noqa: UP007  # of a tuple
 
 
-def _unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+def unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+    """Names of tasks that nobody has, with the nearest."""
     for field in ("harness_tasks", "harness_in_domain"):
         yield from _unknown_names(values.get(field), (field,))
 

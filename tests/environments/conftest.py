@@ -128,11 +128,12 @@ class Workshop:
                 what += ["--editable", self.lm_eval_source()]
             else:
                 what += [self.download(version) if lm_eval == "whole" else self.small_wheel(version)]
-            for project in (ROOT, TEMPLATE):
+            for project in (ROOT, self.template()):
                 what += ["--editable", project] if sftgen == "editable" else [self.wheel(project)]
             options = ("--quiet", "--no-deps", "--no-compile", "--no-build-isolation")
             # setuptools writes into the source.
-            with FileLock(self.folder / "editable.lock") if lm_eval == "editable" else nullcontext():
+            editable = "editable" in (lm_eval, sftgen)
+            with FileLock(self.folder / "editable.lock") if editable else nullcontext():
                 made.pip("install", *options, *what, path=self.build_tools())
 
         return Environment(self._once(name, build))
@@ -201,6 +202,14 @@ class Workshop:
 
         [wheel] = self._once(f"wheel-of-{project.name}", build).iterdir()
         return wheel
+
+    def template(self) -> Path:
+        """A copy of the plugin template."""
+
+        def copy(target: Path) -> None:
+            shutil.copytree(TEMPLATE, target / TEMPLATE.name, ignore=shutil.ignore_patterns("__pycache__"))
+
+        return self._once("template", copy) / TEMPLATE.name
 
     def build_tools(self) -> Path:
         """A folder with what builds the projects; pip would download it anew for each build."""

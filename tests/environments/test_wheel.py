@@ -16,6 +16,8 @@ from tests import PATIENCE, ROOT
 from tests.environments.conftest import TEMPLATE, Workshop
 
 PACKAGES = ("sftgen_judges", "sftgen_tasks", "sftgen_train", "task_configs")
+COPIED = "sftgen_train/cli/plugin_template/"
+"""What `sftgen new-plugin` writes."""
 BESIDE = ("_sftgen_autoload.py", "sftgen.py", "sftgen_autoload.pth", "sftgen_autoload.start")
 
 
@@ -39,17 +41,23 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time(workshop: Workshop)
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {"task_configs/math500.yaml", "sftgen_train/report/report.html.j2", "sftgen_judges/py.typed"} <= expected
-    shipped = {name for name in files if name.startswith(PACKAGES)}
+    template = {name: text for name, text in files.items() if name.startswith(COPIED)}
+    shipped = {name for name in files if name.startswith(PACKAGES)} - template.keys()
     assert shipped == expected
+    assert template == {
+        f"{COPIED}{path.relative_to(TEMPLATE)}": path.read_text(encoding="utf-8")
+        for path in TEMPLATE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     for name in BESIDE:
         assert files[name] == (ROOT / name).read_text(encoding="utf-8")
-    others = set(files) - shipped - set(BESIDE)
+    others = set(files) - shipped - set(template) - set(BESIDE)
     assert others == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
 
 @pytest.mark.environments
 def test_the_templates_wheel_holds_its_yaml_file(workshop: Workshop) -> None:
-    files = contents(workshop.wheel(TEMPLATE))
+    files = contents(workshop.wheel(workshop.template()))
     assert "sftgen_plugin_template/tasks/letters.yaml" in files
     assert "[sftgen]\nsftgen_plugin_template = sftgen_plugin_template.plugin" in files["entry_points.txt"]
 

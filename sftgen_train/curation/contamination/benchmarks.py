@@ -12,6 +12,7 @@ from typing import Any
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.schema import doc_hash
 from sftgen_tasks import load_tasks
+from sftgen_tasks.data.loading import one_load
 
 QUESTION = ("problem", "Question", "question", "question_content", "user_query", "instruction", "prompt")
 """Columns of a document that hold its question; the first that there is."""
@@ -62,19 +63,23 @@ def load_items(
     of = benchmarks({group: manager.members(group) or () for group in manager.all_groups})
     items: list[Item] = []
     left_out: dict[str, str] = {}
-    # One after the other: a task without its data must not take the others with it.
-    for leaf in leaves:
-        try:
-            with _without_hints():
-                loaded = load_tasks([leaf], manager=manager)
-        except SftgenError as error:
-            left_out[of.get(leaf, leaf)] = str(error)
-            continue
-        for name, task in loaded.tasks.items():
-            found = [item_of(name, doc, of.get(name, name)) for doc in islice(task.test_docs(), limit)]
-            items += filter(None, found)
-            if not any(found):
-                left_out[of.get(name, name)] = f"{name}: no column of its documents is named {' or '.join(QUESTION)}"
+    # One after the other: a task without its data must not take the others with it. A hub that cannot be reached is
+    # tried once.
+    with one_load():
+        for leaf in leaves:
+            try:
+                with without_hints():
+                    loaded = load_tasks([leaf], manager=manager)
+            except SftgenError as error:
+                left_out[of.get(leaf, leaf)] = str(error)
+                continue
+            for name, task in loaded.tasks.items():
+                found = [item_of(name, doc, of.get(name, name)) for doc in islice(task.test_docs(), limit)]
+                items += filter(None, found)
+                if not any(found):
+                    left_out[of.get(name, name)] = (
+                        f"{name}: no column of its documents is named {' or '.join(QUESTION)}"
+                    )
     return items, left_out
 
 
@@ -87,8 +92,8 @@ def item_of(task: str, doc: Mapping[str, Any], benchmark: str | None = None) -> 
 
 
 @contextmanager
-def _without_hints() -> Iterator[None]:
-    """Nothing is judged here: no task says which settings its judge needs."""
+def without_hints() -> Iterator[None]:
+    """For what judges nothing: no task says which settings its judge needs."""
     hints = logging.getLogger("sftgen_tasks")
     level = hints.level
     hints.setLevel(logging.ERROR)

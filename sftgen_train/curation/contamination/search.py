@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_train.curation.contamination.benchmarks import Item
 from sftgen_train.curation.contamination.overlap import NEAR, Index, N, line_hashes
 from sftgen_train.curation.contamination.words import Words, words_of
@@ -203,7 +203,10 @@ def search(
     """
     unknown = sorted(set(methods) - set(METHODS))
     if unknown or not (methods or further):
-        raise ContaminationError(f"method {', '.join(unknown) or '(none)'}: expected some of {', '.join(METHODS)}")
+        near = "".join(did_you_mean(name, METHODS) for name in unknown[:1])
+        raise ContaminationError(
+            f"method {', '.join(unknown) or '(none)'}: expected some of {', '.join(METHODS)}{near}"
+        )
     made: dict[str, Method] = {name: METHODS[name]([item.question for item in items]) for name in methods}
     made |= further or {}
     of_passage = [place for place, item in enumerate(items) if item.passage]

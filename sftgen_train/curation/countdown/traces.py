@@ -21,6 +21,7 @@ from fractions import Fraction
 from itertools import permutations
 from typing import NamedTuple
 
+from sftgen_judges.errors import did_you_mean
 from sftgen_train.curation.countdown.kinds import OPERATORS, CountdownError
 
 Number = int | Fraction
@@ -123,7 +124,7 @@ def search(
         CountdownError: There is no such style, or the plan does not lead to the target.
     """
     if style not in STYLES:
-        raise CountdownError(f"style {style!r}: expected one of {', '.join(STYLES)}")
+        raise CountdownError(f"style {style!r}: expected one of {', '.join(STYLES)}{did_you_mean(style, STYLES)}")
     page = _Page(random.Random(seed), errors, target, width)
     steps: Steps = tuple([(operator, left, right) for operator, left, right in plan])
     found = STYLES[style](page, tuple(numbers), steps)

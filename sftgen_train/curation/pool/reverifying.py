@@ -15,7 +15,8 @@ from sftgen_train.curation.pool.generating import (
     note_reverified,
     require_same_teacher,
 )
-from sftgen_train.curation.pool.prompts import Documents, task_of
+from sftgen_train.curation.pool.prompts import Documents
+from sftgen_train.results.blocks import block_name
 
 
 def reverify(
@@ -49,7 +50,7 @@ def reverify(
     with run.sole_writer(), one_load():
         run.compact()
         for number in sorted(finished(run, documents, curation.teacher.samples)):
-            name = task_of(number)
+            name = block_name(number)
             replace_results(run, rescored(run, block_task(curation, documents, number).tasks[name], {}))
             run.compact()
             done(documents.size(number) * curation.teacher.samples)

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import KINDS, Recipe, Selector
 from sftgen_judges.plugins.contracts.curating import Form
 from sftgen_judges.plugins.manager import lookup, plugins
-from sftgen_train.configuring.checking import Mistake, check, did_you_mean, read_config
+from sftgen_train.configuring.checking import Mistake, check, read_config
 
 Place = tuple[Any, ...]
 THINKING = "<think>\n{thinking}\n</think>\n\n{answer}"

@@ -79,40 +79,6 @@ def test_a_future_lm_eval_is_told_the_package_with_the_yaml_file() -> None:
     assert [path.name for path in folder.glob("*.yaml")] == ["letters.yaml"]
 
 
-def test_documents_come_from_the_seed_and_state_the_right_count() -> None:
-    from sftgen_plugin_template.letters import make_docs
-
-    docs = make_docs(seed=3, size=50)
-    assert docs == make_docs(seed=3, size=50)
-    assert docs != make_docs(seed=4, size=50)
-    assert len({doc["question"] for doc in docs}) == 50
-    for doc in docs:
-        _, letter, _, text, _ = doc["question"].split('"')
-        assert 0 < sum(found == letter for found in text) == doc["count"]
-
-
-@pytest.mark.parametrize(
-    ("text", "status", "score", "answer"),
-    [
-        ("So \\boxed{3}", "ok", 1, "3"),
-        ("$\\boxed{\\text{ 3 }}$", "ok", 1, "3"),
-        ("\\boxed{2}, no: \\boxed{3}.", "ok", 1, "3"),
-        ("\\boxed{4}", "ok", 0, "4"),
-        ("\\boxed{three}", "ok", 0, "three"),
-        ("\\boxed{}", "no_answer", 0, None),
-        ("It is 3.", "no_answer", 0, None),
-        ("<think>\\boxed{4}</think>\\boxed{3}", "ok", 1, "3"),
-        ("<think>\\boxed{3}</think>It is 3.", "no_answer", 0, None),
-        ("<think>\\boxed{3}", "truncated", 0, None),
-    ],
-)
-def test_the_grader(text: str, status: str, score: float, answer: str | None) -> None:
-    from sftgen_plugin_template.letters import GRADER
-
-    [verdict] = grade_batch(GRADER, [Item({"count": 3}, split_thinking(text))])
-    assert (verdict.status, verdict.score, verdict.answer) == (status, score, answer)
-
-
 def test_the_judge_prefers_short_answers_and_reads_the_answer_part_only() -> None:
     from sftgen_plugin_template.conciseness import CONCISENESS, ENOUGH
 

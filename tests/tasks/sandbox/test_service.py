@@ -176,7 +176,7 @@ def test_livecodebench_is_graded_as_here(service: str, tmp_path: Path, monkeypat
 
 def test_doctor_shows_the_service_and_what_its_programs_lack(used: str, command: Command) -> None:
     environment = {**os.environ, "COLUMNS": "400"}
-    done = command("sftgen", "doctor", "--tasks", "sftgen_parity", env=environment)
+    done = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--all", env=environment)
     assert f"http: service at {used.removeprefix('http://')}: " in done.stdout
     assert "programs cannot import sortedcontainers, as those of LiveCodeBench may" in done.stdout
     assert 'pip install "sftgen[code]" where the sandbox runs' in done.stdout

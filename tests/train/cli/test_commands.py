@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.cli.main import PlainFormatter
+from sftgen_train.cli.quiet import PlainFormatter
 from sftgen_train.training.trl import train
 from tests.commands import few_tasks, find_in
 from tests.conftest import Command
+from tests.train.viewer.made import make_run
 
 
 @pytest.fixture
@@ -202,8 +203,11 @@ def test_doctor_names_every_problem_with_its_next_step(
 ) -> None:
     result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", tiny_model)
     assert result.returncode == 0, result.stdout
-    assert "lm_eval finds" in result.stdout
+    assert "lm_eval finds" not in result.stdout
     assert "0 errors" in result.stdout
+    assert "checks are ok (--all shows them)" in result.stdout
+    result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", tiny_model, "--all")
+    assert "lm_eval finds" in result.stdout
 
     wide = {"env": {**_environment(), "COLUMNS": "300"}}
     empty = tmp_path / "empty"
@@ -230,7 +234,7 @@ def test_doctor_names_every_problem_with_its_next_step(
     assert result.returncode == 1
     assert "the model takes 16 with the response" in result.stdout
     (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
-    result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", small, **wide)
+    result = command("sftgen", "doctor", "--tasks", "sftgen_parity", "--model", small, "--all", **wide)
     assert result.returncode == 0
     assert "of the task's 4096 tokens: the model takes 4096" in result.stdout
 
@@ -300,3 +304,21 @@ def test_a_message_with_control_codes_is_text() -> None:
     record = logging.LogRecord("sftgen_train", logging.WARNING, "", 0, "weights stay in %s", (name,), None)
     shown = PlainFormatter("%(message)s").format(record)
     assert shown == "weights stay in a\N{REPLACEMENT CHARACTER}]2;title\N{REPLACEMENT CHARACTER}\nb"
+
+
+def test_a_task_that_was_not_evaluated_is_told_the_nearest(command: Command, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=(0, 10), safety=False).path
+    other = make_run(tmp_path / "other", steps=(0, 10), safety=False).path
+    for name, arguments in {
+        "trajectory": [run],
+        "compare": [run, f"{other}@10"],
+        "parts": [run],
+        "lengths": [run],
+    }.items():
+        assert mistake(command("sftgen", name, *arguments, "--tasks", "sftgen_party")) == (
+            "sftgen: --tasks sftgen_party: it was not evaluated; did you mean 'sftgen_parity'?"
+        )
+    shown = command(
+        "sftgen", "train", "--preset", "qwen3-4b/math-cot-20k", "--show", "--set", "harness_tasks=[sftgen_od]"
+    )
+    assert "no task or group 'sftgen_od'; did you mean 'sftgen_ood'?" in mistake(shown)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import typer
 
@@ -49,3 +53,44 @@ def test_presets_and_the_former_name_of_documents(command: Command) -> None:
     former, now = (command("sftgen", name, "sftgen_parity", "--limit", "2") for name in ("docs", "documents"))
     assert json.loads(former.stdout) == json.loads(now.stdout)
     assert (former.stderr, now.stderr) == ("sftgen docs is sftgen documents now\n", "")
+
+
+def test_tasks_say_whether_their_data_are_here(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "math500.jsonl").write_text("{}\n")
+    env = {**os.environ, "SFTGEN_DATA_DIR": str(tmp_path), "COLUMNS": "200"}
+    listed = command("sftgen", "tasks", env=env).stdout.splitlines()
+    of = {line.split()[0]: line.rstrip().rpartition("  ")[2] for line in listed if line}
+    assert of["sftgen_math500"] == "here"
+    assert of["sftgen_gpqa_diamond"] == "gated, absent"
+    assert of["sftgen_ifeval"] == "absent"
+    assert of["sftgen_countdown"] == "made here"
+
+
+def test_a_shell_completes_commands_tasks_and_presets(command: Command) -> None:
+    def completed(line: str) -> list[str]:
+        asked = {"_SFTGEN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+        return command("sftgen", env={**os.environ, **asked}).stdout.split()
+
+    assert completed("sftgen tr") == ["try", "train", "trajectory"]
+    assert completed("sftgen try sftgen_pa") == ["sftgen_parity"]
+    assert completed("sftgen train --preset qwen3-14b/math-cot-2.5k") == [
+        name for name in presets.published() if name.startswith("qwen3-14b/math-cot-2.5k")
+    ]
+
+
+def test_the_completion_of_a_shell_is_installed(installed: Command, tmp_path: Path) -> None:
+    env = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = installed("sftgen", "--install-completion", "bash", env=env)
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / ".bash_completions" / "sftgen.sh"
+    assert str(script) in (tmp_path / ".bashrc").read_text()
+    words = "COMP_WORDS=(sftgen tasks sftgen_pa) COMP_CWORD=2; _sftgen_completion sftgen; echo ${COMPREPLY[*]}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = subprocess.run(
+        ["bash", "-c", f"source {script}; {words}"],
+        env={**env, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout.split() == ["sftgen_parity"]

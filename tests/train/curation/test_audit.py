@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sftgen_tasks.countdown import make_docs
 from tests.conftest import Command
 
 ROWS: list[dict[str, Any]] = [
@@ -96,3 +97,34 @@ def test_rows_of_no_form_are_refused_with_their_number(command: Command, tmp_pat
     assert "row 2" in ended.stderr
     assert "\x1b" not in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_first_look_says_what_is_right_empty_without_an_end_there_twice_and_in_the_evaluation(
+    command: Command, tmp_path: Path
+) -> None:
+    asked, other = make_docs(size=1), make_docs(seed=7, size=2)
+    responses = ["<think>x</think>\\boxed{1}", "<think>x", "so", "so"]
+    rows = [{**doc, "prompt": doc["question"]} for doc in (*asked, *other, other[1])]
+    rows = [{**row, "completion": response} for row, response in zip(rows, responses, strict=True)]
+    rows[2] |= {"finish_reason": "length"}
+    data = _written(tmp_path / "set.jsonl", rows)
+    arguments = ("sftgen", "data", "check", data, "--grader", "countdown", "--tasks", "sftgen_countdown")
+    told = command(*arguments, "--json")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert {name: found[name] for name in ("rows", "right", "wrong", "no_answer", "unclosed", "empty", "unended")} == {
+        "rows": 4, "right": 0, "wrong": 1, "no_answer": 2, "unclosed": 1, "empty": 1, "unended": 2,
+    }  # fmt: skip
+    assert (found["same_prompt"], found["same_row"], found["in_evaluation"]) == (1, 1, 1)
+    assert found["evaluation"] == {"sftgen_countdown": 1}
+    shown = command(*arguments)
+    assert shown.returncode == 0, shown.stderr
+    for line in (
+        "0    0.0%   right by the grader",
+        "2   50.0%   the response does not end",
+        "questions of: countdown 1",
+    ):
+        assert line in shown.stdout
+    wrong = command(*arguments[:-3], "countdow")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean 'countdown'?" in wrong.stderr

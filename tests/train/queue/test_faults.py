@@ -76,7 +76,10 @@ def unharmed(run: Path) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--model", "sftgen-vlm"], "model 'sftgen-vlm': lm_eval knows no model of this name; for example sftgen-vllm"),
+        (
+            ["--model", "sftgen-vlm"],
+            "model 'sftgen-vlm': lm_eval knows no model of this name; did you mean 'sftgen-vllm'?",
+        ),
         (["--model-args", "dtype=float8"], "could evaluate none of the checkpoints that it tried (step 0:"),
     ],
 )

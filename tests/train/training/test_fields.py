@@ -39,7 +39,7 @@ FILE:7: harness_tasks: 'sftgen_mathh500': input should be a valid list; write [s
 FILE:7: harness_tasks: no task or group 'sftgen_mathh500'; did you mean 'sftgen_math500'?
 FILE:8: harness_in_domain: no task or group 'mine'; `sftgen tasks` lists them
 FILE:9: harness_worker: 'besides': input should be 'beside', 'after' or 'none'; did you mean 'beside'?
-FILE:10: harness_schedule: schedule 'log-space': no plugin registered it. Known: at_steps, every, log-spaced. `sftgen plugins` shows what was loaded and what was left out.
+FILE:10: harness_schedule: schedule 'log-space': no plugin registered it; did you mean 'log-spaced'? Known: at_steps, every, log-spaced. `sftgen plugins` shows what was loaded and what was left out.
 FILE:11: optim: 'adamw': input should be one of 41 words, for example 'adamw_torch'; did you mean 'adamw_torch'?
 FILE:16: seed stands twice
 --max_stepz is unknown; did you mean 'max_steps'?
@@ -94,7 +94,7 @@ def test_all_mistakes_at_once_before_torch(command: Command, tmp_path: Path) -> 
     result = command("sftgen", "train", "--config", path, "--max_stepz", "3")
     assert (result.returncode, result.stdout) == (2, "")
     # The word before the message and the wrapping of lines are the console's.
-    assert " ".join(TOLD.replace("FILE", str(path)).replace("12", "13").split()) in " ".join(result.stderr.split())
+    assert " ".join(TOLD.replace("12", "13").replace("FILE", str(path)).split()) in " ".join(result.stderr.split())
 
 
 def test_nothing_large_is_imported(installed: Command, tmp_path: Path) -> None:
