@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.records.journal import no_link
-from sftgen_judges.records.weights import LARGEST_HEADER, SUFFIXES
+from sftgen_judges.records.weights import LARGEST_HEADER, SUFFIXES, TRAINING_STATE
 
 LARGEST = 8 << 20
 """Bytes of a configuration that is read."""
@@ -68,12 +68,20 @@ def size_of(folder: Path, dtype: str = "auto") -> Size | None:
     return Size(weights, found, _cache(config, _BYTES.get(found, 2)))
 
 
-def bytes_of(folder: Path) -> int:
-    """Bytes of a folder's weights on disk, in every layout; links are followed, as when they are copied."""
+def bytes_of(folder: Path, *, everything: bool = False) -> int:
+    """Bytes of a folder's weights on disk, in every layout; links are followed, as when they are copied.
+
+    Args:
+        folder: The folder.
+        everything: Whether all else in it counts too, for example what an optimizer needs to go on; then a link to
+            something outside counts for nothing.
+    """
     total = 0
     for path in folder.rglob("*"):
         try:
-            if path.suffix in {*SUFFIXES, ".distcp"} and path.is_file():
+            if everything:
+                total += path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
+            elif path.suffix in {*SUFFIXES, ".distcp"} and path.is_file() and not path.name.startswith(TRAINING_STATE):
                 total += path.stat().st_size
         except OSError:  # being moved or deleted
             continue

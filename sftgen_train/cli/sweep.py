@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.console import console, say, show_run
 
 if TYPE_CHECKING:
@@ -86,17 +87,20 @@ def _of_command_line(what: list[str], given: dict[str, Any]) -> Sweep:
     from sftgen_train.evaluation.schedule import parse_mapping
     from sftgen_train.queue.steps import parse_steps
     from sftgen_train.sweeps.origins import grouped
-    from sftgen_train.sweeps.schema import Sweep, SweepError
+    from sftgen_train.sweeps.schema import SweepError, sweep_of
 
     if not given["tasks"]:
         raise SweepError("--checkpoints without --tasks: name tasks or groups, separated by commas")
     keep = given["keep"]
-    return Sweep(
-        checkpoints=dict(grouped(what)), tasks=listed(given["tasks"]), base=given["base"],
-        steps=sorted(parse_steps(given["steps"])) if given["steps"] else None, limit=given["limit"],
-        gen_kwargs=parse_mapping("--gen-kwargs", given["gen_kwargs"]),
-        metadata=parse_mapping("--metadata", given["metadata"]), model=given["model"],
-        model_args=parse_model_args(given["model_args"]), keep=keep if keep in WORDS else sorted(parse_steps(keep)),
+    return sweep_of(
+        {
+            "checkpoints": grouped(what), "tasks": listed(given["tasks"]), "base": given["base"],
+            "steps": sorted(parse_steps(given["steps"])) if given["steps"] else None, "limit": given["limit"],
+            "gen_kwargs": parse_mapping("--gen-kwargs", given["gen_kwargs"]),
+            "metadata": parse_mapping("--metadata", given["metadata"]), "model": given["model"],
+            "model_args": parse_model_args(given["model_args"]),
+            "keep": keep if keep in WORDS else sorted(parse_steps(keep)),
+        }
     )  # fmt: skip
 
 
@@ -125,7 +129,12 @@ def _run(planned: Planned, *, join: bool = False) -> Outcome:
     if join:
         return outcome
     runs = [training.run for training in planned.trainings if (training.run / "metrics.jsonl").exists()]
-    judged = [run for training in planned.trainings for run in judge_again(planned, training)]
+    judged = []
+    for training in planned.trainings:
+        try:
+            judged += judge_again(planned, training)
+        except SftgenError as error:  # the answers are there, and so are the first judge's verdicts
+            outcome.problems[training.name, None] = str(error)
     for run in runs:
         show_run(run)
     board.forget()

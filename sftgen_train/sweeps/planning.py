@@ -16,7 +16,7 @@ from sftgen_tasks.harness.limits import OPTION, limit_of
 from sftgen_tasks.harness.preflight import is_local
 from sftgen_train.checkpoints.adapters import base_of
 from sftgen_train.checkpoints.retention import Rule
-from sftgen_train.checkpoints.sizes import Size, read_facts, size_of
+from sftgen_train.checkpoints.sizes import Size, bytes_of, read_facts, size_of
 from sftgen_train.checkpoints.sources import TRAINER
 from sftgen_train.costs.inputs import read_work
 from sftgen_train.costs.throughput import Assumptions, CostError, Work
@@ -261,7 +261,11 @@ def disk_of(planned: Planned) -> Disk:
         copies += max(sum(sizes[: AHEAD + 1]), stay)
     left = sum(job.left for job in planned.jobs)
     records = int((planned.tokens or 0) * GIVEN.bytes_per_token * left)
-    freed = sum(job.found.bytes or 0 for job in planned.jobs if job.stays is False and job.found.folder)
+    freed = sum(
+        bytes_of(job.found.folder[0] / job.found.folder[1], everything=True)
+        for job in planned.jobs
+        if job.stays is False and job.found.folder
+    )
     return Disk(copies, records, freed)
 
 

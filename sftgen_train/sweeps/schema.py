@@ -19,10 +19,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.manager import plugins
+from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.catalogue import installed
 from sftgen_tasks.harness.limits import OPTION, LimitError, parse_limits
 from sftgen_train.checkpoints.retention import Rule, Word
-from sftgen_train.configuring.checking import Mistake, did_you_mean, read_config
+from sftgen_train.configuring.checking import Mistake, check, did_you_mean, read_config
 from sftgen_train.evaluation.schedule import Suite, Tier
 
 Whole = Annotated[int, Field(strict=True)]
@@ -179,6 +180,19 @@ def read_sweep(path: Path) -> Sweep:
         SweepError: It has mistakes: all of them, each with file, line, value and what was expected.
     """
     return read_config(path, Sweep, kind="sweep", error=SweepError, also=_mistakes)
+
+
+def sweep_of(values: Mapping[str, Any]) -> Sweep:
+    """A sweep of what a command line says.
+
+    Raises:
+        SweepError: It has mistakes: all of them.
+    """
+    found, mistakes = check(values, Sweep)
+    mistakes += _mistakes(values)
+    if found is None or mistakes:
+        raise SweepError("; ".join(printable(mistake.text) for mistake in mistakes))
+    return found
 
 
 def _mistakes(values: Mapping[Any, Any]) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ import pytest
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints.adapters import adapter_arguments
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError
+from sftgen_train.queue.entries import Queue
 from tests.conftest import Command
 from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
 
@@ -20,7 +21,7 @@ TASK = "sftgen_parity"
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole checkpoint and an adapter to it; untrained, of a size that vLLM takes on a CPU."""
+    """A whole checkpoint and adapters to it, the last of a form that vLLM does not know; of a size for a CPU."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -38,7 +39,10 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = LoraConfig(target_modules=["q_proj", "v_proj", "o_proj"], init_lora_weights=False, r=12, lora_alpha=24)
     adapted: Any = get_peft_model(model, config)
     adapted.save_pretrained(folder / "checkpoint-2")
-    for name in ("checkpoint-1", "checkpoint-2"):
+    other = AutoModelForCausalLM.from_pretrained(folder / "checkpoint-1")
+    dora: Any = get_peft_model(other, LoraConfig(target_modules=["q_proj"], use_dora=True, r=4))
+    dora.save_pretrained(folder / "checkpoint-3")
+    for name in ("checkpoint-1", "checkpoint-2", "checkpoint-3"):
         tokenizer.save_pretrained(folder / name)
     return folder
 
@@ -69,10 +73,14 @@ def test_a_worker_evaluates_an_adapter_with_vllm_as_with_transformers(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     expected, found = answers(tmp_path / "hf"), answers(tmp_path / "vllm")
-    assert len(expected) == 12
+    assert len(expected) == 18
+    expected = {of: answer for of, answer in expected.items() if of[0] != 3}
     assert found == expected
     by_step = [{text for (of, _), (text, _) in found.items() if of == step} for step in (1, 2)]
     assert not by_step[0] & by_step[1]  # the adapter changes every answer
+    [failed] = Queue(tmp_path / "vllm").entries("failed")
+    assert "vLLM cannot apply it: vLLM does not yet support DoRA" in failed.reason
+    assert "--model sftgen-hf" in failed.reason
 
 
 @pytest.mark.parametrize(
