@@ -12,6 +12,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.console import console, say, show_run
 
 if TYPE_CHECKING:
+    from sftgen_train.sweeps.executing import Engine
     from sftgen_train.sweeps.planning import Planned
     from sftgen_train.sweeps.running import Outcome
     from sftgen_train.sweeps.schema import Sweep
@@ -36,6 +37,10 @@ def sweep_checkpoints(
     model_args: Annotated[str, typer.Option(help="With --checkpoints: further arguments of it.")] = "",
     keep: Annotated[str, typer.Option(help="With --checkpoints: all, log2, verdict or steps; others go.")] = "all",
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done, and what it takes.")] = False,
+    engine: Annotated[
+        str, typer.Option(help="Who evaluates: this process, or local, ray or a plugin's executor.")
+    ] = "",
+    processes: Annotated[int, typer.Option(min=1, help="For --engine local: how many processes.")] = 1,
     join: Annotated[bool, typer.Option("--join", help="Evaluate for a sweep that another process runs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: print JSON.")] = False,
 ) -> None:
@@ -43,6 +48,7 @@ def sweep_checkpoints(
 
     The same command goes on where it was stopped. Exit code 1 if a checkpoint could not be evaluated; the others are.
     """
+    from sftgen_train.sweeps.executing import Engine
     from sftgen_train.sweeps.planning import plan_sweep, write_pins
     from sftgen_train.sweeps.running import require_possible, sole_sweep
 
@@ -59,13 +65,14 @@ def sweep_checkpoints(
     if plan:
         _print_plan(planned, as_json=as_json)
         return
-    require_possible(planned)
+    evaluates = Engine(engine, processes)
+    require_possible(planned, here=engine in {"", "local"})
     if join:
-        _run(planned, join=True)
+        _run(planned, evaluates, join=True)
         return
     with sole_sweep(folder):
         write_pins(planned)
-        outcome = _run(planned)
+        outcome = _run(planned, evaluates)
     if outcome.problems:
         raise typer.Exit(1)
 
@@ -115,7 +122,7 @@ def _print_plan(planned: Planned, *, as_json: bool) -> None:
         say(line)
 
 
-def _run(planned: Planned, *, join: bool = False) -> Outcome:
+def _run(planned: Planned, engine: Engine, *, join: bool = False) -> Outcome:
     """Run the sweep, show its table, and report each run."""
     from sftgen_train.queue.progress import shown_live
     from sftgen_train.sweeps.judging import judge_again
@@ -125,7 +132,7 @@ def _run(planned: Planned, *, join: bool = False) -> Outcome:
     outcome = Outcome()
     board = Board(planned, outcome)
     with shown_live(board.live, console):
-        run_sweep(planned, outcome, join=join)
+        run_sweep(planned, outcome, engine, join=join)
     if join:
         return outcome
     runs = [training.run for training in planned.trainings if (training.run / "metrics.jsonl").exists()]

@@ -14,13 +14,15 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Executor as Where
+from sftgen_judges.plugins.contracts import Workers
 
 Engine = Literal["local", "ray"]
 RETRIES = 10
@@ -42,19 +44,6 @@ def engine_of(name: str) -> Engine:
     if name == "ray":
         return "ray"
     raise EngineError(f"engine {name!r}: expected {' or '.join(get_args(Engine))}")
-
-
-@dataclass(frozen=True)
-class Workers:
-    """What runs tasks.
-
-    Attributes:
-        pool: Takes them.
-        count: How many run at the same time.
-    """
-
-    pool: Executor
-    count: int
 
 
 @contextmanager
@@ -151,3 +140,7 @@ def _check_nodes(ray: Any, folder: Path) -> None:
 
 def _sees(folder: str) -> bool:
     return Path(folder).is_dir()
+
+
+LOCAL = Where("local", partial(workers, "local"))
+RAY = Where("ray", partial(workers, "ray"))

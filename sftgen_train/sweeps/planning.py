@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sftgen_train.costs.inputs import read_work
 from sftgen_train.costs.throughput import Assumptions, CostError, Work
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.watch import looks_of
 from sftgen_train.sweeps.origins import Found, Pins, find
 from sftgen_train.sweeps.schema import Sweep, SweepError
 
@@ -30,6 +32,7 @@ PINS = "sweep.json"
 AHEAD = 2
 """Checkpoints that have to be copied wait for their evaluation at most so many at a time."""
 GIVEN = Assumptions()
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def write_pins(planned: Planned) -> None:
 def _pinned(out: Path) -> dict[str, str]:
     commits = read_facts(out / PINS).get("commits")
     found = commits if isinstance(commits, dict) else {}
-    return {str(key): commit for key, commit in found.items() if isinstance(commit, str)}
+    return {str(key): commit for key, commit in found.items() if isinstance(commit, str) and _COMMIT.fullmatch(commit)}
 
 
 def _wanted(step: int, sweep: Sweep, suite: Suite) -> bool:
@@ -187,10 +190,11 @@ def _jobs(name: str, found: Sequence[Found], run: Path, rule: Rule, dtype: str) 
     kept = rule.kept(steps, lambda: None)
     for one in found:
         known = queue.find(one.step)
+        state = known[0] if known and known[1].source == looks_of(one.checkpoint) else "to do"
         stays = None if rule.word == "verdict" and one.step not in {0, max(steps)} else one.step in kept
         if rule.word == "all" and one.copied != 0 and one.folder is None:  # what was fetched stays by a named rule only
             stays = False
-        yield Job(name, one, _size(one, dtype), known[0] if known else "to do", stays)
+        yield Job(name, one, _size(one, dtype), state, stays)
 
 
 def _size(one: Found, dtype: str) -> Size | None:
@@ -218,8 +222,6 @@ def _work(sweep: Sweep, suite: Suite) -> tuple[tuple[Work, ...] | None, str]:
 
 
 def _limited(part: Work, limits: Mapping[str, int], most: Any) -> Work:
-    from dataclasses import replace
-
     limit = limit_of(part.task, limits) or (most if isinstance(most, int) else None)
     return replace(part, max_tokens=limit) if limit else part
 
@@ -325,12 +327,17 @@ def free_memory(model: str, model_args: Mapping[str, Any]) -> tuple[str, int] | 
     if not named.startswith("cuda") or not torch.cuda.is_available():
         return "this machine's memory", psutil.virtual_memory().available
     several = int(model_args.get("tensor_parallel_size", 1)) * int(model_args.get("pipeline_parallel_size", 1))
-    if several > 1 or model_args.get("parallelize") or model_args.get("device_map"):
-        count = several if several > 1 else torch.cuda.device_count()
-        return f"{count} GPUs", sum(
-            torch.cuda.mem_get_info(place)[0] for place in range(min(count, torch.cuda.device_count()))
-        )
-    return named, torch.cuda.mem_get_info(torch.device(named).index or 0)[0]
+    if several == 1 and (model_args.get("parallelize") or model_args.get("device_map")):
+        several = torch.cuda.device_count()
+    first = torch.device(named).index or 0
+    places = range(first, min(first + several, torch.cuda.device_count()))
+    # vLLM takes a share of the whole device, and fails where less is free.
+    share = float(model_args.get("gpu_memory_utilization", 0.9)) if "vllm" in model else 1.0
+    room = 0
+    for place in places:
+        free, whole = torch.cuda.mem_get_info(place)
+        room += min(free, int(share * whole))
+    return named if several == 1 else f"{len(places)} GPUs", room
 
 
 def _gb(number: float) -> str:

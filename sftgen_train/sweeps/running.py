@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Workers
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.locks import sole_writer
 from sftgen_judges.records.store import RunFolder
@@ -24,7 +25,8 @@ from sftgen_train.queue.entries import STATES, Queue
 from sftgen_train.queue.keeping import steps_of_verdict
 from sftgen_train.queue.progress import training_goes_on
 from sftgen_train.queue.watch import fetch_model, looks_of
-from sftgen_train.queue.worker import Backend, Policy, work
+from sftgen_train.queue.worker import Backend, Policy
+from sftgen_train.sweeps.executing import Engine, empty_queue
 from sftgen_train.sweeps.planning import (
     AHEAD,
     Job,
@@ -55,8 +57,12 @@ class Outcome:
     deleted: list[str] = field(default_factory=list)
 
 
-def require_possible(planned: Planned) -> None:
+def require_possible(planned: Planned, *, here: bool = True) -> None:
     """Check everything that can be checked before a model is loaded.
+
+    Args:
+        planned: The plan.
+        here: Whether this machine's device is the one that evaluates.
 
     Raises:
         SftgenError: A task, a setting, the disk or the device is not as it has to be.
@@ -69,7 +75,7 @@ def require_possible(planned: Planned) -> None:
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
     require_space(planned)
-    require_memory(planned, free_memory(sweep.model, sweep.model_args))
+    require_memory(planned, free_memory(sweep.model, sweep.model_args) if here else None)
 
 
 @contextmanager
@@ -87,28 +93,33 @@ def sole_sweep(out: Path) -> Iterator[None]:
         yield
 
 
-def run_sweep(planned: Planned, outcome: Outcome, *, join: bool = False) -> None:
+def run_sweep(planned: Planned, outcome: Outcome, engine: Engine, *, join: bool = False) -> None:
     """Evaluate what is left of every training, then delete what the rule does not keep.
 
     Args:
         planned: The plan.
         outcome: Is told what goes wrong, while it runs: other threads may show it.
+        engine: What evaluates.
         join: Whether another process fills the queues, and this one only evaluates.
+
+    Raises:
+        SftgenError: The engine cannot be used.
     """
-    for training in planned.trainings:
-        left = sum(job.left for job in training.jobs)
-        logger.info("%s: %d of %d checkpoints to evaluate", training.name, left, len(training.jobs))
-        try:
-            if join:
-                _work(planned, training)
-            else:
-                _evaluate(planned, training, outcome)
-        except SftgenError as error:
-            outcome.problems[training.name, None] = str(error)
-            logger.warning("%s: %s", training.name, error)
+    with engine.open(planned.sweep, planned.out) as workers:
+        for training in planned.trainings:
+            left = sum(job.left for job in training.jobs)
+            logger.info("%s: %d of %d checkpoints to evaluate", training.name, left, len(training.jobs))
+            try:
+                if join:
+                    _work(planned, training, workers)
+                else:
+                    _evaluate(planned, training, outcome, workers)
+            except SftgenError as error:
+                outcome.problems[training.name, None] = str(error)
+                logger.warning("%s: %s", training.name, error)
 
 
-def _evaluate(planned: Planned, training: Training, outcome: Outcome) -> None:
+def _evaluate(planned: Planned, training: Training, outcome: Outcome, workers: Workers | None) -> None:
     enqueuer = Enqueuer(training.run, planned.suite)
     folder = RunFolder(training.run)
     folder.require_writable()
@@ -124,7 +135,8 @@ def _evaluate(planned: Planned, training: Training, outcome: Outcome) -> None:
     thread = threading.Thread(target=feeder.until_stopped, args=(stop,), daemon=True)
     thread.start()
     try:
-        _work(planned, training)
+        if any(job.left for job in training.jobs):  # else no task needs to be loaded
+            _work(planned, training, workers)
     finally:
         stop.set()
         thread.join()
@@ -134,7 +146,7 @@ def _evaluate(planned: Planned, training: Training, outcome: Outcome) -> None:
     outcome.deleted += delete_the_rest(training)
 
 
-def _work(planned: Planned, training: Training) -> None:
+def _work(planned: Planned, training: Training, workers: Workers | None) -> None:
     sweep = planned.sweep
     rule = training.rule
     policy = Policy(
@@ -144,7 +156,8 @@ def _work(planned: Planned, training: Training) -> None:
         probes=list(sweep.probes),
         first=[job.step for job in training.jobs],
     )
-    work(training.run, Backend(sweep.model, sweep.model_args), policy)
+    left = sum(job.left for job in training.jobs)
+    empty_queue(workers, training.run, Backend(sweep.model, sweep.model_args), policy, max(left, 1))
 
 
 def _fetched(training: Training) -> bool:
@@ -193,13 +206,12 @@ class _Feeder:
 
     def _enqueue(self, job: Job, known: str | None) -> None:
         source, checkpoint = job.found.source, job.found.checkpoint
-        base = self.training.base
+        base, looks = self.training.base, looks_of(checkpoint)
+        if known == looks:
+            return
         try:
             if job.step == 0 and str(checkpoint.path) == base and not is_local(base):
                 checkpoint = type(checkpoint)(0, fetch_model(base))
-            looks = looks_of(checkpoint)
-            if known == looks:
-                return
             if not source.materialise:
                 check_complete(checkpoint.path, tokenizer=not base)
             self.enqueuer.adopt(source, checkpoint, base, looks)
@@ -236,10 +248,12 @@ def delete_the_rest(training: Training, said: Callable[[str], None] = logger.inf
     evaluated = {entry.step for entry in queue.entries("done")} & RunFolder(training.run).evaluated_steps()
     if training.rule.word == "all" or queue.entries("waiting") or queue.entries("running"):
         return []
-    kept = training.rule.kept([job.step for job in training.jobs], lambda: steps_of_verdict(training.run))
+    # What could not be evaluated stays, and stands for no other.
+    measured = [job for job in training.jobs if job.step in evaluated]
+    kept = training.rule.kept([job.step for job in measured], lambda: steps_of_verdict(training.run))
     deleted = []
-    for job in sorted(training.jobs, key=lambda job: job.step):
-        if job.step in kept or job.step not in evaluated or job.found.folder is None:
+    for job in sorted(measured, key=lambda job: job.step):
+        if job.step in kept or job.found.folder is None:
             continue
         folder, name = job.found.folder
         if why := _wanted_elsewhere(folder, job.step, training.run):
