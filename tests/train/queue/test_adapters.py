@@ -35,8 +35,9 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "checkpoint-1"
     )
     model = AutoModelForCausalLM.from_pretrained(folder / "checkpoint-1")
-    # Rank 12: no power of two, and more than vLLM's first choice.
-    config = LoraConfig(target_modules=["q_proj", "v_proj", "o_proj"], init_lora_weights=False, r=12, lora_alpha=24)
+    # Rank 12 is no power of two. Strong, so that the adapter shows in what an untrained model writes.
+    modules = ["q_proj", "v_proj", "o_proj", "down_proj"]
+    config = LoraConfig(target_modules=modules, init_lora_weights=False, r=12, lora_alpha=1200)
     adapted: Any = get_peft_model(model, config)
     adapted.save_pretrained(folder / "checkpoint-2")
     other = AutoModelForCausalLM.from_pretrained(folder / "checkpoint-1")
