@@ -6,7 +6,8 @@ Two raylets on this machine are the nodes, each with one processor. Countdown ro
 first stands, the second node is killed. With `--curate` an untrained tiny model is the teacher of 24 prompts in six
 blocks, and the node dies when the first block stands: generation, verification, selection and writing are tasks then.
 With `--sweep`, in place of these, six checkpoints of a tiny model are evaluated, and the node dies when the first is
-done: scores and responses are compared, and nothing may be graded twice. Content hashes are compared; a difference ends the script with 1. Wants the extra `ray`.
+done: scores and responses are compared, and nothing may be graded twice. Content hashes are compared; a difference ends
+the script with 1. Wants the extra `ray`.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def sweep_checkpoints(
         _print_plan(planned, as_json=as_json)
         return
     evaluates = Engine(engine, processes)
-    require_possible(planned, here=engine in {"", "local"})
+    require_possible(planned, evaluates)
     if join:
         _run(planned, evaluates, join=True)
         return

@@ -27,6 +27,20 @@ class Engine:
     name: str = ""
     processes: int = 1
 
+    @property
+    def here(self) -> bool:
+        """Whether this machine's device is the one that evaluates."""
+        return self.name in {"", "local"}
+
+    def require(self) -> None:
+        """Check that the executor is known.
+
+        Raises:
+            UnknownNameError: Nobody registered it.
+        """
+        if self.name:
+            lookup("executor", self.name)
+
     @contextmanager
     def open(self, sweep: Sweep, out: Path) -> Iterator[Workers | None]:
         """Its workers for as long as the context lasts; None for this process alone.
@@ -36,7 +50,6 @@ class Engine:
             out: Where the sweep writes: every machine has to see it.
 
         Raises:
-            UnknownNameError: An executor that nobody registered.
             SftgenError: It cannot be reached, or a machine does not see the folder.
         """
         if not self.name:

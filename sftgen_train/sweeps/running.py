@@ -57,12 +57,12 @@ class Outcome:
     deleted: list[str] = field(default_factory=list)
 
 
-def require_possible(planned: Planned, *, here: bool = True) -> None:
+def require_possible(planned: Planned, engine: Engine) -> None:
     """Check everything that can be checked before a model is loaded.
 
     Args:
         planned: The plan.
-        here: Whether this machine's device is the one that evaluates.
+        engine: What is to evaluate.
 
     Raises:
         SftgenError: A task, a setting, the disk or the device is not as it has to be.
@@ -71,11 +71,12 @@ def require_possible(planned: Planned, *, here: bool = True) -> None:
     from sftgen_tasks.harness.sampling import check_settings
 
     sweep = planned.sweep
+    engine.require()
     require_model(sweep.model)
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
     require_space(planned)
-    require_memory(planned, free_memory(sweep.model, sweep.model_args) if here else None)
+    require_memory(planned, free_memory(sweep.model, sweep.model_args) if engine.here else None)
 
 
 @contextmanager

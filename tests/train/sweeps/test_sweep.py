@@ -7,9 +7,11 @@ import os
 import shutil
 import signal
 import struct
+import sys
 from collections import Counter, namedtuple
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from sftgen_train.queue.entries import Entry, Queue
 from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout
+from tests.train.curation.test_engines import cluster
 from tests.train.sweeps.conftest import checkpoint, training, write
 
 SIMPLE = ("--tasks", "sftgen_parity", "--limit", "3", "--gen-kwargs", '{"max_gen_toks": 8}')
@@ -195,21 +198,33 @@ def test_further_judges_judge_the_same_answers_into_runs_of_their_own(
     assert str(runs[1]) in done.stdout.replace("\n", "")
 
 
-def test_another_process_takes_part(command: Command, tiny_model: Path, tmp_path: Path) -> None:
-    """What another process enqueues is evaluated; the sweep itself then finds it done."""
-    folder = training(tiny_model, tmp_path / "a", [10])
+def on_ray() -> None:
+    """In a fork: a cluster of two nodes. A real one, with a killed node, is in `benchmarks/ray_cluster.py`."""
+    scheduling: Any = ModuleType("ray.util.scheduling_strategies")
+    scheduling.NodeAffinitySchedulingStrategy = lambda *args, **kwargs: None
+    sys.modules |= {"ray": cluster(2), "ray.util": ModuleType("ray.util"), scheduling.__name__: scheduling}
+
+
+def test_a_cluster_and_other_processes_take_part(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+    folder = training(tiny_model, tmp_path / "a", [10, 20])
     line = ["sftgen", "sweep", "--checkpoints", folder, *SIMPLE, "--out", tmp_path / "out"]
-    done = command(*line)
+    unknown = command(*line, "--engine", "spark")
+    assert unknown.returncode == 2
+    assert "executor 'spark': no plugin registered it. Known: local, ray" in " ".join(unknown.stderr.split())
+    assert not (tmp_path / "out").exists()
+    done = command(*line, "--engine", "ray", before=on_ray)
     assert done.returncode == 0, done.stderr
+    assert evaluated(tmp_path / "out") == [10, 20]
+
     queue = Queue(tmp_path / "out")
-    [entry] = queue.entries("done")
+    entry = queue.entries("done")[0]
     shutil.copytree(folder / "checkpoint-10", tmp_path / "out" / entry.path)
     (queue.folder / "done" / entry.file).unlink()
     RunFolder(tmp_path / "out").evaluations.unlink()
     queue.add(Entry(entry.step, entry.path, entry.model_id))
     joined = command(*line, "--join")
     assert joined.returncode == 0, joined.stderr
-    assert [found.step for found in queue.entries("done")] == [10]
+    assert [found.step for found in queue.entries("done")] == [10, 20]
 
 
 @pytest.mark.parametrize(
