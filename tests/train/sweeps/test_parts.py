@@ -13,11 +13,12 @@ from sftgen_train.checkpoints.leases import CheckpointError
 from sftgen_train.checkpoints.retention import Rule, delete_checkpoint
 from sftgen_train.checkpoints.sizes import size_of
 from sftgen_train.queue.entries import Entry, Queue
-from sftgen_train.queue.keeping import parse_keep
+from sftgen_train.queue.keeping import kept_steps, parse_keep
 from sftgen_train.sweeps.origins import Pins, find
 from sftgen_train.sweeps.planning import plan_sweep, require_memory, write_pins
 from sftgen_train.sweeps.running import delete_the_rest
 from sftgen_train.sweeps.schema import Origin, Sweep, SweepError, read_sweep
+from tests.train.report.made_runs import made_run
 from tests.train.sweeps.conftest import SETTINGS, training
 
 
@@ -67,6 +68,22 @@ def test_the_verdict_says_what_stays_once_it_is_in() -> None:
 def test_a_worker_takes_words_and_steps() -> None:
     assert parse_keep("log2") == Rule("log2")
     assert parse_keep("10,20") == frozenset({10, 20})
+
+
+def test_the_dip_stays_and_nothing_goes_before_the_verdict(tmp_path: Path) -> None:
+    """A score that falls at step 20 alone; the first half of the run has no verdict."""
+    right = {0: 120, 10: 118, 20: 40, 30: 117, 40: 119}
+    for steps, kept in (([0, 10, 20], {0, 10, 20}), ([0, 10, 20, 30, 40], {0, 20, 40})):
+        run = tmp_path / f"until-{steps[-1]}"
+        made_run(run, {"t": [right[step] for step in steps]}, steps, max_steps=40)
+        queue = Queue(run)
+        for step in steps:
+            queue.add(Entry(step, f"leases/step-{step}", "model"))
+        assert kept_steps(queue, Rule("verdict")) == set(steps)  # they wait
+        while entry := queue.claim():
+            queue.finish(entry, "done")
+        assert kept_steps(queue, Rule("verdict")) == kept
+        assert kept_steps(queue, Rule("log2")) == ({0, 10, 20, 40} & set(steps))
 
 
 def test_only_a_folder_of_its_own_is_deleted(tmp_path: Path) -> None:

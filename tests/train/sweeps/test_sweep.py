@@ -23,6 +23,7 @@ from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout
 from tests.train.curation.test_engines import cluster
+from tests.train.queue.test_watch import ask_hub, hub  # noqa: F401
 from tests.train.sweeps.conftest import checkpoint, training, write
 
 SIMPLE = ("--tasks", "sftgen_parity", "--limit", "3", "--gen-kwargs", '{"max_gen_toks": 8}')
@@ -196,6 +197,22 @@ def test_further_judges_judge_the_same_answers_into_runs_of_their_own(
     assert harm[0] != harm[1]
     assert RunFolder(runs[0]).run_id() != RunFolder(runs[1]).run_id()
     assert str(runs[1]) in done.stdout.replace("\n", "")
+
+
+def test_a_repository_is_downloaded_once_and_its_commit_is_written_down(
+    command: Command,
+    hub: str,  # noqa: F811 - pytest's way to take a fixture from another file
+    tmp_path: Path,
+) -> None:
+    line = ["sftgen", "sweep", "--checkpoints", "lab/run", *SIMPLE, "--keep", "10", "--out", tmp_path / "out"]
+    done = command(*line, before=partial(ask_hub, hub), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert evaluated(tmp_path / "out") == [10, 640]
+    assert json.loads((tmp_path / "out" / "sweep.json").read_text()) == {
+        "commits": {"lab/run@main": "0123456789abcdef0123456789abcdef01234567"}
+    }
+    # The step that was named, and the last one.
+    assert sorted(path.name for path in (tmp_path / "out" / "leases").iterdir()) == ["step-10", "step-640"]
 
 
 def on_ray() -> None:
