@@ -124,6 +124,7 @@ def _print_plan(planned: Planned, *, as_json: bool) -> None:
 
 def _run(planned: Planned, engine: Engine, *, join: bool = False) -> Outcome:
     """Run the sweep, show its table, and report each run."""
+    from sftgen_judges.records.store import RunFolder
     from sftgen_train.queue.progress import shown_live
     from sftgen_train.sweeps.judging import judge_again
     from sftgen_train.sweeps.running import Outcome, run_sweep
@@ -135,7 +136,7 @@ def _run(planned: Planned, engine: Engine, *, join: bool = False) -> Outcome:
         run_sweep(planned, outcome, engine, join=join)
     if join:
         return outcome
-    runs = [training.run for training in planned.trainings if (training.run / "metrics.jsonl").exists()]
+    runs = [training.run for training in planned.trainings if RunFolder(training.run).evaluated_steps()]
     judged = []
     for training in planned.trainings:
         try:
