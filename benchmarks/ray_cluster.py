@@ -5,9 +5,9 @@
 Two raylets on this machine are the nodes, each with one processor. Countdown rows are written in eight shards; when the
 first stands, the second node is killed. With `--curate` an untrained tiny model is the teacher of 24 prompts in six
 blocks, and the node dies when the first block stands: generation, verification, selection and writing are tasks then.
-With `--sweep`, in place of these, six checkpoints of a tiny model are evaluated, and the node dies when the first is
-done: scores and responses are compared, and nothing may be graded twice. Content hashes are compared; a difference ends
-the script with 1. Wants the extra `ray`.
+With `--sweep`, in place of these, six checkpoints of a tiny model are evaluated, and the node dies with one of them in
+its hands: scores and responses are compared, and nothing may be graded twice. Content hashes are compared; a difference
+ends the script with 1. Wants the extra `ray`.
 """
 
 from __future__ import annotations
@@ -135,9 +135,9 @@ def _sweep(checkpoints: Path, folder: Path, engine: Any, done: Callable[[int], N
     planned, outcome, ended = plan_sweep(Sweep.model_validate(given), folder), Outcome(), threading.Event()
 
     def tell() -> None:
-        """Wait for the first checkpoint that is done: by then both nodes are at work."""
-        while not ended.wait(0.1):
-            if Queue(folder).entries("done"):
+        """Wait until both nodes have a checkpoint in their hands."""
+        while not ended.wait(0.02):
+            if len(Queue(folder).entries("running")) == 2:
                 done(1)
                 return
 
