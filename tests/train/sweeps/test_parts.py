@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from huggingface_hub import constants
+from rich.console import Console
 
 from sftgen_train.checkpoints.leases import CheckpointError
 from sftgen_train.checkpoints.retention import Rule, delete_checkpoint
@@ -16,8 +19,9 @@ from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.keeping import kept_steps, parse_keep
 from sftgen_train.sweeps.origins import Pins, find
 from sftgen_train.sweeps.planning import plan_sweep, require_memory, write_pins
-from sftgen_train.sweeps.running import delete_the_rest
+from sftgen_train.sweeps.running import Outcome, delete_the_rest
 from sftgen_train.sweeps.schema import Origin, Sweep, SweepError, read_sweep
+from sftgen_train.sweeps.table import Board
 from tests.train.report.made_runs import made_run
 from tests.train.sweeps.conftest import SETTINGS, training
 
@@ -125,6 +129,31 @@ def test_a_checkpoint_that_another_queue_waits_for_is_not_deleted(
     assert "step 11: not deleted, it waits for an evaluation" in caplog.text
     (folder / "sftgen" / "queue" / "waiting" / "00000011.json").unlink()
     assert delete_the_rest(one) == [str(folder / "checkpoint-11")]
+
+
+def test_a_terminal_shows_states_speed_and_time_left(tiny_model: Path, tmp_path: Path) -> None:
+    folder = training(tiny_model, tmp_path / "a", [10, 20, 30, 40])
+    given = {"checkpoints": {"a": {"folder": str(folder)}}, **SETTINGS}
+    planned = plan_sweep(Sweep.model_validate(given), tmp_path / "out")
+    outcome = Outcome({("a", 40): "half written"})
+    board = Board(planned, outcome)
+    queue = Queue(planned.trainings[0].run)
+    for step in (10, 20, 30):
+        queue.add(Entry(step, f"leases/step-{step}", "model"))
+    first = queue.claim(first=[20, 10])  # the longest comes first
+    assert first
+    assert first.step == 20
+    made_run(queue.run, {"sftgen_parity": [120]}, [20])  # 200 responses of 5 tokens, in a second
+    queue.finish(first, "done")
+    queue.claim(first=[20, 10])
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(board.live())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.search(r"10 +│ running", shown)
+    assert re.search(r"20 +│ done +│ 1,000 +│ 1,000 +│ 1 s +│ parity 0.60", shown)
+    assert re.search(r"30 +│ waiting", shown)
+    assert re.search(r"40 +│ failed .* half written", shown)
+    assert "1 done | 1 running | 1 waiting | 1 failed | 1,000 tokens/s | about 2 s left" in shown
 
 
 # ------------------------------------------------------------------------------ the size of a model
