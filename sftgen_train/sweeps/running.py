@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,9 @@ class Outcome:
 
     Attributes:
         problems: Why a checkpoint, or a whole training at step None, was not evaluated.
-        deleted: Checkpoints that were deleted by the rule.
     """
 
     problems: dict[tuple[str, int | None], str] = field(default_factory=dict)
-    deleted: list[str] = field(default_factory=list)
 
 
 def require_possible(planned: Planned, engine: Engine) -> None:
@@ -144,7 +142,7 @@ def _evaluate(planned: Planned, training: Training, outcome: Outcome, workers: W
         enqueuer.tell("finished")
     for entry in enqueuer.queue.entries("failed"):
         outcome.problems[training.name, entry.step] = entry.reason
-    outcome.deleted += delete_the_rest(training)
+    delete_the_rest(training)
 
 
 def _work(planned: Planned, training: Training, workers: Workers | None) -> None:
@@ -232,7 +230,7 @@ class _Feeder:
 # ------------------------------------------------------------------------------ what does not stay
 
 
-def delete_the_rest(training: Training, said: Callable[[str], None] = logger.info) -> list[str]:
+def delete_the_rest(training: Training) -> list[str]:
     """Delete a training's evaluated checkpoints that its rule does not keep.
 
     Only checkpoints in a folder that the user has named, beside this rule, are deleted. Nothing is deleted while a
@@ -240,7 +238,6 @@ def delete_the_rest(training: Training, said: Callable[[str], None] = logger.inf
 
     Args:
         training: The training.
-        said: Told of each deletion.
 
     Returns:
         The folders that were deleted.
@@ -265,7 +262,7 @@ def delete_the_rest(training: Training, said: Callable[[str], None] = logger.inf
         except (CheckpointError, OSError) as error:
             logger.warning("%s, step %d: not deleted. %s", training.name, job.step, error)
             continue
-        said(f"{training.name}, step {job.step}: {folder / name} is deleted, as the rule says")
+        logger.info("%s, step %d: %s is deleted, as the rule says", training.name, job.step, folder / name)
         deleted.append(str(folder / name))
     return deleted
 
