@@ -19,6 +19,10 @@ import pytest
 from sftgen_judges.records.locks import sole_writer
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.queue.entries import Entry, Queue
+from sftgen_train.report.trajectories import trajectory
+from sftgen_train.sweeps.planning import GIVEN, plan_sweep, require_space
+from sftgen_train.sweeps.schema import SweepError, read_sweep
+from sftgen_train.sweeps.table import plan_json
 from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout
@@ -85,8 +89,7 @@ def test_a_killed_sweep_goes_on_and_what_is_broken_costs_nothing_else(
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [f"checkpoint-{n}" for n in (10, 20, 40, 5)]
     assert (elsewhere / "model.safetensors").is_file()
     assert not list((out / "b" / "leases").iterdir())
-    verdicts = command("sftgen", "trajectory", out / "a", out / "b")
-    assert verdicts.returncode == 0, verdicts.stderr
+    assert [len(found.tasks) for found in trajectory([out / "a", out / "b"])] == [1, 1]
 
 
 def test_two_sweeps_on_one_folder_are_refused_by_name(command: Command, tiny_model: Path, tmp_path: Path) -> None:
@@ -105,9 +108,7 @@ def test_the_plan_says_what_is_done_in_which_order_and_what_goes(
     larger = checkpoint(tiny_model, tmp_path / "b", 7)
     (larger / "model-2.safetensors").write_bytes((larger / "model.safetensors").read_bytes())
     file = write(tmp_path, checkpoints={"small": {"folder": str(folder), "keep": [20]}, "large": str(tmp_path / "b")})
-    done = command("sftgen", "sweep", file, "--plan", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = plan_json(plan_sweep(read_sweep(file), tmp_path / "out"))
     assert [(job["training"], job["step"], job["stays"]) for job in found["jobs"]] == [
         ("small", 10, False), ("small", 20, True), ("small", 30, False), ("small", 40, True), ("large", 7, True),
     ]  # fmt: skip
@@ -145,24 +146,18 @@ def test_a_model_too_large_is_told_with_the_arithmetic_before_it_is_loaded(
     assert not (tmp_path / "out").exists()
 
 
-def no_room() -> None:
-    """In a fork: a disk that is nearly full."""
-    usage = namedtuple("usage", "total used free")
-    shutil.disk_usage = lambda _: usage(10**9, 10**9 - 100, 100)  # type: ignore[assignment]
-
-
-def test_no_space_is_told_with_the_arithmetic_before_anything_is_written(
-    command: Command, tiny_model: Path, tmp_path: Path
+def test_no_space_is_told_with_the_arithmetic(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = training(tiny_model, tmp_path / "a", [10])
-    line = ["sftgen", "sweep", "--checkpoints", folder, *SIMPLE, "--out", tmp_path / "out"]
-    done = command(*line, before=no_room)
-    assert done.returncode == 2
-    told = " ".join(done.stderr.split())
-    assert "0.000 MB of copied weights" in told
-    assert "of records = " in told
-    assert "0.000 MB are free" in told
-    assert not (tmp_path / "out").exists()
+    planned = plan_sweep(read_sweep(write(tmp_path, checkpoints={"a": str(folder)})), tmp_path / "out")
+    usage = namedtuple("usage", "total used free")
+    needed = int(24 * GIVEN.bytes_per_token)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, needed))
+    require_space(planned)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 1, needed - 1))
+    with pytest.raises(SweepError, match=r"no space .*0\.000 MB of copied weights .* of records = .* are free"):
+        require_space(planned)
 
 
 def test_further_judges_judge_the_same_answers_into_runs_of_their_own(
@@ -255,10 +250,8 @@ def test_a_cluster_and_other_processes_take_part(command: Command, tiny_model: P
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--checkpoints", "nowhere/at/all"], "--checkpoints without --tasks"),
         (["--checkpoints", "nowhere/at/all", *SIMPLE], "no such folder, and no hub repository"),
         (["a.yaml", "b.yaml"], "expected one sweep file"),
-        (["none.yaml"], "cannot be read"),
     ],
 )
 def test_what_cannot_be_meant_is_told(command: Command, arguments: list[str], told: str, tmp_path: Path) -> None:
