@@ -115,10 +115,10 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "benchmark": "sweep", "checkpoints": len(STEPS), "documents": documents, "rounds": rounds,
-                "seconds": round(wall, 1), "cpu_seconds": round(cpu, 1), "peer_seconds": round(peer_wall, 1),
-                "peer_cpu_seconds": round(peer_cpu, 1), "ratio": round(peer_wall / wall, 2),
-                "cpu_ratio": round(peer_cpu / cpu, 2),
+                "name": "sweep", "ratio": round(peer_wall / wall, 2), "ours": round(wall, 1),
+                "peer": round(peer_wall, 1), "unit": "s", "cpu_ratio": round(peer_cpu / cpu, 2),
+                "cpu_ours": round(cpu, 1), "cpu_peer": round(peer_cpu, 1), "checkpoints": len(STEPS),
+                "documents": documents, "rounds": rounds,
             }
         )
     )  # fmt: skip
