@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +231,7 @@ def _responses(facts: Any) -> int:
 
 def _seconds_since(at: str) -> float | None:
     try:
-        return max(0.0, (datetime.now(timezone.utc) - datetime.fromisoformat(at)).total_seconds())
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())
     except (ValueError, TypeError):
         return None
 
