@@ -49,6 +49,12 @@ def register_schedules(register: Register) -> None:
 
 
 @hookimpl
+def register_executors(register: Register) -> None:
+    for name in ("local", "ray"):
+        register(name, f"sftgen_train.curation.engines:{name.upper()}")
+
+
+@hookimpl
 def register_trackers(register: Register) -> None:
     for name in ("wandb", "tensorboard", "trackio"):
         register(name, f"sftgen_train.results.trackers:{name.upper()}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ _STEPS = re.compile(r"(?:merged_|global_)?step[-_]?(\d+)")
 _ANY = re.compile(r"(?:checkpoint-|(?:merged_|global_)?step[-_]?)(\d+)")
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 _WEIGHTS = re.compile(r"(model|adapter_model|pytorch_model).*\.(safetensors|bin|index\.json)")
+NOT_FETCHED = ("*.pth", "*.gguf", "original/*", "*.onnx")
+"""Files of a hub repository that hold the same weights once more."""
 _INSIDE = (".", "huggingface", "actor/huggingface", "actor")
 
 
@@ -103,33 +105,52 @@ def _list_hub(folder: Path) -> list[Checkpoint]:
     repository = folder.as_posix()
     if is_local(repository):
         return []
-    with _hub_errors(repository) as hub:
+    with hub_errors(repository) as hub:
         files = hub.HfApi().list_repo_files(repository)
+    return [Checkpoint(step, folder / sub) for step, sub in hub_steps(files)]
+
+
+def hub_steps(files: Iterable[str]) -> list[tuple[int, str]]:
+    """Steps and names of the sub-folders of a repository that hold a model, by step."""
     inside: dict[str, set[str]] = {}
     for name in files:
         sub, _, file = name.rpartition("/")
         inside.setdefault(sub, set()).add(file)
-    found = [
-        Checkpoint(int(match[1]), folder / sub)
-        for sub, names in inside.items()
-        if (match := _ANY.fullmatch(sub)) and any(_WEIGHTS.fullmatch(name) for name in names)
-    ]
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+    found = ((step_of(sub), sub) for sub, names in inside.items() if holds_weights(names))
+    return sorted((step, sub) for step, sub in found if step is not None)
+
+
+def holds_weights(names: Iterable[str]) -> bool:
+    """Whether one of the files of a folder holds weights, or is their index."""
+    return any(_WEIGHTS.fullmatch(name) for name in names)
+
+
+def step_of(name: str) -> int | None:
+    """The step that the name of a checkpoint's folder or revision tells."""
+    match = _ANY.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def _download(checkpoint: Checkpoint, folder: Path) -> None:
-    """Fetch one sub-folder."""
     *owner, sub = checkpoint.path.parts
-    repository = "/".join(owner)
-    with _hub_errors(repository) as hub:
-        hub.snapshot_download(repository, allow_patterns=f"{sub}/*", local_dir=folder)
-    for path in (folder / sub).iterdir():
-        path.replace(folder / path.name)
-    for rest in (sub, ".cache"):
-        shutil.rmtree(folder / rest, ignore_errors=True)
+    download("/".join(owner), sub, folder)
 
 
-class _hub_errors:  # noqa: N801 - a context manager
+def download(repository: str, sub: str, folder: Path, revision: str | None = None) -> None:
+    """Fetch one sub-folder of a hub repository into a folder, or all of it where `sub` is empty."""
+    with hub_errors(repository) as hub:
+        hub.snapshot_download(
+            repository, revision=revision, allow_patterns=f"{sub}/*" if sub else None,
+            ignore_patterns=None if sub else list(NOT_FETCHED), local_dir=folder,
+        )  # fmt: skip
+    if sub:
+        for path in (folder / sub).iterdir():
+            path.replace(folder / path.name)
+        shutil.rmtree(folder / sub, ignore_errors=True)
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+class hub_errors:  # noqa: N801 - a context manager
     """Turn the hub's errors into `CheckpointError`."""
 
     def __init__(self, repository: str) -> None:

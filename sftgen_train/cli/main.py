@@ -34,6 +34,7 @@ from sftgen_train.cli import rescore as rescore_cli
 from sftgen_train.cli import selftest as selftest_cli
 from sftgen_train.cli import show as show_cli
 from sftgen_train.cli import study as study_cli
+from sftgen_train.cli import sweep as sweep_cli
 from sftgen_train.cli import tasks as tasks_cli
 from sftgen_train.cli import train as train_cli
 from sftgen_train.cli import trajectory as trajectory_cli
@@ -57,7 +58,7 @@ from sftgen_train.cli.quiet import AboveTheBar, PlainFormatter, quiet_libraries,
 PANELS = {
     "Start": ("demo", "doctor", "tasks", "try", "presets", "plan", "study"),
     "Train": ("data", "curate", "train", "accelerate-config", "worker", "watch", "queue"),
-    "Evaluate": ("eval", "rescore", "judge", "diagnose", "import", "documents", "paper-prompts"),
+    "Evaluate": ("eval", "sweep", "rescore", "judge", "diagnose", "import", "documents", "paper-prompts"),
     "Read": ("report", "show", "view", "trajectory", "compare", "parts", "lengths", "distance", "gate", "export"),
     "Extend": ("new-plugin", "plugins", "tasks-dir", "selftest"),
 }
@@ -102,6 +103,7 @@ app.command("curate")(curate_cli.curate_sets)
 app.command("import")(exchange_cli.import_logs)
 app.add_typer(study_cli.app, name="study")
 app.command("export")(exchange_cli.export_runs)
+app.command("sweep")(sweep_cli.sweep_checkpoints)
 app.command("watch")(watch_cli.watch_folder)
 app.command("plan")(plan_cli.plan_costs)
 app.command("queue")(queue_cli.show_queue)
@@ -192,7 +194,9 @@ def worker(
     newest_first: Annotated[bool, typer.Option(help="Newest checkpoint first, else in order.")] = False,
     behind: Annotated[Optional[int], typer.Option(min=1, help="Skip the oldest while more than so many wait.")] = None,  # noqa: UP045
     attempts: Annotated[int, typer.Option(min=1, help="Tries before a checkpoint counts as failed.")] = 2,
-    keep: Annotated[str, typer.Option(help="Steps whose weights are kept, separated by commas; or all.")] = "",
+    keep: Annotated[
+        str, typer.Option(help="Steps whose weights are kept, separated by commas; or all, log2, verdict.")
+    ] = "",
     wait: Annotated[bool, typer.Option(help="Wait for more while the training runs.")] = True,
     probe: Annotated[str, typer.Option(help="Diagnostics that measure each checkpoint, separated by commas.")] = "",
     log_to: LogTo = "",
@@ -200,8 +204,8 @@ def worker(
 ) -> None:
     """Evaluate the checkpoints that a training run enqueues; several workers may share one run."""
     from sftgen_tasks.harness.registry import parse_model_args
+    from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.steps import parse_steps
     from sftgen_train.queue.worker import Backend, Policy, work
     from sftgen_train.results.trackers import parse_trackers
 
@@ -209,7 +213,7 @@ def worker(
     backend = Backend(model, parse_model_args(model_args))
     probes = [name for name in probe.split(",") if name]
     with shown(run, console):
-        work(run, backend, Policy(newest_first, behind, attempts, parse_steps(keep), wait, probes), trackers)
+        work(run, backend, Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes), trackers)
     if not quiet:
         show_run(run)
 

@@ -35,13 +35,14 @@ def watch_folder(
     evaluate: Annotated[bool, typer.Option(help="Evaluate here; otherwise `sftgen worker RUN` does.")] = True,
     model: Annotated[str, typer.Option(help="lm_eval model that generates, e.g. sftgen-vllm.")] = "sftgen-hf",
     model_args: Annotated[str, typer.Option(help="Further arguments of that model.")] = "",
-    keep: Annotated[str, typer.Option(help="Steps whose leased weights are kept; or all.")] = "",
+    keep: Annotated[str, typer.Option(help="Steps whose leased weights are kept; or all, log2, verdict.")] = "",
     log_to: LogTo = "",
 ) -> None:
     """Evaluate the checkpoints of any trainer as they appear, each after it is completely written."""
     from sftgen_tasks.harness.limits import parse_limits
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.evaluation.schedule import Suite, Tier, parse_mapping
+    from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.progress import shown
     from sftgen_train.queue.steps import parse_steps
     from sftgen_train.queue.watch import Watch, watch
@@ -61,7 +62,7 @@ def watch_folder(
     what = Watch(
         folder, base, parse_steps(steps), settle, until, last_step, once, poll=5.0 if folder.is_dir() else 60.0
     )
-    backend, policy = Backend(model, parse_model_args(model_args)), Policy(keep=parse_steps(keep))
+    backend, policy = Backend(model, parse_model_args(model_args)), Policy(keep=parse_keep(keep))
     with shown(into, console):
         watch(what, into, suite, (lambda: work(into, backend, policy, trackers)) if evaluate else None)
     if evaluate:

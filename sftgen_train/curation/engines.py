@@ -11,20 +11,19 @@ paths.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Executor as Where
+from sftgen_judges.plugins.contracts import Workers
 
-Of = TypeVar("Of")
-Made = TypeVar("Made")
 Engine = Literal["local", "ray"]
 RETRIES = 10
 """So many times a task is run again after its node died."""
@@ -47,25 +46,6 @@ def engine_of(name: str) -> Engine:
     raise EngineError(f"engine {name!r}: expected {' or '.join(get_args(Engine))}")
 
 
-@dataclass(frozen=True)
-class Workers:
-    """What runs tasks.
-
-    Attributes:
-        pool: Takes them.
-        count: How many run at the same time.
-        require: Checks that all of them see a folder.
-    """
-
-    pool: Executor
-    count: int
-    require: Callable[[Path], None] = lambda folder: None
-
-    def map(self, fn: Callable[[Of], Made], tasks: Sequence[Of]) -> Iterator[Made]:
-        """Run a function on each task; the results come in order. A single task needs no other process."""
-        return map(fn, tasks) if self is HERE or len(tasks) == 1 else self.pool.map(fn, tasks)
-
-
 class _Here(Executor):
     """Functions are called in this process, at once."""
 
@@ -77,6 +57,10 @@ class _Here(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+    def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], **options: Any) -> Iterator[Any]:
+        """Call a function on each, when its result is asked for."""
+        return map(fn, *iterables)
 
 
 HERE = Workers(_Here(), 1)
@@ -183,3 +167,7 @@ def _check_nodes(ray: Any, folder: Path) -> None:
 
 def _sees(folder: str) -> bool:
     return Path(folder).is_dir()
+
+
+LOCAL = Where("local", partial(workers, "local"))
+RAY = Where("ray", partial(workers, "ray"))

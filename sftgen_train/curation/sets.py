@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.contracts import Workers
 from sftgen_judges.records.journal import append_rows, naming, read_rows, to_json, write_atomic
 from sftgen_judges.records.provenance import provenance
-from sftgen_train.curation.engines import HERE, Workers
+from sftgen_train.curation.engines import HERE
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import random
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,7 +25,8 @@ from sftgen_tasks.harness.patches import compiled_once
 from sftgen_tasks.harness.registry import make_model
 from sftgen_tasks.harness.sampling import check_settings
 from sftgen_tasks.harness.shards import Shard, together
-from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError, check_complete
+from sftgen_train.checkpoints.adapters import adapter_arguments
+from sftgen_train.checkpoints.leases import CheckpointError, check_complete
 from sftgen_train.evaluation.quiet import without_bars
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.results.run import add_results
@@ -221,10 +221,10 @@ def _arguments(folder: Path, model: str, model_args: Mapping[str, Any]) -> dict[
     if model in {"hf", "sftgen-hf"}:
         # lm_eval's default is cuda, also on a machine without a GPU.
         arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
-    if (folder / ADAPTER).is_file():
-        base = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
-        arguments |= {"pretrained": base, "peft": str(folder), "tokenizer": str(folder)}
-    return arguments
+    adapter = adapter_arguments(folder, model)
+    if "max_lora_rank" in model_args:
+        adapter.pop("max_lora_rank", None)
+    return arguments | adapter
 
 
 def _load(folder: Path, model: str, arguments: Mapping[str, Any]) -> Model:

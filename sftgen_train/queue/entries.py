@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -189,19 +189,24 @@ class Queue:
         self._write("skipped", replace(entry, reason=reason))
         return True
 
-    def claim(self, *, newest_first: bool = False, without: Collection[int] = ()) -> Entry | None:
+    def claim(
+        self, *, newest_first: bool = False, without: Collection[int] = (), first: Sequence[int] = ()
+    ) -> Entry | None:
         """Take a waiting entry, for this process alone.
 
         Args:
             newest_first: Take the newest step, else the oldest.
             without: Steps to leave to others.
+            first: Steps to take before others, in this order.
 
         Returns:
             The entry with this process as owner, None when nothing waits.
         """
         self.recover()
         waiting = [entry for entry in self.entries("waiting") if entry.step not in without]
-        waiting.sort(key=lambda entry: (entry.deaths >= DEADLY, -entry.step if newest_first else entry.step))
+        ranks = {step: rank - len(first) for rank, step in enumerate(first)}
+        sign = -1 if newest_first else 1
+        waiting.sort(key=lambda entry: (entry.deaths >= DEADLY, ranks.get(entry.step, 0), sign * entry.step))
         for found in waiting:
             path = self.folder / "waiting" / found.file
             with suppress(FileNotFoundError):  # another worker was faster

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 
@@ -77,17 +77,24 @@ def describe(run: Path) -> str:
 @contextmanager
 def shown(run: Path, console: Console) -> Iterator[None]:
     """Show the line at the bottom of the terminal until the end; where there is no terminal, show nothing."""
-    if not console.is_terminal:
-        yield
-        return
     spinner = Spinner("dots", "")
 
     def line() -> Spinner:
         spinner.update(text=describe(run))
         return spinner
 
+    with shown_live(line, console):
+        yield
+
+
+@contextmanager
+def shown_live(what: Callable[[], RenderableType], console: Console) -> Iterator[None]:
+    """Show something at the bottom of the terminal until the end; where there is no terminal, show nothing."""
+    if not console.is_terminal:
+        yield
+        return
     handlers = [found for found in logging.getLogger().handlers if isinstance(found, logging.StreamHandler)]
-    with told_elsewhere(), Live(console=console, get_renderable=line, refresh_per_second=2, transient=True):
+    with told_elsewhere(), Live(console=console, get_renderable=what, refresh_per_second=2, transient=True):
         streams = [handler.setStream(sys.stderr) for handler in handlers]  # Live's: messages appear above the line
         try:
             yield

@@ -20,7 +20,7 @@ from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.preflight import check_local_model, is_local
 from sftgen_train.checkpoints.leases import STABLE, CheckpointError, check_complete
 from sftgen_train.checkpoints.planned import last_step_of
-from sftgen_train.checkpoints.sources import TRAINER, known_sources
+from sftgen_train.checkpoints.sources import NOT_FETCHED, TRAINER, known_sources
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import STATES
@@ -155,7 +155,7 @@ class _Look:
         if not self.what.base or 0 in self._taken:
             return
         try:
-            folder = Path(self.what.base) if is_local(self.what.base) else _fetch(self.what.base)
+            folder = Path(self.what.base) if is_local(self.what.base) else fetch_model(self.what.base)
             self.enqueuer.adopt(TRAINER, Checkpoint(0, folder), known_as="base")
             self._taken[0] = "base"
         except (CheckpointError, OSError, ValueError) as error:
@@ -170,7 +170,7 @@ class _Look:
             return []
         pending = []
         for step, (source, checkpoint) in found.items():
-            looks = _looks(checkpoint)
+            looks = looks_of(checkpoint)
             if self._taken.get(step) != looks and not self._try(source, checkpoint, looks):
                 pending.append(step)
         return pending
@@ -209,7 +209,7 @@ class _Look:
         self._problems[step] = problem
 
 
-def _looks(checkpoint: Checkpoint) -> str:
+def looks_of(checkpoint: Checkpoint) -> str:
     """What a checkpoint looks like from outside: names, sizes and times of its files."""
     path = checkpoint.path
     if not path.is_dir():
@@ -225,7 +225,8 @@ def _looks(checkpoint: Checkpoint) -> str:
     return sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
-def _fetch(model: str) -> Path:
+def fetch_model(model: str) -> Path:
+    """A model of the hub as a folder of its cache."""
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(model, ignore_patterns=["*.pth", "*.gguf", "original/*", "*.onnx"]))
+    return Path(snapshot_download(model, ignore_patterns=list(NOT_FETCHED)))

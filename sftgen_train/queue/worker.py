@@ -19,12 +19,14 @@ from sftgen_tasks import TaskResult
 from sftgen_tasks.harness.registry import require_model
 from sftgen_tasks.harness.sampling import check_settings
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
+from sftgen_train.checkpoints.retention import Rule
 from sftgen_train.diagnosing.running import probe_step, require_probes
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.adaptive import choose_next
 from sftgen_train.queue.entries import INTERRUPTED, Entry, Queue
 from sftgen_train.queue.faults import fault_of
+from sftgen_train.queue.keeping import kept_steps
 from sftgen_train.queue.progress import training_goes_on
 from sftgen_train.results.run import add_results, in_one_line
 from sftgen_train.results.trackers import Trackers
@@ -63,7 +65,9 @@ class Policy:
         newest_first: Take the newest checkpoint first, else in order.
         behind: Skip the oldest while more than so many wait. The base model and the last step are never skipped.
         attempts: Tries before a checkpoint counts as failed.
-        keep: Steps whose weights are kept after evaluation; for other steps `leases/step-N` is removed.
+        keep: Steps whose weights are kept after evaluation, or a rule for them; for other steps `leases/step-N` is
+            removed. By the rule `verdict` that happens when the verdict is in.
+        first: Steps to take before others, in this order.
         wait: Whether to wait for more while the training runs, and for a training that has not begun.
         probes: Names of diagnostics of level `checkpoint` that run on each checkpoint once it is evaluated.
     """
@@ -71,9 +75,14 @@ class Policy:
     newest_first: bool = False
     behind: int | None = None
     attempts: int = 2
-    keep: Collection[int] = ()
+    keep: Collection[int] | Rule = ()
     wait: bool = True
     probes: Sequence[str] = ()
+    first: Sequence[int] = ()
+
+    def keeps(self, step: int) -> bool | None:
+        """Whether the weights of a step stay; None where a rule says so, when more is known."""
+        return None if isinstance(self.keep, Rule) else step in self.keep
 
 
 def work(
@@ -109,9 +118,9 @@ def work(
     worker = _Worker(queue, Evaluator(suite), backend, policy, probes)
     with closing(Trackers(run, trackers)) as open_trackers:
         while True:
-            _release_finished(queue)
+            _release_finished(queue, policy)
             _skip_when_behind(queue, policy)
-            entry = queue.claim(newest_first=policy.newest_first, without=worker.doubtful)
+            entry = queue.claim(newest_first=policy.newest_first, without=worker.doubtful, first=policy.first)
             if entry is not None:
                 worker.take(entry)
                 gc.collect()  # frees the last weights before the next are loaded
@@ -123,7 +132,7 @@ def work(
             open_trackers.log_new()
         open_trackers.log_new()
         _require_queue(queue)
-        _release_finished(queue)
+        _release_finished(queue, policy)
         run.compact()
     worker.require_no_doubt()
     _require_readable(queue)
@@ -163,7 +172,7 @@ class _Worker:
         Raises:
             WorkerError: The fault is the worker's own.
         """
-        run, keep = RunFolder(self.queue.run), entry.step in self.policy.keep
+        run, keep = RunFolder(self.queue.run), self.policy.keeps(entry.step)
         if _has_results(run, entry):  # a worker was killed between its results and the entry's move
             self._probe(run, entry)
             self.queue.finish(entry, "done", keep=keep)
@@ -313,10 +322,13 @@ def _require_readable(queue: Queue) -> None:
         )
 
 
-def _release_finished(queue: Queue) -> None:
+def _release_finished(queue: Queue, policy: Policy) -> None:
     """Remove the leases of evaluated steps whose weights nobody asked to keep."""
-    for entry in queue.entries("done"):
-        if entry.keep is False and (queue.run / entry.path).exists():
+    done = [entry for entry in queue.entries("done") if (queue.run / entry.path).exists()]
+    unsaid = [entry for entry in done if entry.keep is None]
+    kept = kept_steps(queue, policy.keep) if unsaid and isinstance(policy.keep, Rule) else None
+    for entry in done:
+        if entry.keep is False or (entry.keep is None and kept is not None and entry.step not in kept):
             release(queue.run / entry.path)
 
 

@@ -19,6 +19,7 @@ from sftgen_judges.plugins.contracts.diagnosing import (
     Sample,
     Span,
 )
+from sftgen_judges.plugins.contracts.executing import Executor, Workers
 from sftgen_judges.plugins.contracts.exporting import Export, Exporter
 from sftgen_judges.plugins.contracts.findings import (
     Figure,
@@ -68,6 +69,7 @@ KINDS = {
     "recipe": Kind(Recipe, "register_recipes", "makes a training set of a pool, step by step"),
     "importer": Kind(Importer, "register_importers", "reads results of another tool"),
     "report_section": Kind(ReportSection, "register_report_sections", "shows something of runs in the report"),
+    "executor": Kind(Executor, "register_executors", "runs the workers of a sweep"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 
@@ -81,6 +83,7 @@ __all__ = [
     "Connection",
     "Diagnostic",
     "Execution",
+    "Executor",
     "Export",
     "Exporter",
     "Failure",
@@ -127,4 +130,5 @@ __all__ = [
     "Table",
     "Tracker",
     "Validation",
+    "Workers",
 ]

@@ -10,6 +10,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import LLM, RequestOutput, SamplingParams, TokensPrompt
+from vllm.config.lora import LoRAConfig
+from vllm.lora.peft_helper import PEFTHelper
 from vllm.outputs import CompletionOutput
 
 from sftgen_judges.errors import SftgenError
@@ -30,6 +32,10 @@ class EngineStoppedError(SftgenError):
     """vLLM gave up a request."""
 
 
+class AdapterError(SftgenError, ValueError):
+    """An adapter that vLLM cannot apply."""
+
+
 class StreamingVLLM(VLLM):  # type: ignore[misc]
     """`--model sftgen-vllm`: as `vllm`, with exact counts and a seed by sample, each response on disk when it ends."""
 
@@ -39,7 +45,13 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
     """Ids to stop at besides those of the model's folder."""
 
     def __init__(self, pretrained: str, *, seed: int = 1234, **options: Any) -> None:
-        """Load a model by name; the arguments are those of `vllm`, `seed` is also the samples' base seed."""
+        """Load a model by name; the arguments are those of `vllm`, `seed` is also the samples' base seed.
+
+        Raises:
+            AdapterError: An adapter that vLLM cannot apply.
+        """
+        if options.get("lora_local_path"):
+            _require_applicable(str(options["lora_local_path"]))
         super().__init__(pretrained, seed=seed, **options)
         self.seed = int(seed)
         stream_generations(self, {"pretrained": pretrained, **options}, self.seed)
@@ -155,6 +167,18 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
     @cached_property
     def _marked_by_special_tokens(self) -> bool:
         return dropped_marker(self.tokenizer) is not None
+
+
+def _require_applicable(adapter: str) -> None:
+    """VLLM looks at an adapter with the first request only, when the base's weights are loaded."""
+    try:
+        found = PEFTHelper.from_local_dir(adapter, max_position_embeddings=None)
+        found.validate_legal(LoRAConfig(max_lora_rank=512))  # room for the rank is another argument
+    except (OSError, ValueError, TypeError) as error:
+        raise AdapterError(
+            f"adapter {adapter!r}: vLLM cannot apply it: {error} Evaluate it with --model sftgen-hf, or merge it into "
+            "its base model"
+        ) from error
 
 
 def _given_up(output: RequestOutput) -> EngineStoppedError:

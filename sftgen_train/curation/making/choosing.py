@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.contracts import Candidate, Made
+from sftgen_judges.plugins.contracts import Candidate, Made, Workers
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.schema import content_hash
-from sftgen_train.curation.engines import HERE, Workers
+from sftgen_train.curation.engines import HERE
 from sftgen_train.curation.pool.candidates import Pool
 from sftgen_train.curation.selecting.recipes import Plan, Step
 

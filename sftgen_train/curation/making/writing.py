@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftgen_judges.plugins.contracts import Candidate, Made
+from sftgen_judges.plugins.contracts import Candidate, Made, Workers
 from sftgen_judges.records.journal import naming
-from sftgen_train.curation.engines import HERE, Workers
+from sftgen_train.curation.engines import HERE
 from sftgen_train.curation.making.choosing import choose, rewritten
 from sftgen_train.curation.making.rows import Row, row_of, schema_of
 from sftgen_train.curation.pool.candidates import Key, Pool
