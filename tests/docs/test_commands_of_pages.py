@@ -111,8 +111,13 @@ def _runs_here(line: str) -> bool:
 
 def test_what_does_not_run_here_is_run_by_another_test() -> None:
     """A test's text has the command and every option of it: it was written for this command."""
-    here = {*READING, *BEGINNING}
-    lines = {line for page, known in KNOWN.items() for line in known if page not in here or not _runs_here(line)}
+    here = {*READING, *BEGINNING, "first_study.md"}  # of the last one tests/train/study runs every command
+    lines = {
+        line
+        for page, known in KNOWN.items()
+        for line in known
+        if page not in here or (page != "first_study.md" and not _runs_here(line))
+    }
     for line in sorted(line for line in lines if shlex.split(line)[1] not in NO_TEST):
         words = [word.strip("[].") for word in shlex.split(line)[1:]]
         wanted = {words[0], *(word for word in words if word.startswith("--"))}

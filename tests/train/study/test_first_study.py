@@ -70,4 +70,9 @@ def test_each_command_of_the_page_is_run(command: Command, tiny_model: Path, tmp
         done = command(*words, cwd=tmp_path)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
     assert (tmp_path / "score.svg").read_text().startswith("<svg")
+    one = ["--picture", "one.svg", "--task", "parity", "--arms", "traces"]
+    done = command("sftgen", "study", "report", "study.yaml", "--out", "studies/small", *one, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "answers" in (tmp_path / "score.svg").read_text()
+    assert "answers" not in (tmp_path / "one.svg").read_text()
     assert (tmp_path / "studies" / "small" / "report" / "tables.tex").is_file()

@@ -121,6 +121,9 @@ def test_the_plan_says_what_is_done_in_which_order_and_what_goes(
     table = command("sftgen", "sweep", file, "--plan")
     assert "5 of 5 checkpoints to evaluate on sftgen_parity" in table.stdout
     assert "deleted" in table.stdout
+    line = ["--checkpoints", folder, tmp_path / "b", "--tasks", "sftgen_parity", "--base", tiny_model, "--plan"]
+    assert "7 of 7 checkpoints" in command("sftgen", "sweep", *line).stdout  # both have the base
+    assert not list(tmp_path.glob("**/sweep.json"))
 
 
 def sparse(folder: Path, size: int) -> Path:
