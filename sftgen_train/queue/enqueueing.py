@@ -185,9 +185,6 @@ class Enqueuer:
             OSError: It cannot be written.
         """
         self.tell("finished", step=step)
-        waiting = len(self.queue.entries("waiting")) + len(self.queue.entries("running"))
-        if waiting:
-            logger.info("checkpoints that wait for evaluation: %d. sftgen worker %s", waiting, self.run)
 
     def _enqueue(self, step: int, model_id: str, last: bool, candidate: bool) -> None:
         entry = Entry(step, f"{LEASES}/step-{step}", model_id, last)
