@@ -267,7 +267,7 @@ class GradeFilter(Filter):  # type: ignore[misc]
 
     def verdicts_of(self, answers: Sequence[tuple[Mapping[str, Any], str]]) -> list[Verdict]:
         """Grade texts that no model wrote, each with its document, and write nothing down."""
-        return list(grade_batch(self.scorer(), [Item(doc, self._read(text)) for doc, text in answers]))
+        return list(grade_batch(self.scorer(), [Item(doc, self.read(text)) for doc, text in answers]))
 
     def grade_ahead(self, run: Recording, answers: Answers) -> None:
         """Grade responses while others are generated, so that `apply` finds their verdicts.

@@ -28,7 +28,7 @@ from sftgen_judges.scoring.grading import grade_batch
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.harness.preflight import check_local_model
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError
-from sftgen_train.training.rows import read_row, read_rows
+from sftgen_train.training.rows import read_prompt, read_rows
 
 CONFIGS: Mapping[str, type[Any]] = {"distillation": DistillationConfig, "grpo": GRPOConfig}
 """TRL's configuration of each method."""
@@ -121,8 +121,7 @@ def prompts(harness: HarnessConfig, most: int | None = None) -> list[dict[str, A
 
 def _prompt(row: Mapping[str, Any], where: str) -> Prompt:
     """The prompt of a row; what it holds of a response is not read."""
-    alone = "prompt" in row and not row.get("completion")
-    read = read_row({**row, "completion": "-"} if alone else row, where)
+    read = read_prompt(row, where)
     if read.tools or read.options or read.carried:
         raise DataError(f"{where}: tools and options of the chat template: only prompts of text are trained on here")
     if isinstance(read.prompt, str):

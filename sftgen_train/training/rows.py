@@ -120,6 +120,20 @@ def without_none(value: Any) -> Any:
     return [without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
+def read_prompt(row: Mapping[str, Any], where: str) -> Row:
+    """Read a row of which the prompt alone counts: it needs no response.
+
+    Args:
+        row: As for `read_row`, or with a `prompt` only.
+        where: File and number of the row, for messages.
+
+    Raises:
+        DataError: As `read_row`.
+    """
+    alone = "prompt" in row and not row.get("completion")
+    return read_row({**row, "completion": "-"} if alone else row, where)
+
+
 def read_row(row: Mapping[str, Any], where: str) -> Row:
     """Read a row of any usual form.
 

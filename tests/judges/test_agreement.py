@@ -318,7 +318,7 @@ def test_a_mistake_is_one_message(
 def test_a_mistake_is_shown_without_a_traceback(command: Command) -> None:
     done = command("sftgen", "judge", "run", "polite", "in.jsonl", "--out", "o.jsonl")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith("sftgen: judge 'polite': no plugin registered it.")
+    assert done.stderr.startswith("sftgen: judge 'polite': no plugin registered it")
 
 
 def test_judges_are_listed_with_what_they_need(command: Command, installed: Command) -> None:

@@ -12,7 +12,7 @@ from sftgen_train.curation.contamination.benchmarks import Item, load_items
 from sftgen_train.curation.contamination.search import search
 from sftgen_train.evaluation.schedule import parse_mapping
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, json_list
-from sftgen_train.training.rows import Row, Turn, read_row, read_rows
+from sftgen_train.training.rows import Row, Turn, read_prompt, read_rows
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _look(fields: Mapping[str, Any], asked: Sequence[tuple[list[str], Any]]) -> 
 
 def _row(row: Mapping[str, Any], where: str, column: str) -> tuple[str, Row]:
     """A row without its id; one text counts as a prompt."""
-    return "", Row(str(row[column]), Turn("assistant", "")) if column else read_row(row, where)
+    return "", Row(str(row[column]), Turn("assistant", "")) if column else read_prompt(row, where)
 
 
 def _listed(given: Any) -> list[str]:

@@ -60,7 +60,7 @@ def test_markers_that_nobody_set_are_found_and_the_records_keep_them(
     # A rescore has neither model nor prompt.
     grading = load_tasks(["sftgen_parity"]).tasks["sftgen_parity"].grading
     records = RunFolder(tmp_path).read_generations("sftgen_parity")
-    assert {grading._read(record).thinking for record in records} == {r"\boxed{neither}"}
+    assert {grading.read(record).thinking for record in records} == {r"\boxed{neither}"}
 
 
 def test_a_chat_templates_markers_reach_the_records(tmp_path: Path) -> None:

@@ -45,13 +45,13 @@ HIDDEN = {
 def test_a_warning_that_helps_is_one_line_and_others_are_hidden(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def warn() -> None:
+    def warn(**_: str) -> None:
         warnings.simplefilter("always")
         for file, category, message, *_ in (*SHOWN.values(), *HIDDEN.values()):
             warnings.warn_explicit(message, category, file, 1)
         raise SftgenError("the end")
 
-    monkeypatch.setattr(main, "app", warn)
+    monkeypatch.setattr(main, "_command", lambda words: warn)
     monkeypatch.setattr(main, "quiet_libraries", lambda: None)  # of this process
     with warnings.catch_warnings(), pytest.raises(SystemExit):
         main.main()

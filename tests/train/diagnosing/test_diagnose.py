@@ -185,7 +185,9 @@ def test_a_diagnostic_that_fails_is_named_and_the_others_finish(run: RunFolder, 
     assert "name their folder with --checkpoints" in found["skipped"]["probe"]
     assert set(diagnose(run, "--only", "judged,good", code=1)["failed"]) == {"judged"}
     done = CliRunner().invoke(app, ["diagnose", str(run.path), "--only", "nobody"])
-    assert "diagnostic 'nobody': no plugin registered it. Known: first, query" in str(done.exception)
+    assert "diagnostic 'nobody': no plugin registered it; did you mean 'good'? Known: first, query" in str(
+        done.exception
+    )
 
 
 def test_what_a_plugin_says_is_text_and_never_markup(run: RunFolder, register: Any) -> None:

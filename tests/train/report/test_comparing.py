@@ -233,7 +233,7 @@ def test_tables_for_papers_and_programs(runs: tuple[str, str], tmp_path: Path) -
         (["--levels", "2"], "--levels '2': expected a number from 0 to 1"),
         (["--options", "4"], "--options '4': expected TASK=NUMBER"),
         (["--options", "gpqa_diamond=1"], "expected a number from 2 to 1000"),
-        (["--tasks", "nothing"], "no evaluation of the tasks and the measure"),
+        (["--tasks", "nothing"], "--tasks nothing: it was not evaluated"),
     ],
 )
 def test_mistakes_are_told_in_one_line(runs: tuple[str, str], options: list[str], said: str) -> None:

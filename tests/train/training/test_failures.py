@@ -17,8 +17,7 @@ from sftgen_train.evaluation import evaluator
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue import enqueueing
 from sftgen_train.queue.entries import Queue
-from sftgen_train.training import callback as callback_module
-from sftgen_train.training import continuing
+from sftgen_train.training import continuing, measuring
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.failures import Failures
 from tests.train.training.test_callback import weights_hash
@@ -38,7 +37,7 @@ FAULTS: dict[str, tuple[str, list[tuple[Any, str]], Exception]] = {
         [(Queue, "add"), (Queue, "find"), (enqueueing, "write_atomic")],
         READ_ONLY,
     ),
-    "memory, saving the weights": ("queue", [(callback_module, "gathered_weights")], MemoryError()),
+    "memory, saving the weights": ("queue", [(measuring, "gathered_weights")], MemoryError()),
     "lease": ("queue", [(enqueueing, "lease"), (enqueueing.Enqueuer, "end")], RuntimeError("no")),
     "disk full, results": ("in_process", [(evaluator, "add_results")], FULL),
     "disk full, all records": (

@@ -32,7 +32,11 @@ def item_address(viewer: Viewer, task: str, place: int, more: str = "") -> str:
 
 
 def choose(page: Page, name: str, value: str) -> None:
-    page.locator(f"select[name={name}]").select_option(value)
+    """A choice on a page that is whole: before that, its script does not listen."""
+    field = page.locator(f"select[name={name}]")
+    field.wait_for(state="attached")
+    page.wait_for_load_state()
+    field.select_option(value)
 
 
 def test_the_first_page_has_the_verdicts_that_the_records_give(
@@ -129,6 +133,12 @@ def test_every_filter_lists_what_the_records_hold_and_stands_in_the_address(
     expect(total).to_have_text("1")
 
 
+def press(page: Page, key: str) -> None:
+    """A key on a page that is whole: before that, its script does not listen."""
+    page.wait_for_load_state()
+    page.keyboard.press(key)
+
+
 def test_pages_of_a_list_and_the_steps_of_an_item_by_keys_alone(open_page: Open, viewer: Viewer) -> None:
     page = open_page(viewer.address)
     page.goto(f"{viewer.base}/items?task={PARITY}&sort=item")
@@ -136,28 +146,28 @@ def test_pages_of_a_list_and_the_steps_of_an_item_by_keys_alone(open_page: Open,
     assert page.locator("#list tbody tr").count() == 50
     page.get_by_role("link", name="Next").click()
     expect(page.locator("#list tbody tr")).to_have_count(20)
-    page.keyboard.press("j")
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    press(page, "j")
+    press(page, "j")
+    press(page, "Enter")
     expect(page.locator(".crumbs")).to_contain_text("52 of 70")
     name = page.locator("h1").inner_text()
-    page.keyboard.press("j")
+    press(page, "j")
     expect(page.locator(".crumbs")).to_contain_text("53 of 70")
-    page.keyboard.press("k")
+    press(page, "k")
     expect(page.locator(".crumbs")).to_contain_text("52 of 70")
     expect(page.locator("h1")).to_have_text(name)
     page.wait_for_load_state()
     for step in ("step 0", "step 10"):
-        page.keyboard.press("ArrowRight")
+        press(page, "ArrowRight")
         assert step in page.evaluate("document.activeElement.querySelector('h2')?.innerText")
-    page.keyboard.press("ArrowLeft")
+    press(page, "ArrowLeft")
     assert page.evaluate("document.activeElement.querySelector('h2').innerText") == "step 0"
-    page.keyboard.press("d")
+    press(page, "d")
     expect(page.get_by_role("button", name="Differences off")).to_be_visible()
     assert page.locator(".answer ins").count() == 0
-    page.keyboard.press("u")
+    press(page, "u")
     expect(page.locator("#list tbody tr")).to_have_count(20)
-    page.keyboard.press("/")
+    press(page, "/")
     assert page.evaluate("document.activeElement.name") == "q"
 
 
@@ -242,7 +252,7 @@ def test_harmful_texts_are_shown_for_one_item_after_a_click_and_then_folded_agai
     assert SECRET not in page.content()
     address = page.url
     page.locator("#reveal").focus()
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     expect(page.locator(".columns")).to_contain_text(SECRET)
     assert page.url == address
     page.goto(address)
@@ -405,7 +415,7 @@ def walk(page: Page) -> None:
     expect(page.locator(".column")).to_have_count(3)
     page.locator(".thinking summary").first.click()
     expect(page.locator(".thinking .text").first).to_contain_text("Let me see")
-    page.keyboard.press("j")
+    press(page, "j")
     expect(page.locator(".crumbs")).not_to_contain_text("1 of 20")
 
 
