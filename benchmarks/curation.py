@@ -40,8 +40,8 @@ def stored(folder: Path) -> list[Pair]:
     return pairs
 
 
-def verification(folder: Path) -> None:
-    """Responses a second on one core and on all."""
+def verification(folder: Path) -> dict[str, Any]:
+    """Responses a second on all cores (ours) and on one (peer)."""
     from sftgen_judges.plugins.contracts import Item
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.thinking import split_thinking
@@ -72,7 +72,9 @@ def verification(folder: Path) -> None:
         )
     print(f"{rates[cores] / rates[1]:.2f} x one core on {cores}; load of the machine now: {os.getloadavg()[0]:.1f}")
     # What the cores would do alone: all are busy as long as handing out takes one of them less than its share.
-    print(f"by CPU time at most {spent[1] / max(spent[cores] / cores, here):.2f} x")
+    print(f"by CPU time at most {spent[1] / max(spent[cores] / cores, here):.2f} x", flush=True)
+    ratio = round(rates[cores] / rates[1], 3)
+    return {"ratio": ratio, "ours": round(rates[cores]), "peer": round(rates[1]), "unit": "responses/s"}
 
 
 def _cpu() -> float:
@@ -87,6 +89,7 @@ def write_pool(folder: Path, pairs: list[Pair], copies: int, characters: int) ->
     from sftgen_judges.records.store import RunFolder
     from sftgen_train.curation.configuration import read_curation
     from sftgen_train.curation.pool import generating, prompts
+    from sftgen_train.results.blocks import block_name
 
     samples, block = 2, 1024
 
@@ -116,7 +119,7 @@ def write_pool(folder: Path, pairs: list[Pair], copies: int, characters: int) ->
     sampling = {"temperature": 0.6}
     evaluations, index = [], []
     for block_number in range(documents.blocks):
-        task = prompts.task_of(block_number)
+        task = block_name(block_number)
         made = []
         for place, doc in enumerate(documents.read(block_number)):
             question, _, output = pairs[(block_number * block + place) % len(pairs)]
@@ -151,32 +154,37 @@ def write_pool(folder: Path, pairs: list[Pair], copies: int, characters: int) ->
 
 
 MAKE = """
-import resource, sys, time
+import json, resource, sys, time
 from pathlib import Path
+
+import psutil
+
 from sftgen_train.curation.configuration import read_curation
 from sftgen_train.curation.curate import make_pool, make_sets
 
-BOTH = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-
 def cpu():
-    return sum(sum(resource.getrusage(of)[:2]) for of in BOTH)
+    ours = psutil.Process()
+    return sum(sum(of.cpu_times()[:2]) for of in (ours, *ours.children(recursive=True)))
 
 if __name__ == "__main__":
     pool = make_pool(read_curation(Path(sys.argv[1])))
-    begun, used = time.perf_counter(), cpu()
+    begun, used, rates = time.perf_counter(), cpu(), []
     for written in make_sets(pool, int(sys.argv[2])):
         seconds, spent, rows = time.perf_counter() - begun, cpu() - used, written.made.rows
-        print(f"  {written.name}: {rows:,} rows in {seconds:.1f} s, {60 * rows / seconds:,.0f} a minute;", end=" ")
-        print(f"{spent:.1f} s of CPU, {60 * rows / spent:,.0f} a minute of CPU; {written.made.content_hash}")
+        rates.append(60 * rows / seconds)
+        print(f"  {written.name}: {rows:,} rows in {seconds:.1f} s, {rates[-1]:,.0f} a minute;", end=" ")
+        print(f"{spent:.1f} s of CPU of the processes that live on; {written.made.content_hash}")
         begun, used = time.perf_counter(), cpu()
-    most = [resource.getrusage(of).ru_maxrss >> 10 for of in BOTH]
-    print(f"  most memory: {most[0]} MiB here, {most[1]} MiB in a worker")
+    most = [resource.getrusage(of).ru_maxrss >> 10 for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(f"  most memory: {most[0]} MiB here, {most[1]} MiB in a worker", flush=True)
+    Path(sys.argv[3]).write_text(json.dumps(min(rates)))
 """
 """Makes the sets of a pool in a process of its own, whose memory is its own too."""
 
 
-def making(pairs: list[Pair], copies: int, characters: int) -> None:
-    """Rows a minute, and the most memory that a process took, at two sizes of the pool."""
+def making(pairs: list[Pair], copies: int, characters: int) -> dict[str, Any]:
+    """Rows a minute of the slowest set, and the most memory that a process took, at two sizes of the pool."""
+    slowest = []
     for size in (copies // 4, copies):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -188,8 +196,15 @@ def making(pairs: list[Pair], copies: int, characters: int) -> None:
             os.spawnv(
                 os.P_WAIT,
                 sys.executable,
-                [sys.executable, str(folder / "make.py"), str(folder / "curate.yaml"), str(cores)],
+                [
+                    sys.executable,
+                    *(str(folder / of) for of in ("make.py", "curate.yaml")),
+                    str(cores),
+                    str(folder / "rate"),
+                ],
             )
+            slowest.append(json.loads((folder / "rate").read_text()))
+    return {"rows_a_minute": round(min(slowest))}
 
 
 if __name__ == "__main__":
@@ -199,7 +214,9 @@ if __name__ == "__main__":
     parser.add_argument("--characters", type=int, default=8000)
     parser.add_argument("--only", choices=("verification", "making"))
     given = parser.parse_args()
+    found: dict[str, Any] = {}
     if given.only != "making":
-        verification(given.folder)
+        found |= verification(given.folder)
     if given.only != "verification":
-        making(stored(given.folder), given.copies, given.characters)
+        found |= making(stored(given.folder), given.copies, given.characters)
+    print(json.dumps({"name": "curation", **found}))

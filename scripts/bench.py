@@ -65,8 +65,9 @@ class Result:
 
 
 def names() -> list[str]:
-    """All benchmarks, by the names of their files."""
-    return sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
+    """All benchmarks, by the names of their files; what they share is no benchmark."""
+    found = (ROOT / "benchmarks").glob("[a-z]*.py")
+    return sorted(path.stem for path in found if "__main__" in path.read_text(encoding="utf-8"))
 
 
 def run(name: str) -> Result:
@@ -94,7 +95,10 @@ def run(name: str) -> Result:
     if done.returncode or not lines:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         return Result(name, question, missing=f"exit code {done.returncode}: {last}", failed=True)
-    return Result(name, question, json.loads(lines[-1]))
+    try:
+        return Result(name, question, dict(json.loads(lines[-1])))
+    except (ValueError, TypeError):
+        return Result(name, question, missing="its last line is no JSON object", failed=True)
 
 
 def page(results: Iterable[Result], machine: Mapping[str, str]) -> str:

@@ -9,11 +9,13 @@ import pytest
 
 from scripts import bench
 
+END = 'if __name__ == "__main__":\n    raise SystemExit("no | way")\n'
 QUICK = '''"""How long is nothing?
 
 It is short."""
-print("so")
-print('{"name": "quick", "ratio": 1.25, "ours": 2, "peer": 2.5, "unit": "s", "limit": 3}')
+if __name__ == "__main__":
+    print("so")
+    print('{"name": "quick", "ratio": 1.25, "ours": 2, "peer": 2.5, "unit": "s", "limit": 3}')
 '''
 
 
@@ -22,8 +24,10 @@ def some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scripts = tmp_path / "benchmarks"
     scripts.mkdir()
     (scripts / "quick.py").write_text(QUICK)
-    (scripts / "broken.py").write_text('"""Does it work?"""\nraise SystemExit("no | way")\n')
-    (scripts / "contamination.py").write_text('"""Needs data."""\n')
+    (scripts / "broken.py").write_text('"""Does it work?"""\n' + END)
+    (scripts / "silent.py").write_text('"""Does it tell?"""\nif __name__ == "__main__":\n    print("no")\n')
+    (scripts / "contamination.py").write_text('"""Needs data."""\n' + END)
+    (scripts / "shared.py").write_text('"""What others import."""\n')
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "BUILD", tmp_path / "build")
     monkeypatch.delenv("SFTGEN_DATA_DIR", raising=False)
@@ -38,6 +42,8 @@ def test_figures_failures_and_what_is_missing_stand_in_json_and_page(
     found = {result["name"]: result for result in kept["results"]}
     assert found["quick"]["figures"]["ratio"] == 1.25
     assert (found["broken"]["failed"], found["broken"]["missing"]) == (True, "exit code 1: no | way")
+    assert found["silent"]["missing"] == "its last line is no JSON object"
+    assert "shared" not in found
     assert (found["contamination"]["failed"], found["quick"]["failed"]) == (False, False)
     assert kept["machine"]["torch"]
     page = (some / "bench.md").read_text()
@@ -47,7 +53,7 @@ def test_figures_failures_and_what_is_missing_stand_in_json_and_page(
     assert bench.main(["quick"]) == 0
     capsys.readouterr()
     assert bench.main(["quik"]) == 2
-    assert "unknown: quik; expected some of broken, contamination, quick" in capsys.readouterr().err
+    assert "unknown: quik; expected some of broken, contamination, quick, silent" in capsys.readouterr().err
 
 
 def test_every_script_that_needs_more_exists() -> None:
