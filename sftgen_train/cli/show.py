@@ -91,7 +91,7 @@ def _chosen(edition: Edition, path: Path, task: str, steps: str, harmful: bool) 
 
     [run] = edition.outline.runs.values()
     if not run.tasks:
-        raise SftgenError(f"{path}: no answer is graded yet; `sftgen watch {path}` says what waits")
+        raise SftgenError(f"{path}: no answer is graded yet; `sftgen queue {path}` says what waits")
     names = [name for name in (task, f"sftgen_{task}") if name in run.tasks] or (
         list(run.tasks) if not task and len(run.tasks) == 1 else []
     )
@@ -141,7 +141,8 @@ def _show_table(shown: Shown, changed: str, limit: int) -> None:
         told = [score(cell["score"]) + "*" * bool(cell["cut"]) if cell else "" for cell in scores]
         further = [_text(one_line(asks.get(key, "").strip()))] if asks else []
         table.add_row(_text(one_line(row["doc_id"] or row["doc_hash"][:16], 60)), *told, *further)
-    kind = f" ({changed} from step {places[0]} to {places[-1]})".replace("-1", "outside") if changed else ""
+    first, last = step_name(places[0]), step_name(places[-1]).removeprefix("step ")
+    kind = f" ({changed} from {first} to {last})" if changed else ""
     say(f"{shown.task}: {total:,} documents{kind}; score at each step, * = truncated")
     console.print(table)
     if total > len(rows):
