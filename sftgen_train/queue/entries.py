@@ -172,22 +172,11 @@ class Queue:
 
     def choose(self, entry: Entry, *, last: bool = False) -> bool:
         """Let a candidate wait for a worker; False when another has chosen it."""
-        try:
-            self._rename(self.folder / "candidate" / entry.file, "waiting")
-        except FileNotFoundError:
-            return False
-        if last:
-            self._write("waiting", replace(entry, last=True))
-        return True
+        return self._moved(entry, "candidate", "waiting", **({"last": True} if last else {}))
 
     def leave(self, entry: Entry, reason: str) -> bool:
         """Take a candidate out that is not chosen; False when another did."""
-        try:
-            self._rename(self.folder / "candidate" / entry.file, "skipped")
-        except FileNotFoundError:
-            return False
-        self._write("skipped", replace(entry, reason=reason))
-        return True
+        return self._moved(entry, "candidate", "skipped", reason=reason)
 
     def claim(
         self, *, newest_first: bool = False, without: Collection[int] = (), first: Sequence[int] = ()
@@ -250,12 +239,7 @@ class Queue:
 
     def skip(self, entry: Entry, reason: str) -> bool:
         """Take a waiting entry out; False when a worker has it already."""
-        try:
-            self._rename(self.folder / "waiting" / entry.file, "skipped")
-        except FileNotFoundError:
-            return False
-        self._write("skipped", replace(entry, reason=reason))
-        return True
+        return self._moved(entry, "waiting", "skipped", reason=reason)
 
     def retry(self, entry: Entry) -> None:
         """Let a failed or skipped entry wait again, or a candidate wait, with no attempts counted."""
@@ -297,6 +281,16 @@ class Queue:
 
     def _write(self, state: State, entry: Entry) -> None:
         write_atomic(self.folder / state / entry.file, json.dumps(asdict(entry), indent=1) + "\n")
+
+    def _moved(self, entry: Entry, before: State, after: State, **changes: Any) -> bool:
+        """Move an entry, and write down what changes with it; False when another process has moved it."""
+        try:
+            self._rename(self.folder / before / entry.file, after)
+        except FileNotFoundError:
+            return False
+        if changes:
+            self._write(after, replace(entry, **changes))
+        return True
 
     def _rename(self, path: Path, state: State) -> Path:
         (self.folder / state).mkdir(parents=True, exist_ok=True)
