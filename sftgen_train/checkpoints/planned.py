@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from sftgen_judges.records.journal import no_link
+from sftgen_train.checkpoints.sizes import read_facts
 
 STATE = "trainer_state.json"
 LARGEST = 64 << 20
@@ -33,12 +32,5 @@ def last_step_of(checkpoint: Path, folder: Path) -> int | None:
 
 
 def _max_steps(path: Path) -> int | None:
-    """A stranger's link is not followed."""
-    try:
-        with open(path, encoding="utf-8", opener=no_link) as file:
-            text = file.read(LARGEST + 1)
-        state = json.loads(text) if len(text) <= LARGEST else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    found = state.get("max_steps") if isinstance(state, dict) else None
+    found = read_facts(path, LARGEST).get("max_steps")
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None

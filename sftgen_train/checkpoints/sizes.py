@@ -132,12 +132,15 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """A small JSON mapping that stands in a folder of others; empty where there is none. No link is followed."""
+def read_facts(path: Path, largest: int = LARGEST) -> dict[str, Any]:
+    """A JSON mapping of so many bytes that stands in a folder of others; empty where there is none.
+
+    No link is followed.
+    """
     try:
         with open(path, encoding="utf-8", opener=no_link) as file:
-            text = file.read(LARGEST + 1)
-        found = json.loads(text) if len(text) <= LARGEST else {}
+            text = file.read(largest + 1)
+        found = json.loads(text) if len(text) <= largest else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

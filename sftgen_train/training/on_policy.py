@@ -55,8 +55,6 @@ def require_fields(harness: HarnessConfig, config: Any) -> None:
                 "reward is missing: name the grader whose score is the reward, `reward: countdown`"
             )
         lookup("grader", harness.reward)
-    elif harness.reward:
-        raise TrainingConfigError(f"reward {harness.reward!r}: of method grpo only; here method is {harness.method!r}")
     if harness.method == "distillation":
         if not config.teacher_model_name_or_path:
             raise TrainingConfigError("teacher_model_name_or_path is missing: a local folder or a hub id")

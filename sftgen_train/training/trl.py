@@ -182,10 +182,10 @@ def _checked(
     own_template = getattr(config, "chat_template_path", None) is not None  # a field of SFT
     check_local_model(model.model_name_or_path, chat_template=not own_template)
     require_installed(config, model)
+    if harness.reward and harness.method != "grpo":
+        raise TrainingConfigError(f"reward {harness.reward!r}: of method grpo only; here method is {harness.method!r}")
     if harness.method in on_policy.CONFIGS:
         on_policy.require_fields(harness, config)
-    elif harness.reward:
-        raise TrainingConfigError(f"reward {harness.reward!r}: of method grpo only; here method is {harness.method!r}")
     if harness.paper_training:
         require_own_steps(config)
     return harness, config, model, _callback(harness)
