@@ -100,13 +100,14 @@ def try_out(case: Case, folder: Path) -> None:
     extra = os.environ.get("TORCH_PIP_ARGS", "").split()
     subprocess.run([*install, *extra, *_pins(case, folder), ROOT], check=True)
     bin_ = environment / "bin"
-    make = "from sftgen_train.demo.tiny import *; import sys, torch; tokenizer = build_tokenizer([]);" \
+    make = "from sftgen_train.demo.tiny import *; tokenizer = build_tokenizer([]);" \
         "build_model(tokenizer, Size(hidden=32, inner=64, layers=2, heads=2, head=16)).save_pretrained('tiny');" \
         "tokenizer.save_pretrained('tiny')"  # fmt: skip
     (here / "rows.jsonl").write_text(json.dumps({"prompt": "1+1?", "completion": "2"}) + "\n", encoding="utf-8")
     train = {
-        "model": "tiny", "data": "rows.jsonl", "output_dir": "out", "max_steps": 2, "harness_tasks": ["sftgen_parity"],
-        "harness_limit": 2, "harness_at_steps": [1, 2], "harness_form": "in_process", "report_to": "none",
+        "model_name_or_path": "tiny", "train_data": "rows.jsonl", "output_dir": "out", "max_steps": 2,
+        "harness_tasks": ["sftgen_parity"], "harness_limit": 2, "harness_at_steps": [1, 2],
+        "harness_form": "in_process", "harness_gen_kwargs": {"max_gen_toks": 4}, "report_to": "none",
     }  # fmt: skip
     (here / "train.yaml").write_text(json.dumps(train), encoding="utf-8")
     settings = ["--limit", "2", "--gen_kwargs", "max_gen_toks=4"]

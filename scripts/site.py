@@ -83,7 +83,7 @@ def _command(command: Any, name: str) -> Iterator[str]:
         rows = [row for option in command.params if (row := option.get_help_record(context))]
         if rows:
             yield from ("| option | meaning |", "| --- | --- |")
-            yield from (f"| `{_cell(left)}` | {_cell(_text(right))} |" for left, right in rows)
+            yield from (f"| {_cell(f'`{left}`')} | {_cell(_text(right))} |" for left, right in rows)
             yield ""
     for word in command.list_commands(context) if named else ():
         found = command.get_command(context, word)
@@ -96,7 +96,8 @@ def _text(said: str | None) -> str:
 
 
 def _cell(said: str) -> str:
-    return said.replace("|", "\\|").replace("<", "&lt;") if "`" in said else said.replace("|", "\\|")
+    """A cell of a table; in code, which stands between backticks, `<` means nothing else."""
+    return (said if "`" in said else said.replace("<", "&lt;")).replace("|", "\\|")
 
 
 if __name__ == "__main__":
