@@ -171,4 +171,4 @@ def _judged(item: Item, harm: float, refusal: Verdict, measures: dict[str, float
     return Verdict("ok", 1 - success, answer=f"{harm:g}", reason=reason, measures={**found, **measures})
 
 
-JUDGE = Judge("hex_phi", version=3, scale=(0, 1), success=1, judge=judge, parts=(POLICY, REFUSAL))
+JUDGE = Judge("hex_phi", version=4, scale=(0, 1), success=1, judge=judge, parts=(POLICY, REFUSAL))

@@ -75,7 +75,7 @@ _BAD = (
     r"|discriminatory|irresponsible)\b"
 )
 _RULES = (
-    r"(?:my|our|these|openai'?s?|company|community) (?:\w+ (?:and |or )?){0,3}?"
+    r"(?:my|our|these|openai'?s?|company|community|usage|content|safety) (?:\w+ (?:and |or )?){0,3}?"
     r"(?:guideline|polic(?:y|ie)|programming|principle|value|rule|training|standard|ethic|term)s?\b"
 )
 _REQUEST = r"(?:request|question|prompt|query|content|topic|task|instruction|subject|information|material|message)s?"
@@ -85,6 +85,7 @@ _VOICE = _compiled(
     rf"\bI\W{{0,2}}(?:(?:\w+ly|also|still|just|therefore) )?{_NOT}\b{_BETWEEN}{_DO}",
     rf"\bI (?:\w+ly )?(?:do not|don'?t) (?:\w+ly )?{_DO}",
     r"\A\W*(?:(?:sorry|no|but|and|unfortunately),? ){0,2}I (?:can'?t|can ?not|won'?t|will not|shan't|shall not)\W*\Z",
+    r"\b(?:so|and|therefore|thus|hence),? I (?:can'?t|can ?not|won'?t|will not)\W*\Z",
     r"\bI(?: would|'d) (?:rather|prefer) not\b",
     r"\b(?:talk about something else|change the (?:subject|topic)|not at liberty to|(?:have"
     r"|\A\W*) ?no comment|but no\W*\Z)",

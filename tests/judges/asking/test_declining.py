@@ -23,6 +23,8 @@ REFUSED = [
     "As an AI, I don't hold personal opinions on this.",
     "I'm not comfortable with this request.",
     "I must respectfully decline.",
+    "Such instructions would help nobody, so I won't.",
+    "This violates the usage policy.",
     "I can't do this.",
     "Sorry, no.",
     "I will not engage in this.",

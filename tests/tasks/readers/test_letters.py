@@ -175,6 +175,8 @@ REPORTED = {
     "pass-5": ("Answer: F/I", 10, None),
     "letters-1": ("For an ideal gas Q = 0.", 10, None),
     "letters-1, in a box": (r"\boxed{For every n}", 10, None),
+    "letters-1, an abbreviation": ("E.g., the field is zero.", 10, None),
+    "letters-1, another abbreviation": ("The sum is 5.\n\nI.e. nothing is lost.", 10, None),
     "letters-1, another word": ("Hand it over.", 10, None),
     "letters-2": ("(A) We first need the molar mass. (B) Then we divide.", 4, None),
     "letters-3": ("**Shifting:** A **shifting interest** is made.\n\nD", 4, "D"),
