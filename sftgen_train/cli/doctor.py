@@ -104,11 +104,14 @@ def print_findings(findings: Sequence[Finding], console: Console, *, whole: bool
 
 
 def _versions() -> Iterator[Finding]:
+    pair = _pair()
     for name, tested in TESTED.items():
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+        if pair and name in {"vllm", *pair[1]}:
+            continue  # the engine decides, see `_engine`
         if SpecifierSet(tested).contains(version, prereleases=True):
             yield Finding("ok", name, version)
         else:
@@ -116,13 +119,23 @@ def _versions() -> Iterator[Finding]:
             yield Finding("warning", name, f"{version} is outside the tested range {tested}", step)
 
 
+def _vllm() -> str | None:
+    try:
+        return metadata.version("vllm")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _pair() -> tuple[str, dict[str, str]] | None:
+    """What the installed vllm goes with, where it is a known one."""
+    return ENGINES.get(".".join((_vllm() or "").split(".")[:2]))
+
+
 def _engine() -> Iterator[Finding]:
     """Whether the installed vllm is one that is known, and stands beside what it goes with."""
-    try:
-        version = metadata.version("vllm")
-    except metadata.PackageNotFoundError:
+    version, known = _vllm(), _pair()
+    if version is None:
         return
-    known = ENGINES.get(".".join(version.split(".")[:2]))
     if known is None:
         step = "pip install -c constraints.txt 'sftgen[vllm]'"
         yield Finding("warning", "engine", f"vllm {version}: expected one of {', '.join(ENGINES)}", step)

@@ -32,6 +32,21 @@ def test_an_engine_is_named_with_its_pair(
     assert bool(finding.next_step) == (level != "ok")
 
 
+@pytest.mark.parametrize(("engine", "said"), [("0.33.0", set()), (None, {"torch", "transformers"})])
+def test_beside_a_known_engine_its_pair_alone_judges_torch(
+    engine: str | None, said: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = {"torch": "2.14.0", "transformers": "5.20.2", **({"vllm": engine} if engine else {})}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    assert {finding.subject for finding in doctor._versions()} == said
+
+
 def test_without_an_engine_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
