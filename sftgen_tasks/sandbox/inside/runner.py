@@ -21,17 +21,15 @@ import threading
 import time
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from sftgen_tasks.sandbox.inside import records
 
 _REFUSALS = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSYS}
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(NamedTuple):
     """Descriptors that are shared with the worker.
 
     Attributes:

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from sftgen_tasks.sandbox.inside import records, runner
@@ -57,17 +56,17 @@ def serve(channel: socket.socket, confinement: Confinement) -> None:
         confinement.clean()
 
 
-@dataclass
 class _Tests:
-    """The files of a job, which the worker never reads: it lets the system copy from one to another."""
+    """The files of a job, which the worker never reads: it lets the system copy from one to another.
 
-    program: int
-    inputs: int
-    outputs: int
-    ends: Sequence[int]
-    """Where each input ends in the file of all inputs."""
-    kept: int = 0
-    """How much there is in the file of all outputs. No program has that file, so what is in there stays as it is."""
+    Attributes:
+        ends: Where each input ends in the file of all inputs.
+        kept: How much there is in the file of all outputs. No program has that file, so what is in there stays.
+    """
+
+    def __init__(self, program: int, inputs: int, outputs: int, ends: Sequence[int]) -> None:
+        self.program, self.inputs, self.outputs, self.ends = program, inputs, outputs, ends
+        self.kept = 0
 
     def give(self, number: int, child: Child) -> None:
         """Give a process the input of its next test."""

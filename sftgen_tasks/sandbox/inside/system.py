@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -77,4 +76,4 @@ def open_memory(name: str) -> int:
 
 def machine() -> str:
     """Linux's name of the processor family."""
-    return platform.machine()
+    return os.uname().machine
