@@ -70,11 +70,12 @@ class _Tests:
 
     def give(self, number: int, child: Child) -> None:
         """Give a process the input of its next test."""
-        begin = self.ends[number - 1] if number else 0
+        begin, end = self.ends[number - 1] if number else 0, self.ends[number]
         file = child.files.input
         os.lseek(file, 0, os.SEEK_SET)
-        _copy(self.inputs, begin, self.ends[number], file)
-        os.ftruncate(file, self.ends[number] - begin)  # the one before may have been longer
+        _copy(self.inputs, begin, end, file)
+        if os.lseek(file, 0, os.SEEK_END) > end - begin:  # the one before was longer
+            os.ftruncate(file, end - begin)
         os.lseek(file, 0, os.SEEK_SET)
         child.begin_test()
 
