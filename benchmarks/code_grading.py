@@ -31,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -208,11 +209,13 @@ def cpu_seconds() -> float:
     waiting = [os.getpid()]
     while waiting:
         pid = waiting.pop()
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            waiting += map(int, (task / "children").read_text().split())
-        if pid != os.getpid():
-            words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+        with suppress(OSError):  # it has ended
+            for task in list(Path(f"/proc/{pid}/task").iterdir()):
+                with suppress(OSError):
+                    waiting += map(int, (task / "children").read_text().split())
+            if pid != os.getpid():
+                words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
     return total
 
 
