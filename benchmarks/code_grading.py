@@ -1,4 +1,4 @@
-r"""Our sandbox, lighteval's LiveCodeBench grader and a bare loop that forks, on the same programs in one run.
+r"""Our sandbox, a bare loop that forks, and lighteval's LiveCodeBench grader, on the same programs in one run.
 
     pip install --no-deps --target /tmp/lighteval lighteval
     python benchmarks/code_grading.py /tmp/lighteval [--rounds 3]
@@ -8,14 +8,15 @@ Without an option: 200 samples of 40 trivial tests. `lighteval` is its `codegen_
 LiveCodeBench task calls it. `ours` is `run_samples` at the level that this machine offers, workers running
 already. `bare` forks one process a sample from as many small processes as there are cores, and compares in that
 process: once with strings in place of standard input and output (a grader of this kind is wrong for many programs),
-once with descriptors 0 and 1 of their own for every test, as ours has.
+once with descriptors 0 and 1 of their own for every test, as ours has. Nothing confines it.
 
-With `--submissions`: stored contest programs with their official verdicts (`livecodebench/lcb_v5_o1_replay`), ours
-with as many workers as cores and with four times as many; all of them, and without those that reach the time limit,
-which cost what the limit says. Most of the time is the programs' own.
+With `--submissions`: stored contest programs with their official verdicts (`livecodebench/lcb_v5_o1_replay`), without
+those that reach the time limit, which cost what the limit says. Nearly all of the time is the programs' own: what ours
+needs beyond the bare loop is its overhead, and must be at most a quarter.
 
-The last line is one JSON object, samples a second. Other work on the machine makes all of them slower, those with
-fewer processes most; CPU time a sample, which is printed too, says more then.
+The last line is one JSON object: of trivial programs samples a second, ours and lighteval's; of submissions
+milliseconds of CPU time a sample, ours and the bare loop's. Other work on the machine makes all of them slower, those
+with fewer processes most; CPU time says more then.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,35 +45,70 @@ Sample = tuple[Program, list[Case]]
 CORES = len(os.sched_getaffinity(0))
 SAMPLES, TESTS = 200, 40
 BARE = r"""
-import io, os, sys, json
-descriptors, samples = json.load(sys.stdin)
-print("ready", flush=True)
+import atexit, builtins, io, json, os, resource, sys, threading
+descriptors, modules, depth, samples = json.load(sys.stdin)
+names = {}
+for module in modules:
+    exec(f"from {module} import *\nimport {module}", names)
+for name in names.keys() - {"stdin", "stdout", "stderr"}:
+    vars(builtins).setdefault(name, names[name])
+sys.setrecursionlimit(depth or sys.getrecursionlimit())
+resource.setrlimit(resource.RLIMIT_STACK, (1 << 30, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+result, nowhere = os.dup(1), os.open(os.devnull, os.O_RDWR)
+os.dup2(nowhere, 1), os.dup2(nowhere, 2)
+os.write(result, b"ready\n")
 os.read(3, 1)
-def run(source, tests):
+def called(code, function, given):
+    space = {"__name__": "solution"}
+    exec(code, space)
+    owner = space.get("Solution")
+    found = getattr(owner(), function) if owner and hasattr(owner, function) else space[function]
+    return json.dumps(found(*map(json.loads, filter(str.strip, given.split("\n")))))
+def printed(code, given):
+    if descriptors:
+        files = [os.memfd_create("input"), os.memfd_create("output")]
+        os.write(files[0], given.encode())
+        os.lseek(files[0], 0, 0)
+        os.dup2(files[0], 0), os.dup2(files[1], 1)
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
+    else:
+        sys.stdin, sys.stdout = io.StringIO(given), io.StringIO()
+    out = sys.stdout
+    try:
+        exec(code, {"__name__": "__main__"})
+    except SystemExit:
+        pass
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    if not descriptors:
+        return out.getvalue()
+    if not out.closed:
+        out.flush()
+    output = os.pread(files[1], 1 << 26, 0).decode()
+    os.close(files[0]), os.close(files[1])
+    return output
+def run(source, function, tests):
     code = compile(source, "program", "exec")
     for given, expected in tests:
-        if descriptors:
-            files = [os.memfd_create("input"), os.memfd_create("output")]
-            os.write(files[0], given.encode())
-            os.lseek(files[0], 0, 0)
-            os.dup2(files[0], 0), os.dup2(files[1], 1)
-            sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
-            exec(code, {"__name__": "__main__"})
-            sys.stdout.flush()
-            output = os.pread(files[1], 1 << 20, 0).decode()
-            os.close(files[0]), os.close(files[1])
+        if function:
+            right = json.loads(called(code, function, given)) == json.loads(expected)
         else:
-            sys.stdin, sys.stdout = io.StringIO(given), io.StringIO()
-            exec(code, {"__name__": "__main__"})
-            output = sys.stdout.getvalue()
-        if output.split() != expected.split():
+            right = printed(code, given).split() == expected.split()
+        if not right:
             os._exit(1)
     os._exit(0)
-for source, tests in samples:
+passed = ""
+for sample in samples:
     pid = os.fork()
     if not pid:
-        run(source, tests)
-    assert os.waitpid(pid, 0)[1] == 0
+        try:
+            run(*sample)
+        finally:
+            os._exit(1)
+    passed += "01"[os.waitpid(pid, 0)[1] == 0]
+os.write(result, passed.encode())
 """
 
 
@@ -98,12 +135,12 @@ def submissions(folder: Path) -> tuple[list[Sample], list[bool]]:
     return samples, verdicts
 
 
-def ours(samples: Sequence[Sample], workers: int = CORES) -> list[str]:
+def ours(samples: Sequence[Sample]) -> list[str]:
     """Why each failed; an empty text for those that passed."""
     reasons = [""] * len(samples)
     for called, same in ((False, same_output), (True, same_value)):
         indexes = [index for index, (program, _) in enumerate(samples) if bool(program.function) == called]
-        outcomes = run_samples([samples[index] for index in indexes], Limits(), same=same, workers=workers)
+        outcomes = run_samples([samples[index] for index in indexes], Limits(), same=same, workers=CORES)
         for index, outcome in zip(indexes, outcomes, strict=True):
             reasons[index] = outcome.reason
     return reasons
@@ -128,31 +165,34 @@ def lighteval(grader: ModuleType, samples: Sequence[Sample]) -> list[bool]:
     return [all(result is True or result == 1 for result in results[index][0]) for index in range(len(samples))]
 
 
-def bare(samples: Sequence[Sample], *, descriptors: bool) -> None:
-    """Fork one process a sample, in one process a core."""
-    plain = [(program.source, [(case.given, case.expected) for case in cases]) for program, cases in samples]
-    read, write = os.pipe()
-    command = f"import os; os.dup2({read}, 3)\n{BARE}"
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-S", "-c", command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            pass_fds=[read],
-        )
-        for _ in range(CORES)
-    ]
-    for number, process in enumerate(running):
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(json.dumps((descriptors, plain[number::CORES])))
-        process.stdin.close()
-        process.stdout.readline()
-    os.write(write, b"x" * CORES)
-    assert all(process.wait() == 0 for process in running)
-    os.close(read)
-    os.close(write)
+class Bare:
+    """A loop that forks one process a sample, in one process a core; `run` can be called once."""
+
+    def __init__(self, samples: Sequence[Sample], *, descriptors: bool) -> None:
+        plain = [
+            (program.source, program.function, [(case.given, case.expected) for case in cases])
+            for program, cases in samples
+        ]
+        setting = samples[0][0].setting
+        read, self.go = os.pipe()
+        command = [sys.executable, "-S", "-X", "utf8", "-c", f"import os; os.dup2({read}, 3)\n{BARE}"]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.running = [subprocess.Popen(command, **pipes, pass_fds=[read], cwd="/") for _ in range(CORES)]
+        os.close(read)
+        for number, process in enumerate(self.running):
+            assert process.stdin
+            assert process.stdout
+            json.dump((descriptors, setting.modules, setting.recursion_limit, plain[number::CORES]), process.stdin)
+            process.stdin.close()
+            process.stdout.readline()
+
+    def run(self) -> list[bool]:
+        """Whether each sample passed."""
+        os.write(self.go, b"x" * CORES)
+        parts = [process.stdout.read().strip() for process in self.running if process.stdout]
+        assert all(process.wait() == 0 for process in self.running)
+        os.close(self.go)
+        return [part[number] == "1" for number in range(max(map(len, parts))) for part in parts if number < len(part)]
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -169,11 +209,13 @@ def cpu_seconds() -> float:
     waiting = [os.getpid()]
     while waiting:
         pid = waiting.pop()
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            waiting += map(int, (task / "children").read_text().split())
-        if pid != os.getpid():
-            words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+        with suppress(OSError):  # it has ended
+            for task in list(Path(f"/proc/{pid}/task").iterdir()):
+                with suppress(OSError):
+                    waiting += map(int, (task / "children").read_text().split())
+            if pid != os.getpid():
+                words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
     return total
 
 
@@ -211,14 +253,15 @@ class Rates:
         """Print ratios of medians."""
         for other in others:
             faster = statistics.median(self.rates[mine]) / statistics.median(self.rates[other])
-            cheaper = statistics.median(self.costs[other]) / statistics.median(self.costs[mine])
-            print(f"{mine}: {faster:.2f} times the samples/s of {other}, at {cheaper:.2f} times less CPU time")
+            cost = statistics.median(self.costs[mine]) / statistics.median(self.costs[other])
+            print(f"{mine}: {faster:.2f} times the samples/s of {other}, at {cost:.2f} times its CPU time")
 
-    def report(self, name: str, mine: str, peer: str) -> None:
-        """Print the last line."""
-        ours, theirs = statistics.median(self.rates[mine]), statistics.median(self.rates[peer])
-        found = {"ratio": round(ours / theirs, 2), "ours": round(ours, 2), "peer": round(theirs, 2)}
-        print(json.dumps({"name": name, **found, "unit": "samples/s"}))
+
+def report(name: str, mine: Sequence[float], peers: Sequence[float], unit: str) -> None:
+    """Print the last line."""
+    ours, theirs = statistics.median(mine), statistics.median(peers)
+    found = {"ratio": round(ours / theirs, 3), "ours": round(ours, 2), "peer": round(theirs, 2)}
+    print(json.dumps({"name": name, **found, "unit": unit}))
 
 
 def compare_trivial(grader: ModuleType, rounds: int) -> None:
@@ -227,44 +270,39 @@ def compare_trivial(grader: ModuleType, rounds: int) -> None:
     ours(samples[:CORES])
     for _ in range(rounds):
         assert not any(rates.measure("ours", samples, lambda: ours(samples)))
-        rates.measure("bare, descriptors", samples, lambda: bare(samples, descriptors=True))
-        rates.measure("bare, strings", samples, lambda: bare(samples, descriptors=False))
+        assert all(rates.measure("bare, descriptors", samples, Bare(samples, descriptors=True).run))
+        assert all(rates.measure("bare, strings", samples, Bare(samples, descriptors=False).run))
         assert all(rates.measure("lighteval", samples, lambda: lighteval(grader, samples)))
     rates.compare("ours", ["bare, descriptors", "bare, strings", "lighteval"])
-    rates.report("code_grading", "ours", "lighteval")
+    report("code_grading_trivial", rates.rates["ours"], rates.rates["lighteval"], "samples/s")
 
 
 def compare_submissions(grader: ModuleType, rounds: int) -> None:
-    """Verdicts and rates on stored programs, in turns."""
+    """Verdicts and costs on stored programs, in turns."""
     folder = os.environ.get("SFTGEN_DATA_DIR")
     if not folder:
         sys.exit("--submissions needs stored submissions: set SFTGEN_DATA_DIR to their folder")
-    samples, official = submissions(Path(folder))
-    reasons = ours(samples)
-    ending = [sample for sample, reason in zip(samples, reasons, strict=True) if reason != "time limit"]
-    print(f"{len(samples)} samples, of which {len(samples) - len(ending)} reach the time limit")
-    graders: dict[str, Callable[[Sequence[Sample]], list[bool]]] = {
-        "ours": lambda some: [not reason for reason in ours(some)],
-        "ours, 4 workers a core": lambda some: [not reason for reason in ours(some, 4 * CORES)],
-        "lighteval": lambda some: lighteval(grader, some),
-    }
-    runs: dict[str, list[list[bool]]] = {"ours": [[not reason for reason in reasons]], "lighteval": []}
+    stored, official = submissions(Path(folder))
+    ending = [number for number, reason in enumerate(ours(stored)) if reason != "time limit"]
+    print(f"{len(stored)} samples; {len(stored) - len(ending)} reach the time limit and are left out")
+    samples = [stored[number] for number in ending]
     rates = Rates()
+    runs: dict[str, list[list[bool]]] = {"ours": [], "bare": [], "lighteval": []}
     for _ in range(rounds):
-        for which, some in (("", samples), (" (ending)", ending)):
-            for name, grade in graders.items():
-                passed = rates.measure(name + which, some, lambda: grade(some))  # noqa: B023 - called at once
-                if not which:
-                    runs[name.partition(",")[0]].append(passed)
+        graders: dict[str, Callable[[], list[bool]]] = {
+            "ours": lambda: [not reason for reason in ours(samples)],
+            "bare": Bare(samples, descriptors=True).run,
+            "lighteval": lambda: lighteval(grader, samples),
+        }
+        for name, grade in graders.items():
+            runs[name].append(rates.measure(name, samples, grade))
     for name, got in runs.items():
-        changing = [index for index, each in enumerate(zip(*got, strict=True)) if len(set(each)) > 1]
-        differs = [index for index, each in enumerate(got[0]) if each != official[index]]
+        changing = [ending[place] for place, each in enumerate(zip(*got, strict=True)) if len(set(each)) > 1]
+        differs = [ending[place] for place, each in enumerate(got[0]) if each != official[ending[place]]]
         print(f"{name}: {len(got)} runs, verdicts that change: {changing or 'none'}")
         print(f"{name}: {len(differs)} not as official: {differs}")
-    for which in ("", " (ending)"):
-        for name in ("ours", "ours, 4 workers a core"):
-            rates.compare(name + which, ["lighteval" + which])
-    rates.report("code_grading_submissions", "ours", "lighteval")
+    rates.compare("ours", ["bare", "lighteval"])
+    report("code_grading", rates.costs["ours"], rates.costs["bare"], "CPU ms/sample")
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ class Script:
 
 
 SPECIAL = {
-    "code_grading": Script(("{peers}",), peers=("lighteval",)),
+    "code_grading": Script(("{peers}", "--submissions"), data=True, peers=("lighteval",)),
     "contamination": Script(data=True),
     "curation": Script(("{data}/math",), data=True),
     "engine": Script(python=ROOT / ".venv-vllm" / "bin" / "python"),

@@ -109,7 +109,7 @@ class Worker:
 
 
 def _command(level: str) -> list[str]:
-    interpreter = [sys.executable, "-S", "-s", "-X", "utf8", "-B", str(_INSIDE)]
+    interpreter = [sys.executable, "-S", "-s", "-X", "utf8", "-B", str(_INSIDE / "__main__.py")]
     if level != "bubblewrap":
         return interpreter
     program = shutil.which("bwrap")

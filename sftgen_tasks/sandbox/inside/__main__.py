@@ -6,21 +6,18 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import sys
 import types
 
 
 def _find_ourselves() -> None:
     """Let our modules be imported by name without the code of their packages, which imports much more."""
-    inside = pathlib.Path(__file__).resolve().parent
-    for name, folder in (
-        ("sftgen_tasks", inside.parent.parent),
-        ("sftgen_tasks.sandbox", inside.parent),
-    ):
+    inside = os.path.dirname(os.path.realpath(__file__))
+    sandbox = os.path.dirname(inside)
+    for name, folder in (("sftgen_tasks", os.path.dirname(sandbox)), ("sftgen_tasks.sandbox", sandbox)):
         sys.modules[name] = package = types.ModuleType(name)
-        package.__path__ = [str(folder)]
-    sys.path[:] = [entry for entry in sys.path if pathlib.Path(entry).resolve() != inside]
+        package.__path__ = [folder]
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != inside]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sftgen_tasks.sandbox.inside import records
 from sftgen_tasks.sandbox.inside.runner import Files
@@ -39,8 +39,7 @@ _SIGNALS: dict[int, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Confinement:
+class Confinement(NamedTuple):
     """How the level in force confines the process of a program, and how it cleans up afterwards."""
 
     apply: Callable[[], None]
@@ -48,51 +47,44 @@ class Confinement:
     kill_all: bool
 
 
-@dataclass
 class Allowance:
-    """What is left of a sample's limits, in seconds."""
+    """What is left of a sample's limits, in seconds and bytes.
 
-    test: float
-    total: float
-    memory: int
-    file: int = OUTPUT_BYTES
-    """The most bytes that it writes."""
-    spent: float = 0.0
-    waited: float = 0.0
-    """In which its processes waited for a processor."""
-    began: float = field(default_factory=time.monotonic)
+    Attributes:
+        file: The most bytes that it writes.
+        waited: In which its processes waited for a processor.
+    """
+
+    def __init__(self, test: float, total: float, memory: int, file: int = OUTPUT_BYTES) -> None:
+        self.test, self.total, self.memory, self.file = test, total, memory, file
+        self.spent = self.waited = 0.0
+        self.began = time.monotonic()
 
 
-@dataclass
 class Child:
     """A forked process and what is known of it; of `files` these are the worker's ends.
 
     Time a program is charged for: CPU time, and time in which all its threads slept. Time in which it
     waited for a processor is the machine's.
+
+    Attributes:
+        confined: Whether it was confined before it did anything else.
     """
 
-    pid: int
-    files: Files
-    allowance: Allowance
-    handle: int
-    channel: int
-    confined: bool = False
-    """Whether it was confined before it did anything else."""
-    ended: int | None = None
-    killed: str = ""
-    _memory: int = 0
-    _cpu: float = 0.0
-    _idle: float = 0.0
-    _waited: float = 0.0
-    _seen: float = field(default_factory=time.monotonic)
-    _test: tuple[float, float, float] = field(default_factory=lambda: (0.0, 0.0, time.monotonic()))
-    """What had been used and waited when its test began, and when that was."""
-    _poll: select.poll = field(default_factory=select.poll)
-    _next_look: float = field(default_factory=lambda: time.monotonic() + _FIRST_LOOK)
-
-    def __post_init__(self) -> None:
-        self._clock = (~self.pid << 3) | 2
-        for file in (self.handle, self.channel, self.files.report):
+    def __init__(self, pid: int, files: Files, allowance: Allowance, handle: int, channel: int) -> None:
+        self.pid, self.files, self.allowance, self.handle, self.channel = pid, files, allowance, handle, channel
+        self.confined = False
+        self.ended: int | None = None
+        self.killed = ""
+        self._memory = 0
+        self._cpu = self._idle = self._waited = 0.0
+        self._seen = time.monotonic()
+        # What had been used and waited when its test began, and when that was.
+        self._test = 0.0, 0.0, self._seen
+        self._next_look = self._seen + _FIRST_LOOK
+        self._clock = (~pid << 3) | 2
+        self._poll = select.poll()
+        for file in (handle, channel, files.report):
             self._poll.register(file, select.POLLIN)
 
     def wait(self) -> bool:

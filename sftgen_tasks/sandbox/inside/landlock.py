@@ -24,8 +24,8 @@ def version() -> int:
     return call("syscall", _CREATE, 0, 0, 1)
 
 
-def ruleset(readable: Iterable[str], listable: Iterable[str], writable: Iterable[str]) -> int:
-    """A descriptor of rules: read below `readable`, list the folders below `listable`, open `writable` files to write.
+def ruleset(readable: Iterable[str], writable: Iterable[str]) -> int:
+    """A descriptor of rules: read below `readable`, open `writable` files to write.
 
     Everything else is refused.
     """
@@ -36,7 +36,7 @@ def ruleset(readable: Iterable[str], listable: Iterable[str], writable: Iterable
     attributes = struct.pack("<QQQ", rights, network, scope)[:size]
     rules = call("syscall", _CREATE, ctypes.c_char_p(attributes), size, 0)
     writes = _READ_FILE | _WRITE_FILE | (_TRUNCATE & rights)
-    for paths, allowed in ((readable, _READ_FILE | _READ_DIR), (listable, _READ_DIR), (writable, writes)):
+    for paths, allowed in ((readable, _READ_FILE | _READ_DIR), (writable, writes)):
         for path in paths:
             if not os.path.exists(path):
                 continue

@@ -112,7 +112,5 @@ def clean() -> None:
 
 
 def _used(folder: str) -> bool:
-    try:
-        return bool(os.listdir(folder)) or os.stat(folder).st_mode & 0o777 != 0o700
-    except OSError:  # its rights were taken away
-        return True
+    files = os.statvfs(folder)  # the folder itself is one
+    return files.f_files - files.f_ffree > 1 or os.stat(folder).st_mode & 0o777 != 0o700

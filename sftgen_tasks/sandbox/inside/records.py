@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+from functools import cache
 from typing import NamedTuple
 
 OK, LAST, CONFINED, COMPILE, MEMORY, REFUSED, CRASH, WRONG, LATE = range(9)
@@ -34,7 +35,15 @@ class Record(NamedTuple):
 
 def write(file: int, status: int, detail: str = "") -> None:
     """Send a record, at once."""
-    os.write(file, _RECORD.pack(status, detail.encode("utf-8", "replace")[:127]))
+    os.write(file, _packed(status, detail))
+
+
+@cache
+def _packed(status: int, detail: str) -> bytes:
+    return _RECORD.pack(status, detail.encode("utf-8", "replace")[:127])
+
+
+_PASSED, _NOTHING_MORE = _packed(OK, ""), Record(OK, "")
 
 
 def read(file: int) -> Record | None:
@@ -49,4 +58,6 @@ def read(file: int) -> Record | None:
         return None
     if not data:
         raise EOFError
+    if data == _PASSED:
+        return _NOTHING_MORE
     return Record(data[0], data[1:].rstrip(b"\0").decode("utf-8", "replace"))

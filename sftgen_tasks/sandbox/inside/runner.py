@@ -21,17 +21,15 @@ import threading
 import time
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from sftgen_tasks.sandbox.inside import records
 
 _REFUSALS = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSYS}
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(NamedTuple):
     """Descriptors that are shared with the worker.
 
     Attributes:
@@ -135,7 +133,7 @@ def _compile(source: str) -> types.CodeType:
 
 def _text(buffer: Any, mode: str) -> io.TextIOWrapper:
     """A text stream with the attributes that the interpreter gives its own."""
-    stream = io.TextIOWrapper(buffer, "utf-8", "surrogateescape")
+    stream = io.TextIOWrapper(buffer, "utf-8", "surrogateescape", newline="\n")
     stream.mode = mode  # type: ignore[misc]
     return stream
 
@@ -152,6 +150,7 @@ class _Standard(io.FileIO):
         self.name = ("<stdin>", "<stdout>")[number]
 
     def fileno(self) -> int:
+        super().fileno()  # a closed stream has none
         return self.number
 
     def write(self, data: Any) -> int:
@@ -188,6 +187,7 @@ def _run(code: types.CodeType, files: Files, nothing: int | None) -> int:
     os.dup2(files.input if nothing is None else nothing, 0)
     os.dup2(files.output if nothing is None else nothing, 1)
     namespace = _module("__main__")
+    namespace["__annotations__"] = {}
     printed = _Standard(1, files.output if streams else 1)
     given = _Standard(0, files.input if streams else 0)
     sys.stdin = sys.__stdin__ = _text(io.BufferedReader(given), "r")  # type: ignore[misc]

@@ -13,15 +13,13 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from sftgen_tasks.sandbox.inside.system import PR_SET_SECCOMP, machine, prepared_prctl
 
-TABLE = Path(__file__).with_name("calls.txt")
+TABLE = os.path.join(os.path.dirname(__file__), "calls.txt")
 """Names of calls with their numbers on the `MACHINES`; -1 if a machine has no such call."""
-NUMBERS = {
-    name: [int(x86_64), int(aarch64)] for name, x86_64, aarch64 in map(str.split, TABLE.read_text().splitlines())
-}
+with open(TABLE, encoding="ascii") as _lines:
+    NUMBERS = {name: [int(x86_64), int(aarch64)] for name, x86_64, aarch64 in map(str.split, _lines)}
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """By the name of a kind of processor: its column in the table, and what the kernel calls it in a filter."""
 
@@ -151,8 +149,10 @@ def _search(ranges: Sequence[tuple[int, Code]]) -> Code:
         return ranges[0][1]
     middle = len(ranges) // 2
     below, above = _search(ranges[:middle]), _search(ranges[middle:])
-    jump = ((_ABOVE, 0, 1, ranges[middle][0]), (_JUMP, 0, 0, len(below)))
-    return (*jump, *below, *above)
+    first = ranges[middle][0]
+    if len(below) < 256:  # a longer way does not fit into a comparison
+        return ((_ABOVE, len(below), 0, first), *below, *above)
+    return ((_ABOVE, 0, 1, first), (_JUMP, 0, 0, len(below)), *below, *above)
 
 
 def build(*, writable: bool, opens: bool | None = None) -> bytes:

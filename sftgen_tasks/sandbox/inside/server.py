@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from sftgen_tasks.sandbox.inside import records, runner
@@ -57,25 +56,26 @@ def serve(channel: socket.socket, confinement: Confinement) -> None:
         confinement.clean()
 
 
-@dataclass
 class _Tests:
-    """The files of a job, which the worker never reads: it lets the system copy from one to another."""
+    """The files of a job, which the worker never reads: it lets the system copy from one to another.
 
-    program: int
-    inputs: int
-    outputs: int
-    ends: Sequence[int]
-    """Where each input ends in the file of all inputs."""
-    kept: int = 0
-    """How much there is in the file of all outputs. No program has that file, so what is in there stays as it is."""
+    Attributes:
+        ends: Where each input ends in the file of all inputs.
+        kept: How much there is in the file of all outputs. No program has that file, so what is in there stays.
+    """
+
+    def __init__(self, program: int, inputs: int, outputs: int, ends: Sequence[int]) -> None:
+        self.program, self.inputs, self.outputs, self.ends = program, inputs, outputs, ends
+        self.kept = 0
 
     def give(self, number: int, child: Child) -> None:
         """Give a process the input of its next test."""
-        begin = self.ends[number - 1] if number else 0
+        begin, end = self.ends[number - 1] if number else 0, self.ends[number]
         file = child.files.input
         os.lseek(file, 0, os.SEEK_SET)
-        _copy(self.inputs, begin, self.ends[number], file)
-        os.ftruncate(file, self.ends[number] - begin)  # the one before may have been longer
+        _copy(self.inputs, begin, end, file)
+        if os.lseek(file, 0, os.SEEK_END) > end - begin:  # the one before was longer
+            os.ftruncate(file, end - begin)
         os.lseek(file, 0, os.SEEK_SET)
         child.begin_test()
 

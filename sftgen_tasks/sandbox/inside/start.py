@@ -97,6 +97,7 @@ def _bubblewrap(_: socket.socket, __: Sequence[str]) -> Confinement:
         for folder in namespaces.WRITABLE:
             _empty(folder)
 
+    clean()  # the first program finds the rights that later ones find
     return Confinement(apply, clean, kill_all=True)
 
 
@@ -130,10 +131,9 @@ def _landlock(_: socket.socket, packages: Sequence[str]) -> Confinement:
     install = seccomp.prepare(
         seccomp.build(writable=False, opens=True)
     )  # the rules tell which files may be opened to write
-    folders = list(dict.fromkeys(os.path.dirname(path) for path in packages))
-    rules = landlock.ruleset([*library_folders(_mapped()), *packages, *_DEVICES], folders, _DEVICES)
+    rules = landlock.ruleset([*library_folders(_mapped()), *packages, *_DEVICES], _DEVICES)
     system.prctl(system.PR_SET_DUMPABLE, 0)
-    sys.path += folders
+    substitutes.packages(packages)
 
     def apply() -> None:
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -149,7 +149,7 @@ def _limits(_: socket.socket, packages: Sequence[str]) -> Confinement:
     install: Callable[[], None] = lambda: None  # noqa: E731
     with suppress(OSError):
         install = seccomp.prepare(seccomp.build(writable=False))
-    sys.path += dict.fromkeys(os.path.dirname(path) for path in packages)
+    substitutes.packages(packages)
     system.prctl(system.PR_SET_DUMPABLE, 0)
     substitutes.null_device()
 

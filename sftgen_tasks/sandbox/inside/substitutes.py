@@ -1,4 +1,4 @@
-"""What stands in for what a level cannot give its programs: files to write."""
+"""What stands in for what a level cannot give its programs: files to write, a folder of the packages alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import builtins
 import importlib
 import io
 import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _RECURSIVE = 0
@@ -91,6 +92,28 @@ def locks() -> None:
     }
     for module, values in names.items():
         vars(importlib.import_module(module)).update(values)
+
+
+class _Packages:
+    """Finds some packages in a folder of many, as if there were no others: those could not be read."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self.folders = {os.path.basename(folder): folder for folder in folders}
+
+    def find_spec(self, name: str, *_: object) -> Any:
+        from importlib.util import spec_from_file_location  # here: it is a lot for levels that do not need it
+
+        folder = self.folders.get(name)
+        if folder is None:
+            return None
+        file = f"{folder}/__init__.py"
+        return spec_from_file_location(name, file, submodule_search_locations=[folder])
+
+
+def packages(folders: Sequence[str]) -> None:
+    """Let the packages in these folders be imported."""
+    finder: Any = _Packages(folders)
+    sys.meta_path.append(finder)
 
 
 class _Open:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 2
 
 # What a forked process calls is made before: each new object may cost it a page of memory, and that takes time.
 _CAPABILITIES, _NONE, _capset = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(), _libc.capset
-_prctl = _libc.prctl
+_prctl, _memory, _syscall = _libc.prctl, _libc.memfd_create, _libc.syscall
 _fork = ctypes.PyDLL(None, use_errno=True).fork
 
 
@@ -67,14 +66,14 @@ def fork_alone() -> int:
 
 def open_process(pid: int) -> int:
     """A descriptor that becomes readable when the process ends; some builds of Python lack `os.pidfd_open`."""
-    return call("syscall", 434, pid, 0)
+    return _checked("pidfd_open", _syscall(434, pid, 0))
 
 
 def open_memory(name: str) -> int:
     """A file in memory; some builds of Python lack `os.memfd_create`."""
-    return call("memfd_create", name.encode(), 0)
+    return _checked("memfd_create", _memory(name.encode(), 0))
 
 
 def machine() -> str:
     """Linux's name of the processor family."""
-    return platform.machine()
+    return os.uname().machine

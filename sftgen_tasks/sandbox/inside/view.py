@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sysconfig
+import os
+import sys
 from collections.abc import Iterable
 
 PACKAGES_INSIDE = "/packages"
 """The folder of the installed packages that programs may use, inside a root folder of its own."""
+_STANDARD = os.path.dirname(os.__file__)
 
 
 def library_folders(more: Iterable[str]) -> list[str]:
     """Folders of the interpreter's modules and of shared libraries, files that the loader reads, and `more`."""
-    found = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *more}
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    found = {_STANDARD, f"{sys.base_exec_prefix}/{sys.platlibdir}/{version}", *more}
     found |= {"/lib", "/lib64", "/usr/lib", "/usr/lib64"}
     found |= {"/etc/ld.so.cache", "/etc/alternatives", "/usr/share/zoneinfo"}
     kept: list[str] = []
@@ -23,5 +26,4 @@ def library_folders(more: Iterable[str]) -> list[str]:
 
 def site_folders() -> list[str]:
     """Folders of installed packages within those of the interpreter; programs must not see them."""
-    standard = sysconfig.get_path("stdlib")
-    return [f"{standard}/site-packages", f"{standard}/dist-packages", "/usr/lib/python3/dist-packages"]
+    return [f"{_STANDARD}/site-packages", f"{_STANDARD}/dist-packages", "/usr/lib/python3/dist-packages"]

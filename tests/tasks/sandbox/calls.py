@@ -53,7 +53,7 @@ def main() -> None:
         if numbers == [-1, -1]:
             numbers = seccomp.NUMBERS[name]
         lines.append(" ".join([name, *map(str, numbers)]) + "\n")
-    seccomp.TABLE.write_text("".join(lines), encoding="ascii")
+    Path(seccomp.TABLE).write_text("".join(lines), encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Runs programs in plain Python, for comparison: reads a JSON list of them, prints a list of what each printed.
 
+Plain Python itself may hang at its end, in its threads: such a program has None in the list.
+
 Each runs in a process of its own, in an empty folder. It is not confined: only programs that the tests made from
 harmless calls come here.
 """
@@ -9,12 +11,15 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 
+SECONDS = 60
 
-def printed(source: str, given: str) -> str:
-    """What a program printed, up to the error that it ended with."""
+
+def printed(source: str, given: str) -> str | None:
+    """What a program printed, up to the error that it ended with; None if it did not end."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as inp, tempfile.TemporaryFile() as out:
         inp.write(given.encode())
         inp.seek(0)
@@ -24,9 +29,12 @@ def printed(source: str, given: str) -> str:
             os.dup2(out.fileno(), 1)
             os.dup2(os.open(os.devnull, os.O_RDWR), 2)
             os.chdir(folder)
+            signal.alarm(SECONDS)
             resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
             os.execve(sys.executable, [sys.executable, "-s", "-X", "utf8", "-c", source], {"PYTHONHASHSEED": "0"})
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+            return None
         out.seek(0)
         return out.read().decode("utf-8", "replace")
 

@@ -22,7 +22,8 @@ def test_boundaries_as_another_user(tmp_path_factory: pytest.TempPathFactory) ->
     if os.geteuid():
         pytest.skip("only root can become another user; this user is one who is not root, so all other tests are this")
     folder = Path("/tmp", f"sftgen-{os.getpid()}")  # pytest's own are closed to others
-    tests = [str(ROOT / "tests/tasks/sandbox/test_boundaries.py"), "-k", WHICH]
+    files = [ROOT / "tests/tasks/sandbox" / name for name in ("test_boundaries.py", "test_plain_python.py")]
+    tests = [*map(str, files), "-k", WHICH]
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}"]
     command = [sys.executable, "-m", another_user.__name__, sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=6 * PATIENCE, cwd=ROOT)
