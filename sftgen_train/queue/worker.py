@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from sftgen_train.checkpoints.leases import CheckpointError, release, verify_sta
 from sftgen_train.checkpoints.retention import Rule
 from sftgen_train.diagnosing.running import probe_step, require_probes
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
+from sftgen_train.evaluation.kept_engine import WORTH, KeptEngine
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.adaptive import choose_next
 from sftgen_train.queue.entries import INTERRUPTED, Entry, Queue
@@ -51,10 +54,18 @@ class Backend:
     Attributes:
         model: Name of an lm_eval model that takes `pretrained`.
         model_args: Further arguments of it.
+        fresh: Whether vLLM starts a fresh engine for each checkpoint, also where its weights could be replaced.
     """
 
     model: str = "sftgen-hf"
     model_args: Mapping[str, Any] = field(default_factory=dict)
+    fresh: bool = False
+
+    def never_kept(self, probes: Sequence[Diagnostic]) -> str:
+        """Why no engine is kept from checkpoint to checkpoint; empty where one may be."""
+        if self.fresh:
+            return "fresh engines were asked for"
+        return "diagnostics load the weights beside it" if probes else ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ class Policy:
         keep: Steps whose weights are kept after evaluation, or a rule for them; for other steps `leases/step-N` is
             removed. By the rule `verdict` that happens when the verdict is in.
         first: Steps to take before others, in this order.
+        workers: How many workers empty the queue together, as far as that is known.
         wait: Whether to wait for more while the training runs, and for a training that has not begun.
         probes: Names of diagnostics of level `checkpoint` that run on each checkpoint once it is evaluated.
     """
@@ -79,6 +91,7 @@ class Policy:
     wait: bool = True
     probes: Sequence[str] = ()
     first: Sequence[int] = ()
+    workers: int = 1
 
     def keeps(self, step: int) -> bool | None:
         """Whether the weights of a step stay; None where a rule says so, when more is known."""
@@ -115,8 +128,9 @@ def work(
         _wait_for_training(queue)
     suite = Suite.read(queue.suite)
     check_settings(backend.model, suite.gen_kwargs)
-    worker = _Worker(queue, Evaluator(suite), backend, policy, probes)
-    with closing(Trackers(run, trackers)) as open_trackers:
+    engine = KeptEngine(partial(_expected, queue, policy), backend.never_kept(probes))
+    worker = _Worker(queue, Evaluator(suite), backend, policy, engine, probes)
+    with closing(engine), closing(Trackers(run, trackers)) as open_trackers:
         while True:
             _release_finished(queue, policy)
             _skip_when_behind(queue, policy)
@@ -151,6 +165,7 @@ class _Worker:
         evaluator: The tasks, loaded once.
         backend: What generates.
         policy: Which checkpoints, in which order.
+        engine: Loads the weights.
         probes: Diagnostics that run on each checkpoint.
         done: Steps that it evaluated. One of them proves that its arguments and its machine are right.
         doubtful: Steps that failed before that proof, with the reason: by their fault or the worker's.
@@ -161,6 +176,7 @@ class _Worker:
     evaluator: Evaluator
     backend: Backend
     policy: Policy
+    engine: KeptEngine
     probes: Sequence[Diagnostic] = ()
     done: list[int] = field(default_factory=list)
     doubtful: dict[int, str] = field(default_factory=dict)
@@ -186,6 +202,7 @@ class _Worker:
             self.queue.finish(entry, "waiting", INTERRUPTED, "worker")
             raise
         except Exception as error:
+            self.engine.close()  # it may be what is broken
             _require_queue(self.queue)
             self._failed(entry, error)
             return
@@ -193,7 +210,9 @@ class _Worker:
             logger.warning("step %d: it was saved again meanwhile, or taken over; this result is dropped", entry.step)
             return
         seconds = time.perf_counter() - started
-        rows = add_results(run, entry.step, results, seconds, entry=entry.id)
+        rows = add_results(run, entry.step, results, seconds, entry=entry.id, engine=self.engine.how)
+        if self.engine.how:
+            _note_engines(run)
         self._probe(run, entry)
         self.queue.finish(entry, "done", keep=keep)
         self.done.append(entry.step)
@@ -218,6 +237,7 @@ class _Worker:
         return evaluate_checkpoint(
             checkpoint, run_dir=self.queue.run, step=entry.step, evaluator=self.evaluator, last=entry.last,
             model=self.backend.model, model_args=self.backend.model_args, record=False, content_id=content_id,
+            load=self.engine,
         )  # fmt: skip
 
     def _failed(self, entry: Entry, error: Exception) -> None:
@@ -292,6 +312,15 @@ def _has_results(run: RunFolder, entry: Entry) -> bool:
     )
 
 
+def _note_engines(run: RunFolder) -> None:
+    """Tell the manifest which engine answered for each step, and how vLLM computed."""
+    rows = [row for row in read_rows(run.evaluations) if row.get("status") == "ok" and row.get("engine")]
+    run.update_manifest(
+        engines={str(row["step"]): str(row["engine"]) for row in rows},
+        batch_invariant=os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",
+    )
+
+
 # ------------------------------------------------------------------------------ the whole queue
 
 
@@ -342,6 +371,15 @@ def _skip_when_behind(queue: Queue, policy: Policy) -> None:
         if queue.skip(entry, reason):
             logger.warning("step %d: skipped, %s", entry.step, reason)
             release(queue.run / entry.path)
+
+
+def _expected(queue: Queue, policy: Policy) -> tuple[list[Path], int]:
+    """Checkpoints that wait, and how many others will at least, of those that fall to one worker."""
+    waiting = queue.entries("waiting")
+    not_yet = sum(queue.find(step) is None for step in policy.first)
+    more = max(not_yet, WORTH if training_goes_on(queue) and not policy.first else 0)
+    mine = -(-len(waiting) // policy.workers)
+    return [queue.run / entry.path for entry in waiting[:mine]], more // policy.workers
 
 
 def _more_to_come(queue: Queue, doubtful: Collection[int]) -> bool:

@@ -57,6 +57,8 @@ def provenance_sections(manifest: Mapping[str, Any]) -> list[Section]:
         "training steps": manifest.get("max_steps"),
         **{f"seed of {name}": seed for name, seed in _mapping(manifest.get("seeds")).items()},
         **{f"hardware: {name}": told for name, told in _mapping(manifest.get("hardware")).items()},
+        **_engines(_mapping(manifest.get("engines"))),
+        "batch invariant": manifest.get("batch_invariant"),
     }
     data = tuple(
         (
@@ -80,6 +82,14 @@ def provenance_sections(manifest: Mapping[str, Any]) -> list[Section]:
             Section("Versions", ("package", "version"), _rows(versions)),
         ]
     )
+
+
+def _engines(by_step: Mapping[str, Any]) -> dict[str, str]:
+    """Steps by the engine that answered for them."""
+    steps: dict[str, list[str]] = {}
+    for step, how in by_step.items():
+        steps.setdefault(str(how), []).append(str(step))
+    return {f"vLLM at step {', '.join(of)}": how for how, of in steps.items()}
 
 
 def _rows(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sftgen_judges.errors import SftgenError
@@ -83,7 +83,9 @@ def empty_queue(workers: Workers | None, run: Path, backend: Backend, policy: Po
     if workers is None:
         work(run, backend, policy)
         return
-    tasks = [workers.pool.submit(work, run.resolve(), backend, policy) for _ in range(min(workers.count, left))]
+    several = min(workers.count, left)
+    policy = replace(policy, workers=several)
+    tasks = [workers.pool.submit(work, run.resolve(), backend, policy) for _ in range(several)]
     problems: list[SftgenError] = []
     for task in as_completed(tasks):
         try:
