@@ -199,6 +199,7 @@ def worker(
     ] = "",
     wait: Annotated[bool, typer.Option(help="Wait for more while the training runs.")] = True,
     probe: Annotated[str, typer.Option(help="Diagnostics that measure each checkpoint, separated by commas.")] = "",
+    fresh_engines: Annotated[bool, typer.Option(help="With vLLM: a fresh engine for each checkpoint.")] = False,
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
@@ -210,7 +211,7 @@ def worker(
     from sftgen_train.results.trackers import parse_trackers
 
     trackers = parse_trackers(log_to)
-    backend = Backend(model, parse_model_args(model_args))
+    backend = Backend(model, parse_model_args(model_args), fresh_engines)
     probes = [name for name in probe.split(",") if name]
     with shown(run, console):
         work(run, backend, Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes), trackers)

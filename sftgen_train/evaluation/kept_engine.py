@@ -94,7 +94,7 @@ class KeptEngine:
                 logger.info("%s: %s", folder.name, self.how)
                 return held.lm
         self.close()
-        lm = self._fresh(folder, model, arguments, facts, why or "no engine of its kind stands")
+        lm = self._fresh(folder, model, arguments, facts, why)
         logger.info("%s: %s", folder.name, self.how)
         return lm
 
@@ -113,14 +113,16 @@ class KeptEngine:
         """A model with an engine of its own, which stays where its weights can be replaced."""
         adapter = "lora_local_path" in arguments
         kind = content_hash(dict(facts))
-        reloaded = None
-        if facts and not adapter and kind not in self._proofs and self._to_come(facts, arguments) >= WORTH:
-            reloaded = self._reloaded(folder, model, arguments, kind)
+        reloaded, follow = None, True
+        if facts and not adapter and kind not in self._proofs:
+            follow = self._to_come(facts, arguments) >= WORTH
+            reloaded = self._reloaded(folder, model, arguments, kind) if follow else None
         lm: Any = load_model(folder, model, arguments)
         if reloaded:
             self._proofs[kind] = self._compared(lm, reloaded)
         proven, told = self._proofs.get(kind, (adapter and bool(facts), ""))
-        self.how = f"fresh engine: {why}" + (f"; {told}" if told else "")
+        reasons = [why, told, "" if follow else "too few of its kind are to come for a proof"]
+        self.how = ": ".join(["fresh engine", *filter(None, ["; ".join(filter(None, reasons))])])
         if proven:
             from sftgen_tasks.harness.backends.vllm_reload import probe
 
@@ -139,7 +141,7 @@ class KeptEngine:
             reload_weights(lm, folder)
             return probe(lm)
         except Exception as error:  # whatever it is, a fresh engine shows whose fault it was
-            self._proofs[kind] = False, f"its weights cannot be replaced: {_said(error)}"
+            self._proofs[kind] = False, f"reloading is not trusted here: {_said(error)}"
             return None
         finally:
             if lm is not None:
@@ -149,10 +151,8 @@ class KeptEngine:
         from sftgen_tasks.harness.backends.vllm_reload import PROBES, probe
 
         if unlike := reloaded.unlike(probe(lm), _dtype(lm)):
-            return False, f"its weights cannot be replaced: in an engine that reloaded them, {unlike}"
-        return True, (
-            f"its weights can be replaced: {len(PROBES)} probes were answered alike after a reload, token for token"
-        )
+            return False, f"reloading is not trusted here: after it, {unlike}"
+        return True, f"reloading is proven: after it, {len(PROBES)} probes were answered alike, token for token"
 
     def _replaced(self, held: _Held, folder: Path, arguments: Mapping[str, Any]) -> str:
         """Put a checkpoint into the engine that stands; why that failed, or nothing."""

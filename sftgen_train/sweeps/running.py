@@ -69,12 +69,12 @@ def require_possible(planned: Planned, engine: Engine) -> None:
     from sftgen_tasks.harness.sampling import check_settings
 
     sweep = planned.sweep
-    engine.require()
+    engine.require(sweep)
     require_model(sweep.model)
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
     require_space(planned)
-    require_memory(planned, free_memory(sweep.model, sweep.model_args) if engine.here else None)
+    require_memory(planned, free_memory(sweep.model, sweep.model_args, engine.groups(sweep)) if engine.here else None)
 
 
 @contextmanager
@@ -156,7 +156,9 @@ def _work(planned: Planned, training: Training, workers: Workers | None) -> None
         first=[job.step for job in training.jobs],
     )
     left = sum(job.left for job in training.jobs)
-    empty_queue(workers, training.run, Backend(sweep.model, sweep.model_args), policy, max(left, 1))
+    empty_queue(
+        workers, training.run, Backend(sweep.model, sweep.model_args, sweep.fresh_engines), policy, max(left, 1)
+    )
 
 
 def _fetched(training: Training) -> bool:
