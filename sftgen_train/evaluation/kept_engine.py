@@ -49,8 +49,8 @@ _SAVED_BY = ("transformers_version", "_name_or_path")
 class _Held:
     lm: StreamingVLLM
     facts: Facts
-    last: Probed
-    base: Probed | None
+    last: Probed | None = None
+    base: Probed | None = None
 
 
 class KeptEngine:
@@ -118,17 +118,32 @@ class KeptEngine:
             follow = self._to_come(facts, arguments) >= WORTH
             reloaded = self._reloaded(folder, model, arguments, kind) if follow else None
         lm: Any = load_model(folder, model, arguments)
-        if reloaded:
-            self._proofs[kind] = self._compared(lm, reloaded)
-        proven, told = self._proofs.get(kind, (adapter and bool(facts), ""))
-        reasons = [why, told, "" if follow else "too few of its kind are to come for a proof"]
+        if facts and (reloaded or self._proofs.get(kind, (adapter, ""))[0]):
+            try:
+                self._hold(lm, facts, kind, reloaded, adapter=adapter)
+            except Exception as error:  # the probes are ours, and no reason not to evaluate
+                self._proofs[kind] = False, f"it cannot answer probes: {_said(error)}"
+                self._held = _Held(lm, facts)
+                self.close()
+                lm = load_model(folder, model, arguments)
+        reasons = [why, self._proofs.get(kind, (False, ""))[1]]
+        reasons += [] if follow else ["too few of its kind are to come for a proof"]
         self.how = ": ".join(["fresh engine", *filter(None, ["; ".join(filter(None, reasons))])])
-        if proven:
-            from sftgen_tasks.harness.backends.vllm_reload import probe
-
-            self._held = _Held(lm, facts, probe(lm), probe(lm, adapted=False) if adapter else None)
         made: Model = lm
         return made
+
+    def _hold(self, lm: StreamingVLLM, facts: Facts, kind: str, reloaded: Probed | None, *, adapter: bool) -> None:
+        """Keep a fresh engine, if its weights or its adapter can be replaced."""
+        from sftgen_tasks.harness.backends.vllm_reload import PROBES, probe
+
+        now = probe(lm)
+        if reloaded and (unlike := reloaded.unlike(now, _dtype(lm))):
+            self._proofs[kind] = False, f"reloading is not trusted here: after it, {unlike}"
+            return
+        if reloaded:
+            told = f"reloading is proven: after it, {len(PROBES)} probes were answered alike, token for token"
+            self._proofs[kind] = True, told
+        self._held = _Held(lm, facts, now, probe(lm, adapted=False) if adapter else None)
 
     def _reloaded(self, folder: Path, model: str, arguments: Mapping[str, Any], kind: str) -> Probed | None:
         """What an engine answers that began with noise and was given a checkpoint's weights; None where it failed."""
@@ -146,13 +161,6 @@ class KeptEngine:
         finally:
             if lm is not None:
                 close(lm)
-
-    def _compared(self, lm: StreamingVLLM, reloaded: Probed) -> tuple[bool, str]:
-        from sftgen_tasks.harness.backends.vllm_reload import PROBES, probe
-
-        if unlike := reloaded.unlike(probe(lm), _dtype(lm)):
-            return False, f"reloading is not trusted here: after it, {unlike}"
-        return True, f"reloading is proven: after it, {len(PROBES)} probes were answered alike, token for token"
 
     def _replaced(self, held: _Held, folder: Path, arguments: Mapping[str, Any]) -> str:
         """Put a checkpoint into the engine that stands; why that failed, or nothing."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Executor, Workers
@@ -15,7 +16,7 @@ from sftgen_judges.plugins.manager import lookup
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import Backend, Policy, work
 from sftgen_train.sweeps.devices import gpus_here, groups_of, workers_on
-from sftgen_train.sweeps.schema import Sweep, SweepError
+from sftgen_train.sweeps.schema import SweepError
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,11 @@ class Engine:
         """Whether this machine's devices are those that evaluate."""
         return self.name in {"", "local"}
 
-    def require(self, sweep: Sweep) -> None:
+    def require(self, model_args: Mapping[str, Any]) -> None:
         """Check that the executor is known and the devices are there.
+
+        Args:
+            model_args: Arguments of the model.
 
         Raises:
             UnknownNameError: Nobody registered the executor.
@@ -52,37 +56,37 @@ class Engine:
             return
         if not self.here:
             raise SweepError(f"--devices {self.devices!r}: the executor {self.name!r} places its workers itself")
-        if (named := str(sweep.model_args.get("device", "cuda"))) != "cuda":
+        if (named := str(model_args.get("device", "cuda"))) != "cuda":
             raise SweepError(
                 f"--devices {self.devices!r} and device={named} in model_args: expected one of them; each process "
                 "sees its own GPU as the first"
             )
-        self.groups(sweep)
+        self.groups(model_args)
 
-    def groups(self, sweep: Sweep) -> tuple[str, ...]:
+    def groups(self, model_args: Mapping[str, Any]) -> tuple[str, ...]:
         """The GPUs of each process, where they are named.
 
         Raises:
             SweepError: One is not there.
         """
-        return groups_of(self.devices, gpus_of(sweep), gpus_here()) if self.devices else ()
+        return groups_of(self.devices, gpus_of(model_args), gpus_here()) if self.devices else ()
 
     @contextmanager
-    def open(self, sweep: Sweep, out: Path) -> Iterator[Workers | None]:
+    def open(self, model_args: Mapping[str, Any], out: Path) -> Iterator[Workers | None]:
         """Its workers for as long as the context lasts; None for this process alone.
 
         Args:
-            sweep: The sweep, which says how many GPUs a model takes.
-            out: Where the sweep writes: every machine has to see it.
+            model_args: Arguments of the model, which say how many GPUs it takes.
+            out: Where results are written: every machine has to see it.
 
         Raises:
             SftgenError: It cannot be reached, or a machine does not see the folder.
         """
         if self.here:
-            seen: Sequence[str | None] = self.groups(sweep) or [None] * self.processes
+            seen: Sequence[str | None] = self.groups(model_args) or [None] * self.processes
             if not self.name and seen == [None]:
-                if (more := len(gpus_here())) > gpus_of(sweep):
-                    logger.info("%d of %d GPUs are used; --devices auto uses all", gpus_of(sweep), more)
+                if (more := len(gpus_here())) > gpus_of(model_args):
+                    logger.info("%d of %d GPUs are used; --devices auto uses all", gpus_of(model_args), more)
                 yield None
                 return
             with workers_on(seen) as processes:
@@ -90,17 +94,25 @@ class Engine:
             return
         executor: Executor = lookup("executor", self.name)
         out.mkdir(parents=True, exist_ok=True)
-        with executor.workers(self.processes, gpus=gpus_of(sweep)) as found:
+        with executor.workers(self.processes, gpus=gpus_of(model_args)) as found:
             found.require(out.resolve())
             yield found
 
 
-def gpus_of(sweep: Sweep) -> int:
+def gpus_of(model_args: Mapping[str, Any]) -> int:
     """GPUs that one copy of the model takes, where there are any."""
-    return int(sweep.model_args.get("tensor_parallel_size", 1)) * int(sweep.model_args.get("pipeline_parallel_size", 1))
+    return int(model_args.get("tensor_parallel_size", 1)) * int(model_args.get("pipeline_parallel_size", 1))
 
 
-def empty_queue(workers: Workers | None, run: Path, backend: Backend, policy: Policy, left: int) -> None:
+def empty_queue(
+    workers: Workers | None,
+    run: Path,
+    backend: Backend,
+    policy: Policy,
+    left: int | None = None,
+    *,
+    trackers: Sequence[str] = (),
+) -> None:
     """Evaluate what a queue holds and will hold, until it is told that no more comes.
 
     Args:
@@ -108,17 +120,21 @@ def empty_queue(workers: Workers | None, run: Path, backend: Backend, policy: Po
         run: The run directory.
         backend: What generates.
         policy: Which checkpoints, in which order.
-        left: How many checkpoints there are at most.
+        left: How many checkpoints there are at most; None where nobody knows.
+        trackers: Names of trackers, which the first of the workers tells the scores of all.
 
     Raises:
         SftgenError: A worker, its machine or the cluster is at fault; what the others could do is done.
     """
     if workers is None:
-        work(run, backend, policy)
+        work(run, backend, policy, trackers)
         return
-    several = min(workers.count, left)
+    several = workers.count if left is None else min(workers.count, left)
     policy = replace(policy, workers=several)
-    tasks = [workers.pool.submit(work, run.resolve(), backend, policy) for _ in range(several)]
+    tasks = [
+        workers.pool.submit(work, run.resolve(), backend, policy, () if number else trackers)
+        for number in range(several)
+    ]
     problems: list[SftgenError] = []
     lost = ""
     for task in as_completed(tasks):

@@ -69,12 +69,13 @@ def require_possible(planned: Planned, engine: Engine) -> None:
     from sftgen_tasks.harness.sampling import check_settings
 
     sweep = planned.sweep
-    engine.require(sweep)
+    engine.require(sweep.model_args)
     require_model(sweep.model)
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
     require_space(planned)
-    require_memory(planned, free_memory(sweep.model, sweep.model_args, engine.groups(sweep)) if engine.here else None)
+    groups = engine.groups(sweep.model_args)
+    require_memory(planned, free_memory(sweep.model, sweep.model_args, groups) if engine.here else None)
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def run_sweep(planned: Planned, outcome: Outcome, engine: Engine, *, join: bool 
     Raises:
         SftgenError: The engine cannot be used.
     """
-    with engine.open(planned.sweep, planned.out) as workers:
+    with engine.open(planned.sweep.model_args, planned.out) as workers:
         for training in planned.trainings:
             left = sum(job.left for job in training.jobs)
             logger.info("%s: %d of %d checkpoints to evaluate", training.name, left, len(training.jobs))

@@ -32,7 +32,7 @@ class Probed:
 
     Attributes:
         tokens: The tokens of each response.
-        logprobs: Log-probabilities of each prompt's and response's tokens.
+        logprobs: Log-probabilities of the tokens of each response, and of its prompt where they are known.
     """
 
     tokens: tuple[tuple[int, ...], ...]
@@ -61,15 +61,18 @@ def probe(lm: StreamingVLLM, *, adapted: bool = True) -> Probed:
     """
     room = max(1, lm.max_length - PROBE_TOKENS - 1)
     prompts = [TokensPrompt(prompt_token_ids=lm.tok_encode(text)[:room]) for text in PROBES]
+    of_prompts = None if lm.lora_request else 0  # vLLM cannot tell them in an engine that takes adapters
     asked = SamplingParams(
-        temperature=0.0, max_tokens=PROBE_TOKENS, ignore_eos=True, logprobs=0, prompt_logprobs=0, detokenize=False
-    )
+        temperature=0.0, max_tokens=PROBE_TOKENS, ignore_eos=True, logprobs=0, prompt_logprobs=of_prompts,
+        detokenize=False,
+    )  # fmt: skip
     outputs = lm.model.generate(prompts, asked, use_tqdm=False, lora_request=lm.lora_request if adapted else None)
     tokens, logprobs = [], []
     for output in outputs:
         made = output.outputs[0]
-        told: list[Any] = [*(output.prompt_logprobs or [])[1:], *(made.logprobs or [])]
-        names = [*(output.prompt_token_ids or [])[1:], *made.token_ids]
+        of_prompt = output.prompt_logprobs or []
+        told: list[Any] = [*of_prompt[1:], *(made.logprobs or [])]
+        names = [*(output.prompt_token_ids or [])[1 : len(of_prompt)], *made.token_ids]
         tokens.append(tuple(made.token_ids))
         logprobs.append(tuple(known[name].logprob for known, name in zip(told, names, strict=True)))
     return Probed(tuple(tokens), tuple(logprobs))

@@ -19,7 +19,7 @@ class Order:
     workers: int = 1
 
 
-def work(run: Path, backend: None, policy: Order) -> None:
+def work(run: Path, backend: None, policy: Order, trackers: tuple[str, ...]) -> None:
     """Empty a queue; who sees GPU 0 dies with its first entry in its hands, when the others have one too."""
     queue, seen = Queue(run), os.environ["CUDA_VISIBLE_DEVICES"]
     while queue.entries("waiting") or queue.entries("running"):
@@ -35,7 +35,7 @@ def work(run: Path, backend: None, policy: Order) -> None:
         queue.finish(entry, "done", keep=True)
 
 
-def die(run: Path, backend: None, policy: Order) -> None:
+def die(run: Path, backend: None, policy: Order, trackers: tuple[str, ...]) -> None:
     """Claim an entry and die."""
     Queue(run).claim()
     os.kill(os.getpid(), signal.SIGKILL)
