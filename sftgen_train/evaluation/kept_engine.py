@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges.records.journal import no_link
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.harness.model import Model
+from sftgen_train.checkpoints.leases import CheckpointError
 from sftgen_train.checkpoints.sizes import read_facts, tensors_of
 from sftgen_train.evaluation.evaluator import load_model
 
@@ -113,11 +114,16 @@ class KeptEngine:
         """A model with an engine of its own, which stays where its weights can be replaced."""
         adapter = "lora_local_path" in arguments
         kind = content_hash(dict(facts))
-        reloaded, follow = None, True
-        if facts and not adapter and kind not in self._proofs:
+        reloaded, follow, new = None, True, kind not in self._proofs
+        if facts and not adapter and new:
             follow = self._to_come(facts, arguments) >= WORTH
             reloaded = self._reloaded(folder, model, arguments, kind) if follow else None
-        lm: Any = load_model(folder, model, arguments)
+        try:
+            lm: Any = load_model(folder, model, arguments)
+        except CheckpointError:
+            if new:  # what failed before was this checkpoint's fault
+                self._proofs.pop(kind, None)
+            raise
         if facts and (reloaded or self._proofs.get(kind, (adapter, ""))[0]):
             try:
                 self._hold(lm, facts, kind, reloaded, adapter=adapter)
