@@ -199,9 +199,6 @@ def worker(
     ] = "",
     wait: Annotated[bool, typer.Option(help="Wait for more while the training runs.")] = True,
     probe: Annotated[str, typer.Option(help="Diagnostics that measure each checkpoint, separated by commas.")] = "",
-    fresh_engines: Annotated[bool, typer.Option(help="With vLLM: a fresh engine for each checkpoint.")] = False,
-    engine: Annotated[str, typer.Option(help="Who evaluates: this process, or ray or a plugin's executor.")] = "",
-    devices: Annotated[str, typer.Option(help="A process for each GPU of these, such as 0,1; auto: of all.")] = "",
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
@@ -209,17 +206,14 @@ def worker(
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.worker import Backend, Policy
+    from sftgen_train.queue.worker import Backend, Policy, work
     from sftgen_train.results.trackers import parse_trackers
-    from sftgen_train.sweeps.executing import Engine, empty_queue
 
-    trackers, where = parse_trackers(log_to), Engine(engine, devices=devices)
-    backend = Backend(model, parse_model_args(model_args), fresh_engines)
-    where.require(backend.model_args)
+    trackers = parse_trackers(log_to)
+    backend = Backend(model, parse_model_args(model_args))
     probes = [name for name in probe.split(",") if name]
-    policy = Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes)
-    with shown(run, console), where.open(backend.model_args, run) as workers:
-        empty_queue(workers, run, backend, policy, trackers=trackers)
+    with shown(run, console):
+        work(run, backend, Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes), trackers)
     if not quiet:
         show_run(run)
 

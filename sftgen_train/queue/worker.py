@@ -210,10 +210,10 @@ class _Worker:
             logger.warning("step %d: it was saved again meanwhile, or taken over; this result is dropped", entry.step)
             return
         seconds = time.perf_counter() - started
-        rows = add_results(run, entry.step, results, seconds, entry=entry.id, engine=self.engine.how)
-        if self.engine.how:
-            _note_engines(run)
+        rows = add_results(run, entry.step, results, seconds, entry=entry.id)
         self._probe(run, entry)
+        if self.engine.how:
+            _note_engine(run, entry.step, self.engine.how)
         self.queue.finish(entry, "done", keep=keep)
         self.done.append(entry.step)
         self.doubtful.clear()  # the worker is right: they are tried again, and their failures count
@@ -312,13 +312,10 @@ def _has_results(run: RunFolder, entry: Entry) -> bool:
     )
 
 
-def _note_engines(run: RunFolder) -> None:
-    """Tell the manifest which engine answered for each step, and how vLLM computed."""
-    rows = [row for row in read_rows(run.evaluations) if row.get("status") == "ok" and row.get("engine")]
-    run.update_manifest(
-        engines={str(row["step"]): str(row["engine"]) for row in rows},
-        batch_invariant=os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",
-    )
+def _note_engine(run: RunFolder, step: int, how: str) -> None:
+    """Tell the manifest which engine answered for a step, and how vLLM computed."""
+    run.add_to_manifest("engines", {str(step): how})
+    run.add_to_manifest("batch_invariant", {str(step): os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1"})
 
 
 # ------------------------------------------------------------------------------ the whole queue

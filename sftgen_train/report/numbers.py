@@ -57,8 +57,8 @@ def provenance_sections(manifest: Mapping[str, Any]) -> list[Section]:
         "training steps": manifest.get("max_steps"),
         **{f"seed of {name}": seed for name, seed in _mapping(manifest.get("seeds")).items()},
         **{f"hardware: {name}": told for name, told in _mapping(manifest.get("hardware")).items()},
-        **_engines(_mapping(manifest.get("engines"))),
-        "batch invariant": manifest.get("batch_invariant"),
+        **_by_value("vLLM", _mapping(manifest.get("engines"))),
+        **_by_value("batch invariant", _mapping(manifest.get("batch_invariant"))),
     }
     data = tuple(
         (
@@ -84,12 +84,12 @@ def provenance_sections(manifest: Mapping[str, Any]) -> list[Section]:
     )
 
 
-def _engines(by_step: Mapping[str, Any]) -> dict[str, str]:
-    """Steps by the engine that answered for them."""
+def _by_value(name: str, by_step: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of each step, one row for those of which the same is known."""
     steps: dict[str, list[str]] = {}
-    for step, how in by_step.items():
-        steps.setdefault(str(how), []).append(str(step))
-    return {f"vLLM at step {', '.join(of)}": how for how, of in steps.items()}
+    for step, told in by_step.items():
+        steps.setdefault(str(told), []).append(str(step))
+    return {f"{name} at step {', '.join(of)}": told for told, of in steps.items()}
 
 
 def _rows(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:

@@ -25,13 +25,7 @@ Row = dict[str, Any]
 
 
 def add_results(
-    run: RunFolder,
-    step: int | None,
-    results: Sequence[TaskResult],
-    seconds: float,
-    *,
-    entry: str = "",
-    engine: str = "",
+    run: RunFolder, step: int | None, results: Sequence[TaskResult], seconds: float, *, entry: str = ""
 ) -> list[Row]:
     """Write the samples and metrics of one evaluation.
 
@@ -41,7 +35,6 @@ def add_results(
         results: What was evaluated.
         seconds: How long it took.
         entry: Id of the queue's entry that was evaluated.
-        engine: Which engine generated, where that is not always the same.
 
     Returns:
         The metric rows.
@@ -50,8 +43,7 @@ def add_results(
     rows = [row for result in results for row in metric_rows(run, step, result, about)]
     samples = (sample_row(sample, about) for result in results for sample in result.samples)
     evaluation = _evaluation_row(step, results, seconds, about["evaluated_at"])
-    known = {name: value for name, value in (("entry", entry), ("engine", engine)) if value}
-    run.add_evaluation(samples, rows, {**evaluation, **known})
+    run.add_evaluation(samples, rows, {**evaluation, **({"entry": entry} if entry else {})})
     return rows
 
 
