@@ -211,7 +211,7 @@ def facts_of(folder: Path, arguments: Mapping[str, Any]) -> Facts:
     adapter = "lora_local_path" in arguments
     of_folder = {"lora_local_path", "tokenizer"} if adapter else {"pretrained"}
     tensors = tensors_of(folder)
-    if int(arguments.get("data_parallel_size", 1)) > 1 or "load_format" in arguments or not tensors:
+    if str(arguments.get("data_parallel_size", 1)) != "1" or "load_format" in arguments or not tensors:
         return {}
     shared = {name: value for name, value in arguments.items() if name not in of_folder}
     facts = {"arguments": json.dumps(shared, sort_keys=True, default=str)}

@@ -6,10 +6,11 @@ Where one dies, the others stay, and what it had in its hands waits again in the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
+from math import prod
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,19 @@ def gpus_here() -> tuple[str, ...]:
         return tuple(str(place) for place, _ in enumerate(Path("/proc/driver/nvidia/gpus").iterdir()))
     except OSError:
         return ()
+
+
+def gpus_of(model_args: Mapping[str, Any]) -> int:
+    """GPUs that one copy of a model takes, where there are any.
+
+    Raises:
+        SweepError: The arguments do not say so in whole numbers.
+    """
+    asked = {name: model_args.get(name, 1) for name in ("tensor_parallel_size", "pipeline_parallel_size")}
+    for name, size in asked.items():
+        if not str(size).isdecimal() or int(size) < 1:
+            raise SweepError(f"model_args: {name}={size}: expected a whole number from 1")
+    return prod(int(size) for size in asked.values())
 
 
 def groups_of(given: str, size: int, here: Sequence[str]) -> tuple[str, ...]:

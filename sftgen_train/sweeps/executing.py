@@ -15,7 +15,7 @@ from sftgen_judges.plugins.contracts import Executor, Workers
 from sftgen_judges.plugins.manager import lookup
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import Backend, Policy, work
-from sftgen_train.sweeps.devices import gpus_here, groups_of, workers_on
+from sftgen_train.sweeps.devices import gpus_here, gpus_of, groups_of, workers_on
 from sftgen_train.sweeps.schema import SweepError
 
 logger = logging.getLogger(__name__)
@@ -48,10 +48,11 @@ class Engine:
 
         Raises:
             UnknownNameError: Nobody registered the executor.
-            SweepError: Devices that are not there, or that two options speak of.
+            SweepError: Devices that are not there or that two options speak of, or a number of them that is none.
         """
         if self.name:
             lookup("executor", self.name)
+        gpus_of(model_args)
         if not self.devices:
             return
         if not self.here:
@@ -97,11 +98,6 @@ class Engine:
         with executor.workers(self.processes, gpus=gpus_of(model_args)) as found:
             found.require(out.resolve())
             yield found
-
-
-def gpus_of(model_args: Mapping[str, Any]) -> int:
-    """GPUs that one copy of the model takes, where there are any."""
-    return int(model_args.get("tensor_parallel_size", 1)) * int(model_args.get("pipeline_parallel_size", 1))
 
 
 def empty_queue(

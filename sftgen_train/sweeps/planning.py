@@ -24,7 +24,7 @@ from sftgen_train.costs.throughput import Assumptions, CostError, Work
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.watch import looks_of
-from sftgen_train.sweeps.devices import gpus_here
+from sftgen_train.sweeps.devices import gpus_here, gpus_of
 from sftgen_train.sweeps.origins import Found, Pins, find
 from sftgen_train.sweeps.schema import Sweep, SweepError
 
@@ -345,7 +345,7 @@ def free_memory(model: str, model_args: Mapping[str, Any], groups: Sequence[str]
         rooms = {group: room(here.index(name) for name in group.split(",")) for group in groups}
         least = min(rooms, key=lambda group: rooms[group])
         return f"GPU {least}", rooms[least]
-    several = int(model_args.get("tensor_parallel_size", 1)) * int(model_args.get("pipeline_parallel_size", 1))
+    several = gpus_of(model_args)
     if several == 1 and (model_args.get("parallelize") or model_args.get("device_map")):
         several = torch.cuda.device_count()
     first = torch.device(named).index or 0

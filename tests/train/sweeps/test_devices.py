@@ -76,10 +76,12 @@ def test_devices_that_are_not_there_are_told(given: str, size: int, here: tuple[
         groups_of(given, size, here)
 
 
-def test_two_ways_to_name_a_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_meant_of_devices_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executing, "gpus_here", lambda: ("0", "1"))
     with pytest.raises(SweepError, match=r"--devices '0' and device=cuda:1 in model_args"):
         Engine(devices="0").require({"device": "cuda:1"})
+    with pytest.raises(SweepError, match=r"model_args: tensor_parallel_size=two: expected a whole number"):
+        Engine().require({"tensor_parallel_size": "two"})
     with pytest.raises(SweepError, match=r"the executor 'ray' places its workers itself"):
         Engine("ray", devices="auto").require({})
     assert Engine(devices="auto").groups({}) == ("0", "1")
