@@ -216,7 +216,7 @@ def facts_of(folder: Path, arguments: Mapping[str, Any]) -> Facts:
     shared = {name: value for name, value in arguments.items() if name not in of_folder}
     facts = {"arguments": json.dumps(shared, sort_keys=True, default=str)}
     if not adapter:
-        facts["tensors"] = content_hash(sorted([name, *map(str, facts)] for name, facts in tensors.items()))
+        facts["tensors"] = content_hash(sorted([name, *map(str, shape)] for name, shape in tensors.items()))
     try:
         for path in sorted({path for pattern in _OF_MODEL for path in folder.glob(pattern)}):
             if path.name not in _NOT_OF_MODEL and not path.name.endswith(".index.json"):

@@ -118,6 +118,8 @@ def close(lm: StreamingVLLM) -> None:
     lm.model.llm_engine.engine_core.shutdown()
     del lm.model
     gc.collect()
+    if torch.cuda.is_available():  # an engine in this process leaves its memory to torch
+        torch.cuda.empty_cache()
 
 
 def tolerance(dtype: torch.dtype) -> float:
