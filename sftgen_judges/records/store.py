@@ -147,14 +147,6 @@ class RunFolder(RunFiles):
             migrate(self.path)
             write_manifest(self.path, read_manifest(self.path) | made, **facts)
 
-    def add_to_manifest(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Add facts to a mapping of the manifest, which several processes may fill."""
-        with self.writing():
-            migrate(self.path)
-            manifest = read_manifest(self.path)
-            known = manifest.get(name)
-            write_manifest(self.path, manifest, **{name: {**(known if isinstance(known, dict) else {}), **facts}})
-
     def add_documents(self, task: str, facts: Mapping[str, Any], *, begins: bool) -> None:
         """Tell the manifest on which documents a task was evaluated.
 

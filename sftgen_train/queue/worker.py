@@ -15,6 +15,7 @@ from typing import Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Diagnostic
+from sftgen_judges.records import manifest
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
@@ -313,9 +314,13 @@ def _has_results(run: RunFolder, entry: Entry) -> bool:
 
 
 def _note_engine(run: RunFolder, step: int, how: str) -> None:
-    """Tell the manifest which engine answered for a step, and how vLLM computed."""
-    run.add_to_manifest("engines", {str(step): how})
-    run.add_to_manifest("batch_invariant", {str(step): os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1"})
+    """Tell the manifest which engine answered for a step, and how vLLM computed; other workers add to it too."""
+    facts = {"engines": how, "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1"}
+    with run.writing():
+        told = manifest.read_manifest(run.path)
+        known = {name: found if isinstance(found := told.get(name), dict) else {} for name in facts}
+        added = {name: {**known[name], str(step): fact} for name, fact in facts.items()}
+        manifest.write_manifest(run.path, told, **added)
 
 
 # ------------------------------------------------------------------------------ the whole queue
