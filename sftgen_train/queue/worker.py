@@ -19,7 +19,7 @@ from sftgen_judges.records import manifest
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
-from sftgen_tasks.harness.registry import require_model
+from sftgen_tasks.harness.registry import require_installed, require_model
 from sftgen_tasks.harness.sampling import check_settings
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.checkpoints.retention import Rule
@@ -120,9 +120,11 @@ def work(
         ScheduleError: Not the run directory of a queue, and the worker is not to wait for one.
         WorkerError: The worker or its machine is at fault, or an entry cannot be read; what else waited is done.
         UnknownNameError: A diagnostic that nobody registered.
+        UnknownModelError: A model that lm_eval does not know, or whose engine is not installed.
         SftgenError: A task or its data cannot be loaded, or the model does not apply a setting of the suite.
     """
     require_model(backend.model)
+    require_installed(backend.model)
     probes = require_probes(policy.probes)
     queue, run = Queue(folder), RunFolder(folder)
     if policy.wait:

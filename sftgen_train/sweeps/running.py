@@ -65,12 +65,14 @@ def require_possible(planned: Planned, engine: Engine) -> None:
     Raises:
         SftgenError: A task, a setting, the disk or the device is not as it has to be.
     """
-    from sftgen_tasks.harness.registry import require_model
+    from sftgen_tasks.harness.registry import require_installed, require_model
     from sftgen_tasks.harness.sampling import check_settings
 
     sweep = planned.sweep
     engine.require(sweep.model_args)
     require_model(sweep.model)
+    if engine.here:
+        require_installed(sweep.model)
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
     require_space(planned)
