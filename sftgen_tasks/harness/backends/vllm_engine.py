@@ -14,6 +14,7 @@ from vllm import LLM, RequestOutput, SamplingParams, TokensPrompt
 from vllm.config.lora import LoRAConfig
 from vllm.lora.peft_helper import PEFTHelper
 from vllm.outputs import CompletionOutput
+from vllm.platforms import current_platform
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.budgets import response_budget
@@ -39,6 +40,10 @@ class AdapterError(SftgenError, ValueError):
     """An adapter that vLLM cannot apply."""
 
 
+class BatchInvarianceError(SftgenError, ValueError):
+    """Kernels that this device has not."""
+
+
 class StreamingVLLM(VLLM):  # type: ignore[misc]
     """`--model sftgen-vllm`: as `vllm`, with exact counts and a seed by sample, each response on disk when it ends."""
 
@@ -61,7 +66,12 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
 
         Raises:
             AdapterError: An adapter that vLLM cannot apply.
+            BatchInvarianceError: This device has no such kernels.
         """
+        if batch_invariant and current_platform.is_cpu():
+            raise BatchInvarianceError(
+                "batch_invariant=True: vLLM has such kernels for GPUs alone, and this machine shows none; leave it out"
+            )
         if batch_invariant is not None:
             os.environ[BATCH_INVARIANT] = str(int(batch_invariant))
         if options.get("lora_local_path"):
