@@ -9,6 +9,7 @@ import pytest
 
 from scripts.gpu_check import running
 from scripts.gpu_check.bench import Bench, require
+from tests import ROOT
 
 
 def test_a_check_says_what_it_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +17,12 @@ def test_a_check_says_what_it_measured(capsys: pytest.CaptureFixture[str]) -> No
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["check"], told["ok"]) == ("hashing", True)
     assert told["found"]["float32"]["gb_per_second"] > 0
+
+
+def test_the_page_has_every_check() -> None:
+    page = (ROOT / "docs" / "gpu_check.md").read_text()
+    assert all(f"| `{name}` |" in page for name in running.CHECKS)
+    assert set(running.WITH_VLLM) < set(running.CHECKS)
 
 
 def test_a_check_that_fails_says_why_and_what_it_measured_before(

@@ -17,6 +17,7 @@ from scripts.gpu_check.backend import backend
 from scripts.gpu_check.bench import Bench
 from scripts.gpu_check.engine import vllm
 from scripts.gpu_check.hashing import hashing
+from scripts.gpu_check.kept_engine import kept_engine
 from scripts.gpu_check.token_shift import token_shift
 from scripts.gpu_check.training import callback
 
@@ -28,8 +29,10 @@ CHECKS: dict[str, tuple[Callable[[Bench, Path, dict[str, Any]], None], int]] = {
     "backend": (backend, 150),
     "callback": (callback, 150),
     "vllm": (vllm, 240),
+    "kept_engine": (kept_engine, 240),
 }
 """Each check with the seconds after which it is stopped."""
+WITH_VLLM = ("vllm", "kept_engine")
 
 
 def machine(bench: Bench) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def machine(bench: Bench) -> dict[str, Any]:
 def run_one(name: str, bench: Bench) -> None:
     """Run a check in this process and print what it found."""
     started = time.perf_counter()
-    if name == "vllm" and importlib.util.find_spec("vllm") is None:
+    if name in WITH_VLLM and importlib.util.find_spec("vllm") is None:
         told: dict[str, Any] = {"ok": None, "skipped": "vllm is not installed"}
     elif name == "machine":
         told = {"ok": True, "found": machine(bench)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,18 @@ def require_model(name: str) -> None:
     if name not in known:
         told = did_you_mean(name, known) or f"; for example {', '.join(sorted(MODELS))}"
         raise UnknownModelError(f"model {name!r}: lm_eval knows no model of this name{told}")
+
+
+def require_installed(name: str) -> None:
+    """Check that this machine has the engine of a model.
+
+    Raises:
+        UnknownModelError: It has not.
+    """
+    if name in {"vllm", "sftgen-vllm"} and find_spec("vllm") is None:
+        raise UnknownModelError(
+            f"model {name!r}: vllm is not installed here; pip install 'sftgen[vllm]', or name --model sftgen-hf"
+        )
 
 
 def make_model(name: str, **arguments: Any) -> Model:

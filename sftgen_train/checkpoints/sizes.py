@@ -90,18 +90,39 @@ def bytes_of(folder: Path, *, everything: bool = False) -> int:
 
 def _counts(path: Path) -> dict[str, tuple[int, int]]:
     """Bytes and numbers of a file's tensors, by format."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > LARGEST_HEADER:
-            raise ValueError(f"{path}: a header of {length} bytes")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
     found: dict[str, tuple[int, int]] = {}
-    for tensor in header.values():
+    for tensor in _header(path).values():
         begin, end = tensor["data_offsets"]
         bytes_, count = found.get(tensor["dtype"], (0, 0))
         found[tensor["dtype"]] = bytes_ + end - begin, count + prod(tensor["shape"])
     return found
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Format, shape and place of a file's tensors by name."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > LARGEST_HEADER:
+            raise ValueError(f"{path}: a header of {length} bytes")
+        header: dict[str, Any] = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header
+
+
+def tensors_of(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Format and shape of a folder's tensors by name, by the headers of its safetensors files.
+
+    Returns:
+        Nothing where there are no such files, or one cannot be read.
+    """
+    try:
+        return {
+            name: (str(tensor["dtype"]), tuple(tensor["shape"]))
+            for path in sorted(folder.glob("*.safetensors"))
+            for name, tensor in _header(path).items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
+        return {}
 
 
 def _sum(parts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:

@@ -41,6 +41,7 @@ def sweep_checkpoints(
         str, typer.Option(help="Who evaluates: this process, or local, ray or a plugin's executor.")
     ] = "",
     processes: Annotated[int, typer.Option(min=1, help="For --engine local: how many processes.")] = 1,
+    devices: Annotated[str, typer.Option(help="A process for each GPU of these, such as 0,1; auto: of all.")] = "",
     join: Annotated[bool, typer.Option("--join", help="Evaluate for a sweep that another process runs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: print JSON.")] = False,
 ) -> None:
@@ -65,7 +66,7 @@ def sweep_checkpoints(
     if plan:
         _print_plan(planned, as_json=as_json)
         return
-    evaluates = Engine(engine, processes)
+    evaluates = Engine(engine, processes, devices)
     require_possible(planned, evaluates)
     if join:
         _run(planned, evaluates, join=True)

@@ -35,6 +35,7 @@ def watch_folder(
     evaluate: Annotated[bool, typer.Option(help="Evaluate here; otherwise `sftgen worker RUN` does.")] = True,
     model: Annotated[str, typer.Option(help="lm_eval model that generates, e.g. sftgen-vllm.")] = "sftgen-hf",
     model_args: Annotated[str, typer.Option(help="Further arguments of that model.")] = "",
+    fresh_engines: Annotated[bool, typer.Option(help="With vLLM: a fresh engine for each checkpoint.")] = False,
     keep: Annotated[str, typer.Option(help="Steps whose leased weights are kept; or all, log2, verdict.")] = "",
     log_to: LogTo = "",
 ) -> None:
@@ -62,7 +63,8 @@ def watch_folder(
     what = Watch(
         folder, base, parse_steps(steps), settle, until, last_step, once, poll=5.0 if folder.is_dir() else 60.0
     )
-    backend, policy = Backend(model, parse_model_args(model_args)), Policy(keep=parse_keep(keep))
+    backend = Backend(model, parse_model_args(model_args), fresh_engines)
+    policy = Policy(keep=parse_keep(keep))
     with shown(into, console):
         watch(what, into, suite, (lambda: work(into, backend, policy, trackers)) if evaluate else None)
     if evaluate:

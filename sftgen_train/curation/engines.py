@@ -11,6 +11,7 @@ paths.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from sftgen_judges.plugins.contracts import Executor as Where
 from sftgen_judges.plugins.contracts import Workers
 
 Engine = Literal["local", "ray"]
+PATIENCE = 10.0
+"""Seconds for a cluster to answer."""
 RETRIES = 10
 """So many times a task is run again after its node died."""
 
@@ -125,6 +128,7 @@ def _ray(processes: int) -> Iterator[Any]:
         yield ray
         return
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    _require_reached(os.environ.get("RAY_ADDRESS", ""))
     try:
         try:
             ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), **quiet)
@@ -140,6 +144,20 @@ def _ray(processes: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_reached(address: str) -> None:
+    """Check that something answers at an address, which Ray itself tries for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(
+            f"engine ray: no cluster at {address} (RAY_ADDRESS): {error}. Start one there with `ray start --head`, or "
+            "unset RAY_ADDRESS"
+        ) from error
 
 
 def _check_nodes(ray: Any, folder: Path) -> None:

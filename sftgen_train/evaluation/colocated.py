@@ -18,6 +18,7 @@ from vllm.distributed.parallel_state import destroy_distributed_environment, des
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
+from sftgen_tasks.harness.backends.vllm_reload import tolerance
 from sftgen_tasks.harness.shards import Shard, together
 from sftgen_train.evaluation.trl_engine import colocated_generation, push_weights
 
@@ -158,17 +159,6 @@ class ColocatedEngine:
                 f"differ by {difference:.2g} on average, and by at most {allowed:.2g} in {self._dtype} when they are "
                 f"the same weights; {INSTEAD}"
             )
-
-
-def tolerance(dtype: torch.dtype) -> float:
-    """How far apart the mean log-probability of two right computations may be, in nats.
-
-    Logits reach 16 and more, where two neighbouring numbers are `16 * eps` apart (0.125 in bfloat16), and either
-    side rounds. In float32 rounding is small; the difference comes from the order of sums, through all layers.
-    """
-    matmul = torch.backends.cuda.matmul
-    rounded = dtype == torch.float32 and getattr(matmul, "fp32_precision", "ieee") == "tf32"
-    return max(1e-3, 16 * (2.0**-10 if rounded else torch.finfo(dtype).eps))
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ import contextlib
 import copy
 import random
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from sftgen_train.results.run import add_results
 
 if TYPE_CHECKING:
     from sftgen_train.evaluation.colocated import ColocatedEngine
+
+Loader: TypeAlias = Callable[[Path, str, Mapping[str, Any]], Model]
 
 
 class Evaluator:
@@ -168,6 +170,7 @@ def evaluate_checkpoint(
     record: bool = True,
     plan: Suite | None = None,
     content_id: str | None = None,
+    load: Loader | None = None,
 ) -> list[TaskResult]:
     """Evaluate a checkpoint's folder. The random number generators of this process keep their state.
 
@@ -185,6 +188,7 @@ def evaluate_checkpoint(
         record: Whether to add the results to the run's metrics, for `sftgen report`.
         plan: The former name of `suite`.
         content_id: The folder's id, if `leases.verify_stable` has just checked it; else it is checked here.
+        load: Makes the model of a folder by the name and arguments of an lm_eval model; `load_model` by default.
 
     Returns:
         One result a task.
@@ -207,7 +211,7 @@ def evaluate_checkpoint(
     started = time.perf_counter()
     with undisturbed(torch.nn.Identity()):
         with recording(run):  # so that the model does not open a run directory of its own
-            lm = _load(folder, model, arguments)
+            lm = (load or load_model)(folder, model, arguments)
         results = evaluator(lm, run, last=last, resume=True)
     if record:
         run.folder.update_manifest(tasks=evaluator.suite.tasks)
@@ -227,7 +231,12 @@ def _arguments(folder: Path, model: str, model_args: Mapping[str, Any]) -> dict[
     return arguments | adapter
 
 
-def _load(folder: Path, model: str, arguments: Mapping[str, Any]) -> Model:
+def load_model(folder: Path, model: str, arguments: Mapping[str, Any]) -> Model:
+    """The lm_eval model of a checkpoint.
+
+    Raises:
+        CheckpointError: It cannot be loaded.
+    """
     try:
         with without_bars():
             return make_model(model, **arguments)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Diagnostic
+from sftgen_judges.records import manifest
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
-from sftgen_tasks.harness.registry import require_model
+from sftgen_tasks.harness.registry import require_installed, require_model
 from sftgen_tasks.harness.sampling import check_settings
 from sftgen_train.checkpoints.leases import CheckpointError, release, verify_stable
 from sftgen_train.checkpoints.retention import Rule
 from sftgen_train.diagnosing.running import probe_step, require_probes
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_checkpoint
+from sftgen_train.evaluation.kept_engine import WORTH, KeptEngine
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.adaptive import choose_next
 from sftgen_train.queue.entries import INTERRUPTED, Entry, Queue
@@ -51,10 +55,18 @@ class Backend:
     Attributes:
         model: Name of an lm_eval model that takes `pretrained`.
         model_args: Further arguments of it.
+        fresh: Whether vLLM starts a fresh engine for each checkpoint, also where its weights could be replaced.
     """
 
     model: str = "sftgen-hf"
     model_args: Mapping[str, Any] = field(default_factory=dict)
+    fresh: bool = False
+
+    def never_kept(self, probes: Sequence[Diagnostic]) -> str:
+        """Why no engine is kept from checkpoint to checkpoint; empty where one may be."""
+        if self.fresh:
+            return "fresh engines were asked for"
+        return "diagnostics load the weights beside it" if probes else ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class Policy:
         keep: Steps whose weights are kept after evaluation, or a rule for them; for other steps `leases/step-N` is
             removed. By the rule `verdict` that happens when the verdict is in.
         first: Steps to take before others, in this order.
+        workers: How many workers empty the queue together, as far as that is known.
         wait: Whether to wait for more while the training runs, and for a training that has not begun.
         probes: Names of diagnostics of level `checkpoint` that run on each checkpoint once it is evaluated.
     """
@@ -79,6 +92,7 @@ class Policy:
     wait: bool = True
     probes: Sequence[str] = ()
     first: Sequence[int] = ()
+    workers: int = 1
 
     def keeps(self, step: int) -> bool | None:
         """Whether the weights of a step stay; None where a rule says so, when more is known."""
@@ -106,17 +120,20 @@ def work(
         ScheduleError: Not the run directory of a queue, and the worker is not to wait for one.
         WorkerError: The worker or its machine is at fault, or an entry cannot be read; what else waited is done.
         UnknownNameError: A diagnostic that nobody registered.
+        UnknownModelError: A model that lm_eval does not know, or whose engine is not installed.
         SftgenError: A task or its data cannot be loaded, or the model does not apply a setting of the suite.
     """
     require_model(backend.model)
+    require_installed(backend.model)
     probes = require_probes(policy.probes)
     queue, run = Queue(folder), RunFolder(folder)
     if policy.wait:
         _wait_for_training(queue)
     suite = Suite.read(queue.suite)
     check_settings(backend.model, suite.gen_kwargs)
-    worker = _Worker(queue, Evaluator(suite), backend, policy, probes)
-    with closing(Trackers(run, trackers)) as open_trackers:
+    engine = KeptEngine(partial(_expected, queue, policy), backend.never_kept(probes))
+    worker = _Worker(queue, Evaluator(suite), backend, policy, engine, probes)
+    with closing(engine), closing(Trackers(run, trackers)) as open_trackers:
         while True:
             _release_finished(queue, policy)
             _skip_when_behind(queue, policy)
@@ -151,6 +168,7 @@ class _Worker:
         evaluator: The tasks, loaded once.
         backend: What generates.
         policy: Which checkpoints, in which order.
+        engine: Loads the weights.
         probes: Diagnostics that run on each checkpoint.
         done: Steps that it evaluated. One of them proves that its arguments and its machine are right.
         doubtful: Steps that failed before that proof, with the reason: by their fault or the worker's.
@@ -161,6 +179,7 @@ class _Worker:
     evaluator: Evaluator
     backend: Backend
     policy: Policy
+    engine: KeptEngine
     probes: Sequence[Diagnostic] = ()
     done: list[int] = field(default_factory=list)
     doubtful: dict[int, str] = field(default_factory=dict)
@@ -186,6 +205,7 @@ class _Worker:
             self.queue.finish(entry, "waiting", INTERRUPTED, "worker")
             raise
         except Exception as error:
+            self.engine.close()  # it may be what is broken
             _require_queue(self.queue)
             self._failed(entry, error)
             return
@@ -195,6 +215,8 @@ class _Worker:
         seconds = time.perf_counter() - started
         rows = add_results(run, entry.step, results, seconds, entry=entry.id)
         self._probe(run, entry)
+        if self.engine.how:
+            _note_engine(run, entry.step, self.engine.how)
         self.queue.finish(entry, "done", keep=keep)
         self.done.append(entry.step)
         self.doubtful.clear()  # the worker is right: they are tried again, and their failures count
@@ -218,6 +240,7 @@ class _Worker:
         return evaluate_checkpoint(
             checkpoint, run_dir=self.queue.run, step=entry.step, evaluator=self.evaluator, last=entry.last,
             model=self.backend.model, model_args=self.backend.model_args, record=False, content_id=content_id,
+            load=self.engine,
         )  # fmt: skip
 
     def _failed(self, entry: Entry, error: Exception) -> None:
@@ -292,6 +315,16 @@ def _has_results(run: RunFolder, entry: Entry) -> bool:
     )
 
 
+def _note_engine(run: RunFolder, step: int, how: str) -> None:
+    """Tell the manifest which engine answered for a step, and how vLLM computed; other workers add to it too."""
+    facts = {"engines": how, "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1"}
+    with run.writing():
+        told = manifest.read_manifest(run.path)
+        known = {name: found if isinstance(found := told.get(name), dict) else {} for name in facts}
+        added = {name: {**known[name], str(step): fact} for name, fact in facts.items()}
+        manifest.write_manifest(run.path, told, **added)
+
+
 # ------------------------------------------------------------------------------ the whole queue
 
 
@@ -342,6 +375,15 @@ def _skip_when_behind(queue: Queue, policy: Policy) -> None:
         if queue.skip(entry, reason):
             logger.warning("step %d: skipped, %s", entry.step, reason)
             release(queue.run / entry.path)
+
+
+def _expected(queue: Queue, policy: Policy) -> tuple[list[Path], int]:
+    """Checkpoints that wait, and how many others will at least, of those that fall to one worker."""
+    waiting = queue.entries("waiting")
+    not_yet = sum(queue.find(step) is None for step in policy.first)
+    more = max(not_yet, WORTH if training_goes_on(queue) and not policy.first else 0)
+    mine = -(-len(waiting) // policy.workers)
+    return [queue.run / entry.path for entry in waiting[:mine]], more // policy.workers
 
 
 def _more_to_come(queue: Queue, doubtful: Collection[int]) -> bool:

@@ -57,6 +57,8 @@ def provenance_sections(manifest: Mapping[str, Any]) -> list[Section]:
         "training steps": manifest.get("max_steps"),
         **{f"seed of {name}": seed for name, seed in _mapping(manifest.get("seeds")).items()},
         **{f"hardware: {name}": told for name, told in _mapping(manifest.get("hardware")).items()},
+        **_by_value("vLLM", _mapping(manifest.get("engines"))),
+        **_by_value("batch invariant", _mapping(manifest.get("batch_invariant"))),
     }
     data = tuple(
         (
@@ -80,6 +82,14 @@ def provenance_sections(manifest: Mapping[str, Any]) -> list[Section]:
             Section("Versions", ("package", "version"), _rows(versions)),
         ]
     )
+
+
+def _by_value(name: str, by_step: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of each step, one row for those of which the same is known."""
+    steps: dict[str, list[str]] = {}
+    for step, told in by_step.items():
+        steps.setdefault(str(told), []).append(str(step))
+    return {f"{name} at step {', '.join(of)}": told for told, of in steps.items()}
 
 
 def _rows(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:

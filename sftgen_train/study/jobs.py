@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.sweeps.devices import gpus_here
 
 WARM = ("torch", "transformers.models.qwen3.modeling_qwen3", "sftgen_train.training.trl", "lm_eval.models.huggingface")
 """What every job needs and what takes seconds to import."""
@@ -89,23 +90,12 @@ class Devices:
         Args:
             most: Jobs at once, at most.
         """
-        gpus = _gpus()
+        gpus = gpus_here()
         if gpus:
             return cls(min(most or len(gpus), len(gpus)), gpus)
         cores = len(os.sched_getaffinity(0))
         slots = min(most or cores, cores)
         return cls(slots, (), max(1, cores // slots))
-
-
-def _gpus() -> tuple[str, ...]:
-    """The GPUs that this process may use; torch is not asked, since a process that has asked it cannot be forked."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return tuple(part.strip() for part in given.split(",") if part.strip() not in {"", "-1"})
-    try:
-        return tuple(str(place) for place, _ in enumerate(Path("/proc/driver/nvidia/gpus").iterdir()))
-    except OSError:
-        return ()
 
 
 def run_jobs(jobs: Sequence[Job], devices: Devices, say: Callable[[str], None]) -> dict[str, str]:

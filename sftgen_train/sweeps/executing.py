@@ -1,18 +1,24 @@
-"""Who empties a training's queue: this process, or workers of an executor, on this machine or a cluster."""
+"""Who empties a training's queue: this process, other processes of this machine, or workers of an executor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Executor, Workers
 from sftgen_judges.plugins.manager import lookup
+from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.worker import Backend, Policy, work
-from sftgen_train.sweeps.schema import Sweep, SweepError
+from sftgen_train.sweeps.devices import gpus_here, gpus_of, groups_of, workers_on
+from sftgen_train.sweeps.schema import SweepError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,52 +28,87 @@ class Engine:
     Attributes:
         name: Name of an executor; empty for this process alone.
         processes: Processes of this machine, for an executor that starts them.
+        devices: GPUs of this machine, `auto` for all: there is one process for as many as a model takes.
     """
 
     name: str = ""
     processes: int = 1
+    devices: str = ""
 
     @property
     def here(self) -> bool:
-        """Whether this machine's device is the one that evaluates."""
+        """Whether this machine's devices are those that evaluate."""
         return self.name in {"", "local"}
 
-    def require(self) -> None:
-        """Check that the executor is known.
+    def require(self, model_args: Mapping[str, Any]) -> None:
+        """Check that the executor is known and the devices are there.
+
+        Args:
+            model_args: Arguments of the model.
 
         Raises:
-            UnknownNameError: Nobody registered it.
+            UnknownNameError: Nobody registered the executor.
+            SweepError: Devices that are not there or that two options speak of, or a number of them that is none.
         """
         if self.name:
             lookup("executor", self.name)
+        gpus_of(model_args)
+        if not self.devices:
+            return
+        if not self.here:
+            raise SweepError(f"--devices {self.devices!r}: the executor {self.name!r} places its workers itself")
+        if (named := str(model_args.get("device", "cuda"))) != "cuda":
+            raise SweepError(
+                f"--devices {self.devices!r} and device={named} in model_args: expected one of them; each process "
+                "sees its own GPU as the first"
+            )
+        self.groups(model_args)
+
+    def groups(self, model_args: Mapping[str, Any]) -> tuple[str, ...]:
+        """The GPUs of each process, where they are named.
+
+        Raises:
+            SweepError: One is not there.
+        """
+        return groups_of(self.devices, gpus_of(model_args), gpus_here()) if self.devices else ()
 
     @contextmanager
-    def open(self, sweep: Sweep, out: Path) -> Iterator[Workers | None]:
+    def open(self, model_args: Mapping[str, Any], out: Path) -> Iterator[Workers | None]:
         """Its workers for as long as the context lasts; None for this process alone.
 
         Args:
-            sweep: The sweep, which says how many GPUs a model takes.
-            out: Where the sweep writes: every machine has to see it.
+            model_args: Arguments of the model, which say how many GPUs it takes.
+            out: Where results are written: every machine has to see it.
 
         Raises:
             SftgenError: It cannot be reached, or a machine does not see the folder.
         """
-        if not self.name:
-            yield None
+        if self.here:
+            seen: Sequence[str | None] = self.groups(model_args) or [None] * self.processes
+            if not self.name and seen == [None]:
+                if (more := len(gpus_here())) > gpus_of(model_args):
+                    logger.info("%d of %d GPUs are used; --devices auto uses all", gpus_of(model_args), more)
+                yield None
+                return
+            with workers_on(seen) as processes:
+                yield processes
             return
         executor: Executor = lookup("executor", self.name)
         out.mkdir(parents=True, exist_ok=True)
-        with executor.workers(self.processes, gpus=gpus_of(sweep)) as found:
+        with executor.workers(self.processes, gpus=gpus_of(model_args)) as found:
             found.require(out.resolve())
             yield found
 
 
-def gpus_of(sweep: Sweep) -> int:
-    """GPUs that one copy of the model takes, where there are any."""
-    return int(sweep.model_args.get("tensor_parallel_size", 1)) * int(sweep.model_args.get("pipeline_parallel_size", 1))
-
-
-def empty_queue(workers: Workers | None, run: Path, backend: Backend, policy: Policy, left: int) -> None:
+def empty_queue(
+    workers: Workers | None,
+    run: Path,
+    backend: Backend,
+    policy: Policy,
+    left: int | None = None,
+    *,
+    trackers: Sequence[str] = (),
+) -> None:
     """Evaluate what a queue holds and will hold, until it is told that no more comes.
 
     Args:
@@ -75,23 +116,33 @@ def empty_queue(workers: Workers | None, run: Path, backend: Backend, policy: Po
         run: The run directory.
         backend: What generates.
         policy: Which checkpoints, in which order.
-        left: How many checkpoints there are at most.
+        left: How many checkpoints there are at most; None where nobody knows.
+        trackers: Names of trackers, which the first of the workers tells the scores of all.
 
     Raises:
         SftgenError: A worker, its machine or the cluster is at fault; what the others could do is done.
     """
     if workers is None:
-        work(run, backend, policy)
+        work(run, backend, policy, trackers)
         return
-    tasks = [workers.pool.submit(work, run.resolve(), backend, policy) for _ in range(min(workers.count, left))]
+    several = workers.count if left is None else min(workers.count, left)
+    policy = replace(policy, workers=several)
+    tasks = [
+        workers.pool.submit(work, run.resolve(), backend, policy, () if number else trackers)
+        for number in range(several)
+    ]
     problems: list[SftgenError] = []
+    lost = ""
     for task in as_completed(tasks):
         try:
             task.result()
         except SftgenError as error:
             problems.append(error)
-        except Exception as error:  # of the executor: a lost cluster, for example
-            reason = str(error).strip().split("\n", 1)[0]
-            problems.append(SweepError(f"a worker ended: {type(error).__name__}: {reason}"))
+        except Exception as error:  # of the executor: a dead process or a lost cluster, for example
+            lost = f"a worker ended: {type(error).__name__}: {str(error).strip().split(chr(10), 1)[0]}"
+            logger.warning("%s. What it had in its hands waits again", lost)
     if problems:
         raise problems[0]
+    queue = Queue(run)
+    if lost and (queue.entries("waiting") or queue.entries("running")):
+        raise SweepError(f"{lost}, and none is left for what waits. The same command goes on")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from sftgen_train.costs.throughput import Assumptions, CostError, Work
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.entries import Queue
 from sftgen_train.queue.watch import looks_of
+from sftgen_train.sweeps.devices import gpus_here, gpus_of
 from sftgen_train.sweeps.origins import Found, Pins, find
 from sftgen_train.sweeps.schema import Sweep, SweepError
 
@@ -316,8 +317,14 @@ def require_memory(planned: Planned, free: tuple[str, int] | None) -> None:
         )
 
 
-def free_memory(model: str, model_args: Mapping[str, Any]) -> tuple[str, int] | None:
-    """Name and free bytes of what a model is loaded on; None where its weights are not loaded here."""
+def free_memory(model: str, model_args: Mapping[str, Any], groups: Sequence[str] = ()) -> tuple[str, int] | None:
+    """Name and free bytes of what a model is loaded on; None where its weights are not loaded here.
+
+    Args:
+        model: Name of the lm_eval model.
+        model_args: Its arguments.
+        groups: The GPUs of each process; of several the least counts.
+    """
     if model not in {"hf", "sftgen-hf", "vllm", "sftgen-vllm"}:
         return None
     import psutil
@@ -326,18 +333,24 @@ def free_memory(model: str, model_args: Mapping[str, Any]) -> tuple[str, int] | 
     named = str(model_args.get("device", "cuda" if torch.cuda.is_available() else "cpu"))
     if not named.startswith("cuda") or not torch.cuda.is_available():
         return "this machine's memory", psutil.virtual_memory().available
-    several = int(model_args.get("tensor_parallel_size", 1)) * int(model_args.get("pipeline_parallel_size", 1))
+    # vLLM takes a share of the whole device, and fails where less is free.
+    share = float(model_args.get("gpu_memory_utilization", 0.9)) if "vllm" in model else 1.0
+
+    def room(places: Iterable[int]) -> int:
+        found = [torch.cuda.mem_get_info(place) for place in places]
+        return sum(min(free, int(share * whole)) for free, whole in found)
+
+    if groups:
+        here = gpus_here()
+        rooms = {group: room(here.index(name) for name in group.split(",")) for group in groups}
+        least = min(rooms, key=lambda group: rooms[group])
+        return f"GPU {least}", rooms[least]
+    several = gpus_of(model_args)
     if several == 1 and (model_args.get("parallelize") or model_args.get("device_map")):
         several = torch.cuda.device_count()
     first = torch.device(named).index or 0
     places = range(first, min(first + several, torch.cuda.device_count()))
-    # vLLM takes a share of the whole device, and fails where less is free.
-    share = float(model_args.get("gpu_memory_utilization", 0.9)) if "vllm" in model else 1.0
-    room = 0
-    for place in places:
-        free, whole = torch.cuda.mem_get_info(place)
-        room += min(free, int(share * whole))
-    return named if several == 1 else f"{len(places)} GPUs", room
+    return named if several == 1 else f"{len(places)} GPUs", room(places)
 
 
 def _gb(number: float) -> str:

@@ -65,16 +65,19 @@ def require_possible(planned: Planned, engine: Engine) -> None:
     Raises:
         SftgenError: A task, a setting, the disk or the device is not as it has to be.
     """
-    from sftgen_tasks.harness.registry import require_model
+    from sftgen_tasks.harness.registry import require_installed, require_model
     from sftgen_tasks.harness.sampling import check_settings
 
     sweep = planned.sweep
-    engine.require()
+    engine.require(sweep.model_args)
     require_model(sweep.model)
+    if engine.here:
+        require_installed(sweep.model)
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
     require_space(planned)
-    require_memory(planned, free_memory(sweep.model, sweep.model_args) if engine.here else None)
+    groups = engine.groups(sweep.model_args)
+    require_memory(planned, free_memory(sweep.model, sweep.model_args, groups) if engine.here else None)
 
 
 @contextmanager
@@ -104,7 +107,7 @@ def run_sweep(planned: Planned, outcome: Outcome, engine: Engine, *, join: bool 
     Raises:
         SftgenError: The engine cannot be used.
     """
-    with engine.open(planned.sweep, planned.out) as workers:
+    with engine.open(planned.sweep.model_args, planned.out) as workers:
         for training in planned.trainings:
             left = sum(job.left for job in training.jobs)
             logger.info("%s: %d of %d checkpoints to evaluate", training.name, left, len(training.jobs))
@@ -156,7 +159,9 @@ def _work(planned: Planned, training: Training, workers: Workers | None) -> None
         first=[job.step for job in training.jobs],
     )
     left = sum(job.left for job in training.jobs)
-    empty_queue(workers, training.run, Backend(sweep.model, sweep.model_args), policy, max(left, 1))
+    empty_queue(
+        workers, training.run, Backend(sweep.model, sweep.model_args, sweep.fresh_engines), policy, max(left, 1)
+    )
 
 
 def _fetched(training: Training) -> bool:

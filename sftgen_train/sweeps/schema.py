@@ -115,6 +115,7 @@ class Sweep(_Part):
         seed: Seed of sampled responses.
         model: The lm_eval model that generates.
         model_args: Further arguments of it.
+        fresh_engines: Whether vLLM starts a fresh engine for each checkpoint, also where its weights could be replaced.
         judges: Models that judges ask. The first judges while the next task generates; for each further one the
             answers are judged again at the end, into a run of its own.
         probes: Diagnostics that measure each checkpoint once it is evaluated.
@@ -138,6 +139,7 @@ class Sweep(_Part):
     seed: Whole = 0
     model: Text = "sftgen-hf"
     model_args: dict[str, Any] = Field(default_factory=dict)
+    fresh_engines: bool = False
     judges: dict[Name, Judge] = Field(default_factory=dict)
     probes: list[Text] = Field(default_factory=list)
     in_domain: list[Text] = Field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from vllm import LLM, RequestOutput, SamplingParams, TokensPrompt
 from vllm.config.lora import LoRAConfig
 from vllm.lora.peft_helper import PEFTHelper
 from vllm.outputs import CompletionOutput
+from vllm.platforms import current_platform
 
 from sftgen_judges.errors import SftgenError
 from sftgen_tasks.harness.budgets import response_budget
@@ -24,6 +26,8 @@ from sftgen_tasks.harness.token_probabilities import mean, mean_entropy
 
 ENCODED_AT_ONCE = 512
 """Prompts that are encoded before the engine is given them: it begins with the first while the others are encoded."""
+BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
+"""The variable that vLLM reads."""
 FAILED = ("abort", "error")
 """Why vLLM ends a request that has no answer."""
 
@@ -36,6 +40,10 @@ class AdapterError(SftgenError, ValueError):
     """An adapter that vLLM cannot apply."""
 
 
+class BatchInvarianceError(SftgenError, ValueError):
+    """Kernels that this device has not."""
+
+
 class StreamingVLLM(VLLM):  # type: ignore[misc]
     """`--model sftgen-vllm`: as `vllm`, with exact counts and a seed by sample, each response on disk when it ends."""
 
@@ -44,14 +52,30 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
     end_tokens: Sequence[int] = ()
     """Ids to stop at besides those of the model's folder."""
 
-    def __init__(self, pretrained: str, *, seed: int = 1234, **options: Any) -> None:
-        """Load a model by name; the arguments are those of `vllm`, `seed` is also the samples' base seed.
+    def __init__(
+        self, pretrained: str, *, seed: int = 1234, batch_invariant: bool | None = None, **options: Any
+    ) -> None:
+        """Load a model by name; the arguments are those of `vllm`, and two more.
+
+        Args:
+            pretrained: The model.
+            seed: Also the samples' base seed.
+            batch_invariant: Whether vLLM computes a response by kernels whose result does not depend on what else is
+                computed at the same time; None leaves that to `VLLM_BATCH_INVARIANT`.
+            options: Arguments of `vllm`.
 
         Raises:
             AdapterError: An adapter that vLLM cannot apply.
+            BatchInvarianceError: This device has no such kernels.
         """
+        if batch_invariant and current_platform.is_cpu():
+            raise BatchInvarianceError(
+                "batch_invariant=True: vLLM has such kernels for GPUs alone, and this machine shows none; leave it out"
+            )
+        if batch_invariant is not None:
+            os.environ[BATCH_INVARIANT] = str(int(batch_invariant))
         if options.get("lora_local_path"):
-            _require_applicable(str(options["lora_local_path"]))
+            require_applicable(str(options["lora_local_path"]))
         super().__init__(pretrained, seed=seed, **options)
         self.seed = int(seed)
         stream_generations(self, {"pretrained": pretrained, **options}, self.seed)
@@ -169,8 +193,12 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
         return dropped_marker(self.tokenizer) is not None
 
 
-def _require_applicable(adapter: str) -> None:
-    """VLLM looks at an adapter with the first request only, when the base's weights are loaded."""
+def require_applicable(adapter: str) -> None:
+    """Look at an adapter as vLLM does with the first request only, when the base's weights are loaded.
+
+    Raises:
+        AdapterError: VLLM cannot apply it.
+    """
     try:
         found = PEFTHelper.from_local_dir(adapter, max_position_embeddings=None)
         found.validate_legal(LoRAConfig(max_lora_rank=512))  # room for the rank is another argument

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -98,4 +99,15 @@ def test_an_engine_that_is_not_there_is_named(ray: Any, tmp_path: Path) -> None:
         engine_of("spark")
     ray(None)
     with pytest.raises(EngineError, match=r"pip install 'sftgen\[ray\]'"), workers("ray", 1):
+        pass
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Any = cluster(1)
+    made.is_initialized = lambda: False
+    ray(made)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(EngineError, match=f"no cluster at {address} "), workers("ray", 1):
         pass

@@ -57,5 +57,9 @@ def test_a_prompt_without_room_is_refused_and_a_short_one_gets_what_is_left(outc
     assert outcome["loops"]["budget"] == [4096 - 10, 10, True]
 
 
+def test_kernels_that_a_processor_has_not_are_refused_before_anything_is_loaded(outcome: Any) -> None:
+    assert outcome["loops"]["invariant"].startswith("BatchInvarianceError: batch_invariant=True: vLLM has such kernels")
+
+
 def test_with_other_processes_the_same_responses_come_in_chunks(outcome: Any) -> None:
     assert outcome["loops"]["parallel"] == [[256, 44], True]

@@ -25,7 +25,7 @@ from vllm.outputs import CompletionOutput
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.current import Recording
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM
+from sftgen_tasks.harness.backends.vllm_engine import EngineVLLM, StreamingVLLM
 from sftgen_tasks.harness.evaluation import evaluate
 from sftgen_tasks.harness.loading import LoadedTasks, load_tasks
 from sftgen_train.demo.tiny import build_tokenizer
@@ -176,6 +176,7 @@ def loops(folder: Path) -> dict[str, Any]:
     asked[-1].arguments = ("x" * 5000, asked[-1].args[1])
     found["long"] = refusal(lambda: list(lm.generate_each(asked, [0] * 600))), len(engine.waiting)
     [(_, text)] = next(lm.generate_each(requests(1, limit=9000), [0]))
+    found["invariant"] = refusal(lambda: StreamingVLLM("nothing", batch_invariant=True))
     found["budget"] = text.budget, text.prompt_tokens, text.tokens == len(text) + 1
     lm._max_length, lm.data_parallel_size = (
         4096,
