@@ -254,7 +254,7 @@ def _landmarks(
 ) -> tuple[LandmarkPair, ...]:
     arms = [_arm(rows, drawn, len(steps), which) for which in range(2)]
     own = [landmarks_of(*arm, steps, base, share=share) for arm in arms]
-    ends = differences_of(rows, drawn, steps, base)
+    ends = differences_of(rows, drawn, steps, base, share=share)
     values = [measured(arm.means, steps, base) for _, arm in arms]
     pairs = []
     for first, second in zip(*own, strict=True):

@@ -103,6 +103,15 @@ def test_the_difference_of_peaks_of_flat_curves_holds_0_and_is_not_endless() -> 
     assert np.mean(widths) < 1.3
 
 
+def test_arms_that_agree_in_all_documents_may_differ_in_others() -> None:
+    values = np.repeat([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], 50, axis=0)
+    same = compare_arms("task", [pair("task", arm(values, range(3)), arm(values, range(3)))])
+    others = 1 - 0.025 ** (1 / 100)
+    for mark in same.landmarks:
+        if mark.difference:
+            assert (mark.difference.low, mark.difference.high) == pytest.approx((-others, others))
+
+
 def test_one_draw_serves_both_arms() -> None:
     rng = np.random.default_rng(0)
     same = answers(rng, rng.normal(0, 1.8, 100), DEEP, 1)
