@@ -7,7 +7,7 @@ from math import isfinite, isnan
 from typing import Any
 
 from sftgen_train.trajectory.churn import Churn
-from sftgen_train.trajectory.landmarks import STEPS, Landmark
+from sftgen_train.trajectory.landmarks import EXTREMES, STEPS, Landmark
 from sftgen_train.trajectory.loading import OUTSIDE
 
 LIKELY = 3
@@ -40,9 +40,22 @@ def landmark_value(mark: Landmark) -> str:
     return f"{'none' if mark.step is None else mark.step} ({shares})"
 
 
+MORE_OFTEN = "*"
+"""Behind an interval that holds the truth more often than in 95 of 100."""
+ABOUT_MORE_OFTEN = (
+    f"{MORE_OFTEN} of the lowest or highest of several steps: holds more often than 95 % if they are close"
+)
+
+
+def extreme_span(name: str, low: float, high: float, sign: str = "+") -> str:
+    """The interval of a landmark, marked where it is of the lowest or highest of several steps."""
+    told = span(low, high, sign)
+    return f"{told} {MORE_OFTEN}" if name in EXTREMES and told != "-" else told
+
+
 def landmark_span(mark: Landmark) -> str:
     """Its interval; the sign is shown of what may be below 0."""
-    return span(mark.seen.low, mark.seen.high, "+" if mark.name == "dip depth" else "")
+    return extreme_span(mark.name, mark.seen.low, mark.seen.high, "+" if mark.name == "dip depth" else "")
 
 
 CHURN = ("won", "lost", "kept", "by chance", "excess churn", "95 % interval", "moved")

@@ -12,8 +12,10 @@ from typing import Any
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.schema import printable
 from sftgen_train.report.cells import (
+    ABOUT_MORE_OFTEN,
     CHURN,
     churn_cells,
+    extreme_span,
     landmark_span,
     landmark_value,
     named_keys,
@@ -60,7 +62,9 @@ def sections(found: Comparison) -> list[Section]:
             Section(
                 "At each step, adjusted over the steps", (*arm, "task", "step", *BOTH, "95 % band", "p"), each(_steps)
             ),
-            Section("Landmarks", (*arm, "task", "landmark", *BOTH, "95 % interval"), each(_landmarks)),
+            Section(
+                f"Landmarks; {ABOUT_MORE_OFTEN}", (*arm, "task", "landmark", *BOTH, "95 % interval"), each(_landmarks)
+            ),
             Section("Answers won and lost at the end, as shares of documents", (*arm, "task", *CHURN), each(_churn)),
             Section("pass@k", (*arm, "task", "step", "k", *BOTH, "95 % interval"), each(_passes)),
             Section("Bayes@N at the end, of these documents", (*arm, "task", "N", *BOTH), each(_bayes)),
@@ -69,7 +73,11 @@ def sections(found: Comparison) -> list[Section]:
                 ("arm", "in-domain score", *BOTH, "95 % band", "reached"),
                 tuple(_equal(found)),
             ),
-            Section("Landmarks", ("task", "landmark", "value", "95 % interval"), tuple(_own_landmarks(found))),
+            Section(
+                f"Landmarks; {ABOUT_MORE_OFTEN}",
+                ("task", "landmark", "value", "95 % interval"),
+                tuple(_own_landmarks(found)),
+            ),
             Section(
                 "Safety against reasoning: reasoning gained, and attack success",
                 ("arm", "step", "of", *BOTH, "no difference is in the joint region"),
@@ -317,7 +325,7 @@ def _name(one: ArmDifference) -> str:
 def _change(mark: LandmarkPair) -> tuple[str, str]:
     if mark.difference is None:
         return f"later {mark.later or 0:.0%}, earlier {mark.earlier or 0:.0%}", "-"
-    return number(mark.difference.value), span(mark.difference.low, mark.difference.high)
+    return number(mark.difference.value), extreme_span(mark.name, mark.difference.low, mark.difference.high)
 
 
 def _both(first: float, second: float, difference: Interval | None) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ import numpy as np
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.journal import clean
 from sftgen_judges.records.query import Records, open_records
+from sftgen_train.report.cells import span
 from sftgen_train.trajectory import Curves, align
 from sftgen_train.trajectory.loading import TaskSamples, load_samples
 from sftgen_train.trajectory.pairing import Samples
@@ -187,7 +188,9 @@ def _among_finished(of: TaskSamples, seed: int) -> Iterator[TaskSafety]:
         if not np.isfinite(judged).any():
             continue
         for place, step in enumerate(samples.steps):
-            found = among_finished(judged[:, place], samples.values[:, place], samples.clusters, seed=seed)
+            found = among_finished(
+                judged[:, place], samples.values[:, place], samples.clusters, share=measure == "asr", seed=seed
+            )
             yield TaskSafety(of.task, None if of.outside else step, measure, found)
 
 
@@ -201,11 +204,11 @@ def change_rows(changes: Sequence[TaskChange]) -> Iterable[tuple[str, ...]]:
         whole = each.parts
         steps = f"{each.before} to {each.after}"
         ends = f"{whole.before:.2f} to {whole.after:.2f}"
-        yield (each.task, steps, "change", f"{whole.change:+.3f}", f"{whole.low:+.3f} to {whole.high:+.3f}", ends)
+        yield (each.task, steps, "change", f"{whole.change:+.3f}", span(whole.low, whole.high), ends)
         for field, name in PARTS:
             part = getattr(whole, field)
             ends = f"{_seen(part.before)} to {_seen(part.after)}"
-            yield (each.task, "", name, f"{part.change:+.3f}", f"{part.low:+.3f} to {part.high:+.3f}", ends)
+            yield (each.task, "", name, f"{part.change:+.3f}", span(part.low, part.high), ends)
 
 
 def _seen(value: float) -> str:

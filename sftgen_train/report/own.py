@@ -13,7 +13,7 @@ from sftgen_judges.plugins.contracts import Block, Group, Html, Paragraph, Plot,
 from sftgen_judges.records.schema import printable
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.report.arm_charts import comparison_blocks
-from sftgen_train.report.cells import CHURN, landmark_span, landmark_value
+from sftgen_train.report.cells import ABOUT_MORE_OFTEN, CHURN, landmark_span, landmark_value
 from sftgen_train.report.charts import Panel, keys_of, panel_chart, panels_of, steps_shown
 from sftgen_train.report.comparing import Comparison, compare
 from sftgen_train.report.composition import PARTS
@@ -220,7 +220,7 @@ def _task(verdict: Verdict, why: TaskWhy | None) -> Iterator[Block]:
         tables.append(
             _template(
                 "landmarks.html.j2", task=short(verdict.name), landmarks=why.landmarks, meanings=MEANINGS,
-                value=landmark_value, span=landmark_span,
+                value=landmark_value, span=landmark_span, about=ABOUT_MORE_OFTEN,
             )
         )  # fmt: skip
     if why.stages:
@@ -228,6 +228,8 @@ def _task(verdict: Verdict, why: TaskWhy | None) -> Iterator[Block]:
         tables.append(Section("", head, tuple(stage_rows(why.stages))).as_table())
     if tables:
         yield Group(tuple(tables), beside=True)
+    if why.safety:
+        yield parts_sections([], why.safety)[1].as_table()
     if why.churn:
         yield Section("Answers won and lost since the base", ("steps", *CHURN), tuple(churn_rows(why))).as_table()
 
@@ -345,10 +347,9 @@ def _numbers(reported: Reported) -> Iterator[Block]:
     yield from _tables(number_sections(shown))
     if found := shown.explained:
         changes = [change for why in found.tasks for change in why.changes]
-        safety = [each for why in found.tasks for each in why.safety]
-        more = with_rows([*parts_sections(changes, safety), *tradeoff_sections(found.tradeoff)])
+        more = with_rows([parts_sections(changes, [])[0], *tradeoff_sections(found.tradeoff)])
         if more:
-            yield Group(tuple(_tables(more)), "Numbers of the parts, and of safety", folded=True)
+            yield Group(tuple(_tables(more)), "Numbers of the parts, and of the trade-off of safety", folded=True)
 
 
 NUMBERS = ReportSection(

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.cells import CHURN, churn_cells, landmark_span, landmark_value
+from sftgen_train.report.cells import ABOUT_MORE_OFTEN, CHURN, churn_cells, landmark_span, landmark_value
 from sftgen_train.report.composition import PARTS, TaskChange, TaskSafety, change_rows, safety_rows
 from sftgen_train.report.explaining import Explained, TaskWhy
 from sftgen_train.report.reading import short
@@ -44,7 +44,7 @@ def details(found: Explained) -> list[Section]:
         [
             changes,
             Section(
-                "Landmarks; of steps the share of resampled documents",
+                f"Landmarks; of steps the share of resampled documents; {ABOUT_MORE_OFTEN}",
                 ("task", "landmark", "value", "95 % interval"),
                 tuple(row for why in tasks for row in landmark_rows(why)),
             ),

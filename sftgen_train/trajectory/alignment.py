@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+ROUNDING = 1e-9
+"""So far a share may be outside of 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,21 @@ def align(
         _noise(given, there, numbers, means),
         tuple(left_out),
     )
+
+
+def require_shares(curves: Curves) -> None:
+    """Check that values lie between 0 and 1.
+
+    Raises:
+        ValueError: One does not.
+    """
+    odd = np.argwhere((curves.values < -ROUNDING) | (curves.values > 1 + ROUNDING))
+    if len(odd):
+        row, column = odd[0].tolist()
+        raise ValueError(
+            f"value {curves.values[row, column]:g} of document {curves.kept[row]} at step {curves.steps[column]}: "
+            "expected 0 to 1; `share=False` is for values of another kind"
+        )
 
 
 def stack(

@@ -22,8 +22,9 @@ from sftgen_train.trajectory.landmarks import STEPS, Landmark, differences_of, l
 from sftgen_train.trajectory.max_t import max_test
 from sftgen_train.trajectory.pairing import Pair
 from sftgen_train.trajectory.passing import Bayes, bayes, curve_of, is_right_or_wrong, pass_at_k
-from sftgen_train.trajectory.resampling import Interval, Resamples, intervals, resample
+from sftgen_train.trajectory.resampling import Interval, Resamples, resample
 from sftgen_train.trajectory.settling import Needed, settle
+from sftgen_train.trajectory.singles import change_intervals, share_intervals
 from sftgen_train.trajectory.statistics import holm
 
 Side = Literal["higher", "lower", "cannot tell"]
@@ -253,7 +254,7 @@ def _landmarks(
 ) -> tuple[LandmarkPair, ...]:
     arms = [_arm(rows, drawn, len(steps), which) for which in range(2)]
     own = [landmarks_of(*arm, steps, base, share=share) for arm in arms]
-    ends = differences_of(rows, steps, base)
+    ends = differences_of(rows, drawn, steps, base, share=share)
     values = [measured(arm.means, steps, base) for _, arm in arms]
     pairs = []
     for first, second in zip(*own, strict=True):
@@ -305,19 +306,16 @@ def _with_answers(
         return found
     whole = np.all([(np.isfinite(arm).sum(axis=2) >= answers).all(axis=1) for arm in (of.first, of.second)], axis=0)
     found = replace(found, complete=int(whole.sum()))
-    return replace(found, passes=_passes(of, whole, curve_of(answers), draws, seed)) if whole.any() else found
+    return replace(found, passes=_passes(of, whole, curve_of(answers))) if whole.any() else found
 
 
-def _passes(of: Pair, whole: Floats, drawn: Sequence[int], draws: int, seed: int) -> tuple[PassPoint, ...]:
+def _passes(of: Pair, whole: Floats, drawn: Sequence[int]) -> tuple[PassPoint, ...]:
     keys = [(place, k) for place in range(len(of.steps)) for k in drawn]
     columns = [pass_at_k(arm[whole, place], k) for arm in (of.first, of.second) for place, k in keys]
-    made = resample(rows_of(np.stack(columns, axis=1), of.clusters[whole]), draws=draws, seed=seed)
-    half = len(keys)
-    seen = np.concatenate([made.seen, made.seen[half:] - made.seen[:half]])
-    means = np.concatenate([made.means, made.means[:, half:] - made.means[:, :half]], axis=1)
-    low, high = intervals(seen, means, made.units)
-    parts = [Interval(*map(float, of_one)) for of_one in zip(seen, low, high, strict=True)]
+    rows, half = rows_of(np.stack(columns, axis=1), of.clusters[whole]), len(keys)
+    own = share_intervals(rows)
+    differences = change_intervals(rows, range(half, 2 * half), range(half))
     return tuple(
-        PassPoint(of.steps[place], k, parts[index], parts[half + index], parts[2 * half + index])
-        for index, (place, k) in enumerate(keys)
+        PassPoint(of.steps[place], k, first, second, difference)
+        for (place, k), first, second, difference in zip(keys, own[:half], own[half:], differences, strict=True)
     )

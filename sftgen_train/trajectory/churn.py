@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sftgen_train.trajectory.alignment import Floats
 from sftgen_train.trajectory.flips import rows_of
 from sftgen_train.trajectory.resampling import DRAWS, Interval, intervals, resample
+from sftgen_train.trajectory.singles import share_intervals
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def churn(
     if options is not None:
         a, b = ((values - 1 / options) / (1 - 1 / options) for values in (a, b))
     p, q = np.nanmean(a, axis=1), np.nanmean(b, axis=1)
-    plain = _means(np.stack([(1 - p) * q, p * (1 - q), p * q, (1 - p) * (1 - q)], axis=1), labels, draws, seed)
+    shares = np.stack([(1 - p) * q, p * (1 - q), p * q, (1 - p) * (1 - q)], axis=1)
+    plain = share_intervals(rows_of(shares, labels)) if options is None else _means(shares, labels, draws, seed)
     changed, luck = (1 - p) * q + p * (1 - q), _luck(a)
     own = luck + _luck(b)
     twice, both = np.isfinite(luck), np.isfinite(own)

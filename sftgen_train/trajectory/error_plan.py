@@ -160,13 +160,26 @@ def whole(
         *(
             Job("arms", (design,), truth, TRUTHS[truth], times(400), seed)
             for truth in ("no change", equal)
-            for design in (*FEW, BENCHMARKS[4])
+            for design in (*FEW, BENCHMARKS[3], BENCHMARKS[4])
         ),
         *(Job("stages", (Design("", n, 1),), "turn at step 40", FLAT, times(500), seed) for n in (30, 198)),
         *(
             Job("price", (design,), "reasoning + 15, attacks + 10", FLAT[:2], times(500), seed)
             for design in (BENCHMARKS[0], BENCHMARKS[2])
         ),
+        *(
+            Job("answers", (design,), "second 4 points better", (0.0, 0.04), times(500), seed)
+            for design in (*FEW, BENCHMARKS[2], BENCHMARKS[4])
+        ),
+        *(
+            Job("parts", (Design("", n, k),), "truncated + 30", FLAT[:2], times(500), seed)
+            for n, k in ((30, 10), (198, 3))
+        ),
+        *(
+            Job("prices", (design,), "reasoning + 15 and + 20, attacks + 10 and + 5", FLAT[:2], times(500), seed)
+            for design in (BENCHMARKS[0], BENCHMARKS[2])
+        ),
+        Job("equal", (BENCHMARKS[2],), "second learns later", FLAT[:3], times(500), seed),
     ]
     jobs = [
         *_verdicts(FEW, ("no change", STAYS), times(1500), seed),
@@ -262,10 +275,12 @@ def _claims(jobs: Sequence[Job], found: Sequence[Found]) -> list[Section]:
 
 def _coverage(jobs: Sequence[Job], found: Sequence[Found]) -> list[Section]:
     pairs = list(zip(jobs, found, strict=True))
-    curves, scores, others = [], [], []
+    curves, scores, others, answers = [], [], [], []
     for job, result in pairs:
-        if job.kind in {"landmarks", "arms", "stages", "price"}:
+        if job.kind in {"landmarks", "arms", "stages", "price", "prices", "equal"}:
             others += covered_each(job, result)
+        if job.kind in {"answers", "parts"}:
+            answers += covered_each(job, result)
         if job.kind in {"verdict", "group"} and job.truth in {"no change", STAYS}:
             curves += covered(job, result)
         if job.kind in {"mean", "lengths", "ratio"}:
@@ -279,6 +294,7 @@ def _coverage(jobs: Sequence[Job], found: Sequence[Found]) -> list[Section]:
         Section("Intervals of a curve that hold the truth", tuple(curves)),
         Section("Intervals of one score that hold the truth", tuple(scores)),
         Section("Intervals of landmarks, two arms, lengths and the trade-off", tuple(others)),
+        Section("Intervals of answers won and lost, and of the parts of a change", tuple(answers)),
     ]
 
 

@@ -20,8 +20,10 @@ import numpy as np
 
 from sftgen_train.trajectory.alignment import Curves, align
 from sftgen_train.trajectory.claims import SIGNIFICANCE, Verdict
+from sftgen_train.trajectory.landmarks import landmarks
 from sftgen_train.trajectory.max_t import flip_test
 from sftgen_train.trajectory.rate import Rate
+from sftgen_train.trajectory.simulated_answers import of_answers, of_equal_in_domain, of_parts, of_prices
 from sftgen_train.trajectory.simulated_intervals import of_arms, of_landmarks, of_lengths, of_price
 from sftgen_train.trajectory.simulation import BENCHMARKS, STEPS, Design, draw, draw_again, draw_curves
 from sftgen_train.trajectory.so_far import Progress, so_far
@@ -180,6 +182,7 @@ def _of(
 KINDS: Mapping[str, Callable[[Job, np.random.Generator], Mapping[str, float]]] = {
     "verdict": _read, "group": _group, "power": _power, "mean": _mean, "lengths": _lengths, "ratio": _ratio,
     "landmarks": _of(of_landmarks), "arms": _of(of_arms), "stages": _of(of_lengths), "price": _of(of_price),
+    "answers": _of(of_answers), "parts": _of(of_parts), "prices": _of(of_prices), "equal": _of(of_equal_in_domain),
 }  # fmt: skip
 
 
@@ -274,8 +277,14 @@ def covered(job: Job, found: Found) -> list[Rate]:
     return rates
 
 
-CAUTIOUS = frozenset({"difference of dip depth", "difference of peak"})
-"""Intervals that hold more often than 95 % where which step is the lowest or highest is not known."""
+CAUTIOUS = frozenset(
+    {
+        "difference of dip depth", "difference of peak", "differences at equal in-domain score, all together",
+        "difference of pass@k",
+    }
+)  # fmt: skip
+"""Intervals that hold more often than 95 %: the extreme step is not known, each of several levels has its own, or only
+a few documents differ."""
 
 
 def covered_each(job: Job, found: Found) -> list[Rate]:
@@ -353,6 +362,8 @@ def fingerprint() -> str:
         score = estimate(draw(rng, design, (0.0,))[:12, 0].tolist(), share=design.share)
         for point in verdict.points:
             parts += [point.mean, point.low, point.high, point.change_low, point.change_high, point.p_step_down]
+        for mark in landmarks(draw_curves(rng, design, changes), share=design.share, draws=DRAWS):
+            parts += [mark.seen.low, mark.seen.high] if mark.distribution is None else []
         parts += [verdict.end_low, verdict.end_high, *(p for _, p in sorted(verdict.p.items())), score.low, score.high]
     text = " ".join(f"{value:.6f}" for value in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

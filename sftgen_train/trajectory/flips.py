@@ -89,8 +89,13 @@ def rows_of(values: ArrayLike, clusters: ArrayLike | None = None) -> Rows:
         given = given[:, None]
     if not len(given):
         raise ValueError("no documents: expected at least one that every step has")
-    if not np.isfinite(given).all():
-        raise ValueError("values are missing: align them first")
+    missing = np.argwhere(~np.isfinite(given))
+    if len(missing):
+        row, column = missing[0].tolist()
+        raise ValueError(
+            f"{len(missing)} values are missing, the first {given[row, column]} of document {row} in column {column}: "
+            "`align` keeps the documents that have all"
+        )
     labels = np.arange(len(given)) if clusters is None else np.asarray(clusters)
     if labels.shape != (len(given),):
         raise ValueError(f"clusters of shape {labels.shape} for {len(given)} documents: expected one a document")

@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sftgen_train.trajectory.alignment import Curves, Floats
-from sftgen_train.trajectory.flips import TIE, Rows, rows_of, standard_errors
+from sftgen_train.trajectory.alignment import Curves, Floats, require_shares
+from sftgen_train.trajectory.flips import TIE, Rows, rows_of
 from sftgen_train.trajectory.intervals import Band, changes_at, contrasts_at, shares_at
 from sftgen_train.trajectory.resampling import DRAWS, Interval, Resamples, resample
 
@@ -32,6 +32,14 @@ STEPS = frozenset({"dip step", "back at", "peak step"})
 ONE_SIDED = 0.05
 """Error of each side of the interval of a lowest or highest step, see `_extreme`. Only one side is ever near it, so the
 interval holds about 95 %; seen on simulated runs that are none of those in docs/error_rates.md."""
+
+LOWEST = 2
+"""Steps less than so many standard errors above the lowest may be lower, for the lower limit of a dip's depth."""
+EQUAL = 3
+"""Steps less than so many standard errors below the highest may be as high, for differences of two arms."""
+EXTREMES = frozenset({"dip depth", "peak", "peak truncation"})
+"""Landmarks that are the lowest or highest of several steps. Where these are nearly as low or high, their intervals
+hold the truth more often than in 95 of 100, because nobody knows which step it is."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,10 @@ def landmarks(
         seed: Of the random numbers.
 
     Raises:
-        ValueError: No documents, or `truncated` has another shape than the values.
+        ValueError: No documents, a share outside of 0 to 1, or `truncated` has another shape than the values.
     """
+    if share:
+        require_shares(curves)
     columns = [curves.values]
     if truncated is not None:
         extra = np.asarray(truncated, dtype=np.float64)
@@ -149,7 +159,7 @@ def _ends(rows: Rows, drawn: Resamples, steps: Sequence[int], base: int | None, 
     if after and first is not None:
         apart = drawn.means[:, after] - drawn.means[:, [first]]
         joint = _joint(apart - apart.mean(axis=0))
-        found["dip depth"] = _extreme(changes(few), changes(joint), highest=False)
+        found["dip depth"] = _extreme(changes(few), changes(joint), highest=False, which=_may_be_lowest(drawn, after))
     if rows.columns == 2 * count:
         cut = list(range(count, 2 * count))
         joint = _joint(drawn.means[:, cut] - drawn.seen[cut])
@@ -162,7 +172,15 @@ def _of(band: Band, place: int) -> _Ends:
     return float(band.low[place]), float(band.high[place])
 
 
-def _extreme(each: Band, together: Band, *, highest: bool) -> _Ends:
+def _may_be_lowest(drawn: Resamples, columns: Sequence[int]) -> NDArray[np.bool_]:
+    """Which columns are so near to the lowest that they may be lower."""
+    seen, means = drawn.seen[columns], drawn.means[:, columns]
+    lowest = int(seen.argmin())
+    error = (means - means[:, [lowest]]).std(axis=0)
+    return np.asarray(seen - seen[lowest] <= LOWEST * error + TIE)
+
+
+def _extreme(each: Band, together: Band, *, highest: bool, which: NDArray[np.bool_] | slice = slice(None)) -> _Ends:
     """The interval of the highest (lowest) of several true means.
 
     The highest mean is below the largest of the upper limits where that of its own step holds, whichever it is: limits
@@ -172,10 +190,11 @@ def _extreme(each: Band, together: Band, *, highest: bool) -> _Ends:
         each: Limits of single steps.
         together: Limits that hold together.
         highest: Whether the highest is asked for.
+        which: Of which steps the limits of single steps count.
     """
     if highest:
-        return float(together.low.max()), float(each.high.max())
-    return float(each.low.min()), float(together.high.min())
+        return float(together.low.max()), float(each.high[which].max())
+    return float(each.low[which].min()), float(together.high.min())
 
 
 def _normal(tail: float) -> float:
@@ -191,15 +210,21 @@ def _joint(deviations: Floats) -> float:
     return max(_normal(ONE_SIDED), float(np.quantile(found, 1 - 2 * ONE_SIDED)))
 
 
-def differences_of(rows: Rows, steps: Sequence[int], base: int | None) -> dict[str, tuple[float, float]]:
+def differences_of(
+    rows: Rows, drawn: Resamples, steps: Sequence[int], base: int | None, *, share: bool = True
+) -> dict[str, tuple[float, float]]:
     """The intervals of every landmark that is a number, second arm less first.
 
     Args:
         rows: Its columns are the values of the first arm at the steps, those of the second, then, if they are there,
             the truncated shares of both.
+        drawn: Of the rows.
         steps: The steps of both.
         base: As `landmarks`.
+        share: As `landmarks`.
     """
+    if drawn.units < 2:
+        return dict.fromkeys(MEANINGS, (np.nan, np.nan))
     count, identity = len(steps), np.eye(rows.columns)
     one, two = identity[:, :count], identity[:, count : 2 * count]
     first = steps.index(base) if base in steps else None
@@ -209,36 +234,65 @@ def differences_of(rows: Rows, steps: Sequence[int], base: int | None) -> dict[s
     plain = contrasts_at(rows, means, _normal(0.025))
     found = {"end": _of(plain, 0), "area": _of(plain, 1)}
     if after:
-        found["peak"] = _apart(rows, one[:, after], two[:, after])
+        found["peak"] = _apart(drawn, one[:, after], two[:, after])
     if after and first is not None:
-        low, high = _apart(rows, one[:, [first]] - one[:, after], two[:, [first]] - two[:, after])
+        low, high = _apart(drawn, one[:, [first]] - one[:, after], two[:, [first]] - two[:, after])
         found["dip depth"] = -high, -low
     if rows.columns == 4 * count:
-        found["peak truncation"] = _apart(rows, identity[:, 2 * count : 3 * count], identity[:, 3 * count :])
-    nothing = (np.nan, np.nan)
-    return {name: ends if len(rows) > 1 else nothing for name, ends in found.items()}
+        found["peak truncation"] = _apart(drawn, identity[:, 2 * count : 3 * count], identity[:, 3 * count :])
+    # Where all documents agree: so many would differ at most, if none of these does (rule of three).
+    others = 1 - 0.025 ** (1 / drawn.units)
+    for name, (low, high) in found.items():
+        if high - low <= TIE and (share or name == "peak truncation"):
+            found[name] = max(low - others, -1.0), min(high + others, 1.0)
+    return found
 
 
-def _apart(rows: Rows, one: Floats, two: Floats) -> _Ends:
+def _apart(drawn: Resamples, one: Floats, two: Floats) -> _Ends:
     """The interval of the highest of two's true means less the highest of one's, which need not be at one step.
 
-    It is at most what both differ by at two's highest step, and at least what they differ by at one's. Every step that
-    may be the highest counts, so the interval holds more often where several are nearly as high.
+    By how much the highest of several means is seen too high depends on how far the others are below it, see
+    `_errors_of_highest`. The interval holds the truth whichever of these is so, and so more often where that matters.
 
     Args:
-        rows: The rows.
+        drawn: Of the rows.
         one: Columns x contrasts: the means of one.
         two: Of two.
     """
-    limits = contrasts_at(rows, two - one, _normal(0.025))
-    return float(limits.low[_may_be_highest(rows, one)].min()), float(limits.high[_may_be_highest(rows, two)].max())
+    from scipy.special import stdtrit  # takes a while to import, so only where it is needed
+
+    seen = float((drawn.seen @ two).max() - (drawn.seen @ one).max())
+    wider = float(stdtrit(drawn.units - 1, 0.975)) / _normal(0.025) * np.sqrt(drawn.units / (drawn.units - 1))
+    deviations = wider * (drawn.means - drawn.seen)
+    errors = [_errors_of_highest(drawn.seen @ arm, deviations @ arm) for arm in (one, two)]
+    ends = [_turned(seen, of_two - of_one) for of_one in errors[0] for of_two in errors[1]]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def _may_be_highest(rows: Rows, contrasts: Floats) -> NDArray[np.bool_]:
-    """Which contrasts are less than three standard errors below the highest."""
-    means = rows.means @ contrasts
-    below = contrasts[:, [int(means.argmax())]] - contrasts
-    return np.asarray(rows.means @ below <= 3 * standard_errors(rows, below) + TIE)
+def _errors_of_highest(means: Floats, deviations: Floats) -> tuple[Floats, Floats]:
+    """How much too high the highest of several means is seen, in each draw.
+
+    Once as if it stood out by one standard error more than was seen, so that it is hardly too high. Once as if all that
+    may be the highest were equal, so that it is as much too high as can be.
+
+    Args:
+        means: As seen.
+        deviations: Draws x means.
+    """
+    highest = int(means.argmax())
+    error = (deviations[:, [highest]] - deviations).std(axis=0)
+    alone = means - error
+    equal = np.where(means[highest] - means <= EQUAL * error + TIE, means[highest], means)
+    first, second = ((true + deviations).max(axis=1) - true.max() for true in (alone, equal))
+    return first, second
+
+
+def _turned(seen: float, errors: Floats) -> _Ends:
+    """The interval from errors of draws. It holds what was seen; what one side then needs less, the other has."""
+    tail = 0.025
+    low, high = min(tail, float((errors > 0).mean())), min(tail, float((errors < 0).mean()))
+    low, high = 2 * tail - high if high < tail else low, 2 * tail - low if low < tail else high
+    return min(seen, seen - float(np.quantile(errors, 1 - low))), max(seen, seen - float(np.quantile(errors, high)))
 
 
 def _heights(steps: Sequence[int]) -> Floats:

@@ -131,13 +131,13 @@ def split_steps(
         ValueError: The shapes do not fit, or no document has a value at every step.
     """
     sums, labels = _document_sums(scores, truncated, clusters)
-    drawn = _drawn(sums.reshape(len(sums), -1), labels, draws, seed).reshape(draws, -1, 4)
-    total = sums.sum(axis=0)[None]
-    return [_parts(total[:, pair], drawn[:, pair], documents=len(sums)) for pair in map(list, pairs)]
+    made = resample(rows_of(sums.reshape(len(sums), -1), labels), draws=draws, seed=seed)
+    drawn, total = made.means.reshape(draws, -1, 4), sums.sum(axis=0)[None]
+    return [_parts(total[:, pair], drawn[:, pair], made.units, documents=len(sums)) for pair in map(list, pairs)]
 
 
-def _parts(total: Floats, drawn: Floats, *, documents: int) -> Parts:
-    """The parts of one change: the sums of the curve, and of each draw, at two steps."""
+def _parts(total: Floats, drawn: Floats, units: int, *, documents: int) -> Parts:
+    """The parts of one change: the sums of the curve, and of each draw of so many units, at two steps."""
     before, after, parts = _split_sums(total)
     drawn_before, drawn_after, parts_drawn = _split_sums(drawn)
     values = _factors(total)
@@ -146,14 +146,14 @@ def _parts(total: Floats, drawn: Floats, *, documents: int) -> Parts:
             float(values[0, 0, place]),
             float(values[0, 1, place]),
             float(parts[0, place]),
-            *percentiles(parts_drawn[:, place]),
+            *percentiles(parts_drawn[:, place], units=units),
         )
         for place in range(3)
     )
     change = float(after[0] - before[0])
     if abs(float(parts[0].sum()) - change) > ROUNDING * max(1.0, float(np.abs(total).max())):
         raise ArithmeticError(f"the parts sum to {parts[0].sum()}, the change is {change}")
-    low, high = percentiles(drawn_after - drawn_before)
+    low, high = percentiles(drawn_after - drawn_before, units=units)
     ends = float(before[0]), float(after[0])
     return Parts(*ends, change, low, high, truncation, finished, before_cut, documents=documents)
 
@@ -182,7 +182,13 @@ class Among:
 
 
 def among_finished(
-    values: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = FEWER, seed: int = 0
+    values: ArrayLike,
+    truncated: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    share: bool = True,
+    draws: int = FEWER,
+    seed: int = 0,
 ) -> Among:
     """The mean of a measure among finished answers, with truncation beside it and never in it.
 
@@ -190,6 +196,7 @@ def among_finished(
         values: Documents x repeats: the measure, for example the success of an attack; NaN where it has no value.
         truncated: Whether each answer was truncated, in the same shape; NaN where there is no answer.
         clusters: As `split`.
+        share: Whether values lie between 0 and 1.
         draws: As `split`.
         seed: As `split`.
 
@@ -205,14 +212,27 @@ def among_finished(
     finished = np.isfinite(given) & ~(asked & (cut > 0))
     columns = (np.where(finished, given, 0.0), finished, np.where(asked, cut, 0.0), asked)
     sums = np.stack([column.sum(axis=1, dtype=np.float64) for column in columns], axis=1)
-    total, drawn = sums.sum(axis=0), _drawn(sums, labels, draws, seed)
+    total, drawn = sums.sum(axis=0), resample(rows_of(sums, labels), draws=draws, seed=seed)
+    mean, cut_share = (float(total[place] / total[place + 1]) if total[place + 1] else np.nan for place in (0, 2))
+    means, judged = drawn.means, len(np.unique(labels[finished.any(axis=1)]))
     return Among(
-        float(_quotient(total[:1], total[1:2])[0]),
-        *percentiles(_quotient(drawn[:, 0], drawn[:, 1])),
+        mean,
+        *_ends(mean, _quotient(means[:, 0], means[:, 1]), judged, share=share),
         int(total[1]),
-        float(_quotient(total[2:3], total[3:4])[0]),
-        *percentiles(_quotient(drawn[:, 2], drawn[:, 3])),
+        cut_share,
+        *_ends(cut_share, _quotient(means[:, 2], means[:, 3]), drawn.units, share=True),
     )
+
+
+def _ends(seen: float, found: Floats, units: int, *, share: bool) -> tuple[float, float]:
+    """The interval of a mean. Where a share is 0 or 1, so many would differ at most (rule of three)."""
+    low, high = percentiles(found, units=units)
+    others = 1 - 0.025 ** (1 / max(1, units))
+    if share and seen == 0:
+        return 0.0, others
+    if share and seen == 1:
+        return 1 - others, 1.0
+    return low, high
 
 
 def _document_sums(scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDArray[Any]]:
@@ -236,11 +256,6 @@ def _document_sums(scores: ArrayLike, truncated: ArrayLike, clusters: ArrayLike 
     value = np.where(there, given, 0.0) * weight
     columns = [weight * ended, value * ended, weight * ~ended, value * ~ended]
     return np.stack([column.sum(axis=2) for column in columns], axis=2), labels[shared]
-
-
-def _drawn(sums: Floats, labels: NDArray[Any], draws: int, seed: int) -> Floats:
-    """The sums of each draw, over the documents in it: only their quotients are asked for."""
-    return resample(rows_of(sums, labels), draws=draws, seed=seed).means
 
 
 def _factors(sums: Floats) -> Floats:

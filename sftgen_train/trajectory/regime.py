@@ -11,6 +11,7 @@ Compared is the last step with the latest step of at most half of it: what one m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -117,8 +118,8 @@ def read_regime(
         word = "converged"
     told = [
         f"from step {half} to {last} the score changes by {score.change:+.3f} (95 % limits {score.low:+.3f} and "
-        f"{score.high:+.3f}, delta {delta:g}), the length by {length.change:+.0%} ({length.low:+.0%} and "
-        f"{length.high:+.0%}, margin {margin:.0%})"
+        f"{score.high:+.3f}, delta {delta:g}), the length by {length.change:+.0%} "
+        f"({_limits(length)}, margin {margin:.0%})"
     ]
     if fell and fall is not None:
         told.append(f"the last step is below the peak at step {fall.peak}")
@@ -128,6 +129,10 @@ def read_regime(
                ("the limits of the length's change are not within the margin", not fell and not still))  # fmt: skip
         told += [text for text, holds in why if holds]
     return Regime(word, "; ".join(told), half, last, score, length)
+
+
+def _limits(length: Moved) -> str:
+    return f"{length.low:+.0%} and {length.high:+.0%}" if isfinite(length.low) else "too few documents for limits"
 
 
 def _pair(curves: Curves, steps: tuple[int, int], scale: float) -> Floats:

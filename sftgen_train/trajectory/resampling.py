@@ -103,12 +103,10 @@ def intervals(seen: Floats, found: Floats, units: int, *, confidence: float = 0.
     Returns:
         Lower and upper ends; NaN where there is one unit, where no draw differs, or where too many have no number.
     """
-    from scipy.special import ndtr, stdtrit  # takes a while to import, so only where it is needed
-
     none = np.full(len(seen), np.nan)
     if units < 2 or not len(seen):
         return none, none.copy()
-    tail = float(ndtr(np.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 - confidence) / 2)))
+    tail = _tail(units, confidence)
     told = np.isfinite(seen) & (np.isfinite(found).mean(axis=0) >= ENOUGH)
     low, high = none, none.copy()
     if told.any():
@@ -124,10 +122,24 @@ def interval_of(seen: float, found: Floats, units: int, *, confidence: float = 0
     return Interval(float(seen), float(low), float(high))
 
 
-def percentiles(found: Floats, *, confidence: float = 0.95) -> tuple[float, float]:
-    """The plain percentile interval of draws that have a number; NaN where none has one."""
+def percentiles(found: Floats, *, units: int | None = None, confidence: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of draws that have a number; NaN where none has one.
+
+    Args:
+        found: One number a draw.
+        units: Independent rows: with few of them the interval is as much wider as in `intervals`, and NaN with one.
+        confidence: Of the interval.
+    """
     there = found[np.isfinite(found)]
-    if not len(there):
+    if not len(there) or (units is not None and units < 2):
         return float("nan"), float("nan")
-    low, high = np.quantile(there, [(1 - confidence) / 2, (1 + confidence) / 2])
+    tail = (1 - confidence) / 2 if units is None else _tail(units, confidence)
+    low, high = np.quantile(there, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _tail(units: int, confidence: float) -> float:
+    """The share of draws beyond each end, as much smaller as few documents need (Hesterberg's expansion)."""
+    from scipy.special import ndtr, stdtrit  # takes a while to import, so only where it is needed
+
+    return float(ndtr(np.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 - confidence) / 2)))

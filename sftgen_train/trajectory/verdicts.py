@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from sftgen_train.trajectory.alignment import Curves, Floats, LeftOut
+from sftgen_train.trajectory.alignment import Curves, Floats, LeftOut, require_shares
 from sftgen_train.trajectory.claims import DELTA, SIGNIFICANCE, Claim, Fall, Point, Verdict, first_shown
 from sftgen_train.trajectory.flips import DRAWS, Flips, Rows, against, contrast, flip, pool, rows_of, standard_errors
 from sftgen_train.trajectory.intervals import band, change_band, limits, p_beyond, share_band
@@ -50,8 +50,10 @@ def read_curve(
         seed: Of the random numbers.
 
     Raises:
-        ValueError: `delta` is negative, or `last` is neither 1 nor 2.
+        ValueError: `delta` is negative, `last` is neither 1 nor 2, or a share is outside of 0 to 1.
     """
+    if share:
+        require_shares(curves)
     rows = rows_of(curves.values, curves.clusters) if curves.values.size else None
     asked = _Asked(name, base, delta, last, share)
     verdict = _read(asked, (curves,), rows, draws, seed)
@@ -86,6 +88,8 @@ def read_group(
         raise ValueError(f"group {name}: expected at least one task")
     steps = tuple(sorted(set.intersection(*(set(curves.steps) for curves in tasks))))
     same = tuple(_only(curves, steps) for curves in tasks)
+    for curves in same:
+        require_shares(curves)
     rows = pool([rows_of(curves.values, curves.clusters) for curves in same]) if _all_there(same) else None
     return _read(_Asked(name, base, delta, last, share=True), same, rows, draws, seed)
 

@@ -98,6 +98,9 @@ def test_the_printed_tables(runs: tuple[str, str]) -> None:
     for part in ("At the end: a against b", "Landmarks", "Answers won and lost", "equal in-domain score", "+0.150"):
         assert part in text
     assert "excess churn needs two answers to each document" in text
+    # What holds more often than 95 % says so where it stands.
+    assert "* of the lowest or highest of several steps: holds more often than 95 % if they are close" in text
+    assert text.count("*") > text.count("dip depth") > 0
 
 
 def test_three_arms_are_compared_with_the_first(runs: tuple[str, str], tmp_path: Path) -> None:

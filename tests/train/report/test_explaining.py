@@ -101,6 +101,7 @@ def test_the_table_and_what_stands_behind_it_fit_into_80_columns(run: Path) -> N
     assert max(map(len, more.splitlines())) <= 80
     for part in ("Landmarks", "back at", "Stages of the length", "surge", "from step 20 to 40", "among finished"):
         assert part in more
+    assert " *" in next(line for line in more.splitlines() if "dip depth" in line)
 
 
 def test_json_holds_everything(run: Path, found: Explained) -> None:
@@ -165,4 +166,4 @@ def test_several_runs_one_without_a_base_and_one_document(tmp_path: Path) -> Non
     assert second.tradeoff
     assert "no price of a point gained: one document only" in price_sentence(second.tradeoff)
     text = printed("trajectory", tmp_path / "a", tmp_path / "b", "--format", "markdown")
-    assert text.count("**Landmarks; of steps the share of resampled documents of ") == 2
+    assert text.count("**Landmarks; of steps the share of resampled documents; * of") == 2

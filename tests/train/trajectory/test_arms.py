@@ -13,6 +13,7 @@ from sftgen_train.trajectory.arms import ArmDifference, adjust_over_comparisons,
 from sftgen_train.trajectory.iso_id import equal_in_domain
 from sftgen_train.trajectory.landmarks import measured
 from sftgen_train.trajectory.pairing import Pair, Samples, pair
+from sftgen_train.trajectory.simulation import Design, draw
 
 NAN = float("nan")
 STEPS = (0, 5, 10, 20, 40)
@@ -85,6 +86,30 @@ def test_intervals_of_differences_hold_the_truth() -> None:
             assert np.mean(inside) >= least, mark.name
     # The dip of 16 points against 8 is seen.
     assert np.mean([one.p["differ at some step"] <= 0.05 for one in found if one.p]) >= 0.9
+
+
+def test_the_difference_of_peaks_of_flat_curves_holds_0_and_is_not_endless() -> None:
+    """The highest of nine equal steps is seen too high in both arms; steps that stand out leave nothing open."""
+    rng = np.random.default_rng(5)
+    runs, held, widths, steps = 40, [], [], range(9)
+    for seed in range(runs):
+        values = draw(rng, Design("", 100, 2), (0.0,) * 18)[:, :, None]
+        first, second = (Samples(of, tuple(steps), np.arange(100)) for of in (values[:, :9], values[:, 9:]))
+        found = compare_arms("task", [pair("task", first, second)], draws=400, seed=seed)
+        marks = {mark.name: mark.difference for mark in found.landmarks if mark.difference}
+        held.append([marks[name].low <= 0 <= marks[name].high for name in ("peak", "dip depth")])
+        widths.append((marks["peak"].high - marks["peak"].low) / (marks["end"].high - marks["end"].low))
+    assert np.mean(held, axis=0).min() >= 0.95 - 3 * sqrt(0.95 * 0.05 / runs)
+    assert np.mean(widths) < 1.3
+
+
+def test_arms_that_agree_in_all_documents_may_differ_in_others() -> None:
+    values = np.repeat([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], 50, axis=0)
+    same = compare_arms("task", [pair("task", arm(values, range(3)), arm(values, range(3)))])
+    others = 1 - 0.025 ** (1 / 100)
+    for mark in same.landmarks:
+        if mark.difference:
+            assert (mark.difference.low, mark.difference.high) == pytest.approx((-others, others))
 
 
 def test_one_draw_serves_both_arms() -> None:

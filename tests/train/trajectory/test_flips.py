@@ -207,7 +207,7 @@ def test_one_document_bounds_nothing() -> None:
 def test_no_documents_and_missing_values_are_refused() -> None:
     with pytest.raises(ValueError, match="no documents"):
         rows_of(np.zeros((0, 2)))
-    with pytest.raises(ValueError, match="align them first"):
+    with pytest.raises(ValueError, match="the first nan of document 0 in column 1"):
         rows_of([[1.0, float("nan")]])
 
 

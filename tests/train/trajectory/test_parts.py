@@ -79,6 +79,23 @@ def test_truncation_is_no_part_of_a_mean_among_finished() -> None:
     assert nothing.truncated == 1
 
 
+def test_no_attack_among_few_does_not_show_that_none_succeeds() -> None:
+    none = among_finished(np.zeros((200, 1)), np.zeros((200, 1)))
+    assert (none.mean, none.low, none.high) == (0, 0, pytest.approx(1 - 0.025 ** (1 / 200)))
+    assert (none.truncated, none.truncated_high) == (0, none.high)
+    every = among_finished(np.ones((50, 2)), np.zeros((50, 2)), np.repeat(range(25), 2))
+    assert (every.low, every.high) == (pytest.approx(0.025 ** (1 / 25)), 1)
+    # The lowest harmfulness is 1: it is no share.
+    harmless = among_finished(np.ones((50, 1)), np.zeros((50, 1)), share=False)
+    assert (harmless.low, harmless.high) == (1, 1)
+
+
+def test_one_document_tells_no_interval_of_a_part() -> None:
+    alone = split(np.array([[1.0, 0.0]]), np.zeros((1, 2)))
+    assert (alone.change, alone.finished.change) == pytest.approx((-1, -1))
+    assert np.isnan([alone.low, alone.high, alone.finished.low, alone.truncation.high]).all()
+
+
 def test_intervals_cover() -> None:
     """Of 200 documents x 2 repeats: the true parts are in 95 % of the intervals."""
     random, rounds, held = np.random.default_rng(1), 150, np.zeros(3)

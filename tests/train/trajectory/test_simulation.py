@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,25 @@ def test_a_goal_is_missed_where_chance_does_not_explain_it(
     rate = Rate("dips", "data", "truth", hits, runs, low, high)
     assert rate.met == met
     assert rate.error > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "design", "changes"),
+    [
+        ("answers", Design("", 30, 10), (0.0, 0.04)),
+        ("answers", Design("", 198, 3), (0.0, 0.04)),
+        ("parts", Design("", 30, 10), FLAT[:2]),
+        ("prices", BENCHMARKS[2], FLAT[:2]),
+        ("equal", BENCHMARKS[2], FLAT[:3]),
+    ],
+)
+def test_intervals_of_answers_parts_and_two_arms_hold_the_truth(
+    kind: str, design: Design, changes: tuple[float, ...]
+) -> None:
+    runs = 40
+    found = simulate(Job(kind, (design,), "truth", changes, runs, seed=1))
+    assert found
+    assert min(sum(held) for held in found.values()) / runs >= 0.95 - 3 * sqrt(0.95 * 0.05 / runs)
 
 
 def test_a_dip_over_tasks_is_counted_after_holm() -> None:

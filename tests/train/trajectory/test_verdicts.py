@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sftgen_train.trajectory import WORDS, Needed, Verdict, adjust_over_tasks, align, read_curve, read_group, settle
+from sftgen_train.trajectory import (
+    WORDS,
+    Needed,
+    Verdict,
+    adjust_over_tasks,
+    align,
+    flip_test,
+    read_curve,
+    read_group,
+    settle,
+)
+from sftgen_train.trajectory.landmarks import landmarks
 from sftgen_train.trajectory.noise import noise_of
 
 Array = NDArray[np.float64]
@@ -266,3 +277,15 @@ def test_noise_of_documents_and_of_checkpoints_are_told_apart(spread: float) -> 
     )
     assert np.mean([noise.p <= 0.05 for noise in found]) == pytest.approx(float(spread > 0), abs=0.15)
     assert noise_of(np.ones((10, 3)), (0, 1, 2)) is None
+
+
+def test_arrays_that_cannot_be_read_are_refused_with_the_value() -> None:
+    logits = align(np.array([[0.5, 0.5], [0.2, 3.25]]), [0, 10])
+    for read in (lambda: read_curve("task", logits), lambda: read_group("group", [logits]), lambda: landmarks(logits)):
+        with pytest.raises(ValueError, match=r"value 3\.25 of document 1 at step 10: expected 0 to 1"):
+            read()
+    assert read_curve("task", logits, share=False).end == "cannot tell"
+    with pytest.raises(ValueError, match="the first nan of document 1 in column 0"):
+        flip_test(np.array([[0.1, 0.2], [float("nan"), 0.1]]))
+    with pytest.raises(ValueError, match="delta is nan: expected 0 or more"):
+        read_curve("task", align(np.zeros((3, 2)), [0, 1]), delta=float("nan"))
