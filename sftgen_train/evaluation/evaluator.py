@@ -15,6 +15,7 @@ import torch
 
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.model_id import identity, identity_in_memory
+from sftgen_judges.records.provenance import timed
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import LoadedTasks, TaskResult, evaluate, load_tasks
 from sftgen_tasks.data.loading import one_load
@@ -229,7 +230,7 @@ def _arguments(folder: Path, model: str, model_args: Mapping[str, Any]) -> dict[
 
 def _load(folder: Path, model: str, arguments: Mapping[str, Any]) -> Model:
     try:
-        with without_bars():
+        with timed("loading"), without_bars():
             return make_model(model, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise CheckpointError(

@@ -14,6 +14,7 @@ from typing import Any
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Diagnostic
 from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.provenance import tallied
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_tasks.harness.registry import require_model
@@ -178,7 +179,7 @@ class _Worker:
             self.queue.finish(entry, "done", keep=keep)
             return
         logger.info("step %d: evaluating", entry.step)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), tallied()
         try:
             with self.queue.alive(entry):
                 results = self._results(entry)
@@ -193,7 +194,7 @@ class _Worker:
             logger.warning("step %d: it was saved again meanwhile, or taken over; this result is dropped", entry.step)
             return
         seconds = time.perf_counter() - started
-        rows = add_results(run, entry.step, results, seconds, entry=entry.id)
+        rows = add_results(run, entry.step, results, seconds, entry=entry.id, made=tallied() - before)
         self._probe(run, entry)
         self.queue.finish(entry, "done", keep=keep)
         self.done.append(entry.step)
