@@ -76,10 +76,14 @@ def _table(asked: Question, sites: Sequence[Site], found: Sequence[Scale]) -> Ta
         cost = [f"{one.outcome.hours * asked.price:,.0f}"] if asked.price else []
         best = "; ".join(f"{CHANGES[each.what]} {each.saved:.0%}" for each in one.reliefs[:2])
         table.add_row(
-            str(site.devices), duration(one.outcome.wall), f"{one.outcome.idle:.0%}", f"{one.outcome.hours:,.0f}",
+            str(site.devices), _time(one.outcome.wall), f"{one.outcome.idle:.0%}", f"{one.outcome.hours:,.0f}",
             *cost, best,
         )  # fmt: skip
     return table
+
+
+def _time(seconds: float) -> str:
+    return duration(seconds) if seconds < 100 * 3600 else f"{seconds / 86_400:,.1f} days"
 
 
 def _lines(asked: Question, site: Site, found: Sequence[Scale]) -> Iterator[str]:
