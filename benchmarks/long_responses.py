@@ -6,7 +6,7 @@ Ours is `sftgen eval --run` on stored outputs, four of five characters thinking:
 comes, split, graded in a batch and put into the run's tables; then all texts are read back with their verdicts. The
 peer is lm_eval's own way: `evaluate` with a task whose rule looks for the last box, its sample log written and read
 again as JSON. Each is a process of its own, with all responses and with a quarter of them: the difference is what the
-responses cost, without the start. Both must call half of the responses right.
+responses cost, without the start. Medians of three turns count. Both must call half of the responses right.
 
 Ours also labels every response (loops, repetition, endings, scripts), which the peer does not. The time of that is told
 apart, as `labelling`; `benchmarks/anatomy.py` compares it.
@@ -26,11 +26,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from memory import TASK, command, documents, options, texts
 
 RESPONSES, CHARACTERS = 400, 40_000
+ROUNDS = 3
 
 
 def answered(count: int, length: int) -> Iterator[tuple[dict[str, Any], str]]:
@@ -127,15 +129,8 @@ def in_a_child(what: str, folder: Path, count: int, length: int) -> Spent:
     return Spent(seconds - float(labelling), float(labelling), int(peak), int(right))
 
 
-def main() -> None:
-    """Measure and print."""
-    if sys.argv[1:2] and sys.argv[1] in CHILDREN:
-        logging.disable(logging.INFO)
-        right, labelling = CHILDREN[sys.argv[1]](Path(sys.argv[2]), *map(int, sys.argv[3:]))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, right, labelling)
-        return
-    given = [int(number) for number in sys.argv[1:]]
-    count, length = (given + [RESPONSES, CHARACTERS][len(given) :])[:2]
+def turn(count: int, length: int) -> list[tuple[Spent, Spent]]:
+    """Each side with a quarter of the responses, and with all of them."""
     found: dict[str, list[Spent]] = {name: [] for name in CHILDREN}
     for number in (count // 4, count):
         with tempfile.TemporaryDirectory() as made:
@@ -145,13 +140,28 @@ def main() -> None:
                     file.write(json.dumps({"question": doc["question"], "text": text}) + "\n")
             for name, spent in found.items():
                 spent.append(in_a_child(name, folder, number, length))
-    if {spent[1].right for spent in found.values()} != {count // 2}:
-        sys.exit(f"right: {[spent[1].right for spent in found.values()]}, not {count // 2}")
+    if {large.right for _, large in found.values()} != {count // 2}:
+        sys.exit(f"right: {[large.right for _, large in found.values()]}, not {count // 2}")
+    return [(small, large) for small, large in found.values()]
+
+
+def main() -> None:
+    """Measure and print."""
+    if sys.argv[1:2] and sys.argv[1] in CHILDREN:
+        logging.disable(logging.INFO)
+        right, labelling = CHILDREN[sys.argv[1]](Path(sys.argv[2]), *map(int, sys.argv[3:]))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, right, labelling)
+        return
+    given = [int(number) for number in sys.argv[1:]]
+    count, length = (given + [RESPONSES, CHARACTERS][len(given) :])[:2]
     more = count - count // 4
-    small, large = zip(*found.values(), strict=True)
-    cost = [1000 * (two.seconds - one.seconds) / more for one, two in zip(small, large, strict=True)]
-    held = [round((two.peak - one.peak) / more) for one, two in zip(small, large, strict=True)]
-    labelling = 1000 * (large[0].labelling - small[0].labelling) / more
+    rounds = [dict(zip(CHILDREN, turn(count, length), strict=True)) for _ in range(ROUNDS)]
+    cost, held, labelling = [], [], 0.0
+    for name in CHILDREN:
+        pairs = [one[name] for one in rounds]
+        cost.append(1000 * median(large.seconds - small.seconds for small, large in pairs) / more)
+        held.append(round(median(large.peak - small.peak for small, large in pairs) / more))
+        labelling += 1000 * median(large.labelling - small.labelling for small, large in pairs) / more
     for name, milliseconds, size in zip(CHILDREN, cost, held, strict=True):
         print(f"{name}: {milliseconds:.2f} ms of processors and {size / 1e3:.0f} kB of memory a sample")
     print(f"labelling: {labelling:.2f} ms more")

@@ -24,13 +24,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 PAGE = ROOT / "docs" / "benchmarks.md"
 LIMIT = 1_800
 FIGURES = ("name", "ratio", "ours", "peer", "unit")
 """What the last line of a benchmark says at least; a peer may be a limit."""
-OF_THE_DAY = ("load before", "date")
+OF_THE_DAY = ("date",)
+BUSY = 10
+"""Per cent of the processors from which on the machine was not quiet."""
 VERSIONS = ("sftgen", "lm-eval", "torch", "transformers", "trl", "duckdb", "pyarrow", "math-verify")
 
 
@@ -76,7 +80,17 @@ SPECIAL = {
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a benchmark: its figures, or why there are none."""
+    """What became of a benchmark.
+
+    Attributes:
+        name: Its name.
+        question: What it asks.
+        figures: What its last line says.
+        missing: Why there are none.
+        failed: Whether it is at fault.
+        seconds: How long it took.
+        others: Per cent of the processors that other programs took in the second before it.
+    """
 
     name: str
     question: str
@@ -84,6 +98,7 @@ class Result:
     missing: str = ""
     failed: bool = False
     seconds: float = 0.0
+    others: float = 0.0
 
 
 def names() -> list[str]:
@@ -100,8 +115,8 @@ def _question(name: str) -> str:
 
 def run(name: str, limit: float) -> Result:
     """Run one benchmark to its end, or to the limit of seconds."""
-    begun = time.monotonic()
-    return replace(_run(name, limit), seconds=round(time.monotonic() - begun, 1))
+    others, begun = psutil.cpu_percent(1.0), time.monotonic()
+    return replace(_run(name, limit), seconds=round(time.monotonic() - begun, 1), others=others)
 
 
 def _run(name: str, limit: float) -> Result:
@@ -149,7 +164,9 @@ def page(results: Iterable[Result], machine: Mapping[str, str]) -> str:
         "",
         "Each asks one question of this package and of a peer, or of a limit, in the same run. Made by `make bench`. "
         + "; ".join(f"{key} {of}" for key, of in machine.items())
-        + ". The docstring of `benchmarks/NAME.py` says what the peer is and what the ratio means.",
+        + ". The docstring of `benchmarks/NAME.py` says what the peer is and what the ratio means. "
+        "Where `others` is told, other programs took that share of the processors when the benchmark began: its "
+        "seconds by the clock are not to be trusted.",
         "",
     ]
     lines += [
@@ -163,7 +180,8 @@ def page(results: Iterable[Result], machine: Mapping[str, str]) -> str:
         known = dict(result.figures)
         known.pop("name", None)
         cells = [_shown(known.pop(key, "")) for key in ("ratio", "ours", "peer", "unit")]
-        more = ", ".join(f"{key} {_shown(value)}" for key, value in known.items())
+        busy = {"others": f"{result.others:.0f} %"} if result.others > BUSY else {}
+        more = ", ".join(f"{key} {_shown(value)}" for key, value in {**known, **busy}.items())
         lines.append(f"| `{result.name}` | {result.question} | {' | '.join(cells)} | {more} |")
     return "\n".join(lines) + "\n"
 
@@ -183,7 +201,7 @@ def machine() -> dict[str, str]:
         "Python": platform.python_version(),
     }
     facts |= {name: metadata.version(name) for name in VERSIONS}
-    return {**facts, "load before": f"{os.getloadavg()[0]:.1f}", "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    return {**facts, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
 
 
 def kept(facts: Mapping[str, str]) -> list[Result]:

@@ -32,6 +32,7 @@ def some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "BUILD", tmp_path / "build")
     monkeypatch.setattr(bench, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(bench.psutil, "cpu_percent", lambda interval: 5.0)
     monkeypatch.delenv("SFTGEN_DATA_DIR", raising=False)
     return tmp_path / "build"
 
@@ -78,3 +79,9 @@ def test_what_was_measured_stands_and_what_takes_too_long_ends(
     assert "| 1.25 |" in (tmp_path / "page.md").read_text()
     assert bench.main(["quick", "--again"]) == 0
     assert "| 1.5 |" in (some / "bench.md").read_text()
+
+
+def test_a_machine_that_was_busy_is_told(some: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.psutil, "cpu_percent", lambda interval: 85.0)
+    assert bench.main(["quick"]) == 0
+    assert "limit 3, others 85 % |" in (some / "bench.md").read_text()
