@@ -67,6 +67,7 @@ SPECIAL = {
     "diagnosing": Script(minutes=4),
     "engine": Script(python=ROOT / ".venv-vllm" / "bin" / "python", minutes=8),
     "in_training": Script(minutes=8),
+    "long_responses": Script(minutes=3),
     "math_grading": Script(data=True, minutes=3),
     "math_parts": Script(("20",), data=True, minutes=6),
     "memory": Script(minutes=5),
@@ -169,20 +170,19 @@ def page(results: Iterable[Result], machine: Mapping[str, str]) -> str:
         "seconds by the clock are not to be trusted.",
         "",
     ]
-    lines += [
-        "| benchmark | question | ratio | ours | peer | unit | more |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for result in results:
-        if result.missing:
-            lines.append(f"| `{result.name}` | {result.question} | not measured: {_shown(result.missing)} | | | | |")
-            continue
+    found = list(results)
+    lines += ["| benchmark | ratio | ours | peer | unit | more |", "| --- | --- | --- | --- | --- | --- |"]
+    for result in (one for one in found if not one.missing):
         known = dict(result.figures)
         known.pop("name", None)
         cells = [_shown(known.pop(key, "")) for key in ("ratio", "ours", "peer", "unit")]
         busy = {"others": f"{result.others:.0f} %"} if result.others > BUSY else {}
         more = ", ".join(f"{key} {_shown(value)}" for key, value in {**known, **busy}.items())
-        lines.append(f"| `{result.name}` | {result.question} | {' | '.join(cells)} | {more} |")
+        lines.append(f"| [{result.name}](#{result.name}) | {' | '.join(cells)} | {more} |")
+    lines += ["", "## What each asks", ""]
+    for result in found:
+        missing = f" **Not measured**: {result.missing}." if result.missing else ""
+        lines.append(f'* <a id="{result.name}"></a>`{result.name}`: {result.question}{missing}')
     return "\n".join(lines) + "\n"
 
 

@@ -51,9 +51,10 @@ def test_figures_failures_and_what_is_missing_stand_in_json_and_page(
     assert (found["contamination"]["failed"], found["quick"]["failed"]) == (False, False)
     assert kept["machine"]["torch"]
     page = (some / "bench.md").read_text()
-    assert "| `quick` | How long is nothing? | 1.25 | 2 | 2.5 | s | limit 3 |" in page
-    assert "not measured: set SFTGEN_DATA_DIR" in page
-    assert "no \\| way" in page
+    assert "| [quick](#quick) | 1.25 | 2 | 2.5 | s | limit 3 |" in page
+    assert "`quick`: How long is nothing?\n" in page
+    assert "`contamination`: Needs data. **Not measured**: set SFTGEN_DATA_DIR" in page
+    assert "exit code 1: no | way." in page
     assert bench.main(["--only", "quick"]) == 0
     capsys.readouterr()
     assert bench.main(["quik"]) == 2
