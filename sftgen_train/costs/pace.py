@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from sftgen_judges.records.columns import EVALUATIONS
@@ -98,10 +99,15 @@ def read_measured(run: Path) -> Measured:
         start=loading[0],
         reload=median(loading[1:] or loading),
         grading=max(0.0, sum(seconds) - sum(loading) - generating) / responses,
-        finish=max(0.0, wall - sum(seconds)) / max(1, len(rows) - 1),
+        finish=_usual([max(0.0, _end(row) - row["seconds"] - _end(before)) for before, row in pairwise(rows)]),
     )
     amounts = tuple(Amount(int(row["responses"]), int(row["tokens"])) for row in rows)
     return Measured(pace, amounts, wall, generating)
+
+
+def _usual(gaps: Sequence[float]) -> float:
+    """The mean, without the long ones: a run that was stopped goes on another day."""
+    return fmean(gap for gap in gaps if gap <= 10 * median(gaps) + 1) if gaps else 0.0
 
 
 def _is_measured(row: dict[str, Any]) -> bool:

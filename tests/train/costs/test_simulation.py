@@ -150,6 +150,9 @@ def test_the_pace_of_a_run_predicts_the_run_itself(tmp_path: Path) -> None:
     assert told.wall == pytest.approx(found.wall)
     assert told.idle == pytest.approx(found.idle)
     assert predict(found.pace, [Amount(20, 1600)]).wall == pytest.approx(2 + 16 + 2)
+    with (tmp_path / "evaluations.jsonl").open("a") as file:
+        file.write(evaluation(10).replace("2026-01-01", "2026-01-02"))  # it was stopped, and went on a day later
+    assert read_measured(tmp_path).pace == found.pace
 
 
 def test_a_run_that_does_not_tell_its_pace_is_refused(tmp_path: Path) -> None:
