@@ -15,6 +15,8 @@ from sftgen_judges.records.journal import whole_rows
 from sftgen_train.costs.simulation import Checkpoint, Outcome, Site, Stage, Training, simulate
 from sftgen_train.costs.throughput import CostError
 
+_MOST = 1e12
+"""A larger number in the file, which may be a stranger's, is none that was measured."""
 _MEASURED = ("seconds", "loading_seconds", "generation_seconds", "responses", "tokens")
 
 
@@ -113,12 +115,14 @@ def _usual(gaps: Sequence[float]) -> float:
 def _is_measured(row: dict[str, Any]) -> bool:
     try:
         _end(row)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return False
     numbers = [row.get(name) for name in _MEASURED]
-    known = all(isinstance(number, int | float) and 0 <= number < float("inf") for number in numbers)
+    known = all(isinstance(number, int | float) and 0 <= number < _MOST for number in numbers)
     # What was taken from an earlier start took no time.
-    return row.get("status") == "ok" and known and all(row[name] for name in ("generation_seconds", "tokens"))
+    return (
+        row.get("status") == "ok" and known and all(row[name] for name in ("generation_seconds", "responses", "tokens"))
+    )
 
 
 def _end(row: dict[str, Any]) -> float:

@@ -158,6 +158,10 @@ def test_the_pace_of_a_run_predicts_the_run_itself(tmp_path: Path) -> None:
 def test_a_run_that_does_not_tell_its_pace_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CostError, match="no evaluation there says how long loading and generating took"):
         read_measured(tmp_path)
+    strange = [{"responses": 0}, {"tokens": 10**400}, {"seconds": "9"}, {"at": "0001-01-01"}, {"at": 5}]
+    (tmp_path / "evaluations.jsonl").write_text("".join(evaluation(10, **facts) for facts in strange))
+    with pytest.raises(CostError, match="no evaluation there says how long loading and generating took"):
+        read_measured(tmp_path)
     (tmp_path / "evaluations.jsonl").write_text(evaluation(10) + evaluation(11) + evaluation(12))
     with pytest.raises(CostError, match="several processes evaluated at once"):
         read_measured(tmp_path)
