@@ -22,7 +22,7 @@ help:
 	@echo "make demo   train a tiny model for real, in four arms, and look at what falls and comes back (minutes)"
 	@echo "make test   check style, types and behaviour"
 	@echo "make site   build the documentation site into build/site"
-	@echo "make bench  measure speed, us and a peer in one run; an hour on a quiet machine"
+	@echo "make bench  measure speed, us and a peer in one run; an hour on a quiet machine, goes on after a stop"
 	@echo "make clean  remove .venv and the demo's folder"
 
 demo: .venv/installed

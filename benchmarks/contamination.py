@@ -11,6 +11,9 @@ With an embedder, paraphrases are searched too: `embedding` takes every pair fro
 rows are 1,000, because an encoder on a CPU takes milliseconds. With `--judge` (for example `same-question`; its model
 and server are those of the environment, see docs/judges.md) one more line measures what the judge leaves of these
 pairs, and the pairs without a judgement are counted.
+
+The last line is one JSON object: `ours` is the time of the slowest method without an encoder, in microseconds of one
+core a row and benchmark, `peer` the limit of 50; and for each method what it found.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ from sftgen_train.curation.contamination.search import METHODS, search
 from sftgen_train.training.rows import Row, read_row
 
 ROWS, PLANTED, ROWS_EMBEDDED = 20_000, 20, 1_000
+LIMIT = 50.0
+"""Microseconds a row and benchmark that the search may take; decon, written in Rust, says 34 a document."""
 PARAPHRASES = {
     "test/algebra/2584.json": (
         "Let f map x to 3x - 2 over x - 2. Add up what f gives at the three whole numbers from minus two to zero. "
@@ -115,8 +120,10 @@ def main() -> None:
     print(f"{len(rows):,} rows, {len(items):,} questions of {count} benchmarks ({len(left_out)} without data)\n")
     print("| method | copies | changed numbers | paraphrases | other rows | precision | µs a row a benchmark |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
+    figures = {}
     for name in filter(None, chosen.methods.split(",")):
-        _measure(name, rows, planted, items, lambda rows, name=name: search(rows, items, [name]))
+        figures[name] = _measure(name, rows, planted, items, lambda rows, name=name: search(rows, items, [name]))
+    slowest = max((found["microseconds"] for found in figures.values()), default=0.0)
     if chosen.embedder:
         kept = ROWS_EMBEDDED - 3 * PLANTED
         few = rows[:kept] + rows[-3 * PLANTED :]
@@ -126,9 +133,13 @@ def main() -> None:
             made = Paraphrases(questions, encoder, judge=decides, likeness=chosen.likeness)
             name = f"embedding, cosine {chosen.likeness}, {len(few):,} rows{f', {decides.name}' if decides else ''}"
             look = lambda rows, made=made: search(rows, items, [], {"embedding": made})  # noqa: E731
-            _measure(name, few, moved, items, look, warm=decides is None)
+            figures[name] = _measure(name, few, moved, items, look, warm=decides is None)
             if decides:
                 print(f"\n{made.asked:,} pairs asked about, {made.undecided:,} without a judgement")
+    if not judge:
+        print("\nA judge of paraphrases: not measured, because none was named (--embedder and --judge).")
+    ratio = {"ratio": round(LIMIT / slowest, 2) if slowest else None, "ours": slowest, "peer": LIMIT}
+    print(json.dumps({"name": "contamination", **ratio, "unit": "µs a row a benchmark", "methods": figures}))
 
 
 def _measure(
@@ -139,7 +150,7 @@ def _measure(
     look: Callable[[Sequence[tuple[str, Row]]], Any],
     *,
     warm: bool = True,
-) -> None:
+) -> dict[str, Any]:
     if warm:
         look(rows[:100])  # tables that every batch shares
     began = time.process_time()
@@ -154,6 +165,7 @@ def _measure(
     cost = 1e6 * seconds / len(rows) / len({item.benchmark for item in items})
     cells = [f"{of_kind[kind]} of {PLANTED}" for kind in ("copy", "changed", "para")]
     print(f"| `{name}` | {' | '.join(cells)} | {others} | {precision} | {cost:.1f} |", flush=True)
+    return {**of_kind, "other rows": others, "precision": precision, "microseconds": round(cost, 1)}
 
 
 def _rows(data: Path, math: Sequence[dict[str, Any]]) -> tuple[list[tuple[str, Row]], dict[int, str]]:

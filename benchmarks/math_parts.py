@@ -12,7 +12,8 @@ process, imports not counted. Two questions are timed apart:
 * `paper`: `verify(parse(gold), parse(response))` of math-verify, which is also timed as its users call it (`peer`);
 * `both`: the grader as a task calls it, that is, the `paper` and the `strict` rule.
 
-Every combination has to give the same verdicts. The last line is one JSON object with the figures.
+Every combination has to give the same verdicts. The last line is one JSON object with the figures; `ours` is the
+question `paper` with all parts.
 """
 
 from __future__ import annotations
@@ -128,6 +129,9 @@ def main() -> None:
         print(f"{question + ':':<30} seconds  times faster than none")
         for variant, spent in seconds.items():
             print(f"{variant:<30} {spent:7.1f} {seconds['none'] / spent:7.2f}", flush=True)
+        if PEER in seconds:
+            ours, peer = seconds[named(set(PARTS))], seconds[PEER]
+            figures |= {"ratio": round(peer / ours, 2), "ours": round(ours, 2), "peer": round(peer, 2)}
         figures[question] = {"seconds": {one: round(spent, 1) for one, spent in seconds.items()}, "gains": gains}
     print(json.dumps(figures))
 

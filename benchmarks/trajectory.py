@@ -9,7 +9,7 @@ The peer is the usual way to test one checkpoint against the base: 10,000 draws 
 one task at one step, in a loop of numpy calls. It gives one p-value a task and step: no correction, limits, bands or
 peaks. It is run for one step and counted eight times.
 
-`--million` also reads one task of a million documents, to see the memory. The last line is one JSON object; `times`
+`--million` also reads one task of a million documents, to see the memory. The last line is one JSON object; `ratio`
 compares the seconds of processors, which others on the machine change less.
 """
 
@@ -108,12 +108,14 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "name": "trajectory",
+                "ratio": round(plain_used / used, 1),
+                "ours": round(used, 2),
+                "peer": round(plain_used, 1),
+                "unit": "CPU s",
                 "samples": samples,
                 "seconds": round(seconds, 2),
-                "cpu_seconds": round(used, 2),
                 "peer_seconds": round(plain, 1),
-                "peer_cpu_seconds": round(plain_used, 1),
-                "times": round(plain_used / used, 1),
                 "peak_mb": after,
                 **found,
             }

@@ -8,8 +8,10 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -131,8 +133,21 @@ def tally(records: Iterable[GenerationRecord]) -> None:
         _made.update(responses=1, tokens=record.tokens or 0, uncounted=record.tokens is None)
 
 
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Count the milliseconds that something takes, for example `loading` or `generating`."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        _made[what] += round(1000 * (time.perf_counter() - begun))
+
+
 def tallied() -> Counter[str]:
-    """How many `responses` with how many `tokens` this process made, and of how many the length is unknown."""
+    """What this process made: `responses` with so many `tokens`, and of how many the length is unknown.
+
+    Beside them the milliseconds of `loading` models and of `generating`, grading that ran beside it among them.
+    """
     return _made.copy()
 
 

@@ -67,17 +67,17 @@ def stream_table(path: Path) -> Iterator[dict[str, Any]]:
                 for batch in table.iter_batches(_AT_ONCE):
                     yield from batch.to_pylist()
             return
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             for number, line in enumerate(rows_of(file), 1):
                 if line.strip():
-                    yield _row(path, number, _json_line(path, number, line))
-    except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
+                    yield _row(path, number, _json_line(path, number, _decoded(path, number, line)))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-def rows_of(file: IO[Any]) -> Iterator[Any]:
+def rows_of(file: IO[Any] | io.BufferedIOBase) -> Iterator[Any]:
     """The lines of an open file.
 
     Raises:
@@ -129,6 +129,16 @@ def _json_rows(path: Path, text: str, *, lines: bool, single: bool) -> list[dict
         if not isinstance(rows, list):
             raise DataError(f"{path}: expected a list of rows, found {type(value).__name__}")
     return [_row(path, number, row) for number, row in enumerate(rows, 1)]
+
+
+def _decoded(path: Path, number: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, row {number}: not UTF-8 at byte {error.start + 1} of the row ({line[error.start]:#04x}); write "
+            "the file as UTF-8, or leave the row out"
+        ) from error
 
 
 def _json_line(path: Path, number: int, line: str) -> Any:

@@ -12,6 +12,7 @@ from lm_eval.api.instance import Instance
 
 from sftgen_judges.progress import stage
 from sftgen_judges.records.current import Recording, current, managed
+from sftgen_judges.records.provenance import timed
 from sftgen_judges.records.schema import GenerationRecord
 from sftgen_tasks.harness.ahead import GradingAhead
 from sftgen_tasks.harness.expected import expected_lengths
@@ -63,7 +64,7 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
         lengths = expected_lengths(run, planned, known if streams else {})
         order = [longest_first(lengths)] if streams else batches(requests, _chunk(lm), lengths)
         shown = stage("generating", len(planned) - len(known), hidden=disable_tqdm)
-        with shown as more, GradingAhead(run, requests, known) as ahead:
+        with timed("generating"), shown as more, GradingAhead(run, requests, known) as ahead:
             for batch in order:
                 wanted = [index for index in batch if index not in known]
                 if not wanted:

@@ -31,14 +31,17 @@ def report_data(
 ) -> None:
     """Say what a training set holds: lengths, how thinking ends, duplicates, what a limit would cut."""
     from sftgen_judges.errors import SftgenError
-    from sftgen_train.curation.audit import audit
+    from sftgen_train.curation.audit import Auditor
     from sftgen_train.curation.reading import stream_rows
     from sftgen_train.training.rows import read_row
 
     if max_length and not tokenizer:
         raise SftgenError(f"--max-length {max_length}: counted in tokens; name the model with --tokenizer")
     rows = ((row, read_row(row, f"{data}, row {number}")) for number, row in enumerate(stream_rows(data, split), 1))
-    found = audit(rows, _tokenizer(tokenizer), max_length)
+    auditor = Auditor(_tokenizer(tokenizer), max_length)
+    for row, conversation in rows:
+        auditor.add(row, conversation)
+    found = auditor.result()
     if as_json:
         print(json.dumps({"data": data, **asdict(found)}, indent=1, ensure_ascii=False))
     else:
@@ -115,7 +118,8 @@ def _print(found: Audit, max_length: int | None) -> None:
     console.print(table)
     thinking = ", ".join(f"{found.thinking.get(word, 0):,} {word}" for word in ("closed", "unclosed", "none"))
     console.print(f"thinking: {thinking}; boxed answer: {found.boxed:,}; no answer: {found.empty:,}")
-    console.print(f"there before: {found.same_prompt:,} prompts, {found.same_row:,} whole rows")
+    ids = f", {found.same_id:,} ids" if found.same_id else ""
+    console.print(f"there before: {found.same_prompt:,} prompts, {found.same_row:,} whole rows{ids}")
     if found.cut is not None:
         console.print(f"longer than {max_length:,} tokens: {found.cut:,} rows")
     for name, values in found.columns.items():
@@ -125,7 +129,11 @@ def _print(found: Audit, max_length: int | None) -> None:
 
 def _print_verified(counts: Counter[str], failing: list[dict[str, Any]], out: Path | None) -> None:
 
-    words = [word for word in ("right", "wrong", "no answer", "unclosed", "no gold", "not graded") if counts[word]]
+    words = [
+        word
+        for word in ("right", "wrong", "no answer", "unclosed", "no gold", "unusable gold", "not graded")
+        if counts[word]
+    ]
     console.print(f"{counts['rows']:,} rows: " + ", ".join(f"{counts[word]:,} {word}" for word in words))
     if counts["disputed"]:
         console.print(f"{counts['disputed']:,} on which our rule and math-verify's differ")

@@ -18,14 +18,18 @@ ROWS = {
     "no_answer": "no final answer that the grader can read",
     "unclosed": "thinking never ends, and so there is no answer",
     "no_gold": "no right answer to compare with",
+    "unusable_gold": "the right answer cannot be read",
     "not_graded": "the grader failed",
     "empty": "nothing after the thinking",
     "unended": "the response does not end: unclosed thinking, or `finish_reason` says so",
     "same_prompt": "an earlier row has the same prompt",
     "same_row": "an earlier row is the same",
+    "same_id": "an earlier row has the same id",
     "in_evaluation": "holds a question of the evaluation",
 }
 """What is counted, and what it says."""
+GRADED = ("right", "wrong", "no_answer", "unclosed", "no_gold", "unusable_gold", "not_graded")
+"""What the grader says, one of them of each row."""
 
 
 def check_data(
@@ -43,33 +47,40 @@ def check_data(
     `sftgen data report`, `verify` and `contamination` say more of each.
     """
     from sftgen_judges.plugins.manager import lookup
-    from sftgen_train.curation.audit import audit
+    from sftgen_tasks.data.tables import DataError
+    from sftgen_train.curation.audit import Auditor
     from sftgen_train.curation.contamination.benchmarks import load_items
     from sftgen_train.curation.contamination.search import search
-    from sftgen_train.curation.reading import conversations, stream_rows
-    from sftgen_train.curation.verifying import verify
-    from sftgen_train.training.rows import Row, read_row
+    from sftgen_train.curation.reading import batches, id_of, stream_rows
+    from sftgen_train.curation.verifying import verify_batch
+    from sftgen_train.training.rows import Row
 
     if grader:
         lookup("grader", grader)
-    cut: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    auditor = Auditor()
 
-    def read() -> Iterator[tuple[Mapping[str, Any], Row]]:
-        for number, row in enumerate(stream_rows(data, split), 1):
-            found = read_row(row, f"{data}, row {number}")
-            cut["by its column"] += row.get("finish_reason") == "length" and not _unclosed(found)
-            yield row, found
+    def read() -> Iterator[tuple[str, Row]]:
+        """Each row once: graded and counted here, then looked through for questions."""
+        for batch in batches(data, stream_rows(data, split)):
+            words.update(each.word for each in verify_batch(batch, grader))
+            for _, row, found in batch:
+                auditor.add(row, found)
+                words["cut by its column"] += row.get("finish_reason") == "length" and not _unclosed(found)
+                yield id_of(row), found
 
-    held = audit(read())
-    words = Counter(each.word for each in verify(stream_rows(data, split), grader, data))
     items, left_out = load_items(listed(tasks))
-    overlap = search(conversations(data, stream_rows(data, split)), items, ("overlap",))
+    overlap = search(read(), items, ("overlap",))
+    held = auditor.result()
+    if not held.rows:
+        raise DataError(f"{data}: no rows")
     counts = {
-        **{name: words[name.replace("_", " ")] for name in tuple(ROWS)[:6]},
+        **{name: words[name.replace("_", " ")] for name in GRADED},
         "empty": held.empty,
-        "unended": held.thinking.get("unclosed", 0) + cut["by its column"],
+        "unended": held.thinking.get("unclosed", 0) + words["cut by its column"],
         "same_prompt": held.same_prompt,
         "same_row": held.same_row,
+        "same_id": held.same_id,
         "in_evaluation": len(overlap.hit_rows),
     }
     by_benchmark = Counter(name for name, _ in {(match.benchmark, match.row) for match in overlap.matches})
@@ -83,7 +94,7 @@ def check_data(
     if as_json:
         print(json.dumps(report, indent=1, ensure_ascii=False))
     else:
-        _print(report, graded=held.rows - words["no gold"] - words["not graded"])
+        _print(report, graded=held.rows - words["no gold"] - words["unusable gold"] - words["not graded"])
 
 
 def _unclosed(row: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from sftgen_train.costs.throughput import Assumptions, Estimate, Work
 
 
+GRID = "A study on several devices"
+
+
 def plan_costs(
     *,
     tasks: Annotated[str, typer.Option(help="Tasks and groups, separated by commas.")],
-    model: Annotated[str, typer.Option(help="Folder, or a name with the size, e.g. Qwen/Qwen3-4B.")] = "",
+    model: Annotated[str, typer.Option(help="Folder, or a name with the size; with --gpus several: A,B.")] = "",
     params: Annotated[Optional[float], typer.Option(min=1, help="Its parameters, e.g. 4e9.")] = None,  # noqa: UP045
-    device: Annotated[str, typer.Option(help="a100, h100, h200, l40s or rtx4090.")] = "h100",
+    device: Annotated[str, typer.Option(help="a100, h100, h200, l40s, rtx4090 or cpu (this one).")] = "h100",
     checkpoints: Annotated[int, typer.Option(min=1, help="Number of checkpoints, the base model included.")] = 9,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Documents a task.")] = None,  # noqa: UP045
     docs: Annotated[str, typer.Option(help="TASK=N, where the number of documents is not known.")] = "",
@@ -40,9 +44,21 @@ def plan_costs(
     ] = None,
     base: Annotated[float, typer.Option(min=0.02, max=0.98, help="With --detect: the base's score.")] = 0.5,
     power: Annotated[float, typer.Option(min=0.1, max=0.99, help="With --detect: how often it is to be seen.")] = 0.8,
+    measured: Annotated[str, typer.Option(help="A sweep's run directory: its speed is taken.")] = "",
+    gpus: Annotated[str, typer.Option(help="Simulate on so many devices, e.g. 1,8,64.", rich_help_panel=GRID)] = "",
+    data_sets: Annotated[int, typer.Option(min=1, help="Trainings of each model.", rich_help_panel=GRID)] = 1,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of a training; 0: none.", rich_help_panel=GRID)] = 0,
+    row_tokens: Annotated[float, typer.Option(min=1, help="Mean length of a row.", rich_help_panel=GRID)] = 6_000,
+    epochs: Annotated[float, typer.Option(min=0.01, help="Epochs of a training.", rich_help_panel=GRID)] = 8,
+    start: Annotated[float, typer.Option(min=0, help="Seconds to start an engine.", rich_help_panel=GRID)] = 90,
+    grading: Annotated[float, typer.Option(min=0, help="Processor seconds a response.", rich_help_panel=GRID)] = 0.05,
+    cores: Annotated[int, typer.Option(min=1, help="Processors a device.", rich_help_panel=GRID)] = 12,
+    judgements: Annotated[float, typer.Option(min=0.01, help="Judgements a second.", rich_help_panel=GRID)] = 10,
+    disk: Annotated[float, typer.Option(min=0.001, help="GB a second of the disk.", rich_help_panel=GRID)] = 2,
+    price: Annotated[float, typer.Option(min=0, help="Price of a device hour.", rich_help_panel=GRID)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Estimate what evaluating a run costs, or with --detect how much of it a dip needs to be seen."""
+    """Estimate what evaluating a run costs; what a study takes on several GPUs; or what it takes to see a dip."""
     from sftgen_train.costs import inputs as cost_inputs
     from sftgen_train.costs import throughput as cost
 
@@ -53,10 +69,34 @@ def plan_costs(
 
         tell_detections(together(work), Plan(detect, checkpoints - 1, power), base, as_json=as_json)
         return
-    size, on = cost_inputs.read_model(model, params), cost_inputs.read_device(device)
+    models = {name: cost_inputs.read_model(name, params) for name in model.split(",")}
+    on, pace = cost_inputs.read_device(device), None
+    if measured:
+        from sftgen_train.costs.pace import read_measured
+
+        pace = read_measured(Path(measured)).pace
+        tokens_per_second = pace.tokens_per_second
+    if len(models) > 1 and (not gpus or tokens_per_second):
+        raise cost.CostError("several models: expected --gpus, and no speed, which is that of one model")
     given = cost.Assumptions(
         tokens, dip_tokens, dip_checkpoints, prompt_tokens, efficiency, max_batch, tokens_per_second
     )
+    if gpus:
+        from sftgen_train.cli.scaling import Question, tell_scales
+        from sftgen_train.costs.grid import Grid
+        from sftgen_train.costs.simulation import Site
+
+        site = Site(
+            cores=cores, spread=cores, judging=judgements, disk=disk * 1e9, start=pace.start if pace else start,
+            reload=pace.reload if pace else start, finish=pace.finish if pace else 0.0,
+        )  # fmt: skip
+        counts = cost_inputs.parse_numbers("--gpus", gpus)
+        sites = [replace(site, devices=count, cores=count * cores) for count in counts]
+        trained = rows * row_tokens * epochs
+        grid = Grid(models, work, data_sets, checkpoints, trained, pace.grading if pace else grading)
+        tell_scales(Question(grid, device, on, given, price, measured), sites, as_json=as_json)
+        return
+    [size] = models.values()
     found = cost.estimate(work, size, on, checkpoints, given)
     if as_json:
         print(json.dumps(cost.as_json(found, given), indent=2))
@@ -117,11 +157,15 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
         f"at once, {found.model.cache / 1024:.0f} KiB of cache a token ({found.model.known})"
     )
     console.print(
-        f"Assumed, not measured: {found.model.parameters / 1e9:.3g}e9 parameters in bfloat16; prompts of "
+        f"Assumed, not measured: {_parameters(found.model.parameters)} parameters in bfloat16; prompts of "
         f"{given.prompt:,.0f} tokens; mean lengths as above (a task's limit truncates them); {speed}; "
         f"{given.bytes_per_token} bytes on disk a token. Judges' time is not included. Every assumption has an option: "
         "sftgen plan --help."
     )
+
+
+def _parameters(count: float) -> str:
+    return f"{count / 1e9:.3g} billion" if count >= 1e8 else f"{count / 1e6:.3g} million"
 
 
 def _short(number: float) -> str:

@@ -38,6 +38,8 @@ class Device:
     compute: float
 
 
+UTILISATION = 0.4
+"""Assumed share of a device's compute that training reaches."""
 DEVICES = {
     "a100": Device(80e9, 2.04e12, 312e12),
     "h100": Device(80e9, 3.35e12, 989e12),

@@ -12,6 +12,7 @@ import numpy as np
 from sftgen_judges.records.schema import content_hash
 from sftgen_judges.records.thinking import split_thinking
 from sftgen_tasks.readers.boxed import last_boxed
+from sftgen_train.curation.reading import id_of
 from sftgen_train.training.rows import READ, Row
 
 PARTS = ("prompt", "thinking", "answer")
@@ -54,6 +55,7 @@ class Audit:
         empty: Rows without an answer part.
         same_prompt: Rows whose prompt an earlier row has.
         same_row: Rows whose prompt and response an earlier row has.
+        same_id: Rows whose id an earlier row has.
         cut: Rows longer than the limit; None where none was named.
         columns: Rows by the values of columns with few of them.
     """
@@ -66,56 +68,70 @@ class Audit:
     empty: int
     same_prompt: int
     same_row: int
+    same_id: int
     cut: int | None
     columns: Mapping[str, Mapping[str, int]]
 
 
-def audit(rows: Iterable[tuple[Mapping[str, Any], Row]], tokenizer: Any = None, max_length: int | None = None) -> Audit:
-    """Look through a set once; memory grows by a hash and four numbers a row.
+class Auditor:
+    """Looks at rows as they come; memory grows by two hashes and three numbers a row."""
 
-    Args:
-        rows: Each row as it is stored, and its conversation.
-        tokenizer: Counts lengths in tokens.
-        max_length: Rows of more tokens in all are counted as cut; wants a tokenizer.
-    """
-    lengths: dict[str, list[int]] = {part: [] for part in PARTS}
-    thinking: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
-    prompts: set[str] = set()
-    pairs: set[str] = set()
-    columns: dict[str, Counter[str]] = {}
-    for stored, row in rows:
+    def __init__(self, tokenizer: Any = None, max_length: int | None = None) -> None:
+        """Begin with no rows.
+
+        Args:
+            tokenizer: Counts lengths in tokens.
+            max_length: Rows of more tokens in all are counted as cut; wants a tokenizer.
+        """
+        self._tokenizer, self._max_length = tokenizer, max_length
+        self._lengths: dict[str, list[int]] = {part: [] for part in PARTS}
+        self._thinking: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._seen: dict[str, set[str]] = {"same_prompt": set(), "same_row": set(), "same_id": set()}
+        self._columns: dict[str, Counter[str]] = {}
+
+    def add(self, stored: Mapping[str, Any], row: Row) -> None:
+        """Look at a row as it is stored, and at its conversation."""
         content = row.response.content or ""
         read = split_thinking(content)
         parts = (row.prompt_text, row.response.reasoning or read.thinking, read.answer)
-        sizes = [
-            len(tokenizer(part, add_special_tokens=False)["input_ids"]) if tokenizer else len(part) for part in parts
-        ]
+        sizes = [self._length(part) for part in parts]
         for part, size in zip(PARTS, sizes, strict=True):
-            lengths[part].append(size)
-        thinking["closed" if row.response.reasoning else read.think] += 1
-        hashed, pair = content_hash(row.prompt_text), content_hash(row.prompt_text, row.response.reasoning, content)
-        counts["rows"] += 1
-        counts["boxed"] += last_boxed(read.answer) is not None
-        counts["empty"] += not read.answer.strip()
-        counts["same_prompt"] += hashed in prompts
-        counts["same_row"] += pair in pairs
-        counts["cut"] += bool(max_length and sum(sizes) > max_length)
-        prompts.add(hashed)
-        pairs.add(pair)
-        _count_columns(columns, stored)
-    return Audit(
-        rows=counts["rows"],
-        unit="tokens" if tokenizer else "characters",
-        lengths={part: Spread.of(sizes) for part, sizes in lengths.items()},
-        thinking=dict(thinking),
-        boxed=counts["boxed"],
-        empty=counts["empty"],
-        same_prompt=counts["same_prompt"],
-        same_row=counts["same_row"],
-        cut=counts["cut"] if max_length else None,
-        columns={name: dict(values) for name, values in columns.items() if 1 < len(values) <= _MOST_VALUES},
-    )
+            self._lengths[part].append(size)
+        self._thinking["closed" if row.response.reasoning else read.think] += 1
+        self._counts["rows"] += 1
+        self._counts["boxed"] += last_boxed(read.answer) is not None
+        self._counts["empty"] += not read.answer.strip()
+        self._counts["cut"] += bool(self._max_length and sum(sizes) > self._max_length)
+        self._look("same_prompt", content_hash(row.prompt_text))
+        self._look("same_row", content_hash(row.prompt_text, row.response.reasoning, content))
+        if named := id_of(stored):
+            self._look("same_id", content_hash(named))
+        _count_columns(self._columns, stored)
+
+    def _length(self, text: str) -> int:
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if self._tokenizer else len(text)
+
+    def _look(self, what: str, hashed: str) -> None:
+        self._counts[what] += hashed in self._seen[what]
+        self._seen[what].add(hashed)
+
+    def result(self) -> Audit:
+        """What the rows so far hold."""
+        counts = self._counts
+        return Audit(
+            rows=counts["rows"],
+            unit="tokens" if self._tokenizer else "characters",
+            lengths={part: Spread.of(sizes) for part, sizes in self._lengths.items()},
+            thinking=dict(self._thinking),
+            boxed=counts["boxed"],
+            empty=counts["empty"],
+            same_prompt=counts["same_prompt"],
+            same_row=counts["same_row"],
+            same_id=counts["same_id"],
+            cut=counts["cut"] if self._max_length else None,
+            columns={name: dict(values) for name, values in self._columns.items() if 1 < len(values) <= _MOST_VALUES},
+        )
 
 
 def _count_columns(columns: dict[str, Counter[str]], row: Mapping[str, Any]) -> None:

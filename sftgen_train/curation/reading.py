@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sftgen_tasks.data.tables import SUFFIXES, DataError, stream_table
-from sftgen_train.training.rows import Row, read_row, read_rows, without_none
+from sftgen_train.training.rows import Row, leaves, read_row, read_rows, without_none
+
+BATCH, BATCH_CHARACTERS = 1024, 64_000_000
+"""Most rows, and about the most characters, that are handled together: enough for every core, few enough for memory."""
+Numbered = tuple[int, Mapping[str, Any], Row]
+"""A row's number from 0, the row as it is stored, and its conversation."""
 
 
 def stream_rows(name: str, split: str = "train") -> Iterator[dict[str, Any]]:
@@ -24,6 +29,24 @@ def stream_rows(name: str, split: str = "train") -> Iterator[dict[str, Any]]:
     for path in shards or [folder]:
         for row in stream_table(path):
             yield {column: without_none(value) for column, value in row.items()}
+
+
+def batches(name: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Numbered]]:
+    """Rows with their conversations, so many as are handled together.
+
+    Raises:
+        DataError: A row cannot be trained on; the message names it.
+    """
+    batch: list[Numbered] = []
+    characters = 0
+    for number, row in enumerate(rows):
+        batch.append((number, row, read_row(row, f"{name}, row {number + 1}")))
+        characters += sum(map(len, leaves(row)))
+        if len(batch) == BATCH or characters > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def conversations(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[tuple[str, Row]]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.plugins.contracts import Item
+from sftgen_judges.plugins.contracts import Grader, Item
 from sftgen_judges.plugins.manager import lookup
-from sftgen_judges.records.schema import Verdict
+from sftgen_judges.records.schema import Response, Verdict
 from sftgen_judges.records.thinking import split_thinking
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_train.curation.reading import id_of
-from sftgen_train.training.rows import Row, read_row
+from sftgen_train.curation.reading import Numbered, batches, id_of
+from sftgen_train.training.rows import Row
 
-BATCH = 1024
-"""Rows that are graded together: enough for every core, few enough for memory."""
+OF_MATHEMATICS = ("math_verify", "math500", "aime24")
+"""Graders whose right answers are formulas."""
 GOLDS = ("answer", "ground_truth", "gold", "final_answer", "expected_answer")
 """Columns that hold the right answer; the first that there is."""
 
@@ -33,7 +33,8 @@ class Checked:
     Attributes:
         row: Number of the row, from 0.
         row_id: Its `id`, or nothing.
-        word: `right`, `wrong`, `no answer`, `unclosed` (thinking that never ends), `no gold` or `not graded`.
+        word: `right`, `wrong`, `no answer`, `unclosed` (thinking that never ends), `no gold`, `unusable gold` (it is
+            not right, and the right answer cannot be read) or `not graded`.
         gold: The right answer as the row has it.
         answer: The answer that was read in the response.
         paper: What math-verify's own rule says of the whole response, where the grader has it.
@@ -68,16 +69,15 @@ def verify(rows: Iterable[Mapping[str, Any]], grader: str = "", name: str = "dat
         DataError: A row cannot be read.
         UnknownNameError: There is no such grader.
     """
-    numbered = enumerate(rows)
-    while batch := list(islice(numbered, BATCH)):
-        yield from _verified(batch, grader, name)
+    for batch in batches(name, rows):
+        yield from verify_batch(batch, grader)
 
 
-def _verified(batch: Sequence[tuple[int, Mapping[str, Any]]], grader: str, name: str) -> Iterator[Checked]:
-    read = [(number, row, read_row(row, f"{name}, row {number + 1}")) for number, row in batch]
+def verify_batch(batch: Sequence[Numbered], grader: str) -> Iterator[Checked]:
+    """Grade some rows together, see `verify`."""
     by_grader: dict[str, list[tuple[int, Mapping[str, Any], Row, Mapping[str, Any]]]] = {}
     found: dict[int, Checked] = {}
-    for number, row, conversation in read:
+    for number, row, conversation in batch:
         chosen = grader or _grader_of(row)
         doc = _document(row, chosen)
         if doc is None:
@@ -87,9 +87,39 @@ def _verified(batch: Sequence[tuple[int, Mapping[str, Any]]], grader: str, name:
     for chosen, group in by_grader.items():
         items = [Item(doc, split_thinking(_response(conversation))) for _, _, conversation, doc in group]
         verdicts = grade_batch(lookup("grader", chosen), items)
-        for (number, row, _, doc), item, verdict in zip(group, items, verdicts, strict=True):
-            found[number] = _checked(number, row, doc, item, verdict)
-    yield from (found[number] for number, _ in batch)
+        made = [
+            _checked(number, row, doc, item, verdict)
+            for (number, row, _, doc), item, verdict in zip(group, items, verdicts, strict=True)
+        ]
+        found |= {each.row: each for each in _without_unusable(chosen, made, [doc for _, _, _, doc in group])}
+    yield from (found[number] for number, _, _ in batch)
+
+
+def _without_unusable(grader: str, made: Sequence[Checked], docs: Sequence[Mapping[str, Any]]) -> Iterator[Checked]:
+    """Say of what is not right if that may be the fault of the right answer."""
+    failing = [place for place, each in enumerate(made) if each.word in {"wrong", "no answer"}]
+    check = lookup("grader", "math_verify" if grader in OF_MATHEMATICS else grader)
+    reasons = dict(zip(failing, unusable_golds(check, [docs[place] for place in failing]), strict=True))
+    for place, each in enumerate(made):
+        reason = reasons.get(place, "")
+        yield replace(each, word="unusable gold", reason=reason) if reason else each
+
+
+def unusable_golds(grader: Grader, docs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why responses to each document cannot be verified; empty where they can, or where the grader cannot tell."""
+    if grader.unusable is None or not docs:
+        return [""] * len(docs)
+    check = Grader(
+        f"{grader.name}: right answers", grader.version, partial(_said, grader.name),
+        time_limit=grader.time_limit, chunk=grader.chunk,
+    )  # fmt: skip
+    verdicts = grade_batch(check, [Item(doc, Response("")) for doc in docs], label="right answers")
+    return [said.reason if said.score is not None else f"cannot be checked: {said.reason}" for said in verdicts]
+
+
+def _said(grader: str, doc: Mapping[str, Any], response: Response) -> Verdict:
+    check = lookup("grader", grader).unusable
+    return Verdict("ok", 0.0, reason=check(doc))
 
 
 def _grader_of(row: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from sftgen_judges.records.current import Recording, recording
 from sftgen_judges.records.model_id import identity, identity_in_memory
+from sftgen_judges.records.provenance import timed
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import LoadedTasks, TaskResult, evaluate, load_tasks
 from sftgen_tasks.data.loading import one_load
@@ -238,7 +239,7 @@ def load_model(folder: Path, model: str, arguments: Mapping[str, Any]) -> Model:
         CheckpointError: It cannot be loaded.
     """
     try:
-        with without_bars():
+        with timed("loading"), without_bars():
             return make_model(model, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise CheckpointError(

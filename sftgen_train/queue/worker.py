@@ -17,6 +17,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Diagnostic
 from sftgen_judges.records import manifest
 from sftgen_judges.records.journal import read_rows
+from sftgen_judges.records.provenance import tallied
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_tasks.harness.registry import require_installed, require_model
@@ -197,7 +198,7 @@ class _Worker:
             self.queue.finish(entry, "done", keep=keep)
             return
         logger.info("step %d: evaluating", entry.step)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), tallied()
         try:
             with self.queue.alive(entry):
                 results = self._results(entry)
@@ -213,7 +214,7 @@ class _Worker:
             logger.warning("step %d: it was saved again meanwhile, or taken over; this result is dropped", entry.step)
             return
         seconds = time.perf_counter() - started
-        rows = add_results(run, entry.step, results, seconds, entry=entry.id)
+        rows = add_results(run, entry.step, results, seconds, entry=entry.id, made=tallied() - before)
         self._probe(run, entry)
         if self.engine.how:
             _note_engine(run, entry.step, self.engine.how)

@@ -25,7 +25,13 @@ Row = dict[str, Any]
 
 
 def add_results(
-    run: RunFolder, step: int | None, results: Sequence[TaskResult], seconds: float, *, entry: str = ""
+    run: RunFolder,
+    step: int | None,
+    results: Sequence[TaskResult],
+    seconds: float,
+    *,
+    entry: str = "",
+    made: Mapping[str, int] | None = None,
 ) -> list[Row]:
     """Write the samples and metrics of one evaluation.
 
@@ -35,6 +41,7 @@ def add_results(
         results: What was evaluated.
         seconds: How long it took.
         entry: Id of the queue's entry that was evaluated.
+        made: What the process made for it, as `provenance.tallied` counts.
 
     Returns:
         The metric rows.
@@ -43,7 +50,11 @@ def add_results(
     rows = [row for result in results for row in metric_rows(run, step, result, about)]
     samples = (sample_row(sample, about) for result in results for sample in result.samples)
     evaluation = _evaluation_row(step, results, seconds, about["evaluated_at"])
-    run.add_evaluation(samples, rows, {**evaluation, **({"entry": entry} if entry else {})})
+    spent = {
+        "loading_seconds": made.get("loading", 0) / 1000, "generation_seconds": made.get("generating", 0) / 1000,
+        "responses": made.get("responses", 0), "tokens": None if made.get("uncounted") else made.get("tokens", 0),
+    } if made else {}  # fmt: skip
+    run.add_evaluation(samples, rows, {**evaluation, **spent, **({"entry": entry} if entry else {})})
     return rows
 
 

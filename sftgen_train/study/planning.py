@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_train.costs.inputs import read_device, read_model, read_work
-from sftgen_train.costs.throughput import Assumptions, CostError, Device, Estimate, estimate, throughput
+from sftgen_train.costs.throughput import UTILISATION, Assumptions, CostError, Device, Estimate, estimate, throughput
 from sftgen_train.costs.throughput import Model as Size
 from sftgen_train.report.sections import Section
 from sftgen_train.study.parts import Material, Parts, Run, parts_of
@@ -25,8 +25,6 @@ from sftgen_train.training.config import ADAPTIVE, HarnessConfig
 
 _RESPONSE = 512
 """TRL's own limit of a response that the model in training makes."""
-UTILISATION = 0.4
-"""Assumed share of a device's compute that training reaches."""
 _DEFAULT_BATCH = 8
 
 

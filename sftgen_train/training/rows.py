@@ -150,7 +150,8 @@ def read_row(row: Mapping[str, Any], where: str) -> Row:
     else:
         prompt, completion = (row.get(name) for name in form)
     turns = _turns(prompt, where) if isinstance(prompt, list) else prompt
-    response = _response(completion, where, len(turns or ()) + 1)
+    held = turns if isinstance(turns, str | list) else ()
+    response = _response(completion, where, len(held) + 1)
     if not isinstance(turns, str | list) or not turns or response is None:
         raise DataError(
             f"{where}: columns {', '.join(row)}; expected prompt and completion, message and response, "

@@ -114,7 +114,7 @@ class StreamingChat(LocalChatCompletion):  # type: ignore[misc]
         if errors:
             raise ApiError(
                 f"{self.base_url}: {_described(errors[0])}. Every response that came is recorded; "
-                "with `sftgen eval --run DIR` the same command asks for the others"
+                "the same command asks for the others (`sftgen eval` needs the same --run DIR for that)"
             ) from errors[0]
 
     def _ask_for_its_model(self) -> Served:

@@ -10,24 +10,22 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sftgen_judges.plugins.contracts import Grader, Item
-from sftgen_judges.plugins.manager import lookup
+from sftgen_judges.plugins.contracts import Grader
 from sftgen_judges.records.journal import append_rows, to_json, write_atomic
-from sftgen_judges.records.schema import Response, Verdict, content_hash, doc_hash, well_formed
-from sftgen_judges.scoring.grading import grade_batch
+from sftgen_judges.records.schema import content_hash, doc_hash, well_formed
 from sftgen_tasks import countdown
 from sftgen_tasks.data.tables import SUFFIXES, DataError, stream_table
 from sftgen_tasks.math.grading import INSTRUCTION
 from sftgen_train.curation.configuration import Curation, CurationError, Prompts
+from sftgen_train.curation.verifying import OF_MATHEMATICS, unusable_golds
 from sftgen_train.results.blocks import block_name
 
 FOLDER, SUMMARY, ASIDE = "documents", "prompts.json", "aside.jsonl"
-OF_MATHEMATICS = ("math_verify", "math500", "aime24")
 _OWN = ("id", "question", "answer")
 Row = dict[str, Any]
 
@@ -164,17 +162,7 @@ def unusable(prompts: Prompts, grader: Grader, docs: list[Row]) -> list[str]:
     """Why responses to each document cannot be verified; empty where they can."""
     if grader.unusable is None:
         return ["" if doc["answer"].strip() or not prompts.gold else "no right answer" for doc in docs]
-    check = Grader(
-        f"{grader.name}: right answers", grader.version, partial(_said, grader.name),
-        time_limit=grader.time_limit, chunk=grader.chunk,
-    )  # fmt: skip
-    verdicts = grade_batch(check, [Item(graded(grader.name, doc), Response("")) for doc in docs], label="right answers")
-    return [said.reason if said.score is not None else f"cannot be checked: {said.reason}" for said in verdicts]
-
-
-def _said(grader: str, doc: Mapping[str, Any], response: Response) -> Verdict:
-    check = lookup("grader", grader).unusable
-    return Verdict("ok", 0.0, reason=check(doc))
+    return unusable_golds(grader, [graded(grader.name, doc) for doc in docs])
 
 
 def graded(grader: str, doc: Mapping[str, Any]) -> Row:

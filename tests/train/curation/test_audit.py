@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sftgen_tasks.countdown import make_docs
+from sftgen_train.curation.reading import BATCH_CHARACTERS, batches
 from tests.conftest import Command
 
 ROWS: list[dict[str, Any]] = [
@@ -97,6 +100,45 @@ def test_rows_of_no_form_are_refused_with_their_number(command: Command, tmp_pat
     assert "row 2" in ended.stderr
     assert "\x1b" not in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_set_that_can_be_read_only_once_is_looked_at_whole(command: Command, tmp_path: Path) -> None:
+    """A pipe: a right answer that cannot be read, and an id that is there twice."""
+    rows = [
+        {"id": "a", "prompt": "1+1?", "completion": "\\boxed{2}", "answer": "2"},
+        {"id": "b", "prompt": "2+1?", "completion": "\\boxed{3}", "answer": "\\frac{"},
+        {"id": "a", "prompt": "2+2?", "completion": "\\boxed{5}", "answer": "4"},
+    ]
+    pipe = tmp_path / "set.jsonl"
+    os.mkfifo(pipe)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    writer = threading.Thread(target=pipe.write_text, args=(text,), daemon=True)
+    writer.start()
+    told = command("sftgen", "data", "check", pipe, "--tasks", "sftgen_parity", "--json")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    names = ("rows", "right", "wrong", "unusable_gold", "same_id", "same_prompt", "in_evaluation")
+    assert [found[name] for name in names] == [3, 1, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"prompt": 5, "completion": "x"}', "row 2: columns prompt, completion; expected prompt and completion"),
+        (b'{"prompt": "\xff", "completion": "x"}', "row 2: not UTF-8 at byte 13 of the row (0xff)"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(command: Command, tmp_path: Path, line: bytes, says: str) -> None:
+    (tmp_path / "set.jsonl").write_bytes(b'{"prompt": "a", "completion": "b"}\n' + line + b"\n")
+    told = command("sftgen", "data", "check", tmp_path / "set.jsonl", "--tasks", "sftgen_parity")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert says in told.stderr
+
+
+def test_long_rows_are_handled_a_few_at_a_time() -> None:
+    rows = [{"prompt": "q", "completion": "x" * (BATCH_CHARACTERS // 3)} for _ in range(7)]
+    assert [len(batch) for batch in batches("set", rows)] == [3, 3, 1]
+    assert [number for batch in batches("set", rows) for number, _, _ in batch] == list(range(7))
 
 
 def test_a_first_look_says_what_is_right_empty_without_an_end_there_twice_and_in_the_evaluation(

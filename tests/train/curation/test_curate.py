@@ -197,7 +197,7 @@ BAD_SOURCES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no column": (sums(4), {"gold": "anser"}, "row 1: no column 'anser'; found problem, answer, uuid, level"),
     "no row": ([], {}, "no rows"),
     "none usable": (_with()[:1], {"longest": 3}, "none of 1 rows can be asked: 1 too long"),
-    "broken UTF-8": (b'{"problem": "\xff\xfe?"}\n', {}, "cannot be read"),
+    "broken UTF-8": (b'{"problem": "\xff\xfe?"}\n', {}, "row 1: not UTF-8 at byte 14"),
 }
 
 

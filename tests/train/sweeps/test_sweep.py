@@ -18,6 +18,7 @@ import pytest
 
 from sftgen_judges.records.locks import sole_writer
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.costs.pace import read_measured
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.report.trajectories import trajectory
 from sftgen_train.sweeps.planning import GIVEN, plan_sweep, require_space
@@ -90,6 +91,12 @@ def test_a_killed_sweep_goes_on_and_what_is_broken_costs_nothing_else(
     assert (elsewhere / "model.safetensors").is_file()
     assert not list((out / "b" / "leases").iterdir())
     assert [len(found.tasks) for found in trajectory([out / "a", out / "b"])] == [1, 1]
+
+    # `sftgen plan --measured` takes the pace of such a run.
+    measured = read_measured(out / "b")
+    assert {(each.responses, each.tokens > 0) for each in measured.amounts[-3:]} == {(3, True)}
+    assert min(measured.pace.tokens_per_second, measured.pace.start, measured.pace.reload) > 0
+    assert measured.generating < measured.wall
 
 
 def test_two_sweeps_on_one_folder_are_refused_by_name(command: Command, tiny_model: Path, tmp_path: Path) -> None:
