@@ -202,11 +202,15 @@ def worker(
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
-    """Evaluate the checkpoints that a training run enqueues; several workers may share one run."""
+    """Evaluate the checkpoints that a training run enqueues; several workers may share one run.
+
+    Exit code 3 where one of them was given up.
+    """
     from sftgen_tasks.harness.registry import parse_model_args
+    from sftgen_train.queue.entries import Queue
     from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.worker import Backend, Policy, work
+    from sftgen_train.queue.worker import GIVEN_UP, Backend, Policy, work
     from sftgen_train.results.trackers import parse_trackers
 
     trackers = parse_trackers(log_to)
@@ -216,6 +220,11 @@ def worker(
         work(run, backend, Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes), trackers)
     if not quiet:
         show_run(run)
+    if given_up := sorted(entry.step for entry in Queue(run).entries("failed")):
+        steps = ", ".join(map(str, given_up))
+        told = f"given up: step {steps}; `sftgen queue {run} --retry all` lets them wait again"
+        print(f"sftgen: {told}", file=sys.stderr)
+        raise typer.Exit(GIVEN_UP)
 
 
 @app.command()

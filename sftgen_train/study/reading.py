@@ -40,6 +40,7 @@ SET_BY_STUDY = {
     "harness_metadata": "evaluation.metadata",
     "harness_gen_kwargs": "evaluation.gen_kwargs",
     "harness_max_gen_toks": "evaluation.max_gen_toks",
+    "harness_keep": "evaluation.keep",
     "harness_run_dir": "name",
     "harness_diagnostics": "diagnostics",
 }

@@ -138,7 +138,7 @@ def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = 
         arguments = {
             "file": str(_training_file(run)), "run": str(run.folder),
             "model": study.evaluation.model, "model_args": study.evaluation.model_args, "launch": study.launch,
-            "diagnostics": study.diagnostics,
+            "diagnostics": study.diagnostics, "keep": study.evaluation.keep or (),
         }  # fmt: skip
         yield Job(
             run.label, "sftgen_train.study.work:train_and_evaluate", arguments, logs / f"{run.folder.name}.log", after,
@@ -186,7 +186,7 @@ def _before_training(
 
 def _short_hash(study: Study) -> str:
     bounds = {task: each.model_dump() for task, each in study.sanity.items()}
-    return content_hash(bounds, study.evaluation.model_dump())[:8]
+    return content_hash(bounds, study.evaluation.measured())[:8]
 
 
 def _environment(study: Study) -> dict[str, str]:

@@ -100,7 +100,7 @@ def check_trainings(
     """
     from sftgen_tasks import load_tasks
     from sftgen_tasks.harness.loading import OwnTaskManager
-    from sftgen_train.training.trl import check
+    from sftgen_train.training.running import check
 
     wrong = []
     for file in files:
@@ -128,25 +128,28 @@ def train_and_evaluate(
     model_args: Mapping[str, Any],
     launch: str | None,
     diagnostics: Sequence[str] = (),
+    keep: str | Sequence[int] = (),
 ) -> None:
     """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed.
 
     Those of the diagnostics that measure a checkpoint do so while its weights are there.
     """
     from sftgen_train.diagnosing.running import by_moment
+    from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.worker import Policy, work
-    from sftgen_train.training.trl import train
+    from sftgen_train.training.running import train
 
     folder, (probes, _) = Path(run), by_moment(diagnostics)
     if launch:
         _launched(launch, file)
     else:
         train(_looked_at(file))
+    kept = keep if isinstance(keep, str) else ",".join(map(str, keep))
     if (folder / "queue").is_dir():
         if model == "sftgen-hf" and not model_args:
-            work(folder, policy=Policy(probes=probes))
+            work(folder, policy=Policy(probes=probes, keep=parse_keep(kept)))
         else:
-            _evaluated_apart(folder, model, model_args, probes)
+            _evaluated_apart(folder, model, model_args, probes, kept)
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
 
 
@@ -160,13 +163,16 @@ def _looked_at(file: str) -> list[str]:
     return arguments
 
 
-def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str]) -> None:
+def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str], keep: str) -> None:
     """Evaluate in a new process: the trained model still has its memory in this one."""
+    from sftgen_train.queue.worker import GIVEN_UP
+
     given = ",".join(f"{name}={value}" for name, value in model_args.items())
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--model", model, "--quiet"]
     command += ["--probe", ",".join(probes)] if probes else []
+    command += ["--keep", keep] if keep else []
     code = subprocess.run([*command, *(["--model-args", given] if given else [])], check=False).returncode
-    if code:
+    if code not in {0, GIVEN_UP}:
         raise SftgenError(f"`sftgen worker {run} --model {model}` ended with code {code}")
 
 

@@ -26,6 +26,7 @@ from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.catalogue import CatalogueError, installed
+from sftgen_train.checkpoints.retention import WORDS
 from sftgen_train.configuring.checking import Mistake, check, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 from sftgen_train.evaluation.schedule import DEFAULT, Tier
@@ -44,6 +45,7 @@ _TYPES: dict[str, Any] = {
     "list[str]": list[str], "null": None,
 }  # fmt: skip
 _STEPS = {"types": ["list[int]", "null"], "choices": [ADAPTIVE]}
+_KEEP = {"types": ["list[int]", "null"], "choices": list(WORDS)}
 _NEEDED = {
     "model_name_or_path": "a local folder or a hub id of the model to train",
     "train_data": "a parquet, jsonl, json or csv file, or a hub id of the rows to train on",
@@ -97,7 +99,7 @@ def known_fields(method: str = "sft") -> dict[str, dict[str, Any]] | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             table = json.loads(path.read_text(encoding="utf-8"))
             if table["versions"] == versions():
-                return {**table[method], **table_of(HarnessConfig), "harness_at_steps": _STEPS}
+                return {**table[method], **table_of(HarnessConfig), "harness_at_steps": _STEPS, "harness_keep": _KEEP}
     return None
 
 

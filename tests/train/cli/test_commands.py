@@ -14,7 +14,7 @@ import yaml
 
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.quiet import PlainFormatter
-from sftgen_train.training.trl import train
+from sftgen_train.training.running import train
 from tests.commands import few_tasks, find_in
 from tests.conftest import Command
 from tests.train.viewer.made import make_run

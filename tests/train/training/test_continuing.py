@@ -24,9 +24,9 @@ from sftgen_train.results.training_file import TRAINING, read_training
 from sftgen_train.training import continuing
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.continuing import last_checkpoint
-from sftgen_train.training.ending import command_of
+from sftgen_train.training.ending import command_of, ended_step
+from sftgen_train.training.running import train
 from sftgen_train.training.settings import changes
-from sftgen_train.training.trl import train
 from tests.conftest import Command
 from tests.train.training.test_last_step import BEST, QUICK, plain
 from tests.train.training.test_training import configure
@@ -303,6 +303,27 @@ def test_a_field_that_an_earlier_version_did_not_have_was_as_if_it_had_its_defau
     known = command_of(TrainingArguments(), {"harness_limit": 3}, {"harness_limit": None})
     assert known == command_of(TrainingArguments(), {"harness_limit": 3, "new": 1}, {"harness_limit": None, "new": 1})
     assert known != command_of(TrainingArguments(), {"harness_limit": 3, "new": 2}, {"harness_limit": None, "new": 1})
+
+
+@pytest.mark.parametrize(
+    ("written", "ended"),
+    [
+        ({"harness_limit": 3}, 4),
+        ({"harness_limit": 3, "new": 1, "gone": True}, 4),  # a version that wrote defaults, and one field more
+        ({"harness_limit": 3, "new": 2}, None),
+        ({"harness_limit": 5}, None),
+        ([], None),
+    ],
+)
+def test_a_training_that_an_earlier_version_ended_has_ended(
+    written: Any, ended: int | None, tiny_model: Path, tmp_path: Path
+) -> None:
+    args, defaults = TrainingArguments(output_dir=str(tiny_model)), {"harness_limit": None, "new": 1}
+    command = command_of(args, {"harness_limit": 3, "new": 1}, defaults)
+    run = RunFolder(tmp_path)
+    fields = {**command["fields"], **written} if isinstance(written, dict) else written
+    continuing.end(run, ended=4, command={**command, "fields": fields})
+    assert ended_step(args, run, command, defaults) == ended
 
 
 def test_two_trainings_at_once(command: Command, tmp_path: Path) -> None:
