@@ -229,10 +229,17 @@ class Judges(_Part):
 
 
 class Comparison(_Part):
-    """An arm beside another."""
+    """An arm beside another.
+
+    Attributes:
+        arm: The arm.
+        against: The other.
+        at: `shared`: at the last step that both have. `end`: each where it ends, for arms of different length.
+    """
 
     arm: str
     against: str
+    at: Literal["shared", "end"] = "shared"
 
 
 class Claim(_Part):

@@ -85,7 +85,7 @@ def _beyond(task: str, documents: int, means: Mapping[str, float], bound: Mappin
 
 
 def check_trainings(
-    files: Sequence[str], teachers: Mapping[str, str], tasks: Sequence[str], metadata: Mapping[str, Any]
+    files: Sequence[str], teachers: Mapping[str, str], tasks: Sequence[str], evaluation: Mapping[str, Any]
 ) -> None:
     """Check every training before the first begins: fields, tokenizer, template, end token, rows, questions in them.
 
@@ -93,13 +93,15 @@ def check_trainings(
         files: The training files.
         teachers: By file, the model to check in place of a teacher that is not trained yet.
         tasks: Tasks and groups that every checkpoint is evaluated on: their data are there.
-        metadata: Their options.
+        evaluation: How they are evaluated.
 
     Raises:
         SftgenError: One cannot be used; the message names all that cannot.
     """
     from sftgen_tasks import load_tasks
     from sftgen_tasks.harness.loading import OwnTaskManager
+    from sftgen_tasks.harness.registry import require_model
+    from sftgen_tasks.harness.sampling import check_settings
     from sftgen_train.training.running import check
 
     wrong = []
@@ -110,7 +112,12 @@ def check_trainings(
             check([*_looked_at(file), *instead])
         except SftgenError as error:
             wrong.append(f"{Path(file).parent.name}: {error}")
-    manager = OwnTaskManager(dict(metadata))
+    try:
+        require_model(evaluation["model"])
+        check_settings(evaluation["model"], evaluation["gen_kwargs"])
+    except SftgenError as error:
+        wrong.append(str(error))
+    manager = OwnTaskManager(dict(evaluation["metadata"]))
     for task in tasks:
         try:
             load_tasks([task], manager=manager)
