@@ -51,6 +51,7 @@ from sftgen_train.cli.console import (
     allow_unsandboxed,
     console,
     judge_options,
+    named_tasks,
     show_run,
 )
 from sftgen_train.cli.quiet import AboveTheBar, PlainFormatter, quiet_libraries, said_of
@@ -150,6 +151,10 @@ def evaluate(
     Chat template on (`--no_chat_template` turns it off), batch size auto, samples logged, and only
     sftgen's and the plugins' tasks indexed when every task is one of them.
     """
+    from sftgen_tasks.harness.catalogue import require_tasks
+
+    require_tasks(named_tasks(context.args))
+
     from sftgen_judges.records.store import RunFolder
     from sftgen_tasks.harness.command_line import run_command_line
     from sftgen_tasks.harness.limits import parse_limits

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.study.builders import model_builders
@@ -26,14 +30,29 @@ class SanityError(SftgenError):
 
 
 def make_model(builder: str, path: str, options: Mapping[str, Any], start: str | None) -> None:
-    """Make a base model."""
+    """Make a base model. One that an earlier study has made is in sftgen's cache, by what it is made of."""
+    target, kept = Path(path), cache_folder() / "models" / Path(path).name
+    if kept.is_dir():
+        _copy(kept, target)
+        print(f"made before: {kept}", flush=True)
+        return
     made = model_builders()[builder]
 
     def progress(step: int, of: int, loss: float) -> None:
         if step % max(1, of // 10) == 0:
             print(f"step {step} of {of}, loss {loss:.3f}", flush=True)
 
-    made.make(Path(path), progress, **({"start": Path(start)} if start else {}), **options)
+    made.make(target, progress, **({"start": Path(start)} if start else {}), **options)
+    with suppress(OSError):  # it is made again next time
+        _copy(target, kept)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder; the copy appears whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as beside:
+        shutil.copytree(source, Path(beside) / "copy")
+        (Path(beside) / "copy").rename(target)
 
 
 def measure_base(

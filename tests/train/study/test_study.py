@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
+from sftgen_train.study import work
+from sftgen_train.study.builders import Builder
 from sftgen_train.study.claims import judge_claims
 from sftgen_train.study.demo import FILE, demo_study
 from sftgen_train.study.parts import parts_of
@@ -287,6 +289,28 @@ def test_every_study_that_comes_with_sftgen_can_be_planned(tmp_path: Path) -> No
     for path in studies.values():
         planned = plan_study(read_study(path), path, tmp_path, device="h100")
         assert all(run.steps and not run.why for run in planned.runs), path
+
+
+def test_a_base_that_one_study_made_is_not_made_again_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = []
+
+    def make(folder: Path, progress: Any, *, seed: int) -> None:
+        made.append(seed)
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(str(seed))
+
+    builder = Builder("b", "", "", options={"seed": 0})
+    builder.__dict__["make"] = make
+    monkeypatch.setattr(work, "model_builders", lambda: {"b": builder})
+    for study in ("one", "other"):
+        path = tmp_path / study / "models" / "b-0123"
+        work.make_model("b", str(path), {"seed": 7}, None)
+        assert [file.name for file in path.iterdir()] == ["weights"]
+        assert list(path.parent.iterdir()) == [path]
+    assert made == [7]
 
 
 def test_the_demo_names_its_arms_and_leaves_other_questions_out_of_every_row(command: Command, tmp_path: Path) -> None:
