@@ -23,7 +23,7 @@ def plan_costs(
     tasks: Annotated[str, typer.Option(help="Tasks and groups, separated by commas.")],
     model: Annotated[str, typer.Option(help="Folder, or a name with the size, e.g. Qwen/Qwen3-4B.")] = "",
     params: Annotated[Optional[float], typer.Option(min=1, help="Its parameters, e.g. 4e9.")] = None,  # noqa: UP045
-    device: Annotated[str, typer.Option(help="a100, h100, h200, l40s or rtx4090.")] = "h100",
+    device: Annotated[str, typer.Option(help="a100, h100, h200, l40s, rtx4090; cpu if measured.")] = "h100",
     checkpoints: Annotated[int, typer.Option(min=1, help="Number of checkpoints, the base model included.")] = 9,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Documents a task.")] = None,  # noqa: UP045
     docs: Annotated[str, typer.Option(help="TASK=N, where the number of documents is not known.")] = "",
@@ -53,7 +53,10 @@ def plan_costs(
 
         tell_detections(together(work), Plan(detect, checkpoints - 1, power), base, as_json=as_json)
         return
-    size, on = cost_inputs.read_model(model, params), cost_inputs.read_device(device)
+    size, on = (
+        cost_inputs.read_model(model, params),
+        cost_inputs.read_device(device, measured=tokens_per_second is not None),
+    )
     given = cost.Assumptions(
         tokens, dip_tokens, dip_checkpoints, prompt_tokens, efficiency, max_batch, tokens_per_second
     )
@@ -77,6 +80,8 @@ def together(work: Sequence[Work]) -> list[Work]:
 
 def print_estimate(found: Estimate, device: str, given: Assumptions, console: Console) -> None:
     """Tables and, below them, what was assumed."""
+    from sftgen_train.costs.throughput import millions
+
     tasks = Table("task", "documents", "repeats", "generations", "limit", "judge", title="One checkpoint")
     for work in together(found.work):
         tasks.add_row(
@@ -84,7 +89,7 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
             work.judge or "",
         )  # fmt: skip
     console.print(tasks)
-    table = Table("", "generations", "tokens", "tokens/s", f"hours on one {device}", "records")
+    table = Table("", "generations", "tokens", "tokens/s", f"time on one {device}", "records")
     rows = (
         (f"ordinary, {given.tokens:,.0f} tokens", found.ordinary),
         (f"at the dip, {given.dip_tokens:,.0f}", found.dip),
@@ -95,14 +100,14 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
             f"{cost.generations:,}",
             _short(cost.tokens),
             f"{cost.speed:,.0f}",
-            f"{cost.hours:,.1f}",
+            _hours(cost.hours),
             _bytes(cost.bytes),
         )
     table.add_section()
     total = [found.total(field) for field in ("generations", "tokens", "hours", "bytes")]
     table.add_row(
         f"{found.checkpoints} checkpoints, {found.at_dip} at the dip",
-        f"{total[0]:,.0f}", _short(total[1]), "", f"{total[2]:,.1f}", _bytes(total[3]),
+        f"{total[0]:,.0f}", _short(total[1]), "", _hours(total[2]), _bytes(total[3]),
     )  # fmt: skip
     console.print(table)
     console.print(
@@ -117,16 +122,20 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
         f"at once, {found.model.cache / 1024:.0f} KiB of cache a token ({found.model.known})"
     )
     console.print(
-        f"Assumed, not measured: {found.model.parameters / 1e9:.3g}e9 parameters in bfloat16; prompts of "
+        f"Assumed, not measured: {millions(found.model.parameters)} in bfloat16; prompts of "
         f"{given.prompt:,.0f} tokens; mean lengths as above (a task's limit truncates them); {speed}; "
         f"{given.bytes_per_token} bytes on disk a token. Judges' time is not included. Every assumption has an option: "
         "sftgen plan --help."
     )
 
 
+def _hours(number: float) -> str:
+    return f"{number:,.1f} h" if number >= 0.1 else f"{60 * number:,.1f} min"
+
+
 def _short(number: float) -> str:
-    return f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.2f} G"
+    return f"{number:,.0f}" if number < 1e5 else f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.2f} G"
 
 
 def _bytes(number: float) -> str:
-    return f"{number / 1e9:,.1f} GB"
+    return f"{number / 1e6:,.1f} MB" if number < 1e8 else f"{number / 1e9:,.1f} GB"

@@ -133,12 +133,23 @@ def parse_counts(text: str) -> dict[str, int]:
         raise CostError(f"--docs {text!r}: expected TASK=N, with commas between several") from error
 
 
-def read_device(named: str) -> Device:
+def read_device(named: str, *, measured: bool = False) -> Device:
     """A device by name.
 
+    Args:
+        named: Its name.
+        measured: Whether its throughput was measured: then it may be a CPU.
+
     Raises:
-        CostError: The name is not known.
+        CostError: The name is not known, or it is a CPU whose throughput was not measured.
     """
+    if named.lower() == "cpu":
+        if measured:
+            return Device(0, 0, 0)
+        raise CostError(
+            "device 'cpu': CPUs differ too much for an estimate. Evaluate a few documents, and give the tokens a "
+            "second as --tokens-per-second"
+        )
     if named.lower() not in DEVICES:
         raise CostError(
             f"device {named!r}: expected one of {', '.join(DEVICES)}, or give --tokens-per-second"
