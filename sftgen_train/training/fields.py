@@ -223,6 +223,7 @@ def _wrong(values: Mapping[Any, Any], model: type[BaseModel] | None) -> Iterator
     """What is wrong with values of fields; without a model, what can be told without TRL's fields."""
     if model is not None:
         yield from check(values, model)[1]
+    yield from _missing_files(values)
     yield from unknown_tasks(values)
     yield from _unknown_schedule(values.get("harness_schedule"), ("harness_schedule",))
     yield from _wrong_tiers(values.get("harness_tiers"))
@@ -244,6 +245,18 @@ def _annotation(field: Mapping[str, Any]) -> Any:
     if choices := field.get("choices"):
         named.append(Literal[tuple(choices)])
     return Union[tuple(named)]  # noqa: UP007  # of a tuple
+
+
+def looks_like_file(name: str) -> bool:
+    """Whether a name is of a file or folder here; any other may be a hub id."""
+    return name.startswith((".", "/", "~")) or name.endswith((".jsonl", ".json", ".parquet", ".csv"))
+
+
+def _missing_files(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+    for name in ("model_name_or_path", "train_data", "eval_data"):
+        path = values.get(name)
+        if isinstance(path, str) and looks_like_file(path) and not Path(path).expanduser().exists():
+            yield Mistake((name,), f"{name}: {path!r}: no such file or folder")
 
 
 def unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:

@@ -141,6 +141,7 @@ def test_a_small_model_on_a_cpu_whose_speed_was_measured(command: Command) -> No
     ("options", "says"),
     [
         (["--tasks", "sftgen_nothing", "--params", "4e9"], "unknown task 'sftgen_nothing'"),
+        (["--tasks", "sftgen_id"], "no model: give --model NAME"),
         (["--tasks", "sftgen_id", "--model", "my/model"], "its size is not in its name; give --params"),
         (["--tasks", "sftgen_id", "--params", "4e9", "--device", "tpu"], "expected one of a100, h100"),
         (["--tasks", "sftgen_id", "--params", "4e9", "--device", "cpu"], "CPUs differ too much for an estimate"),
