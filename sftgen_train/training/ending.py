@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ class _AtItsEnd(TrainerCallback):
             raise self.Reached
 
 
+class _Tied(logging.Filter):
+    """Drops the line that tied weights are missing in a checkpoint, where they are saved under one name."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self._names = set(getattr(model, "all_tied_weights_keys", None) or ())
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is told."""
+        _, about, names = record.getMessage().partition("missing keys in the checkpoint model loaded: ")
+        return not (about and set(re.findall(r"'([^']+)'", names)) <= self._names)
+
+
 def train_to_end(trainer: Trainer, checkpoint: str | bool | None) -> None:
     """Train, from a checkpoint or from the beginning. From the last step's checkpoint, no step is trained.
 
@@ -46,6 +60,8 @@ def train_to_end(trainer: Trainer, checkpoint: str | bool | None) -> None:
         checkpoint: As `resume_from_checkpoint` of `Trainer.train`.
     """
     trainer.add_callback(_AtItsEnd())
+    spoken, tied = logging.getLogger("transformers.trainer"), _Tied(trainer.model)
+    spoken.addFilter(tied)
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
     except _AtItsEnd.Reached:
@@ -58,6 +74,8 @@ def train_to_end(trainer: Trainer, checkpoint: str | bool | None) -> None:
             trainer._load_best_model()
         trainer.control = trainer.callback_handler.on_train_end(trainer.args, state, trainer.control)
         trainer.is_in_train = False
+    finally:
+        spoken.removeFilter(tied)
 
 
 def command_of(args: TrainingArguments, others: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

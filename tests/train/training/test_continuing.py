@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from sftgen_train.results.training_file import TRAINING, read_training
 from sftgen_train.training import continuing
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.continuing import last_checkpoint
-from sftgen_train.training.ending import command_of, ended_step
+from sftgen_train.training.ending import _Tied, command_of, ended_step
 from sftgen_train.training.running import train
 from sftgen_train.training.settings import changes
 from tests.conftest import Command
@@ -324,6 +326,22 @@ def test_a_training_that_an_earlier_version_ended_has_ended(
     fields = {**command["fields"], **written} if isinstance(written, dict) else written
     continuing.end(run, ended=4, command={**command, "fields": fields})
     assert ended_step(args, run, command, defaults) == ended
+
+
+def test_tied_weights_that_a_checkpoint_has_under_one_name_are_not_called_missing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spoken = logging.getLogger("transformers.trainer")
+    tied = _Tied(SimpleNamespace(all_tied_weights_keys={"lm_head.weight": "model.embed_tokens.weight"}))
+    spoken.addFilter(tied)
+    try:
+        with caplog.at_level(logging.WARNING):
+            for names in (["lm_head.weight"], ["lm_head.weight", "model.norm.weight"]):
+                spoken.warning("There were missing keys in the checkpoint model loaded: %s.", names)
+            spoken.warning("Another line about 'lm_head.weight'")
+    finally:
+        spoken.removeFilter(tied)
+    assert ["norm" in line or "Another" in line for line in caplog.messages] == [True, True]
 
 
 def test_two_trainings_at_once(command: Command, tmp_path: Path) -> None:
