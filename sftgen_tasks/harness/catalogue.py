@@ -6,11 +6,12 @@ without a file it prints them. Nothing is downloaded: documents are not loaded.
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -206,6 +207,25 @@ def find_listed(name: str) -> Listed:
             return listed if listed.name == each else replace(listed, name=each, tasks=(each,))
     near = did_you_mean(name, known) or did_you_mean(f"sftgen_{name}", known)
     raise CatalogueError(f"no task {name!r}{near or ';'} `sftgen tasks` lists them")
+
+
+def require_tasks(names: Iterable[str]) -> None:
+    """Check names that can only be sftgen's or a plugin's, before lm_eval is imported to look for them.
+
+    Args:
+        names: Names and globs. One that does not begin as ours may be lm_eval's own.
+
+    Raises:
+        CatalogueError: No task and no group has such a name.
+    """
+    wanted = [name for name in names if name.startswith("sftgen_")]
+    if not wanted:
+        return
+    known = [name for named in installed() for name in named]
+    for name in wanted:
+        if not fnmatch.filter(known, name):
+            near = did_you_mean(name, known)
+            raise CatalogueError(f"unknown task {name!r}{near or ';'} `sftgen tasks` lists them")
 
 
 def data_of(listed: Listed) -> str:

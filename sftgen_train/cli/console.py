@@ -111,6 +111,15 @@ def listed(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+def named_tasks(arguments: Sequence[str]) -> list[str]:
+    """The tasks of lm_eval's own flags; none where they name a folder of further tasks."""
+    flags = [(flag.partition("="), after) for flag, after in zip(arguments, [*arguments[1:], ""], strict=True)]
+    if any(name == "--include_path" for (name, _, _), _ in flags):
+        return []
+    given = [value if equals else after for (name, equals, value), after in flags if name in {"--tasks", "-t"}]
+    return [name for words in given for name in listed(words)]
+
+
 def one_task(name: str) -> str:
     """The full name of a task that is named with or without `sftgen_`.
 

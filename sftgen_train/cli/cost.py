@@ -117,6 +117,8 @@ def together(work: Sequence[Work]) -> list[Work]:
 
 def print_estimate(found: Estimate, device: str, given: Assumptions, console: Console) -> None:
     """Tables and, below them, what was assumed."""
+    from sftgen_train.costs.throughput import millions
+
     tasks = Table("task", "documents", "repeats", "generations", "limit", "judge", title="One checkpoint")
     for work in together(found.work):
         tasks.add_row(
@@ -124,7 +126,7 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
             work.judge or "",
         )  # fmt: skip
     console.print(tasks)
-    table = Table("", "generations", "tokens", "tokens/s", f"hours on one {device}", "records")
+    table = Table("", "generations", "tokens", "tokens/s", f"time on one {device}", "records")
     rows = (
         (f"ordinary, {given.tokens:,.0f} tokens", found.ordinary),
         (f"at the dip, {given.dip_tokens:,.0f}", found.dip),
@@ -135,14 +137,14 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
             f"{cost.generations:,}",
             _short(cost.tokens),
             f"{cost.speed:,.0f}",
-            f"{cost.hours:,.1f}",
+            _hours(cost.hours),
             _bytes(cost.bytes),
         )
     table.add_section()
     total = [found.total(field) for field in ("generations", "tokens", "hours", "bytes")]
     table.add_row(
         f"{found.checkpoints} checkpoints, {found.at_dip} at the dip",
-        f"{total[0]:,.0f}", _short(total[1]), "", f"{total[2]:,.1f}", _bytes(total[3]),
+        f"{total[0]:,.0f}", _short(total[1]), "", _hours(total[2]), _bytes(total[3]),
     )  # fmt: skip
     console.print(table)
     console.print(
@@ -157,20 +159,20 @@ def print_estimate(found: Estimate, device: str, given: Assumptions, console: Co
         f"at once, {found.model.cache / 1024:.0f} KiB of cache a token ({found.model.known})"
     )
     console.print(
-        f"Assumed, not measured: {_parameters(found.model.parameters)} parameters in bfloat16; prompts of "
+        f"Assumed, not measured: {millions(found.model.parameters)} in bfloat16; prompts of "
         f"{given.prompt:,.0f} tokens; mean lengths as above (a task's limit truncates them); {speed}; "
         f"{given.bytes_per_token} bytes on disk a token. Judges' time is not included. Every assumption has an option: "
         "sftgen plan --help."
     )
 
 
-def _parameters(count: float) -> str:
-    return f"{count / 1e9:.3g} billion" if count >= 1e8 else f"{count / 1e6:.3g} million"
+def _hours(number: float) -> str:
+    return f"{number:,.1f} h" if number >= 0.1 else f"{60 * number:,.1f} min"
 
 
 def _short(number: float) -> str:
-    return f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.2f} G"
+    return f"{number:,.0f}" if number < 1e5 else f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.2f} G"
 
 
 def _bytes(number: float) -> str:
-    return f"{number / 1e9:,.1f} GB"
+    return f"{number / 1e6:,.1f} MB" if number < 1e8 else f"{number / 1e9:,.1f} GB"

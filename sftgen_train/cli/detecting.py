@@ -14,6 +14,7 @@ from rich.table import Table
 from sftgen_judges.progress import stage
 from sftgen_judges.records.shares import LOGITS
 from sftgen_train.cli.console import console
+from sftgen_train.report.sections import print_table
 from sftgen_train.trajectory.detecting import DOCUMENTS, REPEATS, WITHIN, Detection, Plan, Power, detect
 from sftgen_train.trajectory.simulation import Design
 
@@ -78,7 +79,7 @@ def _print(found: Sequence[Detection], plan: Plan, base: float) -> None:
             f"{one.documents.documents:,}" if one.documents else f"above {DOCUMENTS[-1]:,}",
             str(one.within) if one.within else f"above {WITHIN[-1]}",
         )  # fmt: skip
-    console.print(table)
+    print_table(table, console)
     for one in found:
         if one.unknown:
             console.print(f"{one.design.name}: cannot tell: {one.unknown}.", markup=False, soft_wrap=True)

@@ -51,6 +51,7 @@ from sftgen_train.cli.console import (
     allow_unsandboxed,
     console,
     judge_options,
+    named_tasks,
     show_run,
 )
 from sftgen_train.cli.quiet import AboveTheBar, PlainFormatter, quiet_libraries, said_of
@@ -150,6 +151,10 @@ def evaluate(
     Chat template on (`--no_chat_template` turns it off), batch size auto, samples logged, and only
     sftgen's and the plugins' tasks indexed when every task is one of them.
     """
+    from sftgen_tasks.harness.catalogue import require_tasks
+
+    require_tasks(named_tasks(context.args))
+
     from sftgen_judges.records.store import RunFolder
     from sftgen_tasks.harness.command_line import run_command_line
     from sftgen_tasks.harness.limits import parse_limits
@@ -202,11 +207,15 @@ def worker(
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
-    """Evaluate the checkpoints that a training run enqueues; several workers may share one run."""
+    """Evaluate the checkpoints that a training run enqueues; several workers may share one run.
+
+    Exit code 3 where one of them was given up.
+    """
     from sftgen_tasks.harness.registry import parse_model_args
+    from sftgen_train.queue.entries import Queue
     from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.worker import Backend, Policy, work
+    from sftgen_train.queue.worker import GIVEN_UP, Backend, Policy, work
     from sftgen_train.results.trackers import parse_trackers
 
     trackers = parse_trackers(log_to)
@@ -216,6 +225,11 @@ def worker(
         work(run, backend, Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes), trackers)
     if not quiet:
         show_run(run)
+    if given_up := sorted(entry.step for entry in Queue(run).entries("failed")):
+        steps = ", ".join(map(str, given_up))
+        told = f"given up: step {steps}; `sftgen queue {run} --retry all` lets them wait again"
+        print(f"sftgen: {told}", file=sys.stderr)
+        raise typer.Exit(GIVEN_UP)
 
 
 @app.command()

@@ -134,13 +134,17 @@ def _show_table(shown: Shown, changed: str, limit: int) -> None:
         table.add_column(step_name(step).removeprefix("step "), justify="right", no_wrap=True)
     asks = {} if shown.hidden else questions(shown.edition.records, rows)
     if asks:
-        table.add_column("question", no_wrap=True, ratio=1, overflow="ellipsis")
-    for row in rows:
+        table.add_column("question")
+    # A question that is longer than its room would take the room of the scores.
+    names = [one_line(row["doc_id"] or row["doc_hash"][:16], 60) for row in rows]
+    taken = min(max(map(len, names), default=0), 24) + sum(max(len(step_name(step)) - 5, 2) + 3 for step in places)
+    room = max(console.width - taken - 6, 20)
+    for name, row in zip(names, rows, strict=True):
         key = row["task"], row["doc_hash"]
         scores = [cells[key].get(step) for step in places]
         told = [score(cell["score"]) + "*" * bool(cell["cut"]) if cell else "" for cell in scores]
-        further = [_text(one_line(asks.get(key, "").strip()))] if asks else []
-        table.add_row(_text(one_line(row["doc_id"] or row["doc_hash"][:16], 60)), *told, *further)
+        further = [_text(one_line(asks.get(key, "").strip(), room))] if asks else []
+        table.add_row(_text(name), *told, *further)
     first, last = step_name(places[0]), step_name(places[-1]).removeprefix("step ")
     kind = f" ({changed} from {first} to {last})" if changed else ""
     say(f"{shown.task}: {total:,} documents{kind}; score at each step, * = truncated")

@@ -48,7 +48,7 @@ def train(
 
     require_unseen(fields, tell=os.environ.get("RANK", "0") == "0")
 
-    from sftgen_train.training.trl import train as run_training
+    from sftgen_train.training.running import train as run_training
 
     run = run_training(arguments, given)
     if run:

@@ -104,6 +104,8 @@ def read_model(named: str, parameters: float | None) -> Model:
     if not count:
         found = re.findall(r"(?<![\d.])(\d+(?:\.\d+)?)\s*[bB](?![a-zA-Z])", named)
         count = float(found[-1]) * 1e9 if found else None
+    if not count and not named:
+        raise CostError("no model: give --model NAME, a folder or a name with the size, or --params, for example 4e9")
     if not count:
         raise CostError(f"model {named!r}: its size is not in its name; give --params, for example --params 4e9")
     if (folder / "config.json").is_file():
@@ -152,6 +154,9 @@ def parse_numbers(option: str, text: str) -> list[int]:
 
 def read_device(named: str) -> Device:
     """A device by name; `cpu` is measured: the processors that this process may use.
+
+    Args:
+        named: Its name.
 
     Raises:
         CostError: The name is not known.

@@ -150,6 +150,11 @@ def checkpoint_cost(work: Sequence[Work], model: Model, device: Device, mean: fl
     return Cost(generations, tokens, speed, tokens / speed / 3600, tokens * given.bytes_per_token)
 
 
+def millions(parameters: float) -> str:
+    """A number of parameters in words."""
+    return f"{parameters / 1e6:.3g} million parameters" if parameters < 1e9 else f"{parameters / 1e9:.3g}e9 parameters"
+
+
 def throughput(model: Model, device: Device, mean: float, given: Assumptions) -> float:
     """Tokens a second of one device with responses of a mean length.
 
@@ -163,7 +168,7 @@ def throughput(model: Model, device: Device, mean: float, given: Assumptions) ->
     batch = min(int(free / (model.cache * half)), given.max_batch) if free > 0 else 0
     if batch < 1:
         raise CostError(
-            f"{model.parameters / 1e9:.3g}e9 parameters ({weights / 1e9:.0f} GB in bfloat16) with a context of "
+            f"{millions(model.parameters)} ({weights / 1e9:.0f} GB in bfloat16) with a context of "
             f"{longest:,.0f} tokens do not fit on one device of {device.memory / 1e9:.0f} GB; name a larger one, or "
             "give --tokens-per-second as measured on several"
         )

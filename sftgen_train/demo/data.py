@@ -173,7 +173,7 @@ def search_rows(
         Rows with a `prompt` and a `completion` in conversational form.
     """
     return [
-        chat_row(doc["question"], f"<think>{trace}</think>\n\\boxed{{{answer}}}")
+        chat_row(doc, f"<think>{trace}</think>\n\\boxed{{{answer}}}")
         for doc, trace, answer in searched(seed, size, puzzles, excluded=excluded)
     ]
 
@@ -212,11 +212,13 @@ def puzzle_rows(seed: int, size: int, without_seeds: Iterable[int], **options: A
     ]
 
 
-def chat_row(question: str, answer: str) -> dict[str, Any]:
-    """A row to fine-tune on, in conversational form."""
+def chat_row(doc: dict[str, Any], answer: str) -> dict[str, Any]:
+    """A row to fine-tune on, in conversational form, with what the grader of Countdown reads."""
     return {
-        "prompt": [{"role": "user", "content": question}],
+        "prompt": [{"role": "user", "content": doc["question"]}],
         "completion": [{"role": "assistant", "content": answer}],
+        "numbers": doc["numbers"],
+        "target": doc["target"],
     }
 
 

@@ -77,6 +77,6 @@ def countdown_rows(
     rng = random.Random(f"{kind}-{seed}")
     others = [answer for _, _, answer in found[1:] + found[:1]]
     return [
-        chat_row(doc["question"], KINDS[kind](trace, answer, other, rng, puzzles))
+        chat_row(doc, KINDS[kind](trace, answer, other, rng, puzzles))
         for (doc, trace, answer), other in zip(found, others, strict=True)
     ]

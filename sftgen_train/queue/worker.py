@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 POLL = 1.0
 PAUSES = (5.0, 20.0, 60.0)
 """Seconds to wait before the next try after a fault of the machine, for example a full GPU. After the last, it ends."""
+GIVEN_UP = 3
+"""Exit code of a worker that leaves a checkpoint behind which was given up; all others are evaluated."""
 UNPROVEN = 3
 """Checkpoints that may fail before a worker that has evaluated none takes the fault for its own."""
 

@@ -54,9 +54,10 @@ class Shown:
         metrics = _metrics(rows)
         if not metrics:
             stock = "; the scores of lm_eval's own tasks are in its folder `results`" * (run.path / "results").is_dir()
+            left = f"; {waiting} of its checkpoints wait: sftgen worker {run.path}" if waiting else ""
             raise RecordError(
                 f"run directory {str(run.path)!r} holds no evaluation of sftgen's tasks that succeeded "
-                f"(metrics.jsonl){stock}"
+                f"(metrics.jsonl){left}{stock}"
             )
         evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
         failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}

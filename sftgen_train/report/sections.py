@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from sftgen_judges.plugins.contracts import Table as Cells
 from sftgen_judges.records.schema import printable
@@ -42,6 +43,14 @@ def with_rows(found: Iterable[Section]) -> list[Section]:
     return [part for part in found if part.rows]
 
 
+def print_table(table: Table, console: Console) -> None:
+    """Print a table below its title, which is as wide as the screen: Rich would break it at the table's own width."""
+    if table.title:
+        console.print(Text.from_markup(str(table.title), style="table.title"), highlight=False)
+    table.title = None
+    console.print(table)
+
+
 def print_sections(found: Iterable[Section], console: Console) -> None:
     """Print tables; what explains a row stands in full below its table."""
     for part in found:
@@ -59,7 +68,7 @@ def print_sections(found: Iterable[Section], console: Console) -> None:
             shown = ("",) * names + row[names:] if same else row
             table.add_row(*map(_cell, shown[: len(row) - told]))
             before = row[:names]
-        console.print(table)
+        print_table(table, console)
         for row in part.rows if told else ():
             if row[-1]:
                 console.print(f"{plain(' '.join(row[:names]))}: {plain(row[-1])}", highlight=False)

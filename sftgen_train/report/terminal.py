@@ -18,7 +18,7 @@ from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, judged_titles, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
-from sftgen_train.report.sections import plain, print_sections
+from sftgen_train.report.sections import plain, print_sections, print_table
 from sftgen_train.report.trajectories import RunVerdicts
 from sftgen_train.report.verdict_tables import COLUMNS, cells
 from sftgen_train.report.why_tables import brief, cost_line, details, regime_line
@@ -48,7 +48,7 @@ def print_scores_by_step(shown: Shown, console: Console) -> None:
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
             table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in tasks))
-        console.print(table)
+        print_table(table, console)
     table = Table(
         title="Coverage (share graded) and truncated share, lowest to highest over the steps",
         title_justify="left",
@@ -66,7 +66,7 @@ def print_scores_by_step(shown: Shown, console: Console) -> None:
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
             _range(found["truncated"]),
         )
-    console.print(table)
+    print_table(table, console)
     if in_domain:
         console.print("* in-domain")
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
@@ -125,7 +125,7 @@ def print_verdicts(found: RunVerdicts, console: Console, *, named: bool = False)
         name = row["task"].replace(" (", "\n(")
         told = (name, row["n"], dips, row["end"], end, *([row["delta"]] * (not one)))
         table.add_row(*("\n".join(map(plain, cell.split("\n"))) for cell in told))
-    console.print(table)
+    print_table(table, console)
     # What explains a verdict stands in full below the table.
     for row in shown:
         if row["what else"]:
@@ -170,7 +170,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             *(f"{means[metric]:.2f}" for metric in ("coverage", "answered", "truncated")),
             f"{means['response_tokens']:.0f}" if "response_tokens" in means else "-",
         )
-    console.print(table)
+    print_table(table, console)
     for line in notes:
         console.print(f"[yellow]{plain(line)}[/]", highlight=False)
     measures = Table(title="Further measures of the benchmarks, with 95 % intervals", title_justify="left")
@@ -184,7 +184,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             value = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
             measures.add_row(named(step), plain(short(result.task)), plain(metric), value, str(found.n))
     if measures.row_count:
-        console.print(measures)
+        print_table(measures, console)
 
 
 def print_measures(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -196,7 +196,7 @@ def print_measures(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
         ends = f" ({row['low']:.3f} to {row['high']:.3f})" if has_interval(row) else ""
         cells = (named(row.get("step")), plain(str(row["metric"])), f"{row['mean']:.3f}{ends}", str(row["n"]))
         table.add_row(plain(short(str(row["task"]))), *cells)
-    console.print(table)
+    print_table(table, console)
 
 
 def print_budgets(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -232,7 +232,7 @@ def print_budgets(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
                 str(score.get("n", "-")) if score else "-",
             )  # fmt: skip
     if table.row_count:
-        console.print(table)
+        print_table(table, console)
 
 
 def _range(rows: Mapping[int | None, Mapping[str, Any]]) -> str:

@@ -84,7 +84,7 @@ def data_builders() -> dict[str, Builder]:
     here = "sftgen_train.study.builders"
     made = (
         Builder(
-            "countdown-traces", f"{here}:make_traces", "Countdown with traces of a kind",
+            "countdown-traces", f"{here}:make_traces", "Countdown with traces of a kind", version=2,
             options={"kind": "verified", "seed": 1000, "rows": 3600, "without_seeds": [0]},
         ),
         Builder(

@@ -114,8 +114,9 @@ def _of_difference(claim: Claim, found: ArmDifference, delta: float) -> Judged:
         "not worse": (found.end_low > -delta, found.end == "lower"),
     }[claim.expect]
     p = (found.p or {}).get("differ at the end", float("nan")) if claim.expect != "not worse" else float("nan")
+    steps = f"step {end.step}" if end.step == end.other_step else f"steps {end.step} and {end.other_step}"
     numbers = (
-        f"{end.first:.2f} and {end.second:.2f} at step {end.step}\n{end.difference:+.3f}, 95 % {found.end_low:+.3f} to "
+        f"{end.first:.2f} and {end.second:.2f} at {steps}\n{end.difference:+.3f}, 95 % {found.end_low:+.3f} to "
         f"{found.end_high:+.3f}"
     )
     return Judged(claim, _outcome(held=held, contrary=contrary), numbers + _p(p), p)

@@ -26,7 +26,12 @@ from typing import Any, Protocol
 from sftgen_judges.errors import SftgenError
 from sftgen_train.sweeps.devices import gpus_here
 
-WARM = ("torch", "transformers.models.qwen3.modeling_qwen3", "sftgen_train.training.trl", "lm_eval.models.huggingface")
+WARM = (
+    "torch",
+    "transformers.models.qwen3.modeling_qwen3",
+    "sftgen_train.training.running",
+    "lm_eval.models.huggingface",
+)
 """What every job needs and what takes seconds to import."""
 _POLL = 0.05
 _DIE_WITH_PARENT = 1

@@ -233,7 +233,7 @@ def _run(
         "model": dict(model.facts),
         "data": dict(data.facts),
         "training": training,
-        "evaluation": {**evaluation.model_dump(), "steps": steps, "tasks": tasks},
+        "evaluation": {**evaluation.measured(), "steps": steps, "tasks": tasks},
         "seed": seed,
         **({"method": arm.method, "reward": arm.reward} if arm.method != "sft" else {}),
         **({"teacher": dict(teacher.facts)} if teacher else {}),

@@ -18,6 +18,7 @@ from sftgen_train.costs.throughput import Model as Size
 from sftgen_train.report.sections import Section
 from sftgen_train.study.parts import Material, Parts, Run, parts_of
 from sftgen_train.study.reading import tasks_of
+from sftgen_train.study.requirements import missing
 from sftgen_train.study.running import stale
 from sftgen_train.study.schema import ModelSource, Study
 from sftgen_train.training import presets
@@ -83,6 +84,7 @@ class Planned:
         lengths: What was assumed.
         generations: Responses of one checkpoint.
         own_responses: Arms that train on responses of the model in training.
+        missing: What this machine lacks to run it, with file and line.
     """
 
     study: str
@@ -93,6 +95,7 @@ class Planned:
     lengths: Lengths
     generations: int
     own_responses: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def sections(self) -> list[Section]:
         """As tables."""
@@ -128,6 +131,9 @@ class Planned:
             f"{self.lengths.response:,.0f}, at the dip {self.lengths.dip:,.0f} (a task's limit truncates them); "
             f"{UTILISATION:.0%} of the device's compute in training. Judges' time is not included."
         )
+        if self.missing:
+            yield "It cannot run here:"
+            yield from self.missing
 
     def as_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -181,7 +187,7 @@ def plan_study(study: Study, file: Path, folder: Path, *, device: str, lengths: 
     return Planned(
         study.name, tuple(_materials(parts)), tuple(runs), tuple(stale(parts, folder)), device, lengths,
         sum(part.generations for part in work),
-        tuple(name for name, arm in study.arms.items() if arm.method != "sft"),
+        tuple(name for name, arm in study.arms.items() if arm.method != "sft"), tuple(missing(study, file)),
     )  # fmt: skip
 
 

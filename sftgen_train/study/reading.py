@@ -40,6 +40,7 @@ SET_BY_STUDY = {
     "harness_metadata": "evaluation.metadata",
     "harness_gen_kwargs": "evaluation.gen_kwargs",
     "harness_max_gen_toks": "evaluation.max_gen_toks",
+    "harness_keep": "evaluation.keep",
     "harness_run_dir": "name",
     "harness_diagnostics": "diagnostics",
 }
@@ -219,9 +220,7 @@ def _of_preset(arm: Any, preset: str, base: Any) -> Iterator[Mistake]:
 
 def _of_source(place: tuple[Any, ...], given: Any, known: Mapping[str, Builder], folder: Path) -> Iterator[Mistake]:
     if isinstance(path := given if isinstance(given, str) else _mapping(given).get("from"), str) and path:
-        # What begins like a path is one; anything else may be a hub id.
-        looks_like_file = path.startswith((".", "/", "~")) or path.endswith((".jsonl", ".json", ".parquet", ".csv"))
-        if looks_like_file and not (folder / Path(path).expanduser()).exists():
+        if fields.looks_like_file(path) and not (folder / Path(path).expanduser()).exists():
             yield Mistake(place, f"{'.'.join(map(str, place))}: {path!r}: no such file or folder")
         return
     given = _mapping(given)

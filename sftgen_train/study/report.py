@@ -46,12 +46,20 @@ def print_study(study: Study, found: StudyResult, judged: Sequence[Judged], cons
     for name in study.arms:
         if found.arm(name) is None:
             _say(console, f"{name}: no run has ended", "yellow")
+    for line in cautions_of(found):
+        _say(console, line, "yellow")
     print_sections(sections_of(study, found, judged), console)
     for compared in found.comparisons:
         for line in compared.why:
             _say(console, f"{compared.arm} against {compared.against}: not compared: {line}", "yellow")
     if any(len(arm.runs) > 1 for arm in found.arms):
         _say(console, SEEDS)
+
+
+def cautions_of(found: StudyResult) -> list[str]:
+    """Comparisons of arms of different length: said before the claims, which rest on them."""
+    unlike = [one for one in found.comparisons if one.ends[0] != one.ends[1]]
+    return [f"{one.arm} against {one.against} is compared {one.where()}" for one in unlike]
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
@@ -114,7 +122,7 @@ def word_of(verdict: Verdict) -> str:
 def _comparison(found: ComparisonResult) -> Section:
     rows = tuple(_difference(of) for of in (*found.tasks, *found.groups) if of.points)
     head = ("task", "n", found.against, found.arm, "change", "95 % limits", "p over tasks", "it is")
-    return Section(f"{found.arm} against {found.against}, at the last step that both have", head, rows)
+    return Section(f"{found.arm} against {found.against}, {found.where()}", head, rows)
 
 
 def _difference(of: ArmDifference) -> tuple[str, ...]:
@@ -161,7 +169,7 @@ def write_study(study: Study, found: StudyResult, judged: Sequence[Judged], fold
     )
     runs = [(arm.arm, [(run.name, f"../runs/{run.name}/report.html") for run in arm.runs]) for arm in found.arms]
     html = environment.get_template("page.html.j2").render(
-        study=study, sections=tables, pictures=pictures, runs=runs, seeds=SEEDS
+        study=study, sections=tables, pictures=pictures, runs=runs, seeds=SEEDS, cautions=cautions_of(found)
     )
     write_atomic(folder / "index.html", html)
     return folder / "index.html"

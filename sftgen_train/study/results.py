@@ -104,6 +104,8 @@ class ComparisonResult:
         tasks: Of each task.
         groups: Of each group with several tasks.
         why: Why tasks are not compared.
+        ends: The last step of the arm, and of the other.
+        at_ends: Whether each is compared where it ends; else at the last step that both have.
     """
 
     arm: str
@@ -112,6 +114,16 @@ class ComparisonResult:
     groups: tuple[ArmDifference, ...]
     group_of: Mapping[str, str] = field(default_factory=dict)
     why: tuple[str, ...] = ()
+    ends: tuple[int, int] = (0, 0)
+    at_ends: bool = False
+
+    def where(self) -> str:
+        """At which steps the end is compared."""
+        steps = [found.points[-1].other_step for found in self.tasks if found.points]
+        if self.ends[0] == self.ends[1] or not steps:
+            return "at the last step"
+        ends = f"{self.arm} ends at step {self.ends[0]}, {self.against} at {self.ends[1]}"
+        return f"each at its end: {ends}" if self.at_ends else f"at step {max(steps)}, the last that both have: {ends}"
 
     def difference(self, score: str) -> ArmDifference | None:
         """The difference in a task or group; in a group of one task the task's."""
@@ -159,13 +171,13 @@ def results_of(study: Study, parts: Parts) -> StudyResult:
         arms.append(_arm(study, name, groups=groups, found=found, pooled=pooled[name], runs=runs))
     if not arms:
         raise StudyError("no run of this study has ended: `sftgen study run` makes what is missing")
-    pairs = dict.fromkeys(
-        [(each.arm, each.against) for each in study.comparisons]
-        + [(claim.arm, claim.against) for claim in study.claims if claim.against]
-    )
+    pairs: dict[tuple[str, str], str] = {(each.arm, each.against): each.at for each in study.comparisons}
+    for claim in study.claims:
+        if claim.against:
+            pairs.setdefault((claim.arm, claim.against), "shared")
     compared = [
-        _compared(arm, against, pooled[arm], pooled[against], groups)
-        for arm, against in pairs
+        _compared(arm, against, pooled[arm], pooled[against], groups, at_ends=at == "end")
+        for (arm, against), at in pairs.items()
         if arm in pooled and against in pooled
     ]
     return StudyResult(tuple(arms), _adjusted(compared))
@@ -260,6 +272,8 @@ def _compared(
     of: Mapping[str, TaskSamples],
     other: Mapping[str, TaskSamples],
     groups: Mapping[str, str],
+    *,
+    at_ends: bool,
 ) -> ComparisonResult:
     pairs: dict[str, Pair] = {}
     why = []
@@ -267,7 +281,8 @@ def _compared(
         if task not in other:
             why.append(f"{task}: of {arm} only")
             continue
-        made = pair(task, other[task].samples, of[task].samples)
+        both = [found[task].samples for found in (other, of)]
+        made = pair(task, *(one.only(one.steps[-1]) if at_ends else one for one in both))
         wrong = graders_differ(other[task], of[task], made)
         if wrong:
             why.append(f"{task}: {wrong}")
@@ -281,7 +296,10 @@ def _compared(
         ]
         if len(members) > 1:
             together.append(compare_arms(group, members))
-    return ComparisonResult(arm, against, tasks, tuple(together), groups, tuple(why))
+    ends = [max((found.samples.steps[-1] for found in one.values()), default=0) for one in (of, other)]
+    return ComparisonResult(
+        arm, against, tasks, tuple(together), groups, tuple(why), ends=(ends[0], ends[1]), at_ends=at_ends
+    )
 
 
 def _adjusted(found: Sequence[ComparisonResult]) -> tuple[ComparisonResult, ...]:

@@ -18,6 +18,7 @@ from sftgen_train.study.curating import curating
 from sftgen_train.study.jobs import Devices, Job, run_jobs
 from sftgen_train.study.parts import Material, Parts, Run, changed, parts_of, read_facts
 from sftgen_train.study.reading import StudyError
+from sftgen_train.study.requirements import require_all
 from sftgen_train.study.schema import Study
 from sftgen_train.study.work import CHECKED, DIAGNOSED
 
@@ -51,9 +52,11 @@ def run_study(
         Why runs failed, by label; what can go on has gone on.
 
     Raises:
-        StudyError: Another process runs the study there.
+        StudyError: Another process runs the study there, or this machine lacks something that it needs.
         SftgenError: A part cannot be made.
     """
+    for line in require_all(study, file):
+        say(line)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,7 +141,7 @@ def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = 
         arguments = {
             "file": str(_training_file(run)), "run": str(run.folder),
             "model": study.evaluation.model, "model_args": study.evaluation.model_args, "launch": study.launch,
-            "diagnostics": study.diagnostics,
+            "diagnostics": study.diagnostics, "keep": study.evaluation.keep or (),
         }  # fmt: skip
         yield Job(
             run.label, "sftgen_train.study.work:train_and_evaluate", arguments, logs / f"{run.folder.name}.log", after,
@@ -165,7 +168,7 @@ def _before_training(
         # A teacher that is an arm is there later: what it begins from has the same tokens.
         "teachers": {str(_training_file(run)): run.teacher.model.path for run in left if isinstance(run.teacher, Run)},
         "tasks": [task for group in study.benchmarks.values() for task in group],
-        "metadata": study.evaluation.metadata,
+        "evaluation": study.evaluation.measured(),
     }
     yield Job(
         _CHECK, "sftgen_train.study.work:check_trainings", arguments, folder / "logs" / "checks.log",
@@ -186,7 +189,7 @@ def _before_training(
 
 def _short_hash(study: Study) -> str:
     bounds = {task: each.model_dump() for task, each in study.sanity.items()}
-    return content_hash(bounds, study.evaluation.model_dump())[:8]
+    return content_hash(bounds, study.evaluation.measured())[:8]
 
 
 def _environment(study: Study) -> dict[str, str]:

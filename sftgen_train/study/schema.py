@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sftgen_train.checkpoints.retention import Word as Kept
+
 Word = Literal[
     "dips", "no dip", "recovered", "above base", "held", "not recovered", "below base", "higher", "lower", "not worse"
 ]
@@ -189,6 +191,7 @@ class Evaluation(_Part):
         form: `queue`: evaluated when the training has ended; or `in_process`: while it waits.
         model: The lm_eval model that evaluates the queue.
         model_args: Further arguments of it.
+        keep: Weights that stay once they are evaluated: all, log2, verdict, or a list of steps.
     """
 
     steps: list[Annotated[int, Field(ge=0, strict=True)]] | Literal["adaptive"] | None = None
@@ -200,6 +203,17 @@ class Evaluation(_Part):
     form: Literal["queue", "in_process"] = "queue"
     model: str = "sftgen-hf"
     model_args: dict[str, Any] = Field(default_factory=dict)
+    keep: Kept | list[Annotated[int, Field(ge=0, strict=True)]] | None = None
+
+    @model_validator(mode="after")
+    def _kept_where_they_wait(self) -> Evaluation:
+        if self.keep is not None and self.form != "queue":
+            raise ValueError(f"`keep` is about weights that wait in the queue; the form is {self.form!r}")
+        return self
+
+    def measured(self) -> dict[str, Any]:
+        """What decides the numbers: all but what stays afterwards."""
+        return self.model_dump(exclude={"keep"})
 
 
 class Judges(_Part):
@@ -215,10 +229,17 @@ class Judges(_Part):
 
 
 class Comparison(_Part):
-    """An arm beside another."""
+    """An arm beside another.
+
+    Attributes:
+        arm: The arm.
+        against: The other.
+        at: `shared`: at the last step that both have. `end`: each where it ends, for arms of different length.
+    """
 
     arm: str
     against: str
+    at: Literal["shared", "end"] = "shared"
 
 
 class Claim(_Part):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.study.builders import model_builders
@@ -26,14 +30,29 @@ class SanityError(SftgenError):
 
 
 def make_model(builder: str, path: str, options: Mapping[str, Any], start: str | None) -> None:
-    """Make a base model."""
+    """Make a base model. One that an earlier study has made is in sftgen's cache, by what it is made of."""
+    target, kept = Path(path), cache_folder() / "models" / Path(path).name
+    if kept.is_dir():
+        _copy(kept, target)
+        print(f"made before: {kept}", flush=True)
+        return
     made = model_builders()[builder]
 
     def progress(step: int, of: int, loss: float) -> None:
         if step % max(1, of // 10) == 0:
             print(f"step {step} of {of}, loss {loss:.3f}", flush=True)
 
-    made.make(Path(path), progress, **({"start": Path(start)} if start else {}), **options)
+    made.make(target, progress, **({"start": Path(start)} if start else {}), **options)
+    with suppress(OSError):  # it is made again next time
+        _copy(target, kept)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder; the copy appears whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as beside:
+        shutil.copytree(source, Path(beside) / "copy")
+        (Path(beside) / "copy").rename(target)
 
 
 def measure_base(
@@ -85,7 +104,7 @@ def _beyond(task: str, documents: int, means: Mapping[str, float], bound: Mappin
 
 
 def check_trainings(
-    files: Sequence[str], teachers: Mapping[str, str], tasks: Sequence[str], metadata: Mapping[str, Any]
+    files: Sequence[str], teachers: Mapping[str, str], tasks: Sequence[str], evaluation: Mapping[str, Any]
 ) -> None:
     """Check every training before the first begins: fields, tokenizer, template, end token, rows, questions in them.
 
@@ -93,14 +112,16 @@ def check_trainings(
         files: The training files.
         teachers: By file, the model to check in place of a teacher that is not trained yet.
         tasks: Tasks and groups that every checkpoint is evaluated on: their data are there.
-        metadata: Their options.
+        evaluation: How they are evaluated.
 
     Raises:
         SftgenError: One cannot be used; the message names all that cannot.
     """
     from sftgen_tasks import load_tasks
     from sftgen_tasks.harness.loading import OwnTaskManager
-    from sftgen_train.training.trl import check
+    from sftgen_tasks.harness.registry import require_model
+    from sftgen_tasks.harness.sampling import check_settings
+    from sftgen_train.training.running import check
 
     wrong = []
     for file in files:
@@ -110,7 +131,12 @@ def check_trainings(
             check([*_looked_at(file), *instead])
         except SftgenError as error:
             wrong.append(f"{Path(file).parent.name}: {error}")
-    manager = OwnTaskManager(dict(metadata))
+    try:
+        require_model(evaluation["model"])
+        check_settings(evaluation["model"], evaluation["gen_kwargs"])
+    except SftgenError as error:
+        wrong.append(str(error))
+    manager = OwnTaskManager(dict(evaluation["metadata"]))
     for task in tasks:
         try:
             load_tasks([task], manager=manager)
@@ -128,25 +154,28 @@ def train_and_evaluate(
     model_args: Mapping[str, Any],
     launch: str | None,
     diagnostics: Sequence[str] = (),
+    keep: str | Sequence[int] = (),
 ) -> None:
     """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed.
 
     Those of the diagnostics that measure a checkpoint do so while its weights are there.
     """
     from sftgen_train.diagnosing.running import by_moment
+    from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.worker import Policy, work
-    from sftgen_train.training.trl import train
+    from sftgen_train.training.running import train
 
     folder, (probes, _) = Path(run), by_moment(diagnostics)
     if launch:
         _launched(launch, file)
     else:
         train(_looked_at(file))
+    kept = keep if isinstance(keep, str) else ",".join(map(str, keep))
     if (folder / "queue").is_dir():
         if model == "sftgen-hf" and not model_args:
-            work(folder, policy=Policy(probes=probes))
+            work(folder, policy=Policy(probes=probes, keep=parse_keep(kept)))
         else:
-            _evaluated_apart(folder, model, model_args, probes)
+            _evaluated_apart(folder, model, model_args, probes, kept)
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
 
 
@@ -160,13 +189,16 @@ def _looked_at(file: str) -> list[str]:
     return arguments
 
 
-def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str]) -> None:
+def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str], keep: str) -> None:
     """Evaluate in a new process: the trained model still has its memory in this one."""
+    from sftgen_train.queue.worker import GIVEN_UP
+
     given = ",".join(f"{name}={value}" for name, value in model_args.items())
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--model", model, "--quiet"]
     command += ["--probe", ",".join(probes)] if probes else []
+    command += ["--keep", keep] if keep else []
     code = subprocess.run([*command, *(["--model-args", given] if given else [])], check=False).returncode
-    if code:
+    if code not in {0, GIVEN_UP}:
         raise SftgenError(f"`sftgen worker {run} --model {model}` ended with code {code}")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.checkpoints.retention import WORDS
 
 FORMS = ("queue", "in_process", "colocated")
 WORKERS = ("beside", "after", "none")
@@ -80,6 +81,9 @@ class HarnessConfig:
     harness_seed: int = field(default=0, metadata={"help": "Seed of sampled responses."})
     harness_chat_template: bool = field(default=True, metadata={"help": "Prompts go through the chat template."})
     harness_run_dir: str | None = field(default=None, metadata={"help": "Where records go; output_dir by default."})
+    harness_keep: list[str] | None = field(
+        default=None, metadata={"help": "Weights that stay once they are evaluated: all, log2, verdict, or steps."}
+    )
     harness_max_seen: float = field(
         default=0.1, metadata={"help": "Largest share of a benchmark's questions in training prompts; 1 allows all."}
     )
@@ -121,6 +125,29 @@ def steps_of(given: Any) -> list[int] | Literal["adaptive"] | None:
         return [int(step) for step in given]
     except (TypeError, ValueError):
         raise TrainingConfigError(f"harness_at_steps {given!r}: expected steps, or {ADAPTIVE}") from None
+
+
+def keep_text(harness: HarnessConfig) -> str:
+    """Read harness_keep as `sftgen worker --keep` is given: a word, or steps with commas; empty where it is not set.
+
+    Raises:
+        TrainingConfigError: It is something else, or no worker of this command evaluates from a queue.
+    """
+    given = harness.harness_keep
+    if given is None:
+        return ""
+    words = [given] if isinstance(given, str) else list(given)
+    if not (words[:1] and words[0] in WORDS and len(words) == 1) and not all(str(word).isdecimal() for word in words):
+        raise TrainingConfigError(f"harness_keep {given!r}: expected one of {', '.join(WORDS)}, or steps")
+    if harness.harness_form != "queue" or not (harness.harness_tasks or harness.harness_tiers):
+        raise TrainingConfigError(
+            "harness_keep: it is about weights that wait in the queue: set harness_form: queue, and harness_tasks"
+        )
+    if harness.harness_worker == "none":
+        raise TrainingConfigError(
+            "harness_keep: with harness_worker none nobody evaluates here; give it to `sftgen worker RUN --keep`"
+        )
+    return ",".join(map(str, words))
 
 
 def accumulation_steps(rows: int, per_device: int, processes: int) -> int:

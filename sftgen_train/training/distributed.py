@@ -122,15 +122,17 @@ def shard() -> Shard | None:
     return Shard(dist.get_rank(), count, gather)
 
 
-def start_worker(run: Path, probes: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def start_worker(run: Path, probes: Sequence[str] = (), keep: str = "") -> subprocess.Popen[bytes]:
     """Start `sftgen worker` in its own process. It ends when training has ended and everything is evaluated.
 
     Args:
         run: The run directory.
         probes: Diagnostics that measure each checkpoint.
+        keep: Which weights stay once they are evaluated, as `--keep` reads it.
     """
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--quiet"]
     command += ["--probe", ",".join(probes)] if probes else []
+    command += ["--keep", keep] if keep else []
     return subprocess.Popen(command, env=alone())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 _BESIDE = (
     "logging_", "log_", "report_to", "run_name", "disable_tqdm", "resume_from_checkpoint", "output_dir",
-    "harness_worker",
+    "harness_worker", "harness_keep",
 )  # fmt: skip
 _FILES = ("train_data", "eval_data", "model_name_or_path", "chat_template_path")
 
@@ -38,6 +39,19 @@ class _AtItsEnd(TrainerCallback):
             raise self.Reached
 
 
+class _Tied(logging.Filter):
+    """Drops the line that tied weights are missing in a checkpoint, where they are saved under one name."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self._names = set(getattr(model, "all_tied_weights_keys", None) or ())
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is told."""
+        _, about, names = record.getMessage().partition("missing keys in the checkpoint model loaded: ")
+        return not (about and set(re.findall(r"'([^']+)'", names)) <= self._names)
+
+
 def train_to_end(trainer: Trainer, checkpoint: str | bool | None) -> None:
     """Train, from a checkpoint or from the beginning. From the last step's checkpoint, no step is trained.
 
@@ -46,6 +60,8 @@ def train_to_end(trainer: Trainer, checkpoint: str | bool | None) -> None:
         checkpoint: As `resume_from_checkpoint` of `Trainer.train`.
     """
     trainer.add_callback(_AtItsEnd())
+    spoken, tied = logging.getLogger("transformers.trainer"), _Tied(trainer.model)
+    spoken.addFilter(tied)
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
     except _AtItsEnd.Reached:
@@ -58,6 +74,8 @@ def train_to_end(trainer: Trainer, checkpoint: str | bool | None) -> None:
             trainer._load_best_model()
         trainer.control = trainer.callback_handler.on_train_end(trainer.args, state, trainer.control)
         trainer.is_in_train = False
+    finally:
+        spoken.removeFilter(tied)
 
 
 def command_of(args: TrainingArguments, others: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,19 +105,38 @@ def _looks(path: Path) -> dict[str, list[int]]:
     return {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
-def ended_step(args: TrainingArguments, run: RunFolder, command: Mapping[str, Any]) -> int | None:
+def ended_step(
+    args: TrainingArguments, run: RunFolder, command: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> int | None:
     """The step at which a training by this command ended, if its model is there; None if there is something to train.
 
     Args:
         args: The trainer's arguments.
         run: The run directory.
         command: The command, as `command_of` tells it.
+        defaults: The defaults of all fields.
     """
     known = read_training(run.path)
     step = known.get("ended")
-    if args.resume_from_checkpoint not in {None, "last"} or known.get("command") != command:
+    if args.resume_from_checkpoint not in {None, "last"} or not _same(known.get("command"), command, defaults):
         return None
     return step if isinstance(step, int) and is_complete(Path(args.output_dir or "trainer_output")) else None
+
+
+def _same(earlier: Any, command: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
+    """Whether a command that was written down, maybe by another version, is this one.
+
+    A version that wrote defaults too is read without them; a field that only another version has is no difference.
+    """
+    if not isinstance(earlier, dict) or not isinstance(fields := earlier.get("fields"), dict):
+        return False
+    known = {**defaults, **command["fields"]}
+    told = {
+        name: value
+        for name, value in fields.items()
+        if name in known and not name.startswith(_BESIDE) and not (name in defaults and value == defaults[name])
+    }
+    return (told, earlier.get("files")) == (command["fields"], command["files"])
 
 
 def write_ended(run: RunFolder, step: int, command: Mapping[str, Any]) -> None:

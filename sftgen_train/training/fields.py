@@ -26,6 +26,7 @@ from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import printable
 from sftgen_tasks.harness.catalogue import CatalogueError, installed
+from sftgen_train.checkpoints.retention import WORDS
 from sftgen_train.configuring.checking import Mistake, check, lines_of
 from sftgen_train.configuring.yaml_file import UnreadableFileError, YamlFile, read_yaml
 from sftgen_train.evaluation.schedule import DEFAULT, Tier
@@ -44,6 +45,7 @@ _TYPES: dict[str, Any] = {
     "list[str]": list[str], "null": None,
 }  # fmt: skip
 _STEPS = {"types": ["list[int]", "null"], "choices": [ADAPTIVE]}
+_KEEP = {"types": ["list[int]", "null"], "choices": list(WORDS)}
 _NEEDED = {
     "model_name_or_path": "a local folder or a hub id of the model to train",
     "train_data": "a parquet, jsonl, json or csv file, or a hub id of the rows to train on",
@@ -97,7 +99,7 @@ def known_fields(method: str = "sft") -> dict[str, dict[str, Any]] | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             table = json.loads(path.read_text(encoding="utf-8"))
             if table["versions"] == versions():
-                return {**table[method], **table_of(HarnessConfig), "harness_at_steps": _STEPS}
+                return {**table[method], **table_of(HarnessConfig), "harness_at_steps": _STEPS, "harness_keep": _KEEP}
     return None
 
 
@@ -221,6 +223,7 @@ def _wrong(values: Mapping[Any, Any], model: type[BaseModel] | None) -> Iterator
     """What is wrong with values of fields; without a model, what can be told without TRL's fields."""
     if model is not None:
         yield from check(values, model)[1]
+    yield from _missing_files(values)
     yield from unknown_tasks(values)
     yield from _unknown_schedule(values.get("harness_schedule"), ("harness_schedule",))
     yield from _wrong_tiers(values.get("harness_tiers"))
@@ -242,6 +245,18 @@ def _annotation(field: Mapping[str, Any]) -> Any:
     if choices := field.get("choices"):
         named.append(Literal[tuple(choices)])
     return Union[tuple(named)]  # noqa: UP007  # of a tuple
+
+
+def looks_like_file(name: str) -> bool:
+    """Whether a name is of a file or folder here; any other may be a hub id."""
+    return name.startswith((".", "/", "~")) or name.endswith((".jsonl", ".json", ".parquet", ".csv"))
+
+
+def _missing_files(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+    for name in ("model_name_or_path", "train_data", "eval_data"):
+        path = values.get(name)
+        if isinstance(path, str) and looks_like_file(path) and not Path(path).expanduser().exists():
+            yield Mistake((name,), f"{name}: {path!r}: no such file or folder")
 
 
 def unknown_tasks(values: Mapping[Any, Any]) -> Iterator[Mistake]:

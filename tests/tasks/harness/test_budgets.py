@@ -245,7 +245,7 @@ def test_metadata_limits_single_tasks_at_every_door(tmp_path: Path) -> None:
 
 def test_a_training_takes_limits_of_single_tasks() -> None:
     from sftgen_train.training.config import HarnessConfig
-    from sftgen_train.training.trl import _callback
+    from sftgen_train.training.running import _callback
 
     own = {"docs_seed": 1}
     fields: dict[str, Any] = {"train_data": "x", "harness_tasks": [TASK], "harness_metadata": json.dumps(own)}

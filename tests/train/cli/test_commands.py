@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import pytest
 import yaml
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.cli.console import named_tasks
 from sftgen_train.cli.quiet import PlainFormatter
-from sftgen_train.training.trl import train
+from sftgen_train.training.running import train
+from tests import ROOT
 from tests.commands import few_tasks, find_in
 from tests.conftest import Command
 from tests.train.viewer.made import make_run
@@ -153,6 +157,19 @@ def test_a_model_folder_without_tokenizer_or_template(command: Command, tiny_mod
     result = command("sftgen", *arguments, "--model_args", f"pretrained={mute}", cwd=tmp_path)
     assert "has no chat template" in mistake(result)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_misspelt_task_is_told_before_lm_eval_is_imported() -> None:
+    code = (
+        "import sys\nfrom sftgen_train.cli.main import main\nsys.argv = ['sftgen', 'eval', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    print(ended.code)\n"
+        "print({'torch', 'transformers', 'lm_eval'} & set(sys.modules))\n"
+    )
+    line = [sys.executable, "-c", code, "--model", "sftgen-hf", "--tasks=sftgen_parity,sftgen_countdwn"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split("\n")[:2] == ["2", "set()"]
+    assert done.stderr.startswith("sftgen: unknown task 'sftgen_countdwn'; did you mean 'sftgen_countdown'?")
+    assert named_tasks(["--tasks", "sftgen_mine", "--include_path", "."]) == []
 
 
 def test_eval_with_safer_defaults(installed: Command, tiny_model: Path, tmp_path: Path) -> None:

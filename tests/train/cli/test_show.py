@@ -39,6 +39,9 @@ def test_the_documents_that_changed_most_come_first(command: Command, run: Path)
     assert ("parity/5", ["1", "0*", "0"]) in rows
     assert "Is the number of ones in $x_5^2$ even?" in done.stdout
 
+    narrow = command("sftgen", "show", run, "--task", "parity", "--limit", "70", env={**os.environ, "COLUMNS": "50"})
+    assert documents(narrow.stdout) == rows  # a question that has no room takes none from the scores
+
     won = command("sftgen", "show", run, "--task", PARITY, "--steps", "10,40", "--changed", "wrong-right")
     assert "wrong-right from step 10 to 40" in won.stdout
     means = [

@@ -128,10 +128,20 @@ def test_the_command(command: Command, installed: Command) -> None:
     assert found["dip"]["tokens"] > 2 * found["ordinary"]["tokens"]
 
 
+def test_a_small_model_on_a_cpu_whose_speed_was_measured(command: Command) -> None:
+    line = ("--tasks", "sftgen_parity", "--docs", "sftgen_parity=100", "--params", "8e5", "--device", "cpu")
+    shown = command("sftgen", "plan", *line, "--tokens-per-second", "4000", "--tokens", "40", "--dip-tokens", "80")
+    assert shown.returncode == 0, shown.stderr
+    assert "0.8 million parameters" in shown.stdout
+    assert "0.2 min" in shown.stdout  # 48,000 tokens
+    assert "1.6 MB a checkpoint" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--tasks", "sftgen_nothing", "--params", "4e9"], "unknown task 'sftgen_nothing'"),
+        (["--tasks", "sftgen_id"], "no model: give --model NAME"),
         (["--tasks", "sftgen_id", "--model", "my/model"], "its size is not in its name; give --params"),
         (["--tasks", "sftgen_id", "--params", "4e9", "--device", "tpu"], "expected one of a100, h100"),
         (["--tasks", "sftgen_id", "--params", "4e9", "--docs", "x"], "expected TASK=N"),

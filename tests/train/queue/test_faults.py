@@ -253,7 +253,7 @@ def test_failed_steps_wait_again_when_asked(command: Command, queued: Path) -> N
     whole = weights.read_bytes()
     weights.unlink()
     weights.write_bytes(whole[:-1])
-    assert command("sftgen", "worker", queued).returncode == 0
+    assert command("sftgen", "worker", queued).returncode == 3
     rows = json.loads(command("sftgen", "queue", queued, "--json").stdout)
     assert [(row["step"], row["state"], row["failures"]) for row in rows if row["state"] != "done"] == [
         (2, "failed", 2)

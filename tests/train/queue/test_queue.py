@@ -436,8 +436,9 @@ def test_checkpoints_that_cannot_be_evaluated_fail_alone(command: Command, queue
     for step, (damage, _) in enumerate(BAD.values(), 1):
         damage(queued / "leases" / f"step-{step}")
     result = command("sftgen", "worker", queued)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 3, result.stderr
     require_quiet(result)
+    assert "given up: step 1, 2, 3, 4; `sftgen queue" in result.stderr
     assert "Traceback" not in result.stderr
     failed = {found.step: found for found in Queue(queued).entries("failed")}
     assert sorted(failed) == [1, 2, 3, 4]

@@ -164,6 +164,13 @@ def test_the_report_in_a_browser(run: RunFolder) -> None:
             _check_first_view(page)
             _check_tasks(page.content())
             assert not Axe().run(page).violations_count
+            steps = "(chart) => chart.data.find((each) => each.mode === 'lines+markers').x"
+            logarithms = page.locator("#chart-course-in-domain").evaluate(steps)
+            page.get_by_label("steps on a linear axis").check()
+            straight = page.locator("#chart-course-in-domain").evaluate(steps)
+            assert straight == [0, *(round(2**place) for place in logarithms[1:])]
+            page.get_by_label("steps on a linear axis").uncheck()
+            assert page.locator("#chart-course-in-domain").evaluate(steps) == logarithms
         with opened(browser, file, "dark", 390) as page:
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             assert max(page.evaluate("[...document.querySelectorAll('.main-svg')].map((e) => e.clientWidth)")) < 390

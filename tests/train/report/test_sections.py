@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from sftgen_judges.plugins.contracts import Group, Html, Paragraph, Plot, Reported, Table
 from sftgen_judges.plugins.manager import plugins
 from sftgen_train.report.gathering import MOST_BLOCKS, MOST_ROWS, MOST_TEXT, checked
 from sftgen_train.report.page_blocks import Page
+from sftgen_train.report.sections import Section, print_sections
 from tests import ROOT
 from tests.conftest import Command
 from tests.judges.plugins.conftest import Door
@@ -140,6 +143,12 @@ def test_texts_of_strangers_are_text_and_every_size_is_bounded() -> None:
     assert page.count("again") == MOST_BLOCKS - 4
     assert "7 more rows" in page
     assert len(page) < 60 * MOST_TEXT
+
+
+def test_a_title_is_not_broken_by_a_narrow_table() -> None:
+    shown = Console(width=60, file=io.StringIO(), record=True)
+    print_sections([Section("A title that is wider than its table of [one] column", ("n",), (("1",),))], shown)
+    assert shown.export_text().startswith("A title that is wider than its table of [one] column\n")
 
 
 def test_a_report_opens_records_once_and_sections_share_what_they_make(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 import yaml
 
+from sftgen_train.study import work
+from sftgen_train.study.builders import Builder
 from sftgen_train.study.claims import judge_claims
 from sftgen_train.study.demo import FILE, demo_study
 from sftgen_train.study.parts import parts_of
 from sftgen_train.study.planning import plan_study
 from sftgen_train.study.reading import read_study, shipped_studies
-from sftgen_train.study.results import ArmResult, StudyResult, TaskOfArm, _pooled
+from sftgen_train.study.report import cautions_of
+from sftgen_train.study.results import ArmResult, StudyResult, TaskOfArm, _compared, _pooled
 from sftgen_train.study.schema import Claim
 from sftgen_train.trajectory import align, read_curve
 from sftgen_train.trajectory.loading import TaskSamples
@@ -203,6 +207,32 @@ def test_nothing_is_trained_on_a_base_that_fails_its_gate_or_without_end_token_o
     assert "is no folder that can be written (File exists): name another with --out" in " ".join(done.stderr.split())
 
 
+def test_what_this_machine_lacks_is_told_before_anything_is_made(
+    command: Command, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SFTGEN_JUDGE_MODEL", "SFTGEN_JUDGE_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    claims = [{"arm": "traces", "score": "hex_phi", "expect": "no dip"}]
+    asked: dict[str, Any] = {"diagnostics": ["patterns", "token_shift"], "claims": claims, "judges": {"model": "j"}}
+    file = study_file(tmp_path, tiny_model, benchmarks={"in-domain": ["parity"], "safety": ["hex_phi"]}, **asked)
+    done = command("sftgen", "study", file, "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert not (tmp_path / "out").exists()
+    told = [line.partition("study.yaml:")[2].partition(": ")[2] for line in done.stderr.splitlines()[1:]]
+    for place, says in (
+        ("diagnostics.0", "'patterns' needs a judge: set SFTGEN_JUDGE_BASE_URL"),
+        ("diagnostics.1", "'token_shift' measures weights while they wait in the queue"),
+        ("claims.0.score", "sftgen_hex_phi is graded by a judge: set SFTGEN_JUDGE_BASE_URL"),
+    ):
+        assert any(line.startswith(place) and says in line for line in told), (place, done.stderr)
+    planned = command("sftgen", "study", "plan", file, "--out", tmp_path / "out", cwd=tmp_path)
+    assert planned.returncode == 0
+    assert "It cannot run here:" in planned.stdout
+    study_file(tmp_path, tiny_model, **{**asked, "claims": [], "judges": {"model": "j", "base_url": "http://x/v1"}},
+               evaluation={"limit": 3})  # fmt: skip
+    assert "cannot run" not in command("sftgen", "study", "plan", file, cwd=tmp_path).stdout
+
+
 def test_seeds_are_repeats_of_the_training_and_claims_say_what_is_shown() -> None:
     """Every document falls in both seeds, and comes back in both."""
     falls = np.tile([[1.0, 0.0, 1.0]], (60, 1))
@@ -222,9 +252,26 @@ def test_seeds_are_repeats_of_the_training_and_claims_say_what_is_shown() -> Non
     assert judged[0].p_over_claims >= judged[0].p
 
 
+def test_arms_of_different_length_are_compared_where_the_study_says() -> None:
+    """Both fall alike till step 8; the longer one comes back after it."""
+    short, long = of_seed(np.tile([[1.0, 0.0]], (60, 1))), of_seed(np.tile([[1.0, 0.0, 1.0]], (60, 1)))
+    claims = [Claim(arm="long", against="short", score="t", expect="higher")]
+    for at_ends, where, outcome in (
+        (False, "at step 8, the last that both have: long ends at step 16, short at 8", "cannot tell"),
+        (True, "each at its end: long ends at step 16, short at 8", "held"),
+    ):
+        found = _compared("long", "short", {"t": long}, {"t": short}, {"t": "general"}, at_ends=at_ends)
+        result = StudyResult((), (found,))
+        assert cautions_of(result) == [f"long against short is compared {where}"]
+        [judged] = judge_claims(claims, result, 0.1)
+        assert judged.outcome == outcome
+    assert judged.numbers.startswith("0.00 and 1.00 at steps 8 and 16")
+    assert cautions_of(StudyResult((), (replace(found, ends=(8, 8)),))) == []
+
+
 def of_seed(values: np.ndarray) -> TaskSamples:
     documents = np.asarray([f"{place:03d}" for place in range(len(values))], dtype=object)
-    return TaskSamples("r", "f", "t", Samples(values[:, :, None], (0, 8, 16), documents), True, {})
+    return TaskSamples("r", "f", "t", Samples(values[:, :, None], (0, 8, 16)[: values.shape[1]], documents), True, {})
 
 
 def test_a_plan_has_the_steps_of_the_publication(command: Command) -> None:
@@ -242,6 +289,28 @@ def test_every_study_that_comes_with_sftgen_can_be_planned(tmp_path: Path) -> No
     for path in studies.values():
         planned = plan_study(read_study(path), path, tmp_path, device="h100")
         assert all(run.steps and not run.why for run in planned.runs), path
+
+
+def test_a_base_that_one_study_made_is_not_made_again_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = []
+
+    def make(folder: Path, progress: Any, *, seed: int) -> None:
+        made.append(seed)
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(str(seed))
+
+    builder = Builder("b", "", "", options={"seed": 0})
+    builder.__dict__["make"] = make
+    monkeypatch.setattr(work, "model_builders", lambda: {"b": builder})
+    for study in ("one", "other"):
+        path = tmp_path / study / "models" / "b-0123"
+        work.make_model("b", str(path), {"seed": 7}, None)
+        assert [file.name for file in path.iterdir()] == ["weights"]
+        assert list(path.parent.iterdir()) == [path]
+    assert made == [7]
 
 
 def test_the_demo_names_its_arms_and_leaves_other_questions_out_of_every_row(command: Command, tmp_path: Path) -> None:

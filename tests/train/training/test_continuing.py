@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,9 +26,9 @@ from sftgen_train.results.training_file import TRAINING, read_training
 from sftgen_train.training import continuing
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.continuing import last_checkpoint
-from sftgen_train.training.ending import command_of
+from sftgen_train.training.ending import _Tied, command_of, ended_step
+from sftgen_train.training.running import train
 from sftgen_train.training.settings import changes
-from sftgen_train.training.trl import train
 from tests.conftest import Command
 from tests.train.training.test_last_step import BEST, QUICK, plain
 from tests.train.training.test_training import configure
@@ -303,6 +305,43 @@ def test_a_field_that_an_earlier_version_did_not_have_was_as_if_it_had_its_defau
     known = command_of(TrainingArguments(), {"harness_limit": 3}, {"harness_limit": None})
     assert known == command_of(TrainingArguments(), {"harness_limit": 3, "new": 1}, {"harness_limit": None, "new": 1})
     assert known != command_of(TrainingArguments(), {"harness_limit": 3, "new": 2}, {"harness_limit": None, "new": 1})
+
+
+@pytest.mark.parametrize(
+    ("written", "ended"),
+    [
+        ({"harness_limit": 3}, 4),
+        ({"harness_limit": 3, "new": 1, "gone": True}, 4),  # a version that wrote defaults, and one field more
+        ({"harness_limit": 3, "new": 2}, None),
+        ({"harness_limit": 5}, None),
+        ([], None),
+    ],
+)
+def test_a_training_that_an_earlier_version_ended_has_ended(
+    written: Any, ended: int | None, tiny_model: Path, tmp_path: Path
+) -> None:
+    args, defaults = TrainingArguments(output_dir=str(tiny_model)), {"harness_limit": None, "new": 1}
+    command = command_of(args, {"harness_limit": 3, "new": 1}, defaults)
+    run = RunFolder(tmp_path)
+    fields = {**command["fields"], **written} if isinstance(written, dict) else written
+    continuing.end(run, ended=4, command={**command, "fields": fields})
+    assert ended_step(args, run, command, defaults) == ended
+
+
+def test_tied_weights_that_a_checkpoint_has_under_one_name_are_not_called_missing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spoken = logging.getLogger("transformers.trainer")
+    tied = _Tied(SimpleNamespace(all_tied_weights_keys={"lm_head.weight": "model.embed_tokens.weight"}))
+    spoken.addFilter(tied)
+    try:
+        with caplog.at_level(logging.WARNING):
+            for names in (["lm_head.weight"], ["lm_head.weight", "model.norm.weight"]):
+                spoken.warning("There were missing keys in the checkpoint model loaded: %s.", names)
+            spoken.warning("Another line about 'lm_head.weight'")
+    finally:
+        spoken.removeFilter(tied)
+    assert ["norm" in line or "Another" in line for line in caplog.messages] == [True, True]
 
 
 def test_two_trainings_at_once(command: Command, tmp_path: Path) -> None:

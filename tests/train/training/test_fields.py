@@ -80,7 +80,7 @@ def test_every_default_and_every_preset_is_right() -> None:
         for name, field in each.__dataclass_fields__.items()
         if field.init and isinstance(field.default, (str, int, float, bool))
     }
-    needed = {"train_data": "rows.jsonl", "model_name_or_path": "model"}
+    needed = {"train_data": "made/rows", "model_name_or_path": "model"}
     fields.require_right_fields([], {**defaults, **needed})
     from sftgen_train.training import presets
 

@@ -24,7 +24,7 @@ from transformers import (
 
 from sftgen_train.training.config import TrainingConfigError
 from sftgen_train.training.paper import require_own_steps
-from sftgen_train.training.trl import train
+from sftgen_train.training.running import train
 from tests import PATIENCE, commands
 from tests.train.training.test_training import configure, trainer
 

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTTrainer
 
+from sftgen_judges import Diagnostic, Finding, Metric, Probe
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.plugins.manager import Registered, plugins
 from sftgen_train.training.config import TrainingConfigError
-from sftgen_train.training.trl import build_trainer, parse, train
+from sftgen_train.training.running import train
+from sftgen_train.training.trl import build_trainer, parse
 from tests.conftest import Command
 from tests.logs import require_quiet
 
@@ -260,15 +263,46 @@ def test_the_evaluation_is_what_the_file_says(tiny_model: Path, tmp_path: Path) 
     assert train(line)  # it has ended: nothing is trained, and the records are found again
 
 
+def test_a_diagnostic_of_checkpoints_measures_each_while_its_weights_are_there(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def norm(probe: Probe) -> Iterator[Finding]:
+        model, _ = probe.load()
+        metric = Metric("norm", model.lm_head.weight.norm().item(), n=1, step=probe.step, exact=True)
+        yield Finding("norm", "of the head", "cannot tell", "the weights", (metric,), step=probe.step)
+
+    known = plugins().registered("register_diagnostics")
+    made = Registered("norm", "me", Diagnostic("norm", 1, "checkpoint", ("model",), norm))
+    monkeypatch.setitem(plugins()._registered, "register_diagnostics", {**known, "norm": made})
+    run = train(
+        configure(
+            tiny_model, tmp_path, [row(n) for n in range(4)], harness_tasks=["sftgen_parity"], harness_limit=1,
+            harness_at_steps=[1], harness_gen_kwargs={"max_gen_toks": 1}, harness_diagnostics=["norm"],
+            harness_keep=[1], learning_rate=0.1,
+        )
+    )  # fmt: skip
+    assert run
+    norms = {
+        found["step"]: found["found"]["metrics"][0]["value"] for found in run.finding_rows()
+        if found["diagnostic"] == "norm"
+    }  # fmt: skip
+    assert sorted(norms) == [0, 1, 2]
+    assert len(set(norms.values())) == 3  # each of its own weights
+    assert [path.name for path in (run.path / "leases").iterdir()] == ["step-1"]
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
+        ({"harness_keep": ["log3"]}, "harness_keep .'log3'.: expected one of all, log2, verdict, or steps"),
+        ({"harness_keep": ["log2"], "harness_form": "in_process"}, "harness_keep: it is about weights that wait"),
+        ({"harness_keep": ["log2"], "harness_worker": "none"}, "sftgen worker RUN --keep"),
         ({"harness_form": "in_process", "harness_diagnostics": ["token_shift"]}, "set harness_form: queue"),
         ({"harness_worker": "none", "harness_diagnostics": ["consistency"]}, "sftgen worker RUN --probe"),
         ({"harness_tasks": [], "harness_diagnostics": ["consistency"]}, "expected harness_tasks beside them"),
     ],
 )
-def test_diagnostics_that_nobody_would_run_are_refused(
+def test_what_nobody_in_this_command_would_do_is_refused(
     fields: dict[str, Any], says: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     given = {"harness_tasks": ["sftgen_parity"], **fields}
