@@ -204,6 +204,9 @@ def worker(
     ] = "",
     wait: Annotated[bool, typer.Option(help="Wait for more while the training runs.")] = True,
     probe: Annotated[str, typer.Option(help="Diagnostics that measure each checkpoint, separated by commas.")] = "",
+    fresh_engines: Annotated[bool, typer.Option(help="With vLLM: a fresh engine for each checkpoint.")] = False,
+    engine: Annotated[str, typer.Option(help="Who evaluates: this process, or ray or a plugin's executor.")] = "",
+    devices: Annotated[str, typer.Option(help="A process for each GPU of these, such as 0,1; auto: of all.")] = "",
     log_to: LogTo = "",
     quiet: Annotated[bool, typer.Option(help="Print no table at the end.")] = False,
 ) -> None:
@@ -215,14 +218,17 @@ def worker(
     from sftgen_train.queue.entries import Queue
     from sftgen_train.queue.keeping import parse_keep
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.worker import GIVEN_UP, Backend, Policy, work
+    from sftgen_train.queue.worker import GIVEN_UP, Backend, Policy
     from sftgen_train.results.trackers import parse_trackers
+    from sftgen_train.sweeps.executing import Engine, empty_queue
 
-    trackers = parse_trackers(log_to)
-    backend = Backend(model, parse_model_args(model_args))
+    trackers, where = parse_trackers(log_to), Engine(engine, devices=devices)
+    backend = Backend(model, parse_model_args(model_args), fresh_engines)
+    where.require(backend.model_args)
     probes = [name for name in probe.split(",") if name]
-    with shown(run, console):
-        work(run, backend, Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes), trackers)
+    policy = Policy(newest_first, behind, attempts, parse_keep(keep), wait, probes)
+    with shown(run, console), where.open(backend.model_args, run) as workers:
+        empty_queue(workers, run, backend, policy, trackers=trackers)
     if not quiet:
         show_run(run)
     if given_up := sorted(entry.step for entry in Queue(run).entries("failed")):

@@ -48,10 +48,11 @@ def run(
     despite_sanity: Annotated[
         bool, typer.Option("--despite-sanity", help="Go on where the base fails its sanity gate.")
     ] = False,
+    engine: Annotated[str, typer.Option(help="Who evaluates checkpoints, such as ray; by default who trains.")] = "",
 ) -> None:
     """Make every part of a study that is missing, and report. Exit code 1 if a run failed; the others finish."""
     path, found, folder = _read(file, out)
-    run_and_show(found, path, folder, parallel=parallel, despite_sanity=despite_sanity)
+    run_and_show(found, path, folder, parallel=parallel, despite_sanity=despite_sanity, engine=engine)
 
 
 @app.command("plan")
@@ -118,7 +119,13 @@ def _read(file: str, out: Path | None) -> tuple[Path, Study, Path]:
 
 
 def run_and_show(
-    found: Study, path: Path, folder: Path, *, parallel: int | None = None, despite_sanity: bool = False
+    found: Study,
+    path: Path,
+    folder: Path,
+    *,
+    parallel: int | None = None,
+    despite_sanity: bool = False,
+    engine: str = "",
 ) -> None:
     """Make what is missing of a study, and report what is there.
 
@@ -132,7 +139,9 @@ def run_and_show(
     if found.about:
         say(found.about)
     devices = Devices.here(parallel)
-    failed = run_study(found, path, folder.absolute(), say=say, devices=devices, despite_sanity=despite_sanity)
+    failed = run_study(
+        found, path, folder.absolute(), say=say, devices=devices, despite_sanity=despite_sanity, engine=engine
+    )
     if not failed or _has_runs(found, path, folder):
         show(found, path, folder)
     if failed:

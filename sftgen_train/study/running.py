@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash
 from sftgen_train.study.curating import curating
@@ -37,6 +38,7 @@ def run_study(
     say: Callable[[str], None],
     devices: Devices | None = None,
     despite_sanity: bool = False,
+    engine: str = "",
 ) -> dict[str, str]:
     """Make every part of a study that is missing.
 
@@ -47,14 +49,18 @@ def run_study(
         say: Told what is done.
         devices: What jobs run on; by default what this machine has.
         despite_sanity: Whether to go on where the base fails its sanity gate.
+        engine: Name of an executor that evaluates the checkpoints; empty for the processes that train.
 
     Returns:
         Why runs failed, by label; what can go on has gone on.
 
     Raises:
+        UnknownNameError: An executor that nobody registered.
         StudyError: Another process runs the study there, or this machine lacks something that it needs.
         SftgenError: A part cannot be made.
     """
+    if engine:
+        lookup("executor", engine)
     for line in require_all(study, file):
         say(line)
     try:
@@ -70,7 +76,8 @@ def run_study(
         _write_state(parts, folder)
         on = devices or Devices.here()
         _make_data(parts, folder, on, say)
-        return run_jobs(list(jobs_of(study, parts, folder, despite_sanity=despite_sanity)), on, say)
+        jobs = jobs_of(study, parts, folder, despite_sanity=despite_sanity, engine=engine)
+        return run_jobs(list(jobs), on, say)
 
 
 @contextmanager
@@ -118,7 +125,9 @@ def _make_data(parts: Parts, folder: Path, on: Devices, say: Callable[[str], Non
             say(f"{data.label}: {data.path}")
 
 
-def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = False) -> Iterator[Job]:
+def jobs_of(
+    study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = False, engine: str = ""
+) -> Iterator[Job]:
     """The jobs that are left, in an order in which they can be done."""
     logs = folder / "logs"
     environment = _environment(study)
@@ -141,7 +150,7 @@ def jobs_of(study: Study, parts: Parts, folder: Path, *, despite_sanity: bool = 
         arguments = {
             "file": str(_training_file(run)), "run": str(run.folder),
             "model": study.evaluation.model, "model_args": study.evaluation.model_args, "launch": study.launch,
-            "diagnostics": study.diagnostics, "keep": study.evaluation.keep or (),
+            "diagnostics": study.diagnostics, "keep": study.evaluation.keep or (), "engine": engine,
         }  # fmt: skip
         yield Job(
             run.label, "sftgen_train.study.work:train_and_evaluate", arguments, logs / f"{run.folder.name}.log", after,

@@ -155,10 +155,12 @@ def train_and_evaluate(
     launch: str | None,
     diagnostics: Sequence[str] = (),
     keep: str | Sequence[int] = (),
+    engine: str = "",
 ) -> None:
     """Train an arm with one seed and evaluate every checkpoint; goes on where it was killed.
 
-    Those of the diagnostics that measure a checkpoint do so while its weights are there.
+    Those of the diagnostics that measure a checkpoint do so while its weights are there. Where an executor is named,
+    its workers evaluate.
     """
     from sftgen_train.diagnosing.running import by_moment
     from sftgen_train.queue.keeping import parse_keep
@@ -172,10 +174,10 @@ def train_and_evaluate(
         train(_looked_at(file))
     kept = keep if isinstance(keep, str) else ",".join(map(str, keep))
     if (folder / "queue").is_dir():
-        if model == "sftgen-hf" and not model_args:
+        if model == "sftgen-hf" and not model_args and not engine:
             work(folder, policy=Policy(probes=probes, keep=parse_keep(kept)))
         else:
-            _evaluated_apart(folder, model, model_args, probes, kept)
+            _evaluated_apart(folder, model, model_args, probes, keep=kept, engine=engine)
     write_atomic(folder / DONE, json.dumps({"done": True}) + "\n")
 
 
@@ -189,7 +191,9 @@ def _looked_at(file: str) -> list[str]:
     return arguments
 
 
-def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str], keep: str) -> None:
+def _evaluated_apart(
+    run: Path, model: str, model_args: Mapping[str, Any], probes: Sequence[str], *, keep: str, engine: str
+) -> None:
     """Evaluate in a new process: the trained model still has its memory in this one."""
     from sftgen_train.queue.worker import GIVEN_UP
 
@@ -197,6 +201,7 @@ def _evaluated_apart(run: Path, model: str, model_args: Mapping[str, Any], probe
     command = [sys.executable, "-m", "sftgen_train", "worker", str(run), "--model", model, "--quiet"]
     command += ["--probe", ",".join(probes)] if probes else []
     command += ["--keep", keep] if keep else []
+    command += ["--engine", engine] if engine else []
     code = subprocess.run([*command, *(["--model-args", given] if given else [])], check=False).returncode
     if code not in {0, GIVEN_UP}:
         raise SftgenError(f"`sftgen worker {run} --model {model}` ended with code {code}")

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from sftgen_train.study.reading import read_study, shipped_studies
 from sftgen_train.study.report import cautions_of
 from sftgen_train.study.results import ArmResult, StudyResult, TaskOfArm, _compared, _pooled
 from sftgen_train.study.schema import Claim
+from sftgen_train.training import running
 from sftgen_train.trajectory import align, read_curve
 from sftgen_train.trajectory.loading import TaskSamples
 from sftgen_train.trajectory.pairing import Samples
@@ -289,6 +291,30 @@ def test_every_study_that_comes_with_sftgen_can_be_planned(tmp_path: Path) -> No
     for path in studies.values():
         planned = plan_study(read_study(path), path, tmp_path, device="h100")
         assert all(run.steps and not run.why for run in planned.runs), path
+
+
+def test_workers_of_an_executor_evaluate_what_a_study_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        ran.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(running, "train", lambda arguments: None)
+    monkeypatch.setattr(work, "_looked_at", lambda file: [])
+    monkeypatch.setattr(subprocess, "run", run)
+    (tmp_path / "queue").mkdir()
+    work.train_and_evaluate("file", str(tmp_path), model="sftgen-hf", model_args={}, launch=None, engine="ray")
+    [command] = ran
+    assert command[2:7] == ["sftgen_train", "worker", str(tmp_path), "--model", "sftgen-hf"]
+    assert command[-2:] == ["--engine", "ray"]
+
+
+def test_an_executor_that_nobody_registered_is_told_before_anything_is_made(command: Command, tmp_path: Path) -> None:
+    done = command("sftgen", "study", "run", "demo", "--out", tmp_path / "out", "--engine", "spark", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "executor 'spark': no plugin registered it. Known: local, ray" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_base_that_one_study_made_is_not_made_again_for_another(

@@ -247,14 +247,16 @@ def test_a_cluster_and_other_processes_take_part(command: Command, tiny_model: P
     assert evaluated(tmp_path / "out") == [10, 20]
 
     queue = Queue(tmp_path / "out")
-    entry = queue.entries("done")[0]
-    shutil.copytree(folder / "checkpoint-10", tmp_path / "out" / entry.path)
-    (queue.folder / "done" / entry.file).unlink()
-    RunFolder(tmp_path / "out").evaluations.unlink()
-    queue.add(Entry(entry.step, entry.path, entry.model_id))
-    joined = command(*line, "--join")
-    assert joined.returncode == 0, joined.stderr
-    assert [found.step for found in queue.entries("done")] == [10, 20]
+    worker = ["sftgen", "worker", tmp_path / "out", "--no-wait", "--quiet", "--engine", "ray"]
+    for other in ([*line, "--join"], worker):
+        entry = queue.entries("done")[0]
+        shutil.copytree(folder / "checkpoint-10", tmp_path / "out" / entry.path)
+        (queue.folder / "done" / entry.file).unlink()
+        RunFolder(tmp_path / "out").evaluations.unlink()
+        queue.add(Entry(entry.step, entry.path, entry.model_id))
+        took_part = command(*other, before=on_ray)
+        assert took_part.returncode == 0, took_part.stderr
+        assert [found.step for found in queue.entries("done")] == [10, 20]
 
 
 @pytest.mark.parametrize(
