@@ -53,10 +53,15 @@ class Shown:
         rows = run.metric_rows()
         metrics = _metrics(rows)
         if not metrics:
-            stock = "; the scores of lm_eval's own tasks are in its folder `results`" * (run.path / "results").is_dir()
+            more = "; the scores of lm_eval's own tasks are in its folder `results`" * (run.path / "results").is_dir()
+            if "curation" in run.manifest():
+                more = (
+                    "; it holds answers from which training sets are made: `sftgen view` shows them, "
+                    "`sftgen data report FILE` says what is in a set of its folder `sets`"
+                )
             raise RecordError(
                 f"run directory {str(run.path)!r} holds no evaluation of sftgen's tasks that succeeded "
-                f"(metrics.jsonl){stock}"
+                f"(metrics.jsonl){more}"
             )
         evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
         failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}
