@@ -119,7 +119,7 @@ def peak(process: psutil.Process) -> float:
         found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
     except FileNotFoundError:
         found = None
-    return int(found[1]) / 1024 if found else 0.0
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 def processor(process: psutil.Process) -> float:

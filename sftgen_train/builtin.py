@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import typer
 
 SECTIONS = {
-    "verdict": "VERDICT", "course": "COURSE", "what-recovered": "READINGS", "tasks": "TASKS", "arms": "ARMS",
+    "verdict": "VERDICT", "course": "COURSE", "what-recovered": "READINGS", "arms": "ARMS", "tasks": "TASKS",
     "findings": "FINDINGS", "safety-against-reasoning": "SAFETY", "distance": "DISTANCE", "numbers": "NUMBERS",
     "provenance": "PROVENANCE",
 }  # fmt: skip

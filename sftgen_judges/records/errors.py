@@ -30,3 +30,11 @@ class WriteError(RecordError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def unreadable(path: Path, error: OSError) -> RecordError:
+    """A file of a run that this user may not read or add to."""
+    return RecordError(
+        f"{error.filename or path} cannot be read or added to: {error.strerror or error}. It was left as it is; "
+        "give this user the right to read and write it, or use another run directory"
+    )

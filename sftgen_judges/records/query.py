@@ -186,7 +186,7 @@ class Records(InNotebook):
         """Every sample's number at every step: run, folder, task, step, doc_hash, cluster, repeat, value.
 
         Of the model, sampling settings and grader that the last evaluation of a step had, answers of its earlier
-        evaluations count too: one that asked fewer documents takes none away. In order of folder and task.
+        evaluations count too: one that asked fewer documents takes none away. In no order.
 
         Args:
             measure: As `doc_means`. A sample without a number is left out.
@@ -201,14 +201,13 @@ class Records(InNotebook):
         others = "".join(f", {of} AS {name}" for (of, _), name in zip(further, further_names, strict=True))
         named = "".join(f", {name}" for name in further_names)
         there = " OR ".join(f"{name} IS NOT NULL" for name in ["number", *further_names][:any_of])
-        same = ", ".join(("folder", "task", "step", "model", "sampling_id", "scorer", "evaluation_version"))
-        joined = " AND ".join(f"a.{name} IS NOT DISTINCT FROM s.{name}" for name in same.split(", "))
+        same = ("folder", "task", "step", "model", "sampling_id", "scorer", "evaluation_version")
         return self.sql(
             f"""SELECT run, folder, task, coalesce(step, -1) AS step, doc_hash, "cluster", repeat,
                 number AS "value"{named}
             FROM (SELECT *, {column} AS number{others} FROM all_samples) AS a
-            SEMI JOIN (SELECT DISTINCT {same} FROM samples) AS s ON {joined}{self._left_out()}
-            WHERE ({there}) AND {outside or "step IS NOT NULL"} ORDER BY folder, task""",
+            SEMI JOIN (SELECT DISTINCT {", ".join(same)} FROM samples) AS s ON {views.same_in(same)}{self._left_out()}
+            WHERE ({there}) AND {outside or "step IS NOT NULL"}""",
             path
             | {name: value for _, paths in further for name, value in paths.items()}
             | ({"without": [list(document) for document in self._without]} if self._without else {}),

@@ -33,6 +33,7 @@ def closed_database(snapshots: Sequence[Snapshot], spill: str) -> duckdb.DuckDBP
             "memory_limit": MEMORY,
             "threads": min(_MOST_THREADS, len(os.sched_getaffinity(0))),
             "temp_directory": spill,
+            "enable_external_file_cache": False,  # the system keeps what it has read of a file anyway
             "allow_community_extensions": False,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

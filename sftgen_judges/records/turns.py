@@ -41,6 +41,16 @@ def begins_turn(text: str) -> bool:
     return _TOKENS.match(text) is not None
 
 
+def turn_end(text: str) -> int | None:
+    """Where the first special token that ends or begins a turn stands; None where there is none.
+
+    >>> turn_end("Think.<|im_end|>"), turn_end("Think.")
+    (6, None)
+    """
+    found = _TOKENS.search(text)
+    return found.start() if found else None
+
+
 def turn_forms(prompt: str) -> tuple[str, ...]:
     r"""How a prompt writes a question: the header that it begins with, and the instruction that it ends with.
 

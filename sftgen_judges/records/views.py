@@ -52,7 +52,7 @@ def load_samples(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield f"CREATE VIEW all_samples AS {_of_runs(snapshots, rows)}"
     yield from _groups("samples", "task IS NOT NULL")
     yield f"""CREATE VIEW samples AS
-        SELECT * FROM all_samples AS a ANTI JOIN internal.superseded_samples AS s ON {_same(GROUP)}"""
+        SELECT * FROM all_samples AS a ANTI JOIN internal.superseded_samples AS s ON {same_in(GROUP)}"""
     key = ", ".join(("run", "folder", "doc_id", *SAMPLE_KEY))
     # Twice as fast as a cast to a map. A JSON pointer writes ~ as ~0 and / as ~1.
     yield f"""CREATE VIEW measures AS
@@ -85,7 +85,7 @@ def load_texts(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield f"CREATE VIEW all_texts AS {_of_runs(snapshots, rows)}"
     # What samples of before schema 3 do not say cannot tell texts apart.
     yield f"""CREATE VIEW texts AS SELECT a.* FROM all_texts AS a
-        LEFT JOIN internal.current_samples AS s ON {_same(GROUP[:3])}
+        LEFT JOIN internal.current_samples AS s ON {same_in(GROUP[:3])}
         WHERE s.folder IS NULL OR (coalesce(s.model = a.model, s.model IS NULL)
             AND coalesce(s.sampling_id = a.sampling_id, true))"""
 
@@ -105,10 +105,10 @@ def load_metrics(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield f"CREATE VIEW all_metrics AS {_of_runs(snapshots, _in_journal('metrics', METRICS))}"
     yield from _groups("metrics", "status = 'ok'")
     yield f"""CREATE VIEW metrics AS
-        SELECT * FROM all_metrics AS a ANTI JOIN internal.superseded_metrics AS s ON {_same(GROUP)}
+        SELECT * FROM all_metrics AS a ANTI JOIN internal.superseded_metrics AS s ON {same_in(GROUP)}
         WHERE a.status = 'ok'
         UNION ALL
-        SELECT * FROM all_metrics AS a ANTI JOIN internal.current_metrics AS s ON {_same(GROUP[:3])}
+        SELECT * FROM all_metrics AS a ANTI JOIN internal.current_metrics AS s ON {same_in(GROUP[:3])}
         WHERE a.status <> 'ok'"""
 
 
@@ -129,7 +129,7 @@ def load_labels(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     rows = _of_runs(snapshots, _compacted_or_live("labels", "labels/*.parquet", LABELS, columns.LABELS.key))
     beside = ("doc_id", "cluster", "status", "score", "paper", "truncated", "tokens", "thinking_tokens")
     yield f"""CREATE VIEW labels AS SELECT a.*, {", ".join(f's."{name}"' for name in beside)}
-        FROM ({rows}) AS a JOIN samples AS s ON {_same(("folder", *SAMPLE_KEY))}"""
+        FROM ({rows}) AS a JOIN samples AS s ON {same_in(("folder", *SAMPLE_KEY))}"""
 
 
 def load_probes(snapshots: Sequence[Snapshot]) -> Iterator[str]:
@@ -229,7 +229,7 @@ def _unless_in_journal(kind: str, number: int, key: Sequence[str]) -> str:
     return f" ANTI JOIN ({keys}) AS j ON j.key = hash({', '.join(key)})"
 
 
-def _same(names: Sequence[str]) -> str:
+def same_in(names: Sequence[str]) -> str:
     """Whether two rows are equal in these columns; what is asked of one that is never NULL is asked of both."""
     return " AND ".join(f"a.{name} {'=' if name in _THERE else 'IS NOT DISTINCT FROM'} s.{name}" for name in names)
 

@@ -22,8 +22,9 @@ from math_verify.utils import timeout
 from sftgen_tasks.math.difference import differ
 from sftgen_tasks.math.grammar import latex_reader
 
-# At its time limit it would print the whole text.
-logging.getLogger("math_verify.parser").setLevel(logging.ERROR)
+# At its time limit the parser would print the whole text, and the grader a line that names nothing.
+for _name in ("parser", "grader"):
+    logging.getLogger(f"math_verify.{_name}").setLevel(logging.ERROR)
 
 PATIENCE = 5
 """Seconds, math-verify's own limit for a comparison."""

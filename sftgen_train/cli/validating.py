@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -68,7 +69,7 @@ def validate(
     except DiagnosticError:
         if words and not as_json:  # they cost nothing, and are the floor that a judge has to beat
             console.print(escape(f"{WORDS} on {labelled.name} ({split})"))
-            console.print(_table([_row(label, WORDS, scores) for label, scores in words.items()]))
+            console.print(_table([(label, scores, None) for label, scores in words.items()]))
         raise
     measured = measure(diagnostic, labelled, annotator.name, annotator.ask, part)
     path = keep(diagnostic, labelled, measured)
@@ -77,7 +78,7 @@ def validate(
         print(json.dumps(_as_json(diagnostic, labelled, measured, words), indent=2))
     else:
         title = f"{diagnostic.name} v{diagnostic.version} by {annotator.name} on {labelled.name} ({split})"
-        _print(title, labelled, measured, words, annotator.name)
+        _print(title, labelled, measured, words)
         console.print(f"kept in {path}", soft_wrap=True)
         if missing > MOST_MISSING:
             console.print(
@@ -98,7 +99,7 @@ def _set(diagnostic: Diagnostic, labels: Path | None) -> LabelledSet:
     return diagnostic.labelled()
 
 
-def _print(title: str, labelled: LabelledSet, measured: Measured, words: Mapping[str, Scores], annotator: str) -> None:
+def _print(title: str, labelled: LabelledSet, measured: Measured, words: Mapping[str, Scores]) -> None:
     from sftgen_judges.records.schema import printable
 
     console.print(escape(printable(title)), soft_wrap=True)
@@ -108,12 +109,7 @@ def _print(title: str, labelled: LabelledSet, measured: Measured, words: Mapping
     console.print(f"{measured.asked - failed} of {measured.asked} documents labelled, {measured.coverage:.1%}")
     for reason, count in measured.failed.items():
         console.print(f"  missing, {count} times: {escape(printable(reason))}", soft_wrap=True)
-    rows = []
-    for label, scores in measured.scores.items():
-        rows.append(_row(label, annotator, scores))
-        if label in words:
-            rows.append(_row("", WORDS, words[label]))
-    console.print(_table(rows))
+    console.print(_table([(label, scores, words.get(label)) for label, scores in measured.scores.items()]))
     if no_better := [label for label, scores in measured.scores.items() if not _beats(scores, words.get(label))]:
         floors = f"finding all{', or of the word lists' * bool(words)}"
         console.print(
@@ -126,23 +122,27 @@ def _beats(scores: Scores, words: Scores | None) -> bool:
     return scores.f1.low > max(scores.trivial_f1, words.f1.high if words else 0.0)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Table:
-    table = Table("label", "by", "units", "with it", "found", "precision", "recall", "F1", "F1 of finding all")
-    for row in rows:
-        table.add_row(*row)
+def _table(rows: Sequence[tuple[str, Scores, Scores | None]]) -> Table:
+    """Labels with their scores and, below them, those of the word lists, where there are such."""
+    told = "with it: of so many segments or responses; F1 of all: of finding it everywhere"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption=told, caption_justify="left")
+    for column in ("label", "with it", "found", "precision", "recall", "F1", "F1 of\nall"):
+        table.add_column(column, no_wrap=True)
+    for label, scores, words in rows:
+        table.add_row(escape(label), *_cells(scores))
+        if words:
+            table.add_row(f"  by {WORDS}", *_cells(words))
     return table
 
 
-def _row(label: str, annotator: str, scores: Scores) -> Sequence[str]:
-    from sftgen_judges.records.schema import printable
-
-    counts = (str(scores.units), str(scores.positives), str(scores.found))
+def _cells(scores: Scores) -> Sequence[str]:
+    counts = (f"{scores.positives}/{scores.units}", str(scores.found))
     rates = (_shown(scores.precision), _shown(scores.recall), _shown(scores.f1))
-    return escape(label), escape(printable(annotator)), *counts, *rates, f"{scores.trivial_f1:.2f}"
+    return *counts, *rates, f"{scores.trivial_f1:.2f}"
 
 
 def _shown(share: Interval) -> str:
-    return f"{share.value:.2f} ({share.low:.2f}\u2013{share.high:.2f})"
+    return f"{share.value:.2f}\n{share.low:.2f}-{share.high:.2f}"
 
 
 def _as_json(

@@ -17,8 +17,6 @@ from sftgen_judges.records.query import Records
 from sftgen_judges.records.schema import GenerationRecord, Response, Verdict, doc_hash
 from sftgen_judges.records.tables import hash_ranges
 from sftgen_judges.records.thinking import read_record
-from sftgen_tasks.harness.loading import reading_of
-from sftgen_train.results.rescoring import load_task
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +48,8 @@ def answers_of(records: Records, task: str, facts: Mapping[str, Any], *, texts: 
         facts: What its manifest tells of the documents of the task.
         texts: Whether their texts are read; an answer whose text is lost is then left out, and told.
     """
+    from sftgen_tasks.harness.loading import reading_of  # lm_eval: 140 MB
+
     markers, prefilled = reading_of(task, facts.get("options") or {})
     lost = damaged = 0
     for row in _with_texts(records, task) if texts else _rows(records, "SELECT * FROM samples WHERE task = ?", (task,)):
@@ -132,6 +132,8 @@ class Documents:
         return seen
 
     def _loaded(self, task: str) -> tuple[Mapping[str, Mapping[str, Any]], Callable[[Mapping[str, Any]], str]]:
+        from sftgen_train.results.rescoring import load_task
+
         try:
             loaded = load_task(task, self._facts.get(task) or {})
         except SftgenError as error:

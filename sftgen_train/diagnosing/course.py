@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from sftgen_judges.records.columns import literal
 from sftgen_judges.records.query import Records
 from sftgen_judges.records.tables import hash_ranges
 from sftgen_train.results.diagnosed import Numbers, means_of, metrics_of
+from sftgen_train.trajectory.loading import coded
 from sftgen_train.trajectory.statistics import holm
 
 LEVEL = 0.05
@@ -24,7 +25,7 @@ FEWEST = 5
 """With fewer documents, or clusters of them, no test can show a change."""
 NOT_VALIDATED = "\N{DAGGER}"
 """Stands beside numbers that a rule or a judge estimates, and that nobody has measured against labels."""
-LABELS_AT_ONCE = 20_000
+LABELS_AT_ONCE = 10_000
 """Labels that are read at once."""
 MOST_STEPS = 4
 """Steps of a table; the metrics and the figure have all."""
@@ -115,7 +116,9 @@ def _read(
     facts = (diagnostic.name, diagnostic.version, annotator.name, task)
     asked = records.sql("SELECT count(*) AS n FROM samples WHERE task = ?", (task,)).rows()
     # Some documents at a time: what many answers are, and their labels, need not fit into the reader's memory.
-    parts, failed = [], 0
+    parts: dict[int, list[tuple[np.ndarray, ...]]] = defaultdict(list)
+    clusters: dict[str, int] = {}
+    failed = so_far = 0
     for low, high in hash_ranges(asked[0]["n"] / LABELS_AT_ONCE):
         upper = f" AND doc_hash < {literal(high)}" if high else ""
         table = records.sql(
@@ -126,25 +129,23 @@ def _read(
         ).to_arrow()
         every, table = table.num_rows, table.filter(table["labelled"])
         failed += every - table.num_rows
+        documents, hashes = coded(table["doc_hash"])
+        own, groups = coded(table["group"])
+        own = np.array([clusters.setdefault(name, len(clusters)) for name in groups], np.int64)[own]
         flat = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float64)
-        values = flat.reshape(-1, len(names))
-        parts.append([table["step"].to_numpy(), _shared(table["doc_hash"]), _shared(table["group"]), values])
-    columns = [[part.pop(0) for part in parts] for _ in range(4)]
-    steps, documents, clusters, values = (np.concatenate(columns.pop(0)) for _ in range(4))  # each is in memory once
-    counts = len(steps), failed, int(asked[0]["n"])
-    by_step = {}
-    for step in np.unique(steps).tolist():
-        of = steps == step
-        chosen = values[of].T
-        by_step[int(step)] = Numbers(documents[of], clusters[of], dict(zip(names, chosen, strict=True)))
-    return by_step, counts
-
-
-def _shared(column: Any) -> np.ndarray:
-    """A column of texts, of which many are equal, with one object for each: it comes once a step and repeat."""
-    encoded = column.combine_chunks().dictionary_encode()
-    texts: np.ndarray = np.array(encoded.dictionary.to_pylist(), dtype=object).take(np.asarray(encoded.indices))
-    return texts
+        steps, values = table["step"].to_numpy(), flat.reshape(-1, len(names))
+        for step in np.unique(steps).tolist():
+            of = steps == step
+            parts[step].append((so_far + documents[of], own[of], values[of]))
+        so_far += len(hashes)
+    # By name, as documents are: the same data give the same draws.
+    ranks = np.argsort(np.array(sorted(clusters, key=clusters.__getitem__), object)).argsort()
+    by_step, labelled = {}, 0
+    for step in sorted(parts):
+        documents, own, values = map(np.concatenate, zip(*parts.pop(step), strict=True))
+        by_step[step] = Numbers(documents, ranks[own], dict(zip(names, values.T, strict=True)))
+        labelled += len(documents)
+    return by_step, (labelled, failed, int(asked[0]["n"]))
 
 
 def change_of(measure: Measure, first: Numbers, last: Numbers) -> Change | None:

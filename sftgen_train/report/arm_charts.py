@@ -17,9 +17,6 @@ from sftgen_train.report.reading import short
 from sftgen_train.trajectory.arms import ArmDifference
 from sftgen_train.trajectory.claims import SIGNIFICANCE, p_text
 
-SHORT = 12
-"""A table of more rows is folded on the page."""
-
 
 def comparison_blocks(found: Comparison) -> Iterator[Block]:
     """A comparison as blocks of a report: what a reader has to know first, charts, tables."""
@@ -43,9 +40,7 @@ def comparison_blocks(found: Comparison) -> Iterator[Block]:
         )
     if costs := tuple(tradeoff_plots(found)):
         yield Group(costs, "Safety against reasoning", beside=True)
-    for of in sections(found):
-        # A long table is folded, so that the next one is in sight.
-        yield Group((of.as_table(),), of.title, folded=True) if len(of.rows) > SHORT else of.as_table()
+    yield from (of.as_block() for of in sections(found))
     yield from (Paragraph(line, "note") for line in remarks_of(found))
 
 
@@ -102,7 +97,12 @@ def arms_chart(labels: Sequence[str], lines: Mapping[int, ArmDifference]) -> Any
                 hovertemplate="%{text}<extra></extra>",
             )
         )  # fmt: skip
-    return housed(figure, height=300, showlegend=False, xaxis=step_axis(places), yaxis={"title": {"text": "score"}})
+    heights = [score for _, _, scores in drawn for score in scores]
+    low, high = min(heights), max(heights)
+    # Of a flat line Plotly would show twice its height.
+    axis = {"range": [min(low, 0) - 0.05, max(high, 1) + 0.05]} if low == high else {}
+    score = {"title": {"text": "score"}, **axis}
+    return housed(figure, height=300, showlegend=False, xaxis=step_axis(places), yaxis=score)
 
 
 def _told(label: str, point: Any, score: float, *, other: bool) -> str:

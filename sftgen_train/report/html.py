@@ -8,7 +8,7 @@ from sftgen_judges.plugins.contracts import Reported
 from sftgen_judges.records.journal import write_atomic
 from sftgen_train.report.drawing import colour_rules, dark_json, library, static
 from sftgen_train.report.gathering import gathered, left_out
-from sftgen_train.report.own import shown_of
+from sftgen_train.report.own import shown_of, title_of
 from sftgen_train.report.page_blocks import Page, environment
 from sftgen_train.report.reading import steps_of
 
@@ -46,6 +46,7 @@ def write_report(reported: Reported, path: Path | None = None) -> Path:
             script=static("report.js"),
             colour_rules=colour_rules(),
             dark_colours=dark_json(),
+            title=title_of(reported),
             manifest=shown.manifest,
             steps=steps_of(shown.metrics),
             tasks=list(shown.metrics),

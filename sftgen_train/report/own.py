@@ -70,6 +70,17 @@ def _compared(reported: Reported) -> Comparison | None:
     return reported.once("sftgen: compared", lambda: compare(reported.runs) if len(reported.runs) > 1 else None)
 
 
+def title_of(reported: Reported) -> str:
+    """The names of the runs, the first one first."""
+    first, *others = _names(reported)
+    return f"{first} beside {', '.join(others)}" if others else first
+
+
+def _names(reported: Reported) -> list[str]:
+    compared = _compared(reported)
+    return [printable(name) for name in (compared.arms if compared else [reported.runs[0].resolve().name])]
+
+
 def _explained(reported: Reported) -> Explained | None:
     return shown_of(reported).explained
 
@@ -94,6 +105,10 @@ def _verdict(reported: Reported) -> Iterator[Block]:
     shown = shown_of(reported)
     if far := base_opening(shown.metrics, shown.manifest):
         yield Paragraph(far, "warning")
+    first, *others = _names(reported)
+    if others:
+        run = "run stands" if len(others) == 1 else "runs stand"
+        yield Paragraph(f"What follows is of {first}. The other {run} beside it under “{ARMS.title}”.", "note")
     opening = open_with(shown)
     if opening:
         yield Paragraph(opening.verdict, "lead")
@@ -231,7 +246,8 @@ def _task(verdict: Verdict, why: TaskWhy | None) -> Iterator[Block]:
     if why.safety:
         yield parts_sections([], why.safety)[1].as_table()
     if why.churn:
-        yield Section("Answers won and lost since the base", ("steps", *CHURN), tuple(churn_rows(why))).as_table()
+        title, rows = "Answers won and lost since the base", tuple(churn_rows(why))
+        yield Section(title, ("steps", *CHURN), rows).filled().as_table()
 
 
 def _task_plots(verdict: Verdict, why: TaskWhy | None) -> Iterator[Plot]:
@@ -285,7 +301,7 @@ def _arms(reported: Reported) -> Iterator[Block]:
 
 
 ARMS = ReportSection(
-    "arms", "Runs compared", 500, _arms,
+    "arms", "Runs compared", 350, _arms,
     show=lambda of, console: print_comparison(found, console) if (found := _compared(of)) else None,
 )  # fmt: skip
 
@@ -344,7 +360,7 @@ DISTANCE = ReportSection("distance", "Distance to the paper", 800, _distance, sh
 def _numbers(reported: Reported) -> Iterator[Block]:
     """Score, length, coverage and truncation at each step; the numbers of the parts folded."""
     shown = shown_of(reported)
-    yield from _tables(number_sections(shown))
+    yield from (of.as_block() for of in number_sections(shown))
     if found := shown.explained:
         changes = [change for why in found.tasks for change in why.changes]
         more = with_rows([parts_sections(changes, [])[0], *tradeoff_sections(found.tradeoff)])

@@ -53,11 +53,17 @@ class Shown:
         rows = run.metric_rows()
         metrics = _metrics(rows)
         if not metrics:
-            stock = "; the scores of lm_eval's own tasks are in its folder `results`" * (run.path / "results").is_dir()
-            left = f"; {waiting} of its checkpoints wait: sftgen worker {run.path}" if waiting else ""
+            more = "; the scores of lm_eval's own tasks are in its folder `results`" * (run.path / "results").is_dir()
+            if waiting:
+                more = f"; {waiting} of its checkpoints wait: sftgen worker {run.path}{more}"
+            if "curation" in run.manifest():
+                more = (
+                    "; it holds answers from which training sets are made: `sftgen view` shows them, "
+                    "`sftgen data report FILE` says what is in a set of its folder `sets`"
+                )
             raise RecordError(
                 f"run directory {str(run.path)!r} holds no evaluation of sftgen's tasks that succeeded "
-                f"(metrics.jsonl){left}{stock}"
+                f"(metrics.jsonl){more}"
             )
         evaluated = {row.get("step") for row in rows if row.get("status") == "ok"}
         failed = {row.get("step"): row.get("reason") for row in rows if row.get("status") == "failed"}

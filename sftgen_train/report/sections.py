@@ -11,12 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sftgen_judges.plugins.contracts import Group
 from sftgen_judges.plugins.contracts import Table as Cells
 from sftgen_judges.records.schema import printable
 from sftgen_train.report.forms import as_latex, as_markdown
 
 ELSE = "what else"
 """The last column of a table whose cells are sentences: in the terminal they stand in full below the table."""
+
+LONG = 12
+"""A table of more rows is folded on a page."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,17 @@ class Section:
     def as_table(self, *, words: bool = False) -> Cells:
         """The same as a block of a report; `words` is whether its cells are words."""
         return Cells(self.head, self.rows, self.title, words)
+
+    def as_block(self) -> Cells | Group:
+        """The same for a page; a long table is folded, so that what follows is in sight."""
+        table = self.as_table()
+        return Group((table,), self.title, folded=True) if len(self.rows) > LONG else table
+
+    def filled(self) -> Section:
+        """The same without columns that are empty in every row."""
+        kept = [place for place in range(len(self.head)) if any(row[place] != "-" for row in self.rows)]
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        return Section(self.title, tuple(self.head[place] for place in kept), rows)
 
 
 def with_rows(found: Iterable[Section]) -> list[Section]:

@@ -87,8 +87,11 @@ def trajectory(
     records = runs if isinstance(runs, Records) else open_records(runs)
     given = Deltas(deltas) if isinstance(deltas, float | int) else deltas
     curves = load_curves(records, measure=measure, tasks=tasks, complete=complete)
+    rows = records.runs.rows()
+    if records is not runs:
+        records.close()  # its memory is not needed any more
     found: Shelf[RunVerdicts] = Shelf()
-    for row in records.runs.rows():
+    for row in rows:
         of_run = [curve for curve in curves if curve.folder == row["folder"]]
         manifest = mapping(row["manifest"])
         known = waiting(Path(row["folder"])) if waiting else None

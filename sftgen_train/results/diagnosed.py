@@ -28,8 +28,8 @@ class Numbers:
     """The numbers of the labels of one task at one step.
 
     Attributes:
-        documents: The hash of the document of each response.
-        clusters: The label of its cluster: what its document shares with others, or the document's own hash.
+        documents: The document of each response: its hash, or a number in the order of hashes.
+        clusters: The label of its cluster: what its document shares with others, or the document's own.
         values: Numbers by name; NaN where a response has none.
     """
 
@@ -147,10 +147,15 @@ def means_of(measure: Measure, numbers: Numbers) -> tuple[NDArray[Any], NDArray[
     above = numbers.values.get(measure.name, nothing)
     below = numbers.values.get(measure.per, nothing) if measure.per else np.ones(len(nothing))
     there = np.isfinite(above) & np.isfinite(below)
-    names, first, of = np.unique(numbers.documents[there].astype(str), return_index=True, return_inverse=True)
+    names, first, of = np.unique(_plain(numbers.documents[there]), return_index=True, return_inverse=True)
     counts = np.maximum(np.bincount(of, minlength=len(names)), 1)
     means = [np.bincount(of, values[there], len(names)) / counts for values in (above, below)]
-    return names, np.stack(means, axis=1), numbers.clusters[there][first].astype(str)
+    return names, np.stack(means, axis=1), _plain(numbers.clusters[there][first])
+
+
+def _plain(labels: NDArray[Any]) -> NDArray[Any]:
+    """Names as NumPy sorts them fast; numbers as they are."""
+    return labels.astype(str) if labels.dtype == object else labels
 
 
 def as_row(name: str, metric: Metric) -> dict[str, Any]:

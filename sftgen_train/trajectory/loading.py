@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from sftgen_judges.records.query import Records
 from sftgen_judges.records.shares import SAFETY, is_share
 from sftgen_train.trajectory.alignment import Curves, align, stack
 from sftgen_train.trajectory.pairing import Samples
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHARES = frozenset({"score", "paper", "truncated"})
 """Measures of a sample that lie between 0 and 1, whatever the benchmark."""
@@ -193,9 +196,8 @@ def load_measures(
     of_answers = {"score", *SAFETY.values()} & set(measures)
     wanted = [*measures, *(("score", "truncated", *SAFETY.values()) if of_answers else ())]
     read = list(dict.fromkeys([*wanted, *beside]))
-    for (run, folder, task), columns in _by_task(records, read, wanted=len(set(wanted)), outside=outside):
-        if tasks and task not in tasks:
-            continue
+    found_by_task = _by_task(records, read, wanted=len(set(wanted)), outside=outside, tasks=tasks)
+    for (run, folder, task), columns in found_by_task:
         ways = made[folder, task]
         safety = _safety_measure(columns, ways) if of_answers else None
         answered = _answered(columns, safety) if safety else ""
@@ -256,39 +258,48 @@ def _answered(columns: Mapping[str, Any], safety: str) -> str:
 
 
 def _by_task(
-    records: Records, measures: Sequence[str], *, wanted: int, outside: bool
+    records: Records, measures: Sequence[str], *, wanted: int, outside: bool, tasks: Collection[str]
 ) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
     """The samples of each run and task as columns, measures by name; documents and clusters as numbers.
+
+    One task is in memory at a time.
 
     Args:
         records: The runs.
         measures: What is read.
         wanted: A sample is read where one of so many first measures has a number.
         outside: As `load_samples`.
+        tasks: Only these tasks; all by default.
     """
     first, *others = measures
-    table = records.values(first, beside=others, outside=outside, any_of=wanted).to_arrow().combine_chunks()
-    numbers = {name: table[name].to_numpy() for name in ("step", "repeat")}
-    for name, column in zip(measures, ("value", *(f"beside_{place}" for place in range(len(others)))), strict=True):
-        numbers[name] = table[column].to_numpy()
-    coded: dict[str, NDArray[Any]] = {}
-    names: list[str] = []
-    for name in ("run", "folder", "task", "doc_hash", "cluster"):
-        column = table[name].combine_chunks().dictionary_encode()
-        coded[name] = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        if name == "doc_hash":
-            # In the order of their hashes, however they are stored: the same data give the same flips.
-            found = column.dictionary.to_pylist()
-            order = sorted(range(len(found)), key=found.__getitem__)
-            names = [found[place] for place in order]
-            coded[name] = np.argsort(order)[coded[name]] if order else coded[name]
-    labels = {name: table[name] for name in ("run", "folder", "task")}
-    changes = np.flatnonzero(np.diff(coded["folder"]) | np.diff(coded["task"])) + 1
-    for start, end in zip([0, *changes], [*changes, table.num_rows], strict=True):
-        if end > start:
-            part = {name: values[start:end] for name, values in (numbers | coded).items()}
-            key = tuple(labels[name][int(start)].as_py() for name in labels)
-            yield (key[0], key[1], key[2]), {**part, "names": names}
+    of = records.values(first, beside=others, outside=outside, any_of=wanted)
+    columns = dict(zip(measures, ("value", *(f"beside_{place}" for place in range(len(others)))), strict=True))
+    numbers = {"step": "step", "repeat": "repeat", **columns}
+    read = ", ".join(f'"{name}"' for name in ("doc_hash", "cluster", *numbers.values()))
+    for row in records.sql("SELECT DISTINCT run, folder, task FROM all_samples ORDER BY folder, task").rows():
+        if tasks and row["task"] not in tasks:
+            continue
+        which = {"folder": row["folder"], "task": row["task"]}
+        query = f"SELECT {read} FROM ({of.query}) WHERE folder = $folder AND task = $task"
+        table = records.sql(query, {**dict(of.parameters), **which}).to_arrow()
+        if table.num_rows:
+            found = {name: table[column].to_numpy() for name, column in numbers.items()}
+            found["cluster"], _ = coded(table["cluster"])
+            found["doc_hash"], names = coded(table["doc_hash"])
+            yield (row["run"], row["folder"], row["task"]), {**found, "names": names}
+
+
+def coded(column: pa.ChunkedArray) -> tuple[NDArray[Any], list[str]]:
+    """Texts as numbers, and the text of each number; -1 is none.
+
+    In the order of the texts, however they are stored: the same data give the same flips.
+    """
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    ranks = np.append(np.argsort(order), -1).astype(np.int64)  # the last is that of a text that is not there
+    codes = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    return ranks[codes], [texts[place] for place in order]
 
 
 def _clusters(columns: Mapping[str, Any], documents: NDArray[Any]) -> NDArray[Any]:

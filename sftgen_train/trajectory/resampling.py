@@ -22,7 +22,7 @@ FEWER = 1000
 """Enough for plain percentiles of many numbers: their ends are exact to about a tenth of the width."""
 MOST = 20_000
 """With more rows than this, rows are drawn in random blocks: the spread is the same, the time does not grow."""
-_AT_ONCE = 4_000_000  # numbers drawn at once
+_AT_ONCE = 2_000_000  # numbers drawn at once
 ENOUGH = 0.95
 """A number that fewer draws have than this, for example a score that was not reached, gets no interval."""
 

@@ -504,6 +504,7 @@ def test_a_prompt_is_kept_once_whoever_is_asked_it_and_however_often(tmp_path: P
         (["ab", "abc"], (0, 0)),
         (["x" * 500 + "1", "x" * 500 + "2"], (500, 0)),
         (["a\n", "a\na\n"], (2, 0)),
+        (["<u>\n1+1. Box it.<|im_end|>\n<a>\n", "<u>\n2+2. Box it.<|im_end|>\n<a>\n"], (4, 15)),
     ],
 )
 def test_what_prompts_share_is_whole_lines(prompts: list[str], ends: tuple[int, int]) -> None:

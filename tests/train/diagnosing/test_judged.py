@@ -167,7 +167,7 @@ def test_a_judge_that_fails_now_and_then_is_incomplete_and_says_so(
 def test_without_a_judge_the_word_lists_are_measured_and_the_next_step_is_named(command: Command) -> None:
     done = command("sftgen", "diagnose", "--validate", "patterns", env={**os.environ, "COLUMNS": "160"})
     assert done.returncode == 2
-    assert "0.37 (0.23\u20130.54)" in done.stdout
+    assert "0.23-0.54" in done.stdout
     assert "needs a judge: set SFTGEN_JUDGE_MODEL" in done.stderr
 
 

@@ -20,11 +20,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sftgen_judges import Response, Sample, Verdict
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
 from sftgen_train.cli.console import show_run
 from sftgen_train.cli.main import app
 from sftgen_train.report.drawing import BLUE, DARK, LIBRARY
+from sftgen_train.report.forms import as_latex
 from sftgen_train.report.html import write_report
 from sftgen_train.report.opening import open_with
 from sftgen_train.report.own import report_of
@@ -365,3 +367,13 @@ def test_names_of_any_shape_are_text_in_the_terminal(tmp_path: Path, task: str) 
     if "[" in task and task.isprintable():
         assert task in shown  # no markup
     write_report(report_of([run.path]))
+
+
+def test_a_pool_of_answers_for_training_sets_is_sent_to_what_shows_it(tmp_path: Path) -> None:
+    RunFolder(tmp_path).update_manifest(model="teacher", curation={"name": "pool"})
+    with pytest.raises(RecordError, match="`sftgen view` shows them"):
+        report_of([tmp_path])
+
+
+def test_signs_that_latex_prints_as_other_signs_are_spelled_out() -> None:
+    assert r"\textless{}0.05 & a\_b" in as_latex(["p", "task"], [["<0.05", "a_b"]])

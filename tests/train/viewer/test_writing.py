@@ -34,6 +34,7 @@ ALLOWED = {
     "mfrac",
     "menclose",
     "mstyle",
+    "mtext",
 }
 
 
