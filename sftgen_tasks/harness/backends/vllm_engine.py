@@ -52,7 +52,7 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
         """
         if options.get("lora_local_path"):
             _require_applicable(str(options["lora_local_path"]))
-        super().__init__(pretrained, seed=seed, **options)
+        super().__init__(pretrained, seed=seed, **{"use_tqdm_on_load": False, **options})
         self.seed = int(seed)
         stream_generations(self, {"pretrained": pretrained, **options}, self.seed)
 
