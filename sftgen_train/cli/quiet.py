@@ -12,7 +12,7 @@ SETTINGS = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TQDM_DISABLE": "1",  # bars of others, which say nothing of it themselves; ours do
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",  # it warns of its own choices, process by process
     # Several threads on a busy machine slow everything.
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -76,7 +76,7 @@ class StreamingVLLM(VLLM):  # type: ignore[misc]
             os.environ[BATCH_INVARIANT] = str(int(batch_invariant))
         if options.get("lora_local_path"):
             require_applicable(str(options["lora_local_path"]))
-        super().__init__(pretrained, seed=seed, **options)
+        super().__init__(pretrained, seed=seed, **{"use_tqdm_on_load": False, **options})
         self.seed = int(seed)
         stream_generations(self, {"pretrained": pretrained, **options}, self.seed)
 
