@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ WHICH = (
 )
 
 
-def test_boundaries_as_another_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_boundaries_as_another_user() -> None:
     if os.geteuid():
         pytest.skip("only root can become another user; this user is one who is not root, so all other tests are this")
     folder = Path("/tmp", f"sftgen-{os.getpid()}")  # pytest's own are closed to others
@@ -26,6 +27,9 @@ def test_boundaries_as_another_user(tmp_path_factory: pytest.TempPathFactory) ->
     tests = [*map(str, files), "-k", WHICH]
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}"]
     command = [sys.executable, "-m", another_user.__name__, sys.executable, "-m", "pytest", *options, *tests]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=6 * PATIENCE, cwd=ROOT)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=6 * PATIENCE, cwd=ROOT)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
