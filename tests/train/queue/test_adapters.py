@@ -14,6 +14,7 @@ from sftgen_train.checkpoints.adapters import adapter_arguments
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError
 from sftgen_train.evaluation.kept_engine import facts_of
 from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.worker import GIVEN_UP
 from sftgen_train.report.numbers import provenance_sections
 from tests.conftest import Command
 from tests.tasks.harness.backends.test_vllm import VLLM_ENVIRONMENT
@@ -77,7 +78,7 @@ def test_engines_that_stay_from_checkpoint_to_checkpoint_answer_as_transformers_
         "sftgen", "worker", tmp_path / "vllm", "--no-wait", "--quiet", "--model", "sftgen-vllm", "--model-args",
         "dtype=float32,max_model_len=256,enforce_eager=True",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == GIVEN_UP, done.stderr[-3000:]  # DoRA
     expected, found = answers(tmp_path / "hf"), answers(tmp_path / "vllm")
     assert len(expected) == 36
     expected = {of: answer for of, answer in expected.items() if of[0] != DORA}

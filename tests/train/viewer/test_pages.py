@@ -394,6 +394,8 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # 1.0 closes each connection, which a browser may just then use again
+
     def log_message(self, *_: object) -> None:
         pass
 
