@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -73,8 +74,9 @@ def print_sections(found: Iterable[Section], console: Console) -> None:
         table = Table(
             title=plain(part.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
         )
-        for column in part.head[: len(part.head) - told]:
-            table.add_column(column, overflow="fold")
+        columns = part.head[: len(part.head) - told]
+        for column, width in zip(columns, _widths(part, len(columns), console.width), strict=True):
+            table.add_column(column, overflow="fold", width=width)
         names = part.head.index("task") + 1 if "task" in part.head else 1
         before: tuple[str, ...] = ()
         for row in part.rows:
@@ -87,6 +89,21 @@ def print_sections(found: Iterable[Section], console: Console) -> None:
         for row in part.rows if told else ():
             if row[-1]:
                 console.print(f"{plain(' '.join(row[:names]))}: {plain(row[-1])}", highlight=False)
+
+
+def _widths(part: Section, columns: int, room: int) -> list[int | None]:
+    """The width of each column, so that no word is broken; what Rich makes of it where not all words have room."""
+    cells = [tuple(map(_cell, row[:columns])) for row in (part.head, *part.rows)]
+    widths = [max(cell_len(word) for row in cells for word in row[place].split() or [""]) for place in range(columns)]
+    lines = [max(cell_len(line) for row in cells for line in row[place].split("\n")) for place in range(columns)]
+    spare = room - 2 * columns - sum(widths)
+    if spare < 0:
+        return [None] * columns
+    for place in sorted(range(columns), key=lambda place: widths[place] - lines[place]):
+        more = min(spare, lines[place] - widths[place])
+        widths[place] += more
+        spare -= more
+    return list(widths)
 
 
 def for_markdown(found: Sequence[Section]) -> str:

@@ -151,6 +151,16 @@ def test_a_title_is_not_broken_by_a_narrow_table() -> None:
     assert shown.export_text().startswith("A title that is wider than its table of [one] column\n")
 
 
+@pytest.mark.parametrize("second", ["out-of-domain", "漢字"])
+def test_no_word_of_a_wide_table_is_broken(second: str) -> None:
+    head = ("task", "n", "no-thinking", "verified", "change", "95 % limits", "p over tasks", "it is")
+    row = (second, "400", "0.45", "0.88", "+0.425", "+0.372 to +0.476", "0.0005", "cannot tell")
+    console = Console(width=80, file=io.StringIO())
+    print_sections([Section("Arms", head, (row,))], console)
+    said = console.file.getvalue().split()  # type: ignore[attr-defined]
+    assert set(" ".join((*head, *row)).split()) <= set(said)
+
+
 def test_a_report_opens_records_once_and_sections_share_what_they_make(tmp_path: Path) -> None:
     reported = Reported((made_run(tmp_path, {"sftgen_parity": (150, 60)}, (0, 10)).path,))
     assert reported.records is reported.records
