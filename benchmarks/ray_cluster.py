@@ -31,7 +31,7 @@ from typing import Any
 
 from sftgen_train.curation.countdown.puzzles import Puzzles, make_puzzles
 from sftgen_train.curation.countdown.rows import Recipe, rows_of
-from sftgen_train.curation.engines import workers
+from sftgen_train.curation.engines import engine_of, workers
 from sftgen_train.curation.sets import write_set
 
 ROWS, SHARDS = 4000, 8
@@ -156,7 +156,7 @@ def _curate(model: Path, prompts: Path, folder: Path, where: Where) -> str:
         "sets": {"all": {"steps": ["random"], "form": "messages"}},
         "block": 4,
     }
-    pool = make_pool(Curation.model_validate(given), lambda made: where.kill("generation"), where.engine)
+    pool = make_pool(Curation.model_validate(given), lambda made: where.kill("generation"), engine_of(where.engine))
     with workers(where.engine, where.processes) as crew:
         killing = replace(crew, pool=_Killing(crew.pool, where, folder / "in_hand")) if where.cluster else crew
         return writing.write(pool, "all", {}, crew=killing).made.content_hash

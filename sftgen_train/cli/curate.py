@@ -21,7 +21,7 @@ def curate_sets(
         bool,
         typer.Option("--reverify", help="Verify what stands by a newer version of the grader; nothing is generated."),
     ] = False,
-    engine: Annotated[str, typer.Option(help="local, or ray: blocks are tasks of a Ray cluster.")] = "local",
+    engine: Annotated[str, typer.Option(help="local, ray or a plugin's: blocks are tasks of a cluster.")] = "local",
 ) -> None:
     """Sample responses from a teacher, verify them, and write training sets. After a stop the same command goes on."""
     from rich.markup import escape

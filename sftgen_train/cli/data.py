@@ -55,7 +55,7 @@ def make_countdown(
         str, typer.Option(help="Leave out the puzzles that sftgen_countdown asks with these seeds (docs_seed).")
     ] = "0",
     processes: Annotated[int, typer.Option(min=0, help="How many processes; 0: one a core.")] = 0,
-    engine: Annotated[str, typer.Option(help="local, or ray: as tasks of a Ray cluster.")] = "local",
+    engine: Annotated[str, typer.Option(help="local, ray or a plugin's: as tasks of a cluster.")] = "local",
 ) -> None:
     """Make different, solvable Countdown puzzles with written searches. After a stop the same command goes on."""
     from sftgen_judges.errors import SftgenError

@@ -48,7 +48,7 @@ def run(
     despite_sanity: Annotated[
         bool, typer.Option("--despite-sanity", help="Go on where the base fails its sanity gate.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="Who evaluates checkpoints, such as ray; by default who trains.")] = "",
+    engine: Annotated[str, typer.Option(help="Who curates and evaluates, such as ray; by default this machine.")] = "",
 ) -> None:
     """Make every part of a study that is missing, and report. Exit code 1 if a run failed; the others finish."""
     path, found, folder = _read(file, out)

@@ -19,13 +19,13 @@ from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Executor as Where
 from sftgen_judges.plugins.contracts import Workers
+from sftgen_judges.plugins.manager import lookup
 
-Engine = Literal["local", "ray"]
 PATIENCE = 10.0
 """Seconds for a cluster to answer."""
 RETRIES = 10
@@ -36,17 +36,14 @@ class EngineError(SftgenError):
     """An engine that cannot be used here."""
 
 
-def engine_of(name: str) -> Engine:
-    """The engine of a name.
+def engine_of(name: str) -> Where:
+    """The executor of a name, ours or a plugin's.
 
     Raises:
-        EngineError: There is none.
+        UnknownNameError: Nobody registered it.
     """
-    if name == "local":
-        return "local"
-    if name == "ray":
-        return "ray"
-    raise EngineError(f"engine {name!r}: expected {' or '.join(get_args(Engine))}")
+    found: Where = lookup("executor", name)
+    return found
 
 
 class _Here(Executor):
@@ -71,7 +68,7 @@ HERE = Workers(_Here(), 1)
 
 
 @contextmanager
-def workers(engine: Engine, processes: int, *, gpus: int = 0) -> Iterator[Workers]:
+def workers(engine: Literal["local", "ray"], processes: int, *, gpus: int = 0) -> Iterator[Workers]:
     """Workers of an engine, for as long as the context lasts.
 
     Args:

@@ -49,7 +49,7 @@ def run_study(
         say: Told what is done.
         devices: What jobs run on; by default what this machine has.
         despite_sanity: Whether to go on where the base fails its sanity gate.
-        engine: Name of an executor that evaluates the checkpoints; empty for the processes that train.
+        engine: Name of an executor that curates and evaluates; empty for the processes of the jobs.
 
     Returns:
         Why runs failed, by label; what can go on has gone on.
@@ -75,7 +75,7 @@ def run_study(
             say(line)
         _write_state(parts, folder)
         on = devices or Devices.here()
-        _make_data(parts, folder, on, say)
+        _make_data(parts, folder, on, say, engine)
         jobs = jobs_of(study, parts, folder, despite_sanity=despite_sanity, engine=engine)
         return run_jobs(list(jobs), on, say)
 
@@ -112,12 +112,12 @@ def _write_state(parts: Parts, folder: Path) -> None:
     write_atomic(folder / STATE, json.dumps(known, indent=1, default=str) + "\n")
 
 
-def _make_data(parts: Parts, folder: Path, on: Devices, say: Callable[[str], None]) -> None:
+def _make_data(parts: Parts, folder: Path, on: Devices, say: Callable[[str], None], engine: str) -> None:
     for data in parts.data:
         if not data.missing:
             continue
         if data.recipe:
-            failed = run_jobs([curating(data.recipe, Path(data.path), folder / "logs")], on, say)
+            failed = run_jobs([curating(data.recipe, Path(data.path), folder / "logs", engine)], on, say)
             if failed:
                 raise StudyError(f"{data.label}: {', '.join(failed.values())}")
         elif data.builder:

@@ -69,7 +69,7 @@ KINDS = {
     "recipe": Kind(Recipe, "register_recipes", "makes a training set of a pool, step by step"),
     "importer": Kind(Importer, "register_importers", "reads results of another tool"),
     "report_section": Kind(ReportSection, "register_report_sections", "shows something of runs in the report"),
-    "executor": Kind(Executor, "register_executors", "runs the workers of a sweep"),
+    "executor": Kind(Executor, "register_executors", "runs the parts of curating, and of evaluating checkpoints"),
     "sandbox": Kind(Sandbox, "register_sandboxes", "runs programs written by a model"),
 }
 

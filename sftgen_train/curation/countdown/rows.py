@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.plugins.contracts import Executor
 from sftgen_judges.records.schema import Response
 from sftgen_tasks import countdown
 from sftgen_train.curation.countdown.kinds import KIND, LEVELS, CountdownError, Kind
 from sftgen_train.curation.countdown.puzzles import Puzzles, Split, make_puzzles
 from sftgen_train.curation.countdown.traces import STYLES, search
-from sftgen_train.curation.engines import Engine, workers
+from sftgen_train.curation.engines import LOCAL
 from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def write_countdown(
     recipe: Recipe,
     *,
     processes: int = 1,
-    engine: Engine = "local",
+    engine: Executor = LOCAL,
     done: Any = lambda rows: None,
 ) -> TrainingSet:
     """Make a Countdown set and write it, see `write_set`.
@@ -71,7 +72,7 @@ def write_countdown(
         SetError: The folder holds something else.
     """
     parts = ((recipe, part) for part in _parts(recipe))
-    with workers(engine, processes) as crew:
+    with engine.workers(processes) as crew:
         return write_set(
             folder,
             {"countdown": asdict(recipe), "version": 2},

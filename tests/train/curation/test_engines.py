@@ -5,13 +5,18 @@ from __future__ import annotations
 import pickle
 import socket
 import sys
-from concurrent.futures import Future
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sftgen_judges.plugins.contracts import Executor, Workers
+from sftgen_judges.plugins.manager import UnknownNameError
+from sftgen_train.curation.countdown.rows import Recipe, write_countdown
 from sftgen_train.curation.engines import EngineError, engine_of, workers
 from sftgen_train.curation.sets import write_set
 
@@ -94,8 +99,24 @@ def test_a_node_that_died_a_moment_ago_is_passed_over(ray: Any, tmp_path: Path) 
         assert write_set(tmp_path / "set", {"of": 1}, [[1], [2]], make, shards=2, crew=crew).rows == 2
 
 
+def test_a_plugins_executor_makes_the_same_set(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+
+    @contextmanager
+    def threads(processes: int, *, gpus: int = 0) -> Iterator[Workers]:
+        asked.append((processes, gpus))
+        with ThreadPoolExecutor(2) as pool:
+            yield Workers(pool, 2)
+
+    recipe = Recipe(60, seed=1)
+    here = write_countdown(tmp_path / "here", recipe)
+    there = write_countdown(tmp_path / "there", recipe, processes=3, engine=Executor("threads", threads))
+    assert there.content_hash == here.content_hash
+    assert asked == [(3, 0)]
+
+
 def test_an_engine_that_is_not_there_is_named(ray: Any, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="engine 'spark': expected local or ray"):
+    with pytest.raises(UnknownNameError, match="Known: local, ray"):
         engine_of("spark")
     ray(None)
     with pytest.raises(EngineError, match=r"pip install 'sftgen\[ray\]'"), workers("ray", 1):
