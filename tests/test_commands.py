@@ -45,7 +45,9 @@ def test_a_command_that_hangs_is_killed(tmp_path: Path) -> None:
 
 def test_a_command_is_killed_with_all_of_its_group_once_nobody_can_wait_for_it(tmp_path: Path) -> None:
     """As after a test that was given up, or whose process was killed."""
-    (tmp_path / "waits.py").write_text("import os, time\nos.fork()\nprint(os.getpid(), flush=True)\ntime.sleep(1000)\n")
+    # One write each: print writes the number and the end of its line apart, and both processes write at once.
+    code = "import os, time\nos.fork()\nos.write(1, b'%d\\n' % os.getpid())\ntime.sleep(1000)\n"
+    (tmp_path / "waits.py").write_text(code)
     process = commands.start(tmp_path / "waits.py", out=tmp_path / "out")
     while len(pids := (tmp_path / "out").read_text().split()) < 2:
         assert process.poll() is None
