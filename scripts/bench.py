@@ -177,7 +177,8 @@ def page(results: Iterable[Result], machine: Mapping[str, str]) -> str:
         known.pop("name", None)
         cells = [_shown(known.pop(key, "")) for key in ("ratio", "ours", "peer", "unit")]
         busy = {"others": f"{result.others:.0f} %"} if result.others > BUSY else {}
-        more = ", ".join(f"{key} {_shown(value)}" for key, value in {**known, **busy}.items())
+        told = {key: value for key, value in {**known, **busy}.items() if not isinstance(value, Mapping)}
+        more = ", ".join(f"{key} {_shown(value)}" for key, value in told.items())
         lines.append(f"| [{result.name}](#{result.name}) | {' | '.join(cells)} | {more} |")
     lines += ["", "## What each asks", ""]
     for result in found:
