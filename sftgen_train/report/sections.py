@@ -99,10 +99,9 @@ def _widths(part: Section, columns: int, room: int) -> list[int | None]:
     spare = room - 2 * columns - sum(widths)
     if spare < 0:
         return [None] * columns
-    for place in sorted(range(columns), key=lambda place: widths[place] - lines[place]):
-        more = min(spare, lines[place] - widths[place])
-        widths[place] += more
-        spare -= more
+    for _ in range(spare):  # to the column whose lines are broken into the most parts
+        narrow = max(range(columns), key=lambda place: lines[place] / max(1, widths[place]))
+        widths[narrow] += lines[narrow] > widths[narrow]
     return list(widths)
 
 
