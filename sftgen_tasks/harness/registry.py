@@ -63,7 +63,7 @@ def require_installed(name: str) -> None:
     """
     if name in {"vllm", "sftgen-vllm"} and find_spec("vllm") is None:
         raise UnknownModelError(
-            f"model {name!r}: vllm is not installed here; pip install 'sftgen[vllm]', or name --model sftgen-hf"
+            f"model {name!r}: vllm is not installed here; pip install 'sftgen[vllm]', or take the model sftgen-hf"
         )
 
 

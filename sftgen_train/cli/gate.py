@@ -42,13 +42,7 @@ def decide_gate(
     for column in ("benchmark", "tier", "pairs", "decision", "why"):
         table.add_column(column, overflow="fold")
     for each in found.benchmarks:
-        cells = (
-            each.name,
-            each.rule.tier,
-            str(each.pairs),
-            each.outcome,
-            "; ".join(dict.fromkeys([each.why, *each.cautions])),
-        )
+        cells = (each.name, each.rule.tier, str(each.pairs), each.outcome, each.told)
         table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
     color = COLORS[found.outcome]

@@ -14,6 +14,7 @@ from sftgen_train.cli.console import console
 from sftgen_train.costs.grid import TRAINED, Grid, Scale, scale
 from sftgen_train.costs.simulation import Site
 from sftgen_train.costs.throughput import UTILISATION, Assumptions, Device
+from sftgen_train.report.sections import print_table
 
 CHANGES = {
     "devices": "more devices",
@@ -56,7 +57,7 @@ def tell_scales(asked: Question, sites: Sequence[Site], *, as_json: bool) -> Non
         rows = [_as_json(site, one, asked.price) for site, one in zip(sites, found, strict=True)]
         print(json.dumps(rows, indent=2))
         return
-    console.print(_table(asked, sites, found))
+    print_table(_table(asked, sites, found), console)
     for line in _lines(asked, sites[0], found):
         console.print(line)
 

@@ -154,6 +154,11 @@ class BenchmarkDecision:
     needed: Needed | None = None
     cautions: tuple[str, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """The sentence to it and the cautions, of which one may be the sentence."""
+        return "; ".join(dict.fromkeys([self.why, *self.cautions]))
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -51,9 +51,7 @@ def as_junit(decision: Decision) -> str:
         if kind:
             counts[kind] += 1
             ElementTree.SubElement(case, kind, message=printable(f"{found.outcome}: {found.why}"))
-        ElementTree.SubElement(case, "system-out").text = printable(
-            "; ".join(dict.fromkeys([found.why, *found.cautions]))
-        )
+        ElementTree.SubElement(case, "system-out").text = printable(found.told)
     totals = {"failures": counts["failure"], "errors": counts["error"], "skipped": counts["skipped"]}
     for name, number in {"tests": len(decision.benchmarks), **totals}.items():
         suite.set(name, str(number))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,8 +91,9 @@ def _ungraded(study: Study) -> Iterator[tuple[str, str, str]]:
 
 
 def _of_packages(study: Study) -> Iterator[Mistake]:
-    if study.evaluation.model == "sftgen-vllm" and importlib.util.find_spec("vllm") is None:
-        yield Mistake(
-            ("evaluation", "model"),
-            "evaluation.model: 'sftgen-vllm' needs vLLM, which is not installed: pip install 'sftgen[vllm]'",
-        )
+    from sftgen_tasks.harness.registry import UnknownModelError, require_installed
+
+    try:
+        require_installed(study.evaluation.model)
+    except UnknownModelError as error:
+        yield Mistake(("evaluation", "model"), f"evaluation.model: {error}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from sftgen_train.trajectory.alignment import Floats, Integers
 from sftgen_train.trajectory.flips import TIE, Flips, Rows, centred, centres_of, quadratic, quotient, standard_errors
-from sftgen_train.trajectory.statistics import PRIOR
+from sftgen_train.trajectory.statistics import PRIOR, may_differ
 
 Span = tuple[float, float]
 
@@ -77,8 +77,7 @@ def limits(flips: Flips, of: Floats, *, confidence: float = 0.95, span: Span | N
     if span is not None:
         agreed = _agreed(flips.rows, of)
         if agreed is not None:
-            # So many documents would differ at most, if none of these does (rule of three).
-            share = 1 - alpha ** (1 / len(flips.rows))
+            share = may_differ(len(flips.rows), alpha)
             ends = [agreed - share * (agreed - span[0]), agreed + share * (span[1] - agreed)]
         ends = [max(ends[0], span[0]), min(ends[1], span[1])]
     return Limits(ends[0], ends[1], confidence)
@@ -149,8 +148,7 @@ def change_band(flips: Flips, plus: Sequence[int], minus: Sequence[int], *, conf
     See `changes_at`.
     """
     z = _joint(flips, _pairs(flips.rows.columns, plus, minus), confidence)
-    # Where all documents agree: so many would differ at most, if none of these does (rule of three).
-    share = 1 - ((1 - confidence) / 2 / max(1, len(plus))) ** (1 / len(flips.rows))
+    share = may_differ(len(flips.rows), (1 - confidence) / 2 / max(1, len(plus)))
     return changes_at(flips.rows, plus, minus, z, agreed=share)
 
 

@@ -13,6 +13,7 @@ from sftgen_train.trajectory.alignment import Curves, Floats, require_shares
 from sftgen_train.trajectory.flips import TIE, Rows, rows_of
 from sftgen_train.trajectory.intervals import Band, changes_at, contrasts_at, shares_at
 from sftgen_train.trajectory.resampling import DRAWS, Interval, Resamples, resample
+from sftgen_train.trajectory.statistics import may_differ, normal_quantile
 
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -139,7 +140,7 @@ def _ends(rows: Rows, drawn: Resamples, steps: Sequence[int], base: int | None, 
     # The area is a mean of documents' areas: one more column.
     areas = rows.values[:, :count] @ _heights(steps)
     wide = Rows(np.concatenate([rows.values, areas], axis=1), rows.weights, rows.strata)
-    one, few, level = _normal(0.025), _normal(ONE_SIDED), np.eye(wide.columns)
+    one, few, level = normal_quantile(0.025), normal_quantile(ONE_SIDED), np.eye(wide.columns)
 
     def levels(columns: Sequence[int], z: float, *, share: bool = share) -> Band:
         part = Rows(wide.values[:, list(columns)], wide.weights, wide.strata)
@@ -148,8 +149,7 @@ def _ends(rows: Rows, drawn: Resamples, steps: Sequence[int], base: int | None, 
     def changes(z: float) -> Band:
         plus, minus = after, [first or 0] * len(after)
         if share:
-            # Where all documents agree: so many would differ at most, if none of these does (rule of three).
-            return changes_at(wide, plus, minus, z, agreed=1 - (ONE_SIDED / len(after)) ** (1 / len(wide)))
+            return changes_at(wide, plus, minus, z, agreed=may_differ(len(wide), ONE_SIDED / len(after)))
         return contrasts_at(wide, level[:, plus] - level[:, minus], z)
 
     found = {"end": _of(levels(range(count), one), count - 1), "area": _of(levels([wide.columns - 1], one), 0)}
@@ -197,17 +197,11 @@ def _extreme(each: Band, together: Band, *, highest: bool, which: NDArray[np.boo
     return float(each.low[which].min()), float(together.high.min())
 
 
-def _normal(tail: float) -> float:
-    from scipy.special import ndtri  # takes a while to import, so only where it is needed
-
-    return -float(ndtri(tail))
-
-
 def _joint(deviations: Floats) -> float:
     """How many standard deviations one side of all columns may be away together, from draws x columns."""
     scale = deviations.std(axis=0)
     found = np.abs(np.divide(deviations, scale, out=np.zeros_like(deviations), where=scale > 0)).max(axis=1)
-    return max(_normal(ONE_SIDED), float(np.quantile(found, 1 - 2 * ONE_SIDED)))
+    return max(normal_quantile(ONE_SIDED), float(np.quantile(found, 1 - 2 * ONE_SIDED)))
 
 
 def differences_of(
@@ -231,7 +225,7 @@ def differences_of(
     after = list(range(0 if first is None else first + 1, count))
     means = np.concatenate([identity[:, [count - 1]], one @ _heights(steps)], axis=1)
     means = np.concatenate([two[:, [-1]], two @ _heights(steps)], axis=1) - means
-    plain = contrasts_at(rows, means, _normal(0.025))
+    plain = contrasts_at(rows, means, normal_quantile(0.025))
     found = {"end": _of(plain, 0), "area": _of(plain, 1)}
     if after:
         found["peak"] = _apart(drawn, one[:, after], two[:, after])
@@ -240,8 +234,7 @@ def differences_of(
         found["dip depth"] = -high, -low
     if rows.columns == 4 * count:
         found["peak truncation"] = _apart(drawn, identity[:, 2 * count : 3 * count], identity[:, 3 * count :])
-    # Where all documents agree: so many would differ at most, if none of these does (rule of three).
-    others = 1 - 0.025 ** (1 / drawn.units)
+    others = may_differ(drawn.units, 0.025)  # where all documents agree
     for name, (low, high) in found.items():
         if high - low <= TIE and (share or name == "peak truncation"):
             found[name] = max(low - others, -1.0), min(high + others, 1.0)
@@ -262,7 +255,7 @@ def _apart(drawn: Resamples, one: Floats, two: Floats) -> _Ends:
     from scipy.special import stdtrit  # takes a while to import, so only where it is needed
 
     seen = float((drawn.seen @ two).max() - (drawn.seen @ one).max())
-    wider = float(stdtrit(drawn.units - 1, 0.975)) / _normal(0.025) * np.sqrt(drawn.units / (drawn.units - 1))
+    wider = float(stdtrit(drawn.units - 1, 0.975)) / normal_quantile(0.025) * np.sqrt(drawn.units / (drawn.units - 1))
     deviations = wider * (drawn.means - drawn.seen)
     errors = [_errors_of_highest(drawn.seen @ arm, deviations @ arm) for arm in (one, two)]
     ends = [_turned(seen, of_two - of_one) for of_one in errors[0] for of_two in errors[1]]

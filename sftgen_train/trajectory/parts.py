@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from sftgen_train.trajectory.alignment import Floats
 from sftgen_train.trajectory.flips import rows_of
 from sftgen_train.trajectory.resampling import FEWER, percentiles, resample
+from sftgen_train.trajectory.statistics import may_differ
 
 ROUNDING = 1e-9
 
@@ -225,9 +226,9 @@ def among_finished(
 
 
 def _ends(seen: float, found: Floats, units: int, *, share: bool) -> tuple[float, float]:
-    """The interval of a mean. Where a share is 0 or 1, so many would differ at most (rule of three)."""
+    """The interval of a mean, also of a share that is 0 or 1."""
     low, high = percentiles(found, units=units)
-    others = 1 - 0.025 ** (1 / max(1, units))
+    others = may_differ(max(1, units), 0.025)
     if share and seen == 0:
         return 0.0, others
     if share and seen == 1:

@@ -34,6 +34,18 @@ PRIOR = 2
 is told: a few documents may agree by chance. Chosen by simulation, see docs/error_rates.md."""
 
 
+def may_differ(count: int, tail: float) -> float:
+    """The largest share that may differ where none of so many does, but for a chance of `tail` (rule of three)."""
+    return float(1 - tail ** (1 / count))
+
+
+def normal_quantile(tail: float) -> float:
+    """What a normal number exceeds with this chance."""
+    from scipy.special import ndtri  # takes a while to import, so only where it is needed
+
+    return -float(ndtri(tail))
+
+
 def estimate(
     values: Sequence[Any],
     level: float = 0.95,
