@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sftgen_judges.diagnostics.rates import wilson
 from sftgen_judges.errors import SftgenError
 
 Level = Literal["nominal", "ordinal", "interval"]
@@ -36,7 +37,13 @@ class AgreementError(SftgenError, ValueError):
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % bootstrap interval over items; `value` is None where the figure is not defined."""
+    """A figure with its 95 % interval over items.
+
+    Attributes:
+        value: None where the figure is not defined.
+        low: Lower end; None where nobody can tell, as where all items agree.
+        high: Upper end.
+    """
 
     value: float | None
     low: float | None = None
@@ -189,11 +196,12 @@ def _pair(names: tuple[str, str], data: Data, known: list[Label], level: Level, 
     if not len(rows):
         raise AgreementError(f"columns {names[0]!r} and {names[1]!r}: no item has both")
     values, table = _table(rows)
+    equal = float((rows[:, 0] == rows[:, 1]).mean())
     return Pair(
         columns=names,
         n=len(rows),
         missing=len(data) - len(rows),
-        accuracy=bootstrap(rows, lambda drawn: float((drawn[:, 0] == drawn[:, 1]).mean())),
+        accuracy=Interval(equal, *wilson(equal, len(rows))),
         kappa=bootstrap(rows, lambda drawn: kappa(drawn, level, steps)),
         alpha=bootstrap(rows, lambda drawn: alpha(drawn, level)),
         labels=[value if isinstance(known[0], float) else known[int(value)] for value in values.tolist()],
@@ -237,11 +245,14 @@ def alpha(rows: Data, level: Level = "nominal") -> float:
 
 
 def bootstrap(rows: Data, figure: Callable[[Data], float]) -> Interval:
-    """A figure of rows (items, columns) with its percentile interval; draws where it is not defined are left out."""
+    """A figure of rows (items, columns) with its percentile interval.
+
+    Draws where it is not defined are left out. If all others agree, they show nothing of other items: no interval.
+    """
     value = figure(rows)
     if math.isnan(value):
         return Interval(None)
     rng = np.random.default_rng(0)
     draws = [figure(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(RESAMPLES)]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+    return Interval(value, float(low), float(high)) if high > low else Interval(value)

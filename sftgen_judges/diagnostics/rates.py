@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, inf, isfinite, log, sqrt
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -66,14 +67,22 @@ def ratio(counts: Sums, below: Sums, *, scale: float = 1.0, of: int | None = Non
     left = 1.0 if of is None else max(0.0, 1 - n / of)
     if not left:
         return Rate(value, value, value, n)
-    from scipy import stats  # takes a second to import
+    from scipy.special import gammaincinv  # takes a while to import, so only where it is needed
 
     clustered = max(1.0, _variance(counts - seen / total * below, n) / seen) if seen else 1.0
     events, one = seen / (left * clustered), scale * left * clustered / total
     tail = (1 - level) / 2
-    low = float(stats.chi2.ppf(tail, 2 * events)) / 2 if events else 0.0
-    high = float(stats.chi2.ppf(1 - tail, 2 * (events + 1))) / 2
+    low = float(gammaincinv(events, tail)) if events else 0.0
+    high = float(gammaincinv(events + 1, 1 - tail))
     return Rate(value, one * low, one * high, n)
+
+
+def wilson(share: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share of `n` independent units, which need not be a whole number."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
 Ratio = tuple[Sums, Sums]
@@ -133,6 +142,6 @@ def _variance(spread: Sums, n: int) -> float:
 
 
 def _t(level: float, n: int) -> float:
-    from scipy import stats
+    from scipy.special import stdtrit
 
-    return float(stats.t.ppf((1 + level) / 2, n - 1))
+    return float(stdtrit(n - 1, (1 + level) / 2))

@@ -315,6 +315,8 @@ def _finite(value: Any) -> Any:
 def _shown(interval: Interval) -> str:
     if interval.value is None:
         return "not defined"
+    if interval.low is None:
+        return f"{interval.value:.3f}\nno interval"
     return f"{interval.value:.3f}\n{interval.low:.3f}\u2013{interval.high:.3f}"
 
 

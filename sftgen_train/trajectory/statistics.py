@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, nan, sqrt
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sftgen_judges.diagnostics.rates import wilson
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ RESAMPLES = 1000
 
 TINY = 1e-6
 """Of a skewness; below it a quotient would lose its digits."""
+
+ROUNDING = 1e-12
+"""Draws that differ by no more agree."""
 
 PRIOR = 2
 """So many documents that are right or wrong, at the mean that was seen, count beside those of a share when their spread
@@ -58,7 +63,8 @@ def estimate(
     A share gets Wilson's interval. Its sample size is chosen so that it gives the observed variance: for values of 0
     and 1 this is the number of documents, and repeats do not count as new documents. Other metrics get Student's
     interval, bent by their skewness (Hall 1992): the mean of a few lengths, which have a long tail, is more often too
-    low than too high. A number that is not a mean gets a percentile bootstrap over documents.
+    low than too high. A number that is not a mean gets a percentile bootstrap over documents. Where the draws agree, as
+    those of one document do, a share is as far off as documents that were not asked may be (rule of three).
 
     Args:
         values: One value a document, for example the mean of its repeats.
@@ -74,12 +80,12 @@ def estimate(
     if n == 0:
         raise ValueError("no values to take a mean of")
     if aggregation is not None:
-        return Estimate(aggregation(values), *_bootstrap(values, aggregation, level), n)
+        return _bootstrap(values, aggregation, level, share=share)
     mean, given = fmean(values), np.asarray(values, dtype=np.float64)
     if share and bool(((given >= 0) & (given <= 1)).all()):
-        return Estimate(mean, *_wilson(mean, _effective_size(given, mean), level), n)
+        return Estimate(mean, *wilson(mean, _effective_size(given, mean), level), n)
     if n == 1:
-        return Estimate(mean, float("-inf"), float("inf"), n)
+        return Estimate(mean, -inf, inf, n)
     from scipy.special import stdtrit  # takes a while to import, so only where it is needed
 
     t, error, skew = float(stdtrit(n - 1, (1 + level) / 2)), float(given.std(ddof=1)) / sqrt(n), _skewness(given, mean)
@@ -98,13 +104,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _bootstrap(
-    values: Sequence[Any], aggregation: Callable[[Sequence[Any]], float], level: float
-) -> tuple[float, float]:
+    values: Sequence[Any], aggregation: Callable[[Sequence[Any]], float], level: float, *, share: bool
+) -> Estimate:
+    n, seen, tail = len(values), aggregation(values), (1 - level) / 2
     # A fixed seed: the same records give the same interval.
-    draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    found = [aggregation([values[index] for index in draw]) for draw in draws]
-    low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    draws = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    found = np.asarray([aggregation([values[index] for index in draw]) for draw in draws])
+    told = found[np.isfinite(found)]
+    if not len(told):
+        return Estimate(seen, nan, nan, n)
+    low, high = map(float, np.quantile(told, [tail, 1 - tail]))
+    if high - low <= ROUNDING:
+        if share and 0 <= seen <= 1:
+            others = may_differ(n, tail)
+            low, high = seen - others * seen, seen + others * (1 - seen)
+        elif n == 1:
+            low, high = -inf, inf
+    return Estimate(seen, low, high, n)
 
 
 def _skewness(values: NDArray[np.float64], mean: float) -> float:
@@ -123,12 +139,3 @@ def _effective_size(values: NDArray[np.float64], mean: float) -> float:
     spread = (float(((values - mean) ** 2).sum()) + PRIOR * widest) / (len(values) + PRIOR)
     # Without spread all are right, or all wrong: then every document counts once.
     return len(values) * widest / spread if spread > 0 else len(values)
-
-
-def _wilson(mean: float, n: float, level: float) -> tuple[float, float]:
-    from scipy.special import ndtri  # takes a while to import, so only where it is needed
-
-    z = float(ndtri((1 + level) / 2))
-    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
-    return max(0.0, min(centre - half, mean)), min(1.0, max(centre + half, mean))

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from sftgen_judges.agreement import AgreementError, alpha, at_least, compare, kappa, read_label, scale_labels
+from sftgen_judges.agreement import AgreementError, Interval, alpha, at_least, compare, kappa, read_label, scale_labels
 from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.main import app
 from tests.conftest import Command
@@ -68,7 +68,14 @@ def test_intervals_are_those_of_the_binomial() -> None:
     columns = {"people": [1] * 200, "judge": [1] * 160 + [0] * 40}
     [pair], _ = compare(columns, labels="people")
     exact = stats.binomtest(160, 200).proportion_ci(method="wilson")
-    assert (pair.accuracy.low, pair.accuracy.high) == pytest.approx((exact.low, exact.high), abs=0.015)
+    assert (pair.accuracy.low, pair.accuracy.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_a_few_items_that_agree_are_not_certain() -> None:
+    [pair], everybody = compare({"people": [1, 0, 1, 0], "judge": [1, 0, 1, 0]}, labels="people")
+    exact = stats.binomtest(4, 4).proportion_ci(method="wilson")
+    assert (pair.accuracy.low, pair.accuracy.high) == pytest.approx((exact.low, exact.high))
+    assert (pair.kappa, everybody) == (Interval(1.0), Interval(1.0))  # no draw differs: nothing is known of others
 
 
 def test_missing_judgements_are_left_out_and_counted() -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+from sftgen_judges.diagnostics.rates import wilson
 from sftgen_judges.plugins.contracts import Interval
 
 Counts = npt.NDArray[np.float64]
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -110,11 +108,4 @@ def proportion(above: Counts, below: Counts, weight: float = 1.0) -> Interval:
         spread = above - share * below
         variance = float((spread**2).sum()) * documents / (documents - 1) / total**2
     n = min(units, share * (1 - share) / variance) if variance else min(units, documents)
-    return Interval(share, *_wilson(share, n))
-
-
-def _wilson(share: float, n: float) -> tuple[float, float]:
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+    return Interval(share, *wilson(share, n))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
-from math import sqrt
+from math import isinf, isnan, sqrt
 from statistics import fmean, stdev
 
 import numpy as np
@@ -46,6 +46,21 @@ def test_equal_values_still_leave_doubt(values: list[float]) -> None:
     found = estimate(values)
     assert 0 <= found.low <= found.mean <= found.high <= 1
     assert found.high - found.low > 0.1
+
+
+@pytest.mark.parametrize(("parts", "n"), [(1, 1), (0, 1), (1, 20), (0, 20)])
+def test_equal_documents_leave_doubt_about_what_is_no_mean_too(parts: int, n: int) -> None:
+    found = estimate([(parts, 2)] * n, aggregation=ratio)
+    limit = stats.binomtest(0, n).proportion_ci(0.95).high  # exact: what may differ where none of n does
+    assert (found.mean, found.low) == pytest.approx((parts / 2, parts / 2 * (1 - limit)))
+    assert found.high == pytest.approx(parts / 2 + (1 - parts / 2) * limit)
+    assert isinf(estimate([(3.0, 1.0)], share=False, aggregation=ratio).high)
+
+
+def test_a_number_that_no_document_has_is_none() -> None:
+    found = estimate([(0, 0)] * 3, aggregation=ratio)
+    assert isnan(found.mean)
+    assert isnan(found.low)
 
 
 def test_an_interval_stays_within_the_scale_and_holds_the_mean() -> None:
