@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from sftgen_judges import Grader, Response, Verdict
 from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.readers.boxed import last_boxed, last_tag
-from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
+from sftgen_train.curation.sets import TrainingSet, write_rows
 
 PROMPT = "{question}\n\nGive the final answer between <answer> and </answer>."
 LONGEST = 20_000
@@ -48,7 +48,7 @@ class GymError(SftgenError):
 def write_gym(
     folder: Path, task: str, *, rows: int, seed: int = 0, options: Mapping[str, Any] | None = None
 ) -> TrainingSet:
-    """Make different questions of a task and write them, see `write_set`.
+    """Make different questions of a task and write them, see `write_rows`.
 
     Args:
         folder: Where to.
@@ -64,14 +64,8 @@ def write_gym(
     made = _rows(task, rows, seed, dict(options or {}))
     first = next(made)  # mistakes are told before anything is written
     recipe = {"reasoning_gym": task, "rows": rows, "seed": seed, "options": dict(options or {}), "version": 1}
-    return write_set(
-        folder,
-        {**recipe, "library": _library().__version__},
-        _shards(first, made),
-        _as_they_are,
-        shards=-(-rows // SHARD),
-        card=f"Questions of the task `{task}` of reasoning-gym, each with the library's answer.",
-    )
+    card = f"Questions of the task `{task}` of reasoning-gym, each with the library's answer."
+    return write_rows(folder, {**recipe, "library": _library().__version__}, chain([first], made), rows, card=card)
 
 
 def _rows(task: str, rows: int, seed: int, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -108,17 +102,6 @@ def _row(task: str, seed: int, place: int, entry: Mapping[str, Any]) -> dict[str
         "task": task,
         "metadata": json.dumps(entry.get("metadata", {}), sort_keys=True, default=str),
     }
-
-
-def _shards(first: dict[str, Any], rest: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    shard = [first, *islice(rest, SHARD - 1)]
-    while shard:
-        yield shard
-        shard = list(islice(rest, SHARD))
-
-
-def _as_they_are(index: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return rows
 
 
 # ------------------------------------------------------------------------------ grading

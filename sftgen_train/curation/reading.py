@@ -21,14 +21,19 @@ def stream_rows(name: str, split: str = "train") -> Iterator[dict[str, Any]]:
     Raises:
         DataError: It cannot be read.
     """
-    folder = Path(name)
-    shards = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-    if not shards and not name.endswith(SUFFIXES):
+    files = local_files(name)
+    if not files:
         yield from read_rows(name, split)
-        return
-    for path in shards or [folder]:
+    for path in files:
         for row in stream_table(path):
             yield {column: without_none(value) for column, value in row.items()}
+
+
+def local_files(name: str) -> list[Path]:
+    """The files that a name stands for: itself, or the Parquet files of a folder; none of a dataset of the hub."""
+    folder = Path(name)
+    shards = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    return shards or ([folder] if name.endswith(SUFFIXES) else [])
 
 
 def batches(name: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Numbered]]:

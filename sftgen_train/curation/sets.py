@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,14 @@ from sftgen_judges.plugins.contracts import Workers
 from sftgen_judges.records.journal import append_rows, naming, read_rows, to_json, write_atomic
 from sftgen_judges.records.provenance import provenance
 from sftgen_train.curation.engines import HERE
+from sftgen_train.training.data_facts import SET
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SHARD = 50_000
 """Rows of a shard."""
-MANIFEST, JOURNAL, CARD = "set.json", "shards.jsonl", "README.md"
+MANIFEST, JOURNAL, CARD = SET, "shards.jsonl", "README.md"
 
 
 class SetError(SftgenError):
@@ -125,6 +127,30 @@ def write_set(
     with naming(folder / JOURNAL):
         (folder / JOURNAL).unlink(missing_ok=True)
     return whole
+
+
+def write_rows(
+    folder: Path, recipe: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], count: int, *, card: str
+) -> TrainingSet:
+    """Write rows that are made already, see `write_set`.
+
+    Args:
+        folder: Where to.
+        recipe: What they are, as plain data.
+        rows: The rows.
+        count: How many there are.
+        card: What the card says of the set.
+
+    Raises:
+        SetError: As `write_set`.
+    """
+    left = iter(rows)
+    shards = iter(lambda: list(islice(left, SHARD)), [])
+    return write_set(folder, recipe, shards, _as_they_are, shards=max(-(-count // SHARD), 1), card=card)
+
+
+def _as_they_are(index: int, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return rows
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

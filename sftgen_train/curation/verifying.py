@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Grader, Item
 from sftgen_judges.plugins.manager import lookup
 from sftgen_judges.records.schema import Response, Verdict
@@ -20,10 +19,6 @@ OF_MATHEMATICS = ("math_verify", "math500", "aime24")
 """Graders whose right answers are formulas."""
 GOLDS = ("answer", "ground_truth", "gold", "final_answer", "expected_answer")
 """Columns that hold the right answer; the first that there is."""
-
-
-class VerifyError(SftgenError):
-    """A set cannot be verified."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,6 @@ def verify(rows: Iterable[Mapping[str, Any]], grader: str = "", name: str = "dat
         name: The set, for messages.
 
     Raises:
-        VerifyError: A grader cannot be chosen.
         DataError: A row cannot be read.
         UnknownNameError: There is no such grader.
     """

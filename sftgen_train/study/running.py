@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,6 @@ from sftgen_train.study.requirements import require_all
 from sftgen_train.study.schema import Study
 from sftgen_train.study.work import CHECKED, DIAGNOSED
 
-logger = logging.getLogger(__name__)
 STATE = "state.json"
 """What each run was made of when the study last ran: tells which arms a change of the file has made stale."""
 _CHECK = "checks of every training"
@@ -131,7 +129,7 @@ def jobs_of(
     """The jobs that are left, in an order in which they can be done."""
     logs = folder / "logs"
     environment = _environment(study)
-    made = {model.path: f"{model.label}" for model in parts.models if model.missing}
+    made = {model.path: model.label for model in parts.models if model.missing}
     for model in parts.models:
         if model.missing and model.builder:
             start = model.start

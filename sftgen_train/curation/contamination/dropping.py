@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sftgen_judges.records.schema import content_hash
 from sftgen_train.curation.contamination.search import Contamination, ContaminationError
 from sftgen_train.curation.reading import stream_rows
-from sftgen_train.curation.sets import SHARD, TrainingSet, write_set
+from sftgen_train.curation.sets import TrainingSet, write_rows
 
 
 def write_without(folder: Path, data: str, split: str, found: Contamination, methods: Sequence[str]) -> TrainingSet:
@@ -23,7 +21,6 @@ def write_without(folder: Path, data: str, split: str, found: Contamination, met
     """
     dropped = found.hit_rows
     rows = (row for number, row in enumerate(stream_rows(data, split)) if number not in dropped)
-    kept = found.rows - len(dropped)
     recipe = {
         "without_questions_of": dict(sorted(found.questions.items())),
         "methods": list(methods),
@@ -31,16 +28,7 @@ def write_without(folder: Path, data: str, split: str, found: Contamination, met
         "dropped": content_hash(sorted(dropped)),
     }
     card = f"`{data}` without {len(dropped):,} rows that hold a question of a benchmark ({', '.join(methods)})."
-    return write_set(folder, recipe, _shards(rows), _as_they_are, shards=max(-(-kept // SHARD), 1), card=card)
-
-
-def _shards(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while shard := list(islice(rows, SHARD)):
-        yield shard
-
-
-def _as_they_are(index: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return rows
+    return write_rows(folder, recipe, rows, found.rows - len(dropped), card=card)
 
 
 def read_questions(path: Path) -> frozenset[tuple[str, str]]:

@@ -36,8 +36,8 @@ class Hit:
     Attributes:
         text: Which text.
         item: Which question.
-        overlap: Weight of the question's n-grams in the stretch, of all.
-        first: The word of the text at which the stretch begins.
+        overlap: How much of the question: the weight of its n-grams in the stretch, of all; or a method's likeness.
+        first: The word at which the stretch begins, counted over all texts.
         last: The word after its end.
         verbatim: Whether all words of the question follow each other there.
     """

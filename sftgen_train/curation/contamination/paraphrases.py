@@ -19,7 +19,7 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Response
 from sftgen_judges.scoring.grading import grade_batch
-from sftgen_train.curation.contamination.search import Found
+from sftgen_train.curation.contamination.overlap import Hit
 from sftgen_train.curation.contamination.words import Words
 
 LIKENESS, MOST, LONGEST = 0.75, 3, 256
@@ -106,10 +106,10 @@ class Paraphrases:
         self._embedded = encoder(questions)
         self.asked = self.undecided = 0
 
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Found]:
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Hit]:
         """The questions of a batch of prompts."""
         pairs = [
-            Found(text, item, likeness, int(words.starts[text]), int(words.starts[text]) + 1, verbatim=False)
+            Hit(text, item, likeness, int(words.starts[text]), int(words.starts[text]) + 1, verbatim=False)
             for text, item, likeness in self._near(prompts)
         ]
         return pairs if self._judge is None else self._decided(self._judge, pairs, prompts)
@@ -122,7 +122,7 @@ class Paraphrases:
             if (likeness[text] > likeness[text, item]).sum() < MOST:
                 yield int(text), int(item), float(likeness[text, item])
 
-    def _decided(self, judge: Judge, pairs: Sequence[Found], prompts: Sequence[str]) -> list[Found]:
+    def _decided(self, judge: Judge, pairs: Sequence[Hit], prompts: Sequence[str]) -> list[Hit]:
         items = [
             Item({"question": self._questions[pair.item]}, Response(prompts[pair.text], answer=prompts[pair.text]))
             for pair in pairs

@@ -13,7 +13,7 @@ import numpy as np
 
 from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_train.curation.contamination.benchmarks import Item
-from sftgen_train.curation.contamination.overlap import NEAR, Index, N, line_hashes
+from sftgen_train.curation.contamination.overlap import NEAR, Hit, Index, N, line_hashes
 from sftgen_train.curation.contamination.words import Words, words_of
 from sftgen_train.training.rows import Row
 
@@ -81,23 +81,11 @@ class Contamination:
         return frozenset(match.row for match in self.matches)
 
 
-@dataclass(frozen=True)
-class Found:
-    """A question in a text of a batch, before it is told of."""
-
-    text: int
-    item: int
-    overlap: float
-    first: int
-    last: int
-    verbatim: bool
-
-
 class Method(Protocol):
     """Looks for questions in texts."""
 
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
-        """The questions that a batch of texts holds, as `Found` tells of them."""
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Hit]:
+        """The questions that a batch of texts holds."""
 
 
 class _Overlap:
@@ -108,14 +96,14 @@ class _Overlap:
         hashes = line_hashes(questions)
         self._short = {int(value): item for item, value in enumerate(hashes) if value} if not masked else {}
 
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Hit]:
         yield from self._index.find(words)
         if self._short:
             lines = [(text, line) for text, prompt in enumerate(prompts) for line in {prompt, *prompt.splitlines()}]
             for (text, _), value in zip(lines, line_hashes([line for _, line in lines]), strict=True):
                 if value and int(value) in self._short:
                     first = int(words.starts[text])
-                    yield Found(text, self._short[int(value)], 1.0, first, first + N, verbatim=True)
+                    yield Hit(text, self._short[int(value)], 1.0, first, first + N, verbatim=True)
 
 
 class _Grams13:
@@ -128,7 +116,7 @@ class _Grams13:
         self._grams, first = np.unique(hashes, return_index=True)
         self._items = items[first]
 
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Hit]:
         hashes, begins = words.ngrams(13)
         places = np.minimum(np.searchsorted(self._grams, hashes), max(len(self._grams) - 1, 0))
         known = np.flatnonzero(self._grams[places] == hashes) if len(self._grams) else np.zeros(0, np.int64)
@@ -138,7 +126,7 @@ class _Grams13:
             pair = int(text), int(self._items[gram])
             if pair not in seen:
                 seen.add(pair)
-                yield Found(*pair, 1.0, int(begin), int(begin) + 13, verbatim=False)
+                yield Hit(*pair, 1.0, int(begin), int(begin) + 13, verbatim=False)
 
 
 class _MinHash:
@@ -155,7 +143,7 @@ class _MinHash:
             if made is not None:
                 self._lsh.insert(item, made)
 
-    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Any]:
+    def find(self, words: Words, prompts: Sequence[str]) -> Iterable[Hit]:
         for text, grams in enumerate(_shingles(prompts)):
             # A likeness of 0.6 needs this share at least. Most prompts have far less, and get no hashes.
             if not len(grams) or self._share(grams) < LIKENESS - MARGIN:
@@ -165,7 +153,7 @@ class _MinHash:
                 likeness = float(made.jaccard(self._hashes[item]))
                 if likeness >= LIKENESS:
                     first = int(words.starts[text])
-                    yield Found(text, item, likeness, first, first + len(grams) + 2, verbatim=False)
+                    yield Hit(text, item, likeness, first, first + len(grams) + 2, verbatim=False)
 
     def _share(self, grams: Any) -> float:
         """Share of a text's different 3-grams that some question has."""
@@ -263,7 +251,7 @@ def _texts(row: Row) -> tuple[str, str]:
     return row.prompt_text, f"{row.response.reasoning}\n{row.response.content or ''}"
 
 
-def _near(answer: str, words: Words, hit: Any) -> bool | None:
+def _near(answer: str, words: Words, hit: Hit) -> bool | None:
     """Whether the answer's words follow each other within 50 words after a question."""
     wanted = words_of([answer]).hashes
     if not len(wanted):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from sftgen_tasks import LoadedTasks
     from sftgen_tasks.harness.model import Model
 
-logger = logging.getLogger(__name__)
 TOP = 20
 """How many of the likeliest tokens are asked for where entropies are; most servers give no more."""
 

@@ -22,6 +22,7 @@ from sftgen_tasks import countdown
 from sftgen_tasks.data.tables import SUFFIXES, DataError, stream_table
 from sftgen_tasks.math.grading import INSTRUCTION
 from sftgen_train.curation.configuration import Curation, CurationError, Prompts
+from sftgen_train.curation.reading import local_files
 from sftgen_train.curation.verifying import OF_MATHEMATICS, unusable_golds
 from sftgen_train.results.blocks import block_name
 
@@ -224,10 +225,8 @@ class _Source:
 
     def _rows(self) -> Iterator[Row]:
         name = self.prompts.source
-        folder = Path(name)
-        shards = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-        if shards or name.endswith(SUFFIXES):
-            for path in shards or [folder]:
+        if files := local_files(name):
+            for path in files:
                 yield from stream_table(path)
             return
         from datasets import load_dataset

@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sftgen_judges.asking.settings import missing_settings
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Candidate, Item, Judge, Selector
+from sftgen_judges.plugins.manager import lookup
+from sftgen_judges.scoring.grading import grade_batch
 
 Candidates = Sequence[Candidate]
 JUDGED = "judged"
@@ -101,23 +104,17 @@ def _by_logprob(candidates: Candidates, options: LogProb, rng: random.Random) ->
 
 
 def _judge_of(options: Judged) -> Judge:
-    from sftgen_judges.plugins.manager import lookup
-
     found: Judge = lookup("judge", options.judge)
     return found
 
 
 def _judgements(candidates: Candidates, options: Judged) -> Iterator[tuple[int, Mapping[str, float]]]:
-    from sftgen_judges.scoring.grading import grade_batch
-
     items = [Item(each.doc, each.response) for each in candidates]
     verdicts = grade_batch(_judge_of(options), items, label=options.judge)
     yield from ((place, {JUDGED: said.score}) for place, said in enumerate(verdicts) if said.score is not None)
 
 
 def _judge_is_ready(options: Judged) -> str:
-    from sftgen_judges.asking.settings import missing_settings
-
     return missing_settings(_judge_of(options))
 
 
