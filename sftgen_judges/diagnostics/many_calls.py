@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 
 from sftgen_judges.asking.replies import UnreadableReply
 from sftgen_judges.plugins.contracts import Answer, Batch, Failure, Labels, Reply, Request
+from sftgen_judges.plugins.judge_settings import JudgeSettings
 
+MOST_MISSING: float = JudgeSettings.model_fields["max_missing"].default
+"""Share of judgements that may be missing; with more, what was found is incomplete and says so."""
 Read = TypeVar("Read")
 
 

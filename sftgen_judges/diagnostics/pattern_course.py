@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from sftgen_judges.diagnostics.many_calls import MOST_MISSING
 from sftgen_judges.diagnostics.pattern_words import WORDS, how_good
 from sftgen_judges.diagnostics.rates import Rate, Sums, difference, factor, ratio
 from sftgen_judges.plugins.contracts import Figure, Finding, History, Series, Table
 from sftgen_judges.plugins.contracts.findings import Certainty
-from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 NAMES = tuple(WORDS)
-MOST_MISSING: float = JudgeSettings.model_fields["max_missing"].default
-"""Share of the judged responses that may be missing; with more, what was found is incomplete and says so."""
 
 Key = tuple[str, int]  # a task at a step
 Numbers = Mapping[str, float]

@@ -9,20 +9,18 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from sftgen_judges.diagnostics.validation.scores import proportion
+from sftgen_judges.diagnostics.many_calls import MOST_MISSING
+from sftgen_judges.diagnostics.validation.scores import product, proportion
 from sftgen_judges.plugins.contracts import Figure, Finding, History, Interval, Metric, Series, Table
-from sftgen_judges.plugins.judge_settings import JudgeSettings
 
-MOST_MISSING: float = JudgeSettings.model_fields["max_missing"].default
-"""Share of judgements that may be missing; with more, what was found is incomplete and says so."""
 KINDS = ("self-jailbreak", "no reason given", "harm not seen", "thinking does not comply")
 """Kinds of unsafe answers. The first two see the harm; the last is an answer that did not follow its thinking."""
-
+CELLS = ("both_safe", "only_thinking_unsafe", "only_answer_unsafe", "both_unsafe")
+"""Thinking and answer, safe or unsafe."""
 _NAMES = ("self_jailbreak_of_all", "no_reason_given_of_all", "harm_not_seen_of_all", "not_complying_of_all")
 
 
@@ -103,7 +101,7 @@ def split_of_asr(history: History) -> Iterator[Finding]:
             }
             of_unsafe.append(given[KINDS[0]] if step.judged else None)
             for kind in KINDS:
-                shares[kind].append(_product(asr, given[kind]) if step.judged else None)
+                shares[kind].append(product(asr, given[kind]) if step.judged else None)
             rows.append(
                 (
                     number,
@@ -163,15 +161,14 @@ def _about(task: str, steps: Mapping[int, _Step]) -> str:
 
 def four_cells(history: History) -> Iterator[Finding]:
     """Thinking safe or unsafe, before an answer that is safe or unsafe, at each step."""
-    cells = ("both_safe", "only_thinking_unsafe", "only_answer_unsafe", "both_unsafe")
     for task, steps in _steps(history).items():
         rows: list[tuple[str | float | None, ...]] = []
-        shares: dict[str, list[Interval | None]] = {name: [] for name in cells}
+        shares: dict[str, list[Interval | None]] = {name: [] for name in CELLS}
         for number, step in steps.items():
-            for name in cells:
+            for name in CELLS:
                 given = {doc: [one.get(name, 0.0) for one in all_] for doc, all_ in step.numbers.items()}
                 shares[name].append(_share(given) if step.judged else None)
-            both, thinking, answer, unsafe = (shares[name][-1] for name in cells)
+            both, thinking, answer, unsafe = (shares[name][-1] for name in CELLS)
             about = (step.judged, round(step.missing, 3))
             rows.append((number, "safe", _cell(both), _cell(answer), *about))
             rows.append((number, "unsafe", _cell(thinking), _cell(unsafe), *about))
@@ -193,7 +190,7 @@ def four_cells(history: History) -> Iterator[Finding]:
             ),
             figure=Figure(
                 "lines", "thinking and answer", y="share of responses",
-                series=tuple(_series(name.replace("_", " "), numbers, shares[name]) for name in cells),
+                series=tuple(_series(name.replace("_", " "), numbers, shares[name]) for name in CELLS),
             ),
             task=task,
         )  # fmt: skip
@@ -204,13 +201,6 @@ def _share(values: Mapping[str, Sequence[float]]) -> Interval:
     above = np.array([sum(one) for one in values.values()], dtype=np.float64)
     below = np.array([len(one) for one in values.values()], dtype=np.float64)
     return proportion(above, below)
-
-
-def _product(one: Interval, other: Interval) -> Interval:
-    """A share of a share, for example of all answers: errors of both, linearised."""
-    halves = ((one.high - one.low) / 2 * other.value, (other.high - other.low) / 2 * one.value)
-    value, half = one.value * other.value, sqrt(halves[0] ** 2 + halves[1] ** 2)
-    return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
 def _cell(share: Interval | None) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sftgen_judges.asking.replies import UnreadableReply
-from sftgen_judges.diagnostics.safety_course import four_cells
+from sftgen_judges.diagnostics.safety_course import CELLS, four_cells
 from sftgen_judges.plugins.contracts import Answer, Batch, Diagnostic, Failure, Item, Labels, Measure, Request
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 from sftgen_judges.policy import POLICY
@@ -19,7 +19,6 @@ from sftgen_judges.records.schema import Response
 VERSION = 1 + 100 * POLICY.version
 MOST = 400
 """Responses of a task at a step whose thinking is judged."""
-CELLS = ("both_safe", "only_thinking_unsafe", "only_answer_unsafe", "both_unsafe")
 
 
 def judged(answer: Answer) -> bool:

@@ -15,7 +15,7 @@ from sftgen_train.results.diagnosed import Numbers
 from sftgen_train.trajectory.alignment import Floats
 from sftgen_train.trajectory.churn import Churn, churn
 from sftgen_train.trajectory.loading import TaskSamples, load_samples
-from sftgen_train.trajectory.pairing import Samples
+from sftgen_train.trajectory.pairing import Samples, means_over_repeats
 from sftgen_train.trajectory.passing import curve_of, is_right_or_wrong, pass_at_k
 from sftgen_train.trajectory.resampling import Interval
 
@@ -48,7 +48,7 @@ def _churned(of: TaskSamples) -> Finding:
         said = "The steps share no document, so that nothing was won or lost."
         return Finding("won and lost", said, "cannot tell", f"{len(samples.documents)} documents", task=of.task)
     last = max(found)
-    net = _change("score", np.nanmean(samples.values[:, [0, -1]], axis=2), samples)
+    net = _change("score", means_over_repeats(samples.values[:, [0, -1]]), samples)
     sentence, certainty = _told(found[last], first, last, net)
     metrics = tuple(
         _metric(name, getattr(churned, name), churned.documents, of.task, step)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scipy.stats import kendalltau
-
 from sftgen_judges.plugins.contracts import Diagnostic, Figure, Finding, History, Metric, Series, Table
 from sftgen_judges.plugins.contracts.findings import Certainty
 from sftgen_train.diagnosing.course import FEWEST, LEVEL, p_text
@@ -97,7 +95,7 @@ def _told(kind: str, rows: Sequence[Row]) -> tuple[str, Certainty]:
     of = _SAID[name] if kind in {"trained", "sampled"} else f"{_SAID[name]} in {kind} responses"
     before, after = course[0][1], course[-1][1]
     ends = f"from {before:.3g} to {after:.3g} between steps {_window(rows[0])} and {_window(rows[-1])}"
-    p = float(kendalltau(*zip(*course, strict=True)).pvalue) if len({value for _, value in course}) > 1 else 1.0
+    p = _p_of_trend(course)
     certainty: Certainty
     if len(course) < FEWEST:
         sentence, certainty = (
@@ -118,6 +116,13 @@ def _told(kind: str, rows: Sequence[Row]) -> tuple[str, Certainty]:
             "signal that more repetition adds nothing"
         )
     return "; ".join(parts) + ".", certainty
+
+
+def _p_of_trend(course: Sequence[tuple[int, float]]) -> float:
+    """p-value of Kendall's test of numbers against their steps; 1 where all are equal."""
+    from scipy.stats import kendalltau  # takes a while to import, so only where it is needed
+
+    return float(kendalltau(*zip(*course, strict=True)).pvalue) if len({value for _, value in course}) > 1 else 1.0
 
 
 def _window(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,11 @@ class Pair:
     noise: Floats
     left_out: tuple[LeftOut, ...]
 
+    def columns(self, steps: Sequence[int]) -> list[int]:
+        """The columns of some steps, of the first arm, then of the second."""
+        places = [self.steps.index(step) for step in steps]
+        return [*places, *(len(self.steps) + place for place in places)]
+
 
 def pair(name: str, first: Samples, second: Samples, *, complete: bool = False) -> Pair:
     """Keep the documents and steps that both arms have.
@@ -128,7 +133,7 @@ def pair(name: str, first: Samples, second: Samples, *, complete: bool = False) 
     truncated = None
     if first.truncated is not None and second.truncated is not None and whole and len(kept):
         cut = [first.truncated[rows][:, columns[0]][kept], second.truncated[others][:, columns[1]][kept]]
-        truncated = np.concatenate([_means(values) for values in cut], axis=1)
+        truncated = np.concatenate([means_over_repeats(values) for values in cut], axis=1)
         truncated = truncated if np.isfinite(truncated).all() else None
     return Pair(
         name,
@@ -149,7 +154,8 @@ def _wide(values: Floats, repeats: int) -> Floats:
     return np.pad(values, ((0, 0), (0, 0), (0, repeats - values.shape[2])), constant_values=np.nan)
 
 
-def _means(values: Floats) -> Floats:
+def means_over_repeats(values: Floats) -> Floats:
+    """Documents x steps: the mean of what is there of documents x steps x repeats; NaN where nothing is."""
     there = np.isfinite(values)
     counts = there.sum(axis=2)
     return np.where(counts > 0, np.where(there, values, 0.0).sum(axis=2) / np.maximum(counts, 1), np.nan)
@@ -167,7 +173,7 @@ def truncated_shares(of: Samples, truncated: Samples) -> Floats:
     """
     found = np.full((len(of.documents), len(of.steps), 1), np.nan)
     _, rows, others = np.intersect1d(of.documents, truncated.documents, return_indices=True)
-    means = _means(truncated.values)
+    means = means_over_repeats(truncated.values)
     for place, step in enumerate(of.steps):
         if step in truncated.steps:
             found[rows, place, 0] = means[others, truncated.steps.index(step)]

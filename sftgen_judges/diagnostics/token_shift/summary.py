@@ -111,13 +111,13 @@ def sums_of(shift: Shift) -> dict[str, float]:
 
 
 def _sums(shift: Shift, rows: NDArray[np.bool_], suffix: str) -> dict[str, float]:
-    loss, base_loss = (float(-shift[name][rows].sum()) for name in ("logprob", "base_logprob"))
+    loss, base_loss = (-float(shift[name][rows].sum(dtype=np.float64)) for name in ("logprob", "base_logprob"))
     found = {"tokens": float(rows.sum()), "loss": loss, "base_loss": base_loss, "loss_change": loss - base_loss}
     if "rank" in shift:
         rank = shift["rank"][rows]
         found["shifted"] = float((rank >= SHIFTED).sum())
         found["marginal"] = float(((rank >= MARGINAL) & (rank < SHIFTED)).sum())
-    found |= {name: float(shift[name][rows].sum()) for name in ("kl", "js", "entropy") if name in shift}
+    found |= {name: float(shift[name][rows].sum(dtype=np.float64)) for name in ("kl", "js", "entropy") if name in shift}
     return {f"{name}{suffix}": value for name, value in found.items()}
 
 
@@ -142,7 +142,7 @@ def table_of(shifts: Sequence[Shift]) -> Iterator[tuple[str | float | None, ...]
 def _row(name: str, whole: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> tuple[str | float | None, ...]:
     n = int(rows.sum())
     of = {quantity: values[rows] for quantity, values in whole.items()} if n else {}
-    means = {quantity: values.mean() for quantity, values in of.items()}
+    means = {quantity: values.mean(dtype=np.float64) for quantity, values in of.items()}
     shares = [None, None]
     if "rank" in of:
         shares = [((of["rank"] >= MARGINAL) & (of["rank"] < SHIFTED)).mean(), (of["rank"] >= SHIFTED).mean()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 import numpy.typing as npt
@@ -109,3 +110,11 @@ def proportion(above: Counts, below: Counts, weight: float = 1.0) -> Interval:
         variance = float((spread**2).sum()) * documents / (documents - 1) / total**2
     n = min(units, share * (1 - share) / variance) if variance else min(units, documents)
     return Interval(share, *wilson(share, n))
+
+
+def product(one: Interval, other: Interval) -> Interval:
+    """A share of a share, for example of all answers: the sides of both intervals together (Zou and Donner's MOVER)."""
+    value = one.value * other.value
+    down = hypot((one.value - one.low) * other.value, (other.value - other.low) * one.value)
+    up = hypot((one.high - one.value) * other.value, (other.high - other.value) * one.value)
+    return Interval(value, max(0.0, value - down), min(1.0, value + up))

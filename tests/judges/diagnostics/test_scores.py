@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 import pytest
 
 from sftgen_judges.diagnostics.rates import difference, factor, ratio
-from sftgen_judges.diagnostics.validation.scores import Scores, counted, proportion, score
+from sftgen_judges.diagnostics.validation.scores import Scores, counted, product, proportion, score
+from sftgen_judges.plugins.contracts import Interval
 
 
 def scored(right: list[list[bool]], found: list[list[bool]]) -> Scores:
@@ -130,3 +133,22 @@ def test_a_change_of_density_is_told_from_one_of_length() -> None:
         risen = difference((before, then), (denser, now), scale=1000)
         lost += not risen.low <= 20 <= risen.high
     assert max(false, wrong, lost) / 300 < 0.08
+
+
+def test_a_share_of_a_share_is_as_far_off_as_its_parts() -> None:
+    ones = np.ones(30)
+    asr, nothing = proportion(np.repeat([1.0, 0.0], [12, 18]), ones), proportion(0 * ones, ones)
+    assert product(asr, nothing).high == pytest.approx(asr.value * nothing.high)
+    assert (product(nothing, nothing).low, product(proportion(ones, ones), asr).value) == (0, asr.value)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.1, 0.1), (0.4, 0.05), (0.9, 0.95)])
+def test_the_interval_of_a_share_of_a_share_covers_the_truth(one: float, other: float) -> None:
+    rng, runs = np.random.default_rng(0), 500
+
+    def drawn(rate: float, n: int) -> Interval:
+        return proportion((rng.random(n) < rate).astype(float), np.ones(n))
+
+    found = [product(drawn(one, 300), drawn(other, 30)) for _ in range(runs)]
+    covered = sum(interval.low <= one * other <= interval.high for interval in found) / runs
+    assert 0.95 - 4 * sqrt(0.95 * 0.05 / runs) <= covered <= 0.99

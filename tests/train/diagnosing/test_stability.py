@@ -115,6 +115,18 @@ def test_where_every_document_moved_alike_it_is_no_luck(tmp_path: Path) -> None:
     assert "100% lost" in finding.sentence
 
 
+def test_a_document_that_was_not_answered_at_the_end_is_left_out_without_a_warning(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    values = np.stack([drawn(0.2, 1), drawn(0.9, 2)], axis=1).astype(np.float64)
+    values[0, 1] = np.nan
+    found = _churned(
+        TaskSamples("run", "run", TASK, Samples(values, (0, 10), np.arange(DOCUMENTS)), share=True, ways={})
+    )
+    assert f"{DOCUMENTS - 1} documents" in found.measured_on
+    assert not recwarn.list
+
+
 def test_agreement_of_repeats(tmp_path: Path) -> None:
     right = np.array([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0]])
     finding = found(tmp_path, {0: right}, "consistency")["consistency"]
