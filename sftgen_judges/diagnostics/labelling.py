@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 from sftgen_judges.asking.ask import ask_model
 from sftgen_judges.asking.settings import settings_for, with_options
@@ -29,6 +29,7 @@ ANSWERS = 256
 _AT_ONCE = 32  # rows of a rule that are written together
 
 Row = dict[str, Any]
+Of = TypeVar("Of")
 
 
 class DiagnosticError(SftgenError):
@@ -137,7 +138,8 @@ def label_samples(
         pairs = (pair for pair in pairs if _is_of(diagnostic, pair[1]))
     if diagnostic.most is not None:
         pairs = _some_of_each_step(pairs, diagnostic.most)
-    for some in _chunks(pairs, ASKED_CHARACTERS if annotator.ask else CHARACTERS):
+    most = ASKED_CHARACTERS if annotator.ask else CHARACTERS
+    for some in chunks(pairs, lambda pair: len(pair[1].response.text), most):
         keys = [key_of(diagnostic, answer, annotator) for _, answer in some]
         missing = {key: answer for key, (_, answer) in zip(keys, some, strict=True) if key not in known}
         places: dict[str, list[Sample]] = {}
@@ -182,12 +184,13 @@ def _some_of_each_step(pairs: Iterable[tuple[Sample, Answer]], most: int) -> Ite
         yield from (pair for _, _, pair in sorted(heap, reverse=True))
 
 
-def _chunks(pairs: Iterable[tuple[Sample, Answer]], most: int) -> Iterator[list[tuple[Sample, Answer]]]:
-    chunk: list[tuple[Sample, Answer]] = []
+def chunks(things: Iterable[Of], size_of: Callable[[Of], int], most: int) -> Iterator[list[Of]]:
+    """Things a few at a time: at most `ANSWERS`, and no more once their sizes reach `most`."""
+    chunk: list[Of] = []
     size = 0
-    for pair in pairs:
-        chunk.append(pair)
-        size += len(pair[1].response.text)
+    for thing in things:
+        chunk.append(thing)
+        size += size_of(thing)
         if size >= most or len(chunk) >= ANSWERS:
             yield chunk
             chunk, size = [], 0

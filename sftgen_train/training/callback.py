@@ -19,7 +19,7 @@ from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.training import continuing
 from sftgen_train.training.distributed import shard
 from sftgen_train.training.failures import Failures
-from sftgen_train.training.measuring import Form, Measuring, output_of
+from sftgen_train.training.measuring import Form, Measuring
 from sftgen_train.training.requirements import (
     CallbackError,
     require_generator,
@@ -177,7 +177,7 @@ class HarnessCallback(TrainerCallback):
         """
         step, first = state.global_step, state.is_world_process_zero
         measuring, together_with = self._measuring, shard()
-        self._run = run = RunFolder(self._run_dir or Path(args.output_dir or "trainer_output"))
+        self._run = run = RunFolder(self._run_dir or continuing.output_of(args))
         self._failures = Failures(run, self.suite.tasks, first=first)
 
         def begin() -> dict[int, set[str]]:
@@ -233,11 +233,10 @@ class HarnessCallback(TrainerCallback):
         last = step >= state.max_steps
         if self._form != "queue" or step > state.max_steps or step in self._measuring.measured:
             return
-        if last or self._measuring.due(step):
-            self._measuring.enqueue_saved(step, output_of(args) / f"checkpoint-{step}", args, kwargs, last=last)
-        elif self._measuring.candidate(step):
-            saved = output_of(args) / f"checkpoint-{step}"
-            self._measuring.enqueue_saved(step, saved, args, kwargs, last=False, candidate=True)
+        due = last or self._measuring.due(step)
+        if due or self._measuring.candidate(step):
+            saved = continuing.output_of(args) / f"checkpoint-{step}"
+            self._measuring.enqueue_saved(step, saved, args, kwargs, last=last, candidate=not due)
 
     @_never_ends_training
     def on_log(
@@ -293,7 +292,7 @@ class HarnessCallback(TrainerCallback):
             settings_of(args, given, self.suite, self.fields), beside_of(args), defaults_of(args)
         )
         try:
-            known = continuing.take(run, settings, state.global_step, output_of(args), enqueuer)
+            known = continuing.take(run, settings, state.global_step, continuing.output_of(args), enqueuer)
             run.update_manifest(
                 model=getattr(given["model"].config, "_name_or_path", "") or type(given["model"]).__name__,
                 tasks=self.suite.tasks,

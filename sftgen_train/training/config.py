@@ -13,6 +13,8 @@ FORMS = ("queue", "in_process", "colocated")
 WORKERS = ("beside", "after", "none")
 METHODS = ("sft", "distillation", "grpo")
 """How is trained: on given responses, on a teacher's view of the model's own, or on a reward for these."""
+IGNORED = -100
+"""The label of a token without loss."""
 
 
 class TrainingConfigError(SftgenError, ValueError):
@@ -171,12 +173,7 @@ def json_list(name: str, given: Any) -> list[Any]:
     Raises:
         TrainingConfigError: It is something else.
     """
-    try:
-        value = json.loads(given) if isinstance(given, str) else given or []
-    except json.JSONDecodeError as error:
-        raise TrainingConfigError(f"{name} {given!r}: not JSON: {error}") from error
-    if not isinstance(value, list):
-        raise TrainingConfigError(f"{name} {given!r}: expected a list")
+    value: list[Any] = _of_kind(name, given, list, "a list")
     return value
 
 
@@ -186,10 +183,15 @@ def mapping(name: str, given: Any) -> dict[str, Any]:
     Raises:
         TrainingConfigError: It is something else.
     """
+    value: dict[str, Any] = _of_kind(name, given, dict, "a mapping")
+    return value
+
+
+def _of_kind(name: str, given: Any, kind: type, expected: str) -> Any:
     try:
-        value = json.loads(given) if isinstance(given, str) else given or {}
+        value = json.loads(given) if isinstance(given, str) else given or kind()
     except json.JSONDecodeError as error:
         raise TrainingConfigError(f"{name} {given!r}: not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise TrainingConfigError(f"{name} {given!r}: expected a mapping")
+    if not isinstance(value, kind):
+        raise TrainingConfigError(f"{name} {given!r}: expected {expected}")
     return value

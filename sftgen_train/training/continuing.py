@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from transformers import TrainingArguments
+
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import read_rows, write_atomic
 from sftgen_judges.records.manifest import now
@@ -30,6 +32,11 @@ logger = logging.getLogger(__name__)
 
 LOCK = ".training.lock"
 _held: dict[Path, IO[bytes]] = {}
+
+
+def output_of(args: TrainingArguments) -> Path:
+    """Where a trainer saves its checkpoints."""
+    return Path(args.output_dir or "trainer_output")
 
 
 def last_checkpoint(output: Path) -> Path | None:

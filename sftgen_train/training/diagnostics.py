@@ -20,9 +20,7 @@ def diagnostics_of(harness: HarnessConfig) -> tuple[list[str], list[str]]:
     probes, at_end = by_moment(harness.harness_diagnostics)
     named = f"harness_diagnostics {', '.join(probes + at_end)}"
     if (probes or at_end) and not (harness.harness_tasks or harness.harness_tiers):
-        raise TrainingConfigError(
-            f"harness_diagnostics {', '.join(probes + at_end)}: expected harness_tasks beside them"
-        )
+        raise TrainingConfigError(f"{named}: expected harness_tasks beside them")
     if (probes or at_end) and harness.harness_worker == "none" and harness.harness_form == "queue":
         raise TrainingConfigError(
             f"{named}: with harness_worker none nobody evaluates here; give "

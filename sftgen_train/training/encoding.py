@@ -21,11 +21,10 @@ from rich.console import Console
 from rich.text import Text
 
 from sftgen_tasks.data.tables import DataError
-from sftgen_train.training.config import TrainingConfigError
+from sftgen_train.training.config import IGNORED, TrainingConfigError
 from sftgen_train.training.rows import CARRIERS, READ, leaves, not_read, read_row
 from sftgen_train.training.templates import Template, Written, reached, squeezed
 
-IGNORED = -100
 _BEFORE = "\n"
 _ENCODED = Features(
     {

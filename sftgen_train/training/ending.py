@@ -120,7 +120,7 @@ def ended_step(
     step = known.get("ended")
     if args.resume_from_checkpoint not in {None, "last"} or not _same(known.get("command"), command, defaults):
         return None
-    return step if isinstance(step, int) and is_complete(Path(args.output_dir or "trainer_output")) else None
+    return step if isinstance(step, int) and is_complete(continuing.output_of(args)) else None
 
 
 def _same(earlier: Any, command: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:

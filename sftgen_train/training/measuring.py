@@ -16,6 +16,7 @@ from sftgen_train.checkpoints.leases import is_complete
 from sftgen_train.evaluation.evaluator import Evaluator, evaluate_in_memory, require_tasks, undisturbed
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
+from sftgen_train.training.continuing import output_of
 from sftgen_train.training.distributed import gathered_weights
 from sftgen_train.training.telling import Teller
 
@@ -220,11 +221,6 @@ class Measuring:
             action()
         except Exception as error:
             self._report(doing, step, error)
-
-
-def output_of(args: TrainingArguments) -> Path:
-    """Where a trainer saves its checkpoints."""
-    return Path(args.output_dir or "trainer_output")
 
 
 def _precision(args: TrainingArguments) -> torch.dtype | None:

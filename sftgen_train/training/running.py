@@ -21,7 +21,7 @@ from sftgen_train.queue.worker import Policy, work
 from sftgen_train.training import fields, on_policy
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, json_list, keep_text, mapping, steps_of
-from sftgen_train.training.continuing import last_checkpoint
+from sftgen_train.training.continuing import last_checkpoint, output_of
 from sftgen_train.training.data_facts import data_facts
 from sftgen_train.training.diagnostics import diagnostics_of, tell_outcome
 from sftgen_train.training.distributed import start_worker, wait_for_all
@@ -60,7 +60,7 @@ def train(arguments: Sequence[str], preset: Mapping[str, Any] | None = None) -> 
     keep = keep_text(harness)
     if fields.known_fields() is None:
         fields.keep(trl_fields())
-    output = RunFolder(Path(config.output_dir or "trainer_output"))
+    output = RunFolder(output_of(config))
     run = RunFolder(Path(harness.harness_run_dir)) if callback and harness.harness_run_dir else output
     for folder in (output, run):
         folder.require_writable()
@@ -173,7 +173,7 @@ def _resume_from(config: TrainingArguments) -> str | bool | None:
     named = config.resume_from_checkpoint
     if named != "last":
         return named
-    found = last_checkpoint(Path(config.output_dir or "trainer_output"))
+    found = last_checkpoint(output_of(config))
     return str(found) if found else None
 
 

@@ -240,11 +240,9 @@ def _rows(pairs: Sequence[Pair], steps: tuple[int, ...]) -> Rows:
     cut = all(of.truncated is not None for of in pairs)
     made = []
     for of in pairs:
-        places = [of.steps.index(step) for step in steps]
-        columns = [*places, *(len(of.steps) + place for place in places)]
-        parts = [of.values[:, columns]]
+        parts = [of.values[:, of.columns(steps)]]
         if cut and of.truncated is not None:
-            parts.append(of.truncated[:, columns])
+            parts.append(of.truncated[:, of.columns(steps)])
         made.append(rows_of(np.concatenate(parts, axis=1), of.clusters))
     return pool(made)
 

@@ -105,11 +105,8 @@ def equal_in_domain(
 
 
 def _drawn(pairs: Sequence[Pair], steps: tuple[int, ...], draws: int, seed: int) -> Resamples:
-    made = []
-    for of in pairs:
-        places = [of.steps.index(step) for step in steps]
-        made.append(rows_of(of.values[:, [*places, *(len(of.steps) + place for place in places)]], of.clusters))
-    return resample(pool(made), draws=draws, seed=seed)
+    rows = pool([rows_of(of.values[:, of.columns(steps)], of.clusters) for of in pairs])
+    return resample(rows, draws=draws, seed=seed)
 
 
 def _reach(home: Floats, away: Floats, levels: Floats) -> Floats:

@@ -56,11 +56,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def beyond_zero(self) -> bool:
-        """Whether 0 is outside."""
-        return self.low > 0 or self.high < 0
-
 
 def resample(rows: Rows, *, draws: int = DRAWS, seed: int = 0) -> Resamples:
     """Draw rows (documents or clusters) with replacement, within each task.

@@ -13,12 +13,10 @@ from sftgen_train.trajectory.arms import compare_arms
 from sftgen_train.trajectory.iso_id import equal_in_domain
 from sftgen_train.trajectory.pairing import Pair, Samples, pair
 from sftgen_train.trajectory.parts import split
-from sftgen_train.trajectory.resampling import Interval
+from sftgen_train.trajectory.simulated_intervals import DRAWS, holds, in_region
 from sftgen_train.trajectory.simulation import ABILITY, STEP_NOISE, STEPS, Design, draw, shifts
 from sftgen_train.trajectory.tradeoff_arms import compare_tradeoffs
 
-DRAWS = 500
-"""Draws of documents: fewer than in a comparison, whose intervals are as wide but for less of chance."""
 TRUNCATED, FINISHED, CUT = (0.1, 0.4), (0.55, 0.45), (0.1, 0.2)
 """Before and after: the share of truncated answers, the scores of finished answers, and of truncated ones."""
 SAFETY = Design("HEx-PHI", 330, 1, 0.1)
@@ -41,9 +39,9 @@ def of_answers(rng: np.random.Generator, design: Design, changes: Sequence[float
     by_chance = _expected(lambda p, _: p * (1 - p), levels[[0, 0]], same=True)
     more = [_expected(lambda p, _: 1 - (1 - p) ** design.repeats, levels[[arm, arm]], same=True) for arm in range(2)]
     return {
-        "lost": _holds(churn.lost, lost),
-        "excess churn": _holds(churn.excess, won + lost - 2 * by_chance),
-        "difference of pass@k": _holds(passed.difference, more[1] - more[0]),
+        "lost": holds(churn.lost, lost),
+        "excess churn": holds(churn.excess, won + lost - 2 * by_chance),
+        "difference of pass@k": holds(passed.difference, more[1] - more[0]),
     }
 
 
@@ -69,13 +67,9 @@ def of_prices(rng: np.random.Generator, design: Design, _: Sequence[float]) -> d
     reasoning = _arms(draw(rng, design, (0.0, 0.15, 0.0, 0.2)))
     safety = _arms(draw(rng, SAFETY, (0.0, 0.1, 0.0, 0.05)))
     found = compare_tradeoffs([reasoning], safety, draws=DRAWS, seed=int(rng.integers(2**32)))
-    last = found.points[-1]
-    apart = np.asarray([0.05 - last.gain, -0.05 - last.asr])
     return {
         "difference of prices": found.low <= 0.05 / 0.2 - 0.1 / 0.15 <= found.high,
-        "joint region of the differences": bool(
-            apart @ np.linalg.pinv(np.asarray(last.region)) @ apart <= last.radius**2
-        ),
+        "joint region of the differences": in_region(found.points[-1], 0.05, -0.05),
     }
 
 
@@ -92,7 +86,7 @@ def of_equal_in_domain(rng: np.random.Generator, design: Design, _: Sequence[flo
     return {
         "differences at equal in-domain score, all together": all(
             # A level that not nearly every draw reaches is given no interval.
-            np.isnan(level.difference.low) or _holds(level.difference, apart)
+            np.isnan(level.difference.low) or holds(level.difference, apart)
             for level, apart in zip(found.levels, truth, strict=True)
         )
     }
@@ -125,7 +119,3 @@ def _shares_of_change(*factors: Floats) -> Floats:
         for place, (before, after) in zip(order, pairwise(scores), strict=True):
             found[place] += (after - before) / len(orders)
     return found
-
-
-def _holds(interval: Interval, truth: float) -> bool:
-    return bool(interval.low <= truth <= interval.high)

@@ -18,7 +18,8 @@ from sftgen_train.trajectory.lengths import length_stages
 from sftgen_train.trajectory.pairing import Samples, pair
 from sftgen_train.trajectory.resampling import Interval
 from sftgen_train.trajectory.simulation import STEPS, Design, draw, draw_curves
-from sftgen_train.trajectory.tradeoff import tradeoff
+from sftgen_train.trajectory.tradeoff import TradePoint, tradeoff
+from sftgen_train.trajectory.tradeoff_arms import TradePair
 
 DRAWS = 500
 """Draws of documents: fewer than in a comparison, whose intervals are as wide but for less of chance."""
@@ -43,7 +44,7 @@ def of_landmarks(rng: np.random.Generator, design: Design, changes: Sequence[flo
     )
     levels = np.concatenate([design.levels(changes), cut.levels(TRUNCATED[: len(changes)])])
     truth = _true_landmarks(levels, steps)
-    return {mark.name: _holds(mark.seen, truth[mark.name]) for mark in found if mark.name not in AT_STEPS}
+    return {mark.name: holds(mark.seen, truth[mark.name]) for mark in found if mark.name not in AT_STEPS}
 
 
 def of_arms(rng: np.random.Generator, design: Design, changes: Sequence[float]) -> dict[str, bool]:
@@ -61,8 +62,8 @@ def of_arms(rng: np.random.Generator, design: Design, changes: Sequence[float]) 
     levels = [design.levels(of) for of in (changes, others)]
     apart = levels[1] - levels[0]
     one, two = (_true_landmarks(of, steps) for of in levels)
-    holds = {
-        f"difference of {mark.name}": _holds(mark.difference, two[mark.name] - one[mark.name])
+    held = {
+        f"difference of {mark.name}": holds(mark.difference, two[mark.name] - one[mark.name])
         for mark in found.landmarks
         if mark.difference
     }
@@ -70,7 +71,7 @@ def of_arms(rng: np.random.Generator, design: Design, changes: Sequence[float]) 
     return {
         "differences, all steps together": all(point.low <= change <= point.high for point, change in points),
         "difference at the end": bool(found.end_low <= apart[-1] <= found.end_high),
-        **holds,
+        **held,
     }
 
 
@@ -99,18 +100,19 @@ def of_price(rng: np.random.Generator, design: Design, changes: Sequence[float])
     reasoning = draw_curves(rng, design, (0.0, 0.15))
     safety = draw_curves(rng, Design("HEx-PHI", 330, 1, 0.1), (0.0, 0.1))
     found = tradeoff([reasoning], safety, draws=DRAWS, seed=int(rng.integers(2**32)))
-    point = found.points[-1]
-    apart = np.asarray([0.15 - point.gain, 0.2 - point.asr])
-    return {
-        "price": found.low <= 0.1 / 0.15 <= found.high,
-        "region": bool(apart @ np.linalg.pinv(np.asarray(point.region)) @ apart <= point.radius**2),
-    }
+    return {"price": found.low <= 0.1 / 0.15 <= found.high, "region": in_region(found.points[-1], 0.15, 0.2)}
 
 
 def _true_landmarks(levels: Floats, steps: Sequence[int]) -> dict[str, float]:
     return {name: float(values[0]) for name, values in measured(levels[None], steps, steps[0]).items()}
 
 
-def _holds(interval: Interval, truth: float) -> bool:
-    # Equal true levels differ by rounding.
+def in_region(point: TradePoint | TradePair, gain: float, asr: float) -> bool:
+    """Whether the joint region of a step holds the true gain and attack success."""
+    apart = np.asarray([gain - point.gain, asr - point.asr])
+    return bool(apart @ np.linalg.pinv(np.asarray(point.region)) @ apart <= point.radius**2)
+
+
+def holds(interval: Interval, truth: float) -> bool:
+    """Whether an interval holds the truth; equal true levels differ by rounding."""
     return bool(interval.low - 1e-9 <= truth <= interval.high + 1e-9)

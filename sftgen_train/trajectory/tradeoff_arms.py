@@ -139,9 +139,7 @@ def compare_tradeoffs(
 
 
 def _rows(of: Pair, steps: tuple[int, ...]) -> Rows:
-    """Columns: the first arm at the steps, then the second."""
-    places = [of.steps.index(step) for step in steps]
-    return rows_of(of.values[:, [*places, *(len(of.steps) + place for place in places)]], of.clusters)
+    return rows_of(of.values[:, of.columns(steps)], of.clusters)
 
 
 def _outside(difference: Floats, region: Floats, radius: float) -> bool:

@@ -8,8 +8,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-Ends = NDArray[np.int64]
-
 
 def stretches(ours: Sequence[int], theirs: Sequence[int], begin: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
     """The smallest stretches of a text of which both readings have whole tokens, as start and end.

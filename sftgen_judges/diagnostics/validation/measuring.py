@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sftgen_judges.diagnostics.labelling import ANSWERS, ASKED_CHARACTERS
+from sftgen_judges.diagnostics.labelling import ASKED_CHARACTERS, chunks
 from sftgen_judges.diagnostics.segments import segments
 from sftgen_judges.diagnostics.validation.scores import Counted, Scores, counted, score
 from sftgen_judges.errors import SftgenError
@@ -68,7 +68,8 @@ def measure(
         )
     counts: dict[str, list[Counted]] = {label: [] for label in (*labelled.segment_labels, *labelled.response_labels)}
     asked, failed = 0, Counter[str]()
-    for some in _chunks(document for document in labelled.documents if split in (None, document.split)):
+    chosen = (document for document in labelled.documents if split in (None, document.split))
+    for some in chunks(chosen, lambda one: len(one.thinking) + len(one.answer), ASKED_CHARACTERS):
         asked += len(some)
         for document, labels in zip(some, _labels(diagnostic, some, ask), strict=True):
             if labels.failed:
@@ -116,32 +117,14 @@ def answer_of(document: LabelledDocument) -> Answer:
     )  # fmt: skip
 
 
-def _chunks(documents: Iterable[LabelledDocument]) -> Iterator[list[LabelledDocument]]:
-    """Documents a few at a time, as many as a judge is asked about together."""
-    chunk: list[LabelledDocument] = []
-    size = 0
-    for document in documents:
-        chunk.append(document)
-        size += len(document.thinking) + len(document.answer)
-        if len(chunk) >= ANSWERS or size >= ASKED_CHARACTERS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
 def _counted(labelled: LabelledSet, document: LabelledDocument, labels: Labels) -> Iterator[tuple[str, Counted]]:
     cut = units_of(document)
     for label in labelled.segment_labels:
         right = covered(cut, [(span.start, span.end) for span in document.spans if span.label == label])
-        spans = [(span.start, span.end) for span in labels.spans if _is(span.label, span.part, label)]
+        spans = [(span.start, span.end) for span in labels.spans if (span.label, span.part) == (label, "thinking")]
         yield label, counted(right, covered(cut, spans))
     for label in labelled.response_labels:
         yield label, counted([document.holds[label]], [labels.values.get(label, 0.0) > 0])
-
-
-def _is(found: str, part: str, label: str) -> bool:
-    return found == label and part == "thinking"
 
 
 def units_of(document: LabelledDocument) -> Sequence[tuple[int, int]]:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from transformers import TrainingArguments
 
-IGNORED = -100
-"""The label of a token without loss."""
+from sftgen_train.training.config import IGNORED
+
 LARGEST_COPY = 1 << 26
 """Bytes of logits that are copied to float32 at once."""
 
