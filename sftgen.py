@@ -8,10 +8,11 @@ records.sql("SELECT task, step, avg(score) FROM samples GROUP BY ALL").to_pandas
 
 from __future__ import annotations
 
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 import sftgen_judges
-from sftgen_judges import Register, Response, Verdict, hookimpl, split_thinking  # noqa: F401 - in `__all__` below
+from sftgen_judges import Register, Response, SftgenError, Verdict, hookimpl, split_thinking  # noqa: F401 - in `__all__` below
 from sftgen_judges.plugins.contracts import *  # noqa: F403 - every contract, a new one too
 
 if TYPE_CHECKING:
@@ -25,28 +26,22 @@ __all__ = ["HarnessCallback", "compare", "evaluate_checkpoint", "explain", "find
 __all__ += sftgen_judges.__all__
 
 
+_AT = {
+    "HarnessCallback": "sftgen_train:HarnessCallback",
+    "evaluate_checkpoint": "sftgen_train:evaluate_checkpoint",
+    "load_run": "sftgen_train:load_run",
+    "compare": "sftgen_train.report.comparing:compare",
+    "explain": "sftgen_train.report.explaining:explain",
+    "findings": "sftgen_train.report.findings:findings",
+    "trajectory": "sftgen_train.report.trajectories:trajectory",  # in sftgen_train this is the room of array functions
+}
+"""Where the names stand that are imported at first use."""
+
+
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _AT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "trajectory":  # in sftgen_train this is the room of the array functions
-        from sftgen_train.report.trajectories import trajectory
-
-        return trajectory
-    if name == "compare":
-        from sftgen_train.report.comparing import compare
-
-        return compare
-    if name == "explain":
-        from sftgen_train.report.explaining import explain
-
-        return explain
-    if name == "findings":
-        from sftgen_train.report.findings import findings
-
-        return findings
-    import sftgen_train
-
-    return getattr(sftgen_train, name)
+    return pkgutil.resolve_name(_AT[name])
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ a benchmark does not import lm_eval.
 
 from __future__ import annotations
 
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from sftgen_judges.plugins.renamed import keep_old_names
@@ -18,12 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["LoadedTasks", "Task", "TaskResult", "UnknownTaskError", "evaluate", "load_tasks"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sftgen_tasks.harness import evaluation, loading, task
+_AT = {
+    "LoadedTasks": "sftgen_tasks.harness.loading:LoadedTasks",
+    "Task": "sftgen_tasks.harness.task:Task",
+    "TaskResult": "sftgen_tasks.harness.evaluation:TaskResult",
+    "UnknownTaskError": "sftgen_tasks.harness.loading:UnknownTaskError",
+    "evaluate": "sftgen_tasks.harness.evaluation:evaluate",
+    "load_tasks": "sftgen_tasks.harness.loading:load_tasks",
+}
 
-    return next(vars(module)[name] for module in (task, loading, evaluation) if name in vars(module))
+
+def __getattr__(name: str) -> Any:
+    if name not in _AT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return pkgutil.resolve_name(_AT[name])
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 keep_old_names(

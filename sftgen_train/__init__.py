@@ -5,6 +5,7 @@ All names are imported at first use, so that importing this package imports neit
 
 from __future__ import annotations
 
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,17 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["HarnessCallback", "evaluate_checkpoint", "load_run"]
 
 
+_AT = {
+    "HarnessCallback": "sftgen_train.training.callback:HarnessCallback",
+    "evaluate_checkpoint": "sftgen_train.evaluation.evaluator:evaluate_checkpoint",
+    "load_run": "sftgen_judges.records.query:open_records",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "HarnessCallback":
-        from sftgen_train.training.callback import HarnessCallback
+    if name not in _AT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return pkgutil.resolve_name(_AT[name])
 
-        return HarnessCallback
-    if name == "evaluate_checkpoint":
-        from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 
-        return evaluate_checkpoint
-    if name == "load_run":
-        from sftgen_judges.records.query import open_records
-
-        return open_records
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return __all__

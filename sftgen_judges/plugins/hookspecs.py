@@ -21,6 +21,7 @@ hookspec = pluggy.HookspecMarker("sftgen")
 hookimpl = pluggy.HookimplMarker("sftgen")
 
 Register = Callable[[str, Any], None]
+"""What a hook is handed: takes a name and its target."""
 
 
 @hookspec
