@@ -139,7 +139,12 @@ def band(flips: Flips, contrasts: Floats, *, confidence: float = 0.95) -> Band:
 
 def share_band(flips: Flips, *, confidence: float = 0.95) -> Band:
     """Intervals of the columns themselves that hold together, for shares between 0 and 1: see `shares_at`."""
-    return shares_at(flips.rows, _joint(flips, np.eye(flips.rows.columns), confidence))
+    rows, z = flips.rows, _joint(flips, np.eye(flips.rows.columns), confidence)
+    if z > 0:
+        return shares_at(rows, z)
+    # All documents agree at every step: no flip tells how much others may differ.
+    mean, share = np.clip(rows.means, 0, 1), may_differ(len(rows), (1 - confidence) / 2 / rows.columns)
+    return Band(mean, mean - share * mean, mean + share * (1 - mean), z)
 
 
 def change_band(flips: Flips, plus: Sequence[int], minus: Sequence[int], *, confidence: float = 0.95) -> Band:
@@ -168,7 +173,8 @@ def contrasts_at(rows: Rows, contrasts: Floats, z: float) -> Band:
         return Band(mean, np.full_like(mean, -np.inf), np.full_like(mean, np.inf), np.inf)
     critical = _critical(z, _units(rows, contrasts, _plain_freedom(rows)))
     error = standard_errors(rows, contrasts)
-    half = np.multiply(error, critical, out=np.zeros_like(error), where=error > 0)
+    # Of a task with one document nobody knows how much documents differ.
+    half = np.multiply(error, critical, out=np.where(error > 0, np.inf, 0.0), where=(error > 0) & np.isfinite(error))
     return Band(mean, mean - half, mean + half, critical)
 
 
@@ -219,7 +225,7 @@ def changes_at(rows: Rows, plus: Sequence[int], minus: Sequence[int], z: float, 
         squares = np.maximum(a * a - 2 * together * a * b + b * b, 0.0)
         return np.asarray(np.sqrt((tasks.weights**2 * squares).sum(axis=0)))
 
-    same = standard_errors(rows, contrasts) == 0
+    same = (standard_errors(rows, contrasts) == 0) | (z == 0)
     low = np.where(same, mean - agreed * (mean + 1), mean - side(tasks.down, tasks.up))
     high = np.where(same, mean + agreed * (1 - mean), mean + side(tasks.up, tasks.down))
     return Band(mean, np.maximum(low, -1.0), np.minimum(high, 1.0), critical)

@@ -59,6 +59,8 @@ def so_far(verdict: Verdict, tasks: Sequence[Curves], progress: Progress) -> Ver
     start = same.index(verdict.base)
     count = len(rows)
     deviations = standard_errors(rows, against(start, len(same))) * np.sqrt(count)
+    # Where all documents changed alike, as if one more, that changed by 1 beside them, had been asked.
+    deviations[deviations == 0] = np.sqrt(count) / (count + 1)
     # As many units as there would be with all documents.
     fullest = sum(max(curves.counts) for curves in tasks)
     planned = max(count, round(count * fullest / max(1, verdict.shared)))

@@ -197,6 +197,22 @@ def test_a_band_of_shares_stays_between_0_and_1() -> None:
     assert (found.low[1], found.high[1]) == pytest.approx((half.low, half.high), abs=0.005)
 
 
+@pytest.mark.parametrize("documents", [5, 30])
+def test_a_band_of_documents_that_all_agree_leaves_the_doubt_of_those_not_asked(documents: int) -> None:
+    found = share_band(flip(rows_of(np.tile([0.0, 1.0, 0.0], (documents, 1)))))
+    limit = stats.binomtest(0, documents).proportion_ci(1 - 0.05 / 3).high  # exact, three columns together
+    assert (found.low[0], found.high[0], found.high[2]) == pytest.approx((0, limit, limit))
+    assert (found.low[1], found.high[1]) == pytest.approx((1 - limit, 1))
+
+
+def test_a_group_of_single_documents_bounds_next_to_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    flips = flip(pool([rows_of([[1.0, 1.0]]), rows_of([[0.0, 0.0]])]))
+    assert band(flips, against(0, 2)).high.tolist() == [np.inf]
+    for found in (share_band(flips), change_band(flips, [1], [0])):
+        assert (found.high - found.low > 0.8).all()
+    assert not recwarn.list
+
+
 def test_one_document_bounds_nothing() -> None:
     flips = flip(rows_of([[0.0, 1.0]]))
     assert band(flips, against(0, 2)).low.tolist() == [-np.inf]

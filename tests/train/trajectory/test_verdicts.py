@@ -22,6 +22,7 @@ from sftgen_train.trajectory import (
 )
 from sftgen_train.trajectory.landmarks import landmarks
 from sftgen_train.trajectory.noise import noise_of
+from sftgen_train.trajectory.so_far import Progress, so_far
 
 Array = NDArray[np.float64]
 
@@ -289,3 +290,11 @@ def test_arrays_that_cannot_be_read_are_refused_with_the_value() -> None:
         flip_test(np.array([[0.1, 0.2], [float("nan"), 0.1]]))
     with pytest.raises(ValueError, match="delta is nan: expected 0 or more"):
         read_curve("task", align(np.zeros((3, 2)), [0, 1]), delta=float("nan"))
+
+
+@pytest.mark.parametrize(("end", "dips"), [(1.0, ()), (0.0, (10,))])
+def test_documents_that_all_changed_alike_so_far_leave_doubt(end: float, dips: tuple[int, ...]) -> None:
+    curves = align(np.tile([1.0, end], (30, 1)), (0, 10))
+    live = so_far(read_curve("task", curves), [curves], Progress(10, 100, 8))
+    assert live.dips == dips
+    assert live.end_low < end - 1 < live.end_high
