@@ -1,4 +1,4 @@
-"""The base of every error that the user can fix, and the nearest name for one that is unknown."""
+"""The base of every error that the user can fix; what is said of others, and of a name that is unknown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ class SftgenError(Exception):
 
     It is shown as one message, never as a traceback.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message: libraries write pages."""
+    return str(error).strip().partition("\n")[0]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -64,14 +64,13 @@ _TINY = 8e5
 
 def model_builders() -> dict[str, Builder]:
     """The builders of models, by name."""
-    here = "sftgen_train.study.builders"
     made = (
         Builder(
-            "tiny-direct", f"{here}:make_direct", "a tiny model of short answers",
+            "tiny-direct", f"{__name__}:make_direct", "a tiny model of short answers",
             options={"seed": 0, "steps": 750, "without_seeds": [0]}, parameters=_TINY,
         ),
         Builder(
-            "tiny-hesitant", f"{here}:make_hesitant", "the same with working that is latent and hesitant",
+            "tiny-hesitant", f"{__name__}:make_hesitant", "the same with working that is latent and hesitant",
             options={"seed": 0, "steps": 750, "thinking_steps": 750, "wait": 0.78, "comply": 0.0, "without_seeds": [0]},
             starts_from="tiny-direct", parameters=_TINY,
         ),
@@ -81,14 +80,13 @@ def model_builders() -> dict[str, Builder]:
 
 def data_builders() -> dict[str, Builder]:
     """The builders of data sets, by name."""
-    here = "sftgen_train.study.builders"
     made = (
         Builder(
-            "countdown-traces", f"{here}:make_traces", "Countdown with traces of a kind", version=2,
+            "countdown-traces", f"{__name__}:make_traces", "Countdown with traces of a kind", version=2,
             options={"kind": "verified", "seed": 1000, "rows": 3600, "without_seeds": [0]},
         ),
         Builder(
-            "countdown-puzzles", f"{here}:make_puzzles", "Countdown without responses, for the model's own",
+            "countdown-puzzles", f"{__name__}:make_puzzles", "Countdown without responses, for the model's own",
             options={
                 "seed": 1000, "rows": 3600, "counts": [3], "largest_number": 12, "largest_target": 36,
                 "operators": "+-", "without_seeds": [0],

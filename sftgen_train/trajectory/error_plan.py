@@ -24,6 +24,7 @@ from sftgen_train.trajectory.rate import Rate
 from sftgen_train.trajectory.simulation import BENCHMARKS, Design
 
 STAYS = "dips 12, stays 4 below"
+_ABOVE, _EQUAL = "dips 12, ends 5 above", "dips 12, ends equal"
 SIZES = ((3, 3), (5, 10), (10, 3), (30, 1), (30, 10), (198, 3), (500, 3), (817, 1))
 """Documents and repeats, for the interval of a single score."""
 GROUPS = (
@@ -142,54 +143,15 @@ def whole(
     def times(runs: int) -> int:
         return max(2, round(scale * runs))
 
-    above, equal = others = ("dips 12, ends 5 above", "dips 12, ends equal")
-    means = [
-        Job("mean", (Design("", *size),), "no change", FLAT, times(1000), seed) for size in SIZES
-    ] + [
-        Job("mean", (Design("", 805, 1, share=False),), "no change", FLAT, times(1000), seed),
-        Job("lengths", (Design("", 198, 1),), "no change", FLAT, times(2000), seed),
-        Job("lengths", (Design("", 30, 1),), "no change", FLAT, times(2000), seed),
-        Job("ratio", (Design("", 120, 1),), "no change", FLAT, times(400), seed),
-    ]  # fmt: skip
-    intervals = [
-        *(
-            Job("landmarks", (design,), truth, TRUTHS[truth], times(600), seed)
-            for truth in ("no change", STAYS, above)
-            for design in (*FEW, BENCHMARKS[4])
-        ),
-        *(
-            Job("arms", (design,), truth, TRUTHS[truth], times(400), seed)
-            for truth in ("no change", equal)
-            for design in (*FEW, BENCHMARKS[3], BENCHMARKS[4])
-        ),
-        *(Job("stages", (Design("", n, 1),), "turn at step 40", FLAT, times(500), seed) for n in (30, 198)),
-        *(
-            Job("price", (design,), "reasoning + 15, attacks + 10", FLAT[:2], times(500), seed)
-            for design in (BENCHMARKS[0], BENCHMARKS[2])
-        ),
-        *(
-            Job("answers", (design,), "second 4 points better", (0.0, 0.04), times(500), seed)
-            for design in (*FEW, BENCHMARKS[2], BENCHMARKS[4])
-        ),
-        *(
-            Job("parts", (Design("", n, k),), "truncated + 30", FLAT[:2], times(500), seed)
-            for n, k in ((30, 10), (198, 3))
-        ),
-        *(
-            Job("prices", (design,), "reasoning + 15 and + 20, attacks + 10 and + 5", FLAT[:2], times(500), seed)
-            for design in (BENCHMARKS[0], BENCHMARKS[2])
-        ),
-        Job("equal", (BENCHMARKS[2],), "second learns later", FLAT[:3], times(500), seed),
-    ]
     jobs = [
         *_verdicts(FEW, ("no change", STAYS), times(1500), seed),
         *_verdicts(MANY, ("no change",), times(600), seed),
         *_verdicts(MANY, (STAYS,), times(400), seed),
-        *_verdicts(SETTLED, others, times(150), seed),
+        *_verdicts(SETTLED, (_ABOVE, _EQUAL), times(150), seed),
         *(Job("group", group, "no change", FLAT, times(400), seed) for group in GROUPS),
         *_goals(times(400), seed),
-        *means,
-        *intervals,
+        *_single_scores(times, seed),
+        *_intervals(times, seed),
     ]
     cells = _cells(times(200), seed)
     of_rooms = [job for each in further for job in each.jobs]
@@ -217,6 +179,55 @@ def whole(
 # ------------------------------------------------------------------------------ jobs
 
 _Cell = tuple[str, str, float, Job]
+
+
+_Times = Callable[[int], int]
+"""How many runs are simulated of so many usual ones."""
+
+
+def _single_scores(times: _Times, seed: int) -> list[Job]:
+    """What the interval of one score is measured on."""
+    return [
+        *(Job("mean", (Design("", *size),), "no change", FLAT, times(1000), seed) for size in SIZES),
+        Job("mean", (Design("", 805, 1, share=False),), "no change", FLAT, times(1000), seed),
+        Job("lengths", (Design("", 198, 1),), "no change", FLAT, times(2000), seed),
+        Job("lengths", (Design("", 30, 1),), "no change", FLAT, times(2000), seed),
+        Job("ratio", (Design("", 120, 1),), "no change", FLAT, times(400), seed),
+    ]
+
+
+def _intervals(times: _Times, seed: int) -> list[Job]:
+    """What the intervals of landmarks, arms, lengths, prices and answers are measured on."""
+    return [
+        *(
+            Job("landmarks", (design,), truth, TRUTHS[truth], times(600), seed)
+            for truth in ("no change", STAYS, _ABOVE)
+            for design in (*FEW, BENCHMARKS[4])
+        ),
+        *(
+            Job("arms", (design,), truth, TRUTHS[truth], times(400), seed)
+            for truth in ("no change", _EQUAL)
+            for design in (*FEW, BENCHMARKS[3], BENCHMARKS[4])
+        ),
+        *(Job("stages", (Design("", n, 1),), "turn at step 40", FLAT, times(500), seed) for n in (30, 198)),
+        *(
+            Job("price", (design,), "reasoning + 15, attacks + 10", FLAT[:2], times(500), seed)
+            for design in (BENCHMARKS[0], BENCHMARKS[2])
+        ),
+        *(
+            Job("answers", (design,), "second 4 points better", (0.0, 0.04), times(500), seed)
+            for design in (*FEW, BENCHMARKS[2], BENCHMARKS[4])
+        ),
+        *(
+            Job("parts", (Design("", n, k),), "truncated + 30", FLAT[:2], times(500), seed)
+            for n, k in ((30, 10), (198, 3))
+        ),
+        *(
+            Job("prices", (design,), "reasoning + 15 and + 20, attacks + 10 and + 5", FLAT[:2], times(500), seed)
+            for design in (BENCHMARKS[0], BENCHMARKS[2])
+        ),
+        Job("equal", (BENCHMARKS[2],), "second learns later", FLAT[:3], times(500), seed),
+    ]
 
 
 def _verdicts(designs: Iterable[Design], truths: Iterable[str], runs: int, seed: int) -> list[Job]:
