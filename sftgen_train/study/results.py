@@ -103,6 +103,7 @@ class ComparisonResult:
         against: The other.
         tasks: Of each task.
         groups: Of each group with several tasks.
+        group_of: The group of benchmarks of each task.
         why: Why tasks are not compared.
         ends: The last step of the arm, and of the other.
         at_ends: Whether each is compared where it ends; else at the last step that both have.
