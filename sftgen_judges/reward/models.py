@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, first_line
 from sftgen_judges.plugins.judge_settings import JudgeSettings
 
 PUBLISHED = {
@@ -229,7 +229,6 @@ def loading(model: RewardModel, part: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         at = f" at revision {model.revision}" if model.revision else ""
-        first = str(error).strip().partition("\n")[0][:200]
         raise RewardModelError(
-            f"reward model {model.name!r}{at}: its {part} cannot be loaded: {type(error).__name__}: {first}"
+            f"reward model {model.name!r}{at}: its {part} cannot be loaded: {first_line(error, kind=True)}"
         ) from error

@@ -21,7 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, first_line
 from sftgen_judges.plugins.contracts import Executor as Where
 from sftgen_judges.plugins.contracts import Workers
 from sftgen_judges.plugins.manager import lookup
@@ -134,9 +134,8 @@ def _ray(processes: int) -> Iterator[Any]:
                 raise
             ray.init(num_cpus=processes, include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
         address = os.environ.get("RAY_ADDRESS", "this machine")
-        raise EngineError(f"engine ray: no cluster at {address}: {reason}") from error
+        raise EngineError(f"engine ray: no cluster at {address}: {first_line(error)}") from error
     try:
         yield ray
     finally:
@@ -171,8 +170,7 @@ def _check_nodes(ray: Any, folder: Path) -> None:
         except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
             continue  # it died a moment ago, and the cluster has yet to notice: nothing will run there
         except ray.exceptions.RayError as error:
-            reason = str(error).strip().split("\n", 1)[0]
-            raise EngineError(f"engine ray: a node cannot run sftgen: {reason}") from error
+            raise EngineError(f"engine ray: a node cannot run sftgen: {first_line(error)}") from error
     if blind:
         raise EngineError(
             f"{folder}: {', '.join(sorted(set(blind)))} of the Ray cluster does not see it; name a folder that all "

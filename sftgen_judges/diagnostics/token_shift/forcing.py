@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -305,8 +305,7 @@ class _Fused:
                 found: Tensor = self._compiled(*given)
                 return found[:, : len(tokens)]
             except Exception as error:  # the compiler of this machine, in any way
-                reason = str(error).split("\n", 1)[0]
-                logger.warning("token shift goes on without compiled kernels, and is slower: %s", reason)
+                logger.warning("token shift goes on without compiled kernels, and is slower: %s", first_line(error))
                 self.works = False
         return _stacked(base, checkpoint, tokens)
 

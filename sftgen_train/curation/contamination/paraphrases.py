@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sftgen_judges.errors import SftgenError
+from sftgen_judges.errors import SftgenError, first_line
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Response
 from sftgen_judges.scoring.grading import grade_batch
@@ -48,8 +48,9 @@ class Encoder:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(model)
             loaded: Any = AutoModel.from_pretrained(model, dtype=torch.float32)
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().split("\n", 1)[0]
-            raise EmbeddingError(f"embedder {model!r}: expected the folder or name of an encoder: {reason}") from error
+            raise EmbeddingError(
+                f"embedder {model!r}: expected the folder or name of an encoder: {first_line(error)}"
+            ) from error
         self._model = loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         places = int(getattr(self._model.config.get_text_config(), "max_position_embeddings", longest))
         self._longest = min(longest, places)
