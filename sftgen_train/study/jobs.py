@@ -175,7 +175,7 @@ class _State:
         if free is None or not ready or taken:
             return False
         self.running[free] = (job, _start(job, self.devices, free), time.monotonic())
-        self.say(f"{job.label}: begins")
+        self.say(f"{job.label}: begins (log: {job.log})")
         return True
 
 
