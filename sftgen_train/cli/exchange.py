@@ -64,12 +64,13 @@ def export_runs(
     from sftgen_judges.plugins.contracts import Export
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.query import open_records
-    from sftgen_tasks.harness.catalogue import leaves, shipped
+    from sftgen_train.report.categories import safety_tasks
+    from sftgen_train.report.trajectories import mapping
 
     exporter = lookup("exporter", name)
     _require(name, exporter.package)
-    harmful = leaves("sftgen_safety", *shipped())
     with open_records(runs) as records:
+        harmful = safety_tasks(mapping(row["manifest"]) for row in records.runs.rows())
         tasks = {row["task"] for row in records.sql("SELECT DISTINCT task FROM texts").rows()} if texts else set()
         shown = frozenset(tasks if harmful_texts else tasks - harmful)
         to.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.categories import SAFETY
+from sftgen_train.report.categories import IN_DOMAIN, UNDECLARED
 from sftgen_train.report.comparing import Comparison
 from sftgen_train.report.comparison_tables import remarks_of as remarks_of_comparison
 from sftgen_train.report.comparison_tables import sections
@@ -29,6 +31,13 @@ if TYPE_CHECKING:
     from sftgen_tasks import TaskResult
 
 
+_MARKS = {
+    IN_DOMAIN: ("*", "in-domain"),
+    SAFETY: ("+", "safety: a higher score is safer"),
+    UNDECLARED: ("?", "category not declared: taken for out-of-domain"),
+}
+
+
 def print_opening(shown: Shown, console: Console) -> None:
     """Print what the base says of all other numbers, where it is far from the published one."""
     if first := base_opening(shown.metrics, shown.manifest):
@@ -37,14 +46,14 @@ def print_opening(shown: Shown, console: Console) -> None:
 
 def print_scores_by_step(shown: Shown, console: Console) -> None:
     """Print scores and lengths by step, coverage, and scores at budgets."""
-    metrics, in_domain = shown.metrics, shown.in_domain
+    metrics = shown.metrics
     judged = judged_titles(shown.manifest, metrics)
     charts = [(metric, title, list(metrics)) for metric, title in CHARTS]
     for metric, title, tasks in charts + [(name, *about) for name, about in judged.items()]:
         table = Table(title=f"{plain(title)}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("step", justify="right")
         for task in tasks:
-            name = plain(short(task)) + ("*" if task in in_domain else "")
+            name = plain(short(task)) + _mark(shown, task)
             table.add_column(name, justify="right", overflow="fold")
         for step in steps_of(metrics):
             table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in tasks))
@@ -60,16 +69,22 @@ def print_scores_by_step(shown: Shown, console: Console) -> None:
     for task, found in metrics.items():
         documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
-            plain(short(task)) + ("*" if task in in_domain else ""),
+            plain(short(task)) + _mark(shown, task),
             "\n".join(shown.documents(task, number) for number in documents),
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
             _range(found["truncated"]),
         )
     print_table(table, console)
-    if in_domain:
-        console.print("* in-domain")
+    drawn = {_mark(shown, task) for task in metrics}
+    for mark, meaning in _MARKS.values():
+        if mark in drawn:
+            console.print(f"{mark} {meaning}", highlight=False)
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
+
+
+def _mark(shown: Shown, task: str) -> str:
+    return _MARKS[shown.category(task)][0] if shown.tag(task) else ""
 
 
 def print_remarks(shown: Shown, console: Console) -> None:
