@@ -7,11 +7,17 @@ from typing import Annotated, Optional
 
 import typer
 
+from sftgen_train.cli.completing import complete_exporter, complete_importer
 from sftgen_train.cli.console import console, say
 
 
 def import_logs(
-    name: Annotated[str, typer.Argument(metavar="FORMAT", help="lm-eval, inspect, or one of a plugin.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="lm-eval, inspect, or one of a plugin.", autocompletion=complete_importer
+        ),
+    ],
     run: Annotated[Path, typer.Argument(help="Run directory, new or with other steps.")],
     logs: Annotated[
         list[str],
@@ -49,7 +55,12 @@ def import_logs(
 
 def export_runs(
     name: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="csv, parquet, hf, inspect, every_eval_ever, or one of a plugin.")
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="csv, parquet, hf, inspect, every_eval_ever, or one of a plugin.",
+            autocompletion=complete_exporter,
+        ),
     ],
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
     *,
@@ -57,7 +68,7 @@ def export_runs(
     step: Annotated[Optional[int], typer.Option(help="Step, for formats of one model; the last by default.")] = None,  # noqa: UP045
     texts: Annotated[bool, typer.Option("--texts", help="Responses too, where the format holds them.")] = False,
     harmful_texts: Annotated[
-        bool, typer.Option("--harmful-texts", help="Responses to harmful prompts too; with --texts.")
+        bool, typer.Option("--with-harmful-texts", help="With --texts: texts of safety tasks too.")
     ] = False,
 ) -> None:
     """Write runs in the format of other tools."""
@@ -77,7 +88,7 @@ def export_runs(
         for path in exporter.write(Export(records, to, step, texts, shown)):
             say(str(path))
     if left := sorted(tasks - shown):
-        console.print(f"without the texts of {', '.join(left)}: --harmful-texts writes them", soft_wrap=True)
+        console.print(f"without the texts of {', '.join(left)}: --with-harmful-texts writes them", soft_wrap=True)
 
 
 def _require(name: str, package: str) -> None:

@@ -20,6 +20,7 @@ from rich.table import Table
 from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Verdict
+from sftgen_train.cli.completing import complete_judge
 from sftgen_train.cli.console import console
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def list_judges(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
 
 @app.command()
 def run(
-    judge: Annotated[str, typer.Argument(help="Judge (`sftgen judge list`).")],
+    judge: Annotated[str, typer.Argument(help="Judge (`sftgen judge list`).", autocompletion=complete_judge)],
     file: Annotated[Path, typer.Argument(help="Rows to judge: jsonl, json, csv or parquet, also .gz.")],
     *,
     out: Annotated[Path, typer.Option(help="JSONL to write: the rows with the judge's columns.")],
