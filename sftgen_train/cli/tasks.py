@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from sftgen_train.cli.completing import complete_task
 from sftgen_train.cli.console import Metadata, console, one_task, say
@@ -33,7 +33,7 @@ def list_tasks(
     if name:
         _show_task(find_listed(name))
         return
-    table = Table("task", "what it is", "documents", "data", box=None)
+    table = Table("task", "what it is", Column("documents", overflow="fold"), "data", box=None)
     for task in listing():
         many = f" ({len(task.tasks)} tasks)" if len(task.tasks) > 1 else ""
         table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents), data_of(task))
