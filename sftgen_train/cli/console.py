@@ -9,6 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from rich.table import Column
 
 from sftgen_train.cli.completing import complete_trackers
 
@@ -146,6 +147,11 @@ def one_task(name: str) -> str:
             f"{full!r} is a group; name one of its tasks: {', '.join(sorted(leaves(full, tasks, groups)))}"
         )
     return full
+
+
+def folded(*names: str) -> list[Column]:
+    """Columns of a table in which a long name or path goes on in the next line; Rich would cut it."""
+    return [Column(name, overflow="fold") for name in names]
 
 
 def full_names(tasks: str, runs: Sequence[Path] = ()) -> set[str]:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
 from sftgen_train.cli.completing import complete_task
-from sftgen_train.cli.console import Metadata, console, one_task, say
+from sftgen_train.cli.console import Metadata, console, folded, one_task, say
 
 MOST_TASKS = 10
 LONGEST_PROMPT = 4000
@@ -33,7 +33,7 @@ def list_tasks(
     if name:
         _show_task(find_listed(name))
         return
-    table = Table("task", "what it is", Column("documents", overflow="fold"), "data", box=None)
+    table = Table(*folded("task", "what it is", "documents", "data"), box=None)
     for task in listing():
         many = f" ({len(task.tasks)} tasks)" if len(task.tasks) > 1 else ""
         table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents), data_of(task))
@@ -108,7 +108,7 @@ def list_plugins(
     if as_json:
         print(json.dumps(listing, indent=2))
     else:
-        table = Table("plugin", "from", "adds")
+        table = Table(*folded("plugin", "from", "adds"))
         for plugin in listing:
             adds = [f"{_what(name)}: {_shown(name, names)}" for name, names in plugin["adds"].items() if names]
             table.add_row(

@@ -52,16 +52,22 @@ def open_with(shown: Shown) -> Opening | None:
         return Opening(f"No trajectory can be read yet: {why}.", f"What was measured rests on {rests}.")
     if any(of.so_far for of in compared):
         return _of_live(compared, shown, rests)
-    ends = sorted({step for of in compared for step in of.end_steps})
-    steps = " and ".join(map(str, ends)) if len(ends) < 3 else "the end"
-    at = f"{'step ' if len(ends) == 1 else 'steps ' if len(ends) == 2 else ''}{steps}"
     safety = [of for of in compared if shown.category(of.name) == SAFETY]
     others = [of for of in compared if of not in safety]
-    told = [f"At {at}, {'; '.join(_clauses(others, shown.tag))}."] if others else []
+    told = [f"At {_ends(others)}, {'; '.join(_clauses(others, shown.tag))}."] if others else []
     if safety:
-        told.append(f"Safety at {at} (a higher score is safer): {'; '.join(_clauses(safety, _untagged))}.")
+        claims = "; ".join(_clauses(safety, _untagged))
+        told.append(f"Safety at {_ends(safety)} (a higher score is safer): {claims}.")
     verdict = " ".join(told)
     return Opening(verdict, f"{_certainty(compared)} The claims rest on {rests}.", tuple(_settling(compared)))
+
+
+def _ends(verdicts: Sequence[Verdict]) -> str:
+    """The steps at which they end, in words."""
+    steps = sorted({step for of in verdicts for step in of.end_steps})
+    return (
+        f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} and {steps[1]}" if len(steps) == 2 else "the end"
+    )
 
 
 def _untagged(_: str) -> str:

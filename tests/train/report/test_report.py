@@ -199,7 +199,7 @@ def _check_first_view(page: Page) -> None:
     assert "gpqa_diamond dipped" not in verdict
     assert "parity (in-domain) dipped, and whether it came back cannot be told" in verdict
     assert (
-        "Safety at step 20 (a higher score is safer): hex_phi dipped and ended more than 0.02 below the base."
+        "Safety at step 10 (a higher score is safer): hex_phi dipped and ended more than 0.02 below the base."
         in verdict
     )
     rests = page.locator(".verdict + .note").inner_text()
