@@ -17,6 +17,7 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
+from sftgen_judges.errors import first_line
 from sftgen_judges.records.columns import LABELS, SAMPLES, TEXTS, Columns, Table, literal
 from sftgen_judges.records.journal import append_rows, naming, parsed, placed_rows, whole_rows
 from sftgen_judges.records.schema import sampling_id
@@ -200,7 +201,7 @@ def _merge_rows(of: Table, journal: Path, table: Path, merged: Path, damaged: li
         rows = table_rows(table, of, damaged=damaged)
         write_table(sound, rows, of)
         if not damaged:
-            raise OSError(str(error).partition("\n")[0]) from error
+            raise OSError(first_line(error)) from error
         _sort_rows(of, fresh, sound, merged)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sftgen_judges.errors import first_line
 from sftgen_judges.records import views
 from sftgen_judges.records.columns import literal
 from sftgen_judges.records.errors import RecordError
@@ -63,7 +64,7 @@ def as_record_error() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        said = str(error).partition("\n")[0]
+        said = first_line(error, longest=5_000)  # with the path of a table
         if table := _TABLE.search(said):
             again = "`sftgen rescore`" if table[1].endswith("samples.parquet") else "the command that evaluated"
             raise RecordError(

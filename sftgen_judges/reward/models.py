@@ -229,5 +229,6 @@ def loading(model: RewardModel, part: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         at = f" at revision {model.revision}" if model.revision else ""
-        told = f"{type(error).__name__}: {first_line(error)[:200]}"
-        raise RewardModelError(f"reward model {model.name!r}{at}: its {part} cannot be loaded: {told}") from error
+        raise RewardModelError(
+            f"reward model {model.name!r}{at}: its {part} cannot be loaded: {first_line(error, kind=True)}"
+        ) from error

@@ -30,6 +30,7 @@ from sftgen_judges.plugins.manager import task_directories
 from sftgen_judges.records.journal import write_atomic
 from sftgen_tasks.data.hub import HubSource
 from sftgen_tasks.data.task_files import task_configs
+from sftgen_tasks.harness.aggregation import METRICS
 
 BEGIN, END = "<!-- made by: python -m sftgen_tasks.harness.catalogue docs/tasks.md -->", "<!-- end of what was made -->"
 FROM_SEED = "from a seed"
@@ -136,6 +137,14 @@ def _read(path: Path) -> dict[str, Any]:
     config: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     include = config.pop("include", None)
     return {**_read(path.parent / include), **config} if include else config
+
+
+def less_is_better(task: str) -> frozenset[str]:
+    """The metrics of an installed task of which less is better, as its file says and as all tasks have them."""
+    config = installed()[0].get(task) or {}
+    named = [metric for metric in config.get("metric_list") or [] if isinstance(metric, dict)]
+    said = {**METRICS, **{str(metric.get("metric")): metric.get("higher_is_better", True) for metric in named}}
+    return frozenset(name for name, more in said.items() if more is False)
 
 
 def benchmarks(groups: Mapping[str, Sequence[Any]]) -> dict[str, str]:

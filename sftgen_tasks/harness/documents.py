@@ -10,6 +10,7 @@ from typing import Any
 from sftgen_judges.records.current import Recording, managed
 from sftgen_judges.records.schema import GenerationRecord, content_hash
 from sftgen_tasks.data.documents import Loaded
+from sftgen_tasks.harness.categories import KEY, declared
 
 # What of lm_eval's metadata decides how documents are loaded and responses are read.
 OPTIONS = (
@@ -54,6 +55,7 @@ def record_documents(
         "sha256": content_hash(docs),
         "prompts_sha256": content_hash(sorted({record.prompt_hash for record in known})),
         "template_sha256": next((record.template_hash for record in known), None),
+        **({KEY: about} if (about := declared(loaded.metadata)) else {}),
         **({"prompts": dict(loaded.prompts)} if loaded.prompts else {}),
         **({"unknown_markers": dict(unknown_markers)} if unknown_markers else {}),
         "options": {

@@ -13,6 +13,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
+from sftgen_judges.errors import first_line
 from sftgen_judges.records.current import Recording
 from sftgen_judges.records.markers import prompt_markers, template_markers
 from sftgen_judges.records.schema import GenerationRecord, doc_hash, text_hash, well_formed
@@ -248,7 +249,7 @@ def token_counter(name: str) -> Count | None:
         # A folder without a tokenizer's files gives one that knows no token.
         why = "" if count("0 a") else "it has no tokens"
     except Exception as error:  # no tokenizer, no network
-        why = str(error).split("\n")[0][:200]
+        why = first_line(error)
     if why:
         logger.warning("%s: no tokenizer, lengths in tokens stay unknown (%s)", name, why)
         return None

@@ -27,6 +27,7 @@ from sftgen_tasks.data.paper_prompts import asked_prompts
 from sftgen_tasks.harness.aggregation import METRICS
 from sftgen_tasks.harness.ahead import ALONE, Answers, may_run_beside, note_grading
 from sftgen_tasks.harness.budgets import fit_responses
+from sftgen_tasks.harness.categories import mistake_in
 from sftgen_tasks.harness.documents import record_documents, several_ranks
 from sftgen_tasks.harness.generation import (
     DEFAULT_MAX_GEN_TOKS,
@@ -74,6 +75,8 @@ class Task(ConfigurableTask):  # type: ignore[misc]
         own = {"class", "grader", "judge", "paper_prompt", "examples"}
         given = {key: value for key, value in config.items() if key not in own}
         metadata = given.get("metadata") or {}
+        if wrong := mistake_in(metadata):
+            raise TaskError(f"{given['task']}: {wrong}")
         asked = asked_prompts(config.get("paper_prompt"), metadata)
         self.paper_prompts = asked is not None and asked.template is not None
         given = with_prompts(given, asked)

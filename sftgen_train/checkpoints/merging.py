@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from huggingface_hub import save_torch_state_dict
 
+from sftgen_judges.errors import first_line
 from sftgen_train.checkpoints.leases import CheckpointError
 
 UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
@@ -37,7 +38,7 @@ def merge_fsdp(shards: Sequence[Path], folder: Path, out: Path) -> None:
         # Mapped: two copies of a large model would not fit everywhere.
         parts = [torch.load(path, map_location="cpu", weights_only=True, mmap=True) for path in shards]
     except UNREADABLE as error:
-        raise CheckpointError(f"shards in {str(folder)!r} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"shards in {str(folder)!r} cannot be read: {first_line(error, kind=True)}") from error
     finally:
         about_compiling.removeFilter(_never)
     _take_along(folder, out)
@@ -73,11 +74,15 @@ def merge_dcp(folder: Path, out: Path) -> None:
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # here it is disabled on purpose
             load(state, storage_reader=SafeReader(folder), no_dist=True)
     except CheckpointException as error:
-        raise CheckpointError(f"sharded checkpoint {str(folder)!r} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"sharded checkpoint {str(folder)!r} cannot be read: {first_line(error, kind=True)}"
+        ) from error
     except UNREADABLE as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"sharded checkpoint {str(folder)!r} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"sharded checkpoint {str(folder)!r} cannot be read: {first_line(error, kind=True)}"
+        ) from error
     _save({name: state[found] for name, found in names.items()}, out)
 
 
@@ -104,7 +109,9 @@ def _model_names(saved: Iterable[str], out: Path, folder: Path) -> dict[str, str
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(out))
     except UNREADABLE as error:
-        raise CheckpointError(f"{out / 'config.json'}: no model can be built: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{out / 'config.json'}: no model can be built: {first_line(error, kind=True)}"
+        ) from error
     wanted, known = list(model.state_dict()), set(saved)
     longest = max(wanted, key=len)
     prefixes = sorted((name.removesuffix(longest) for name in known if name.endswith(longest)), key=len)
@@ -148,7 +155,3 @@ def _whole(parts: Sequence[Any], name: str) -> torch.Tensor:
 def _save(state: Mapping[str, torch.Tensor], out: Path) -> None:
     # Clones: tensors that share memory, for example tied embeddings, would be dropped.
     save_torch_state_dict({name: tensor.clone() for name, tensor in state.items()}, out)
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"

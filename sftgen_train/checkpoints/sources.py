@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges import Checkpoint, CheckpointSource
+from sftgen_judges.errors import first_line
 from sftgen_judges.plugins.manager import lookup, plugins
 from sftgen_tasks.harness.preflight import is_local
 from sftgen_train.checkpoints.leases import ADAPTER, CheckpointError
@@ -165,8 +166,7 @@ class hub_errors:  # noqa: N801 - a context manager
         if error is None or isinstance(error, CheckpointError) or not isinstance(error, Exception):
             return
         raise CheckpointError(
-            f"{self.repository!r}: no such folder here, and the hub says: {type(error).__name__}: "
-            f"{str(error).strip().splitlines()[0]}"
+            f"{self.repository!r}: no such folder here, and the hub says: {first_line(error, kind=True)}"
         ) from error
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from sftgen_train.cli.completing import complete_grader
 from sftgen_train.cli.console import console, say
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ def report_data(
 def verify_data(
     data: Data,
     *,
-    grader: Annotated[str, typer.Option(help="Grader; by default Countdown's or MATH500's, by the columns.")] = "",
+    grader: Annotated[
+        str,
+        typer.Option(
+            help="Grader; by default Countdown's or MATH500's, by the columns.", autocompletion=complete_grader
+        ),
+    ] = "",
     split: Split = "train",
     out: Annotated[Optional[Path], typer.Option(help="Write every row that is not right here, as JSON lines.")] = None,  # noqa: UP045
     as_json: AsJson = False,

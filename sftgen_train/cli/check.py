@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sftgen_train.cli.audit import AsJson, Data, Split
+from sftgen_train.cli.completing import complete_grader, complete_tasks
 from sftgen_train.cli.console import console, listed, say
 
 ROWS = {
@@ -35,9 +36,18 @@ GRADED = ("right", "wrong", "no_answer", "unclosed", "no_gold", "unusable_gold",
 def check_data(
     data: Data,
     *,
-    grader: Annotated[str, typer.Option(help="Grader; by default Countdown's or MATH500's, by the columns.")] = "",
+    grader: Annotated[
+        str,
+        typer.Option(
+            help="Grader; by default Countdown's or MATH500's, by the columns.", autocompletion=complete_grader
+        ),
+    ] = "",
     tasks: Annotated[
-        str, typer.Option(help="Tasks of the evaluation whose questions are looked for, separated by commas.")
+        str,
+        typer.Option(
+            help="Tasks of the evaluation whose questions are looked for, separated by commas.",
+            autocompletion=complete_tasks,
+        ),
     ] = "sftgen_all",
     split: Split = "train",
     as_json: AsJson = False,

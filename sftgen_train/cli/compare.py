@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from sftgen_train.cli.completing import OnlyTasks, complete_tasks
 from sftgen_train.cli.console import console, full_names, write_files
 
 
@@ -18,9 +19,12 @@ def compare_runs(
     form: Annotated[
         str, typer.Option("--format", help="table, json, csv, parquet (with --out), markdown or latex.")
     ] = "table",
-    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    tasks: OnlyTasks = "",
     measure: Annotated[str, typer.Option(help="What is better when it is higher: score, paper, or another.")] = "score",
-    in_domain: Annotated[str, typer.Option(help="In-domain tasks; by default those that the first run names.")] = "",
+    in_domain: Annotated[
+        str,
+        typer.Option(help="In-domain tasks; by default those that the first run names.", autocompletion=complete_tasks),
+    ] = "",
     levels: Annotated[str, typer.Option(help="In-domain scores to compare at, for example 0.5,0.6.")] = "",
     options: Annotated[str, typer.Option(help="Among how many options an answer may be guessed: TASK=4,TASK=10.")] = "",
     complete: Annotated[bool, typer.Option(help="Only documents with all repeats at all steps.")] = False,

@@ -9,9 +9,17 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from rich.table import Column
+
+from sftgen_train.cli.completing import complete_trackers
 
 console = Console()
-LogTo = Annotated[str, typer.Option(help="Also log scores to these trackers, for example wandb,tensorboard.")]
+LogTo = Annotated[
+    str,
+    typer.Option(
+        help="Also log scores to these trackers, for example wandb,tensorboard.", autocompletion=complete_trackers
+    ),
+]
 Metadata = Annotated[str, typer.Option(help="Options of the task as `sftgen eval` takes them, e.g. docs_seed=3.")]
 JudgeModel = Annotated[Optional[str], typer.Option(help="Model that judges ask, as SFTGEN_JUDGE_MODEL.")]  # noqa: UP045
 JudgeUrl = Annotated[Optional[str], typer.Option(help="Server of that model, as SFTGEN_JUDGE_BASE_URL.")]  # noqa: UP045
@@ -141,26 +149,9 @@ def one_task(name: str) -> str:
     return full
 
 
-def metadata_of(text: str) -> dict[str, Any]:
-    """What `--metadata` gives to tasks, `docs_seed=3` or JSON, as `sftgen eval` takes it.
-
-    Raises:
-        SftgenError: Neither.
-    """
-    import json
-
-    from sftgen_judges.errors import SftgenError
-    from sftgen_tasks.harness.registry import parse_model_args
-
-    if not text:
-        return {}
-    try:
-        if not text.lstrip().startswith("{"):
-            return parse_model_args(text)
-        found: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise SftgenError(f"--metadata {text!r}: expected NAME=VALUE,... or a JSON object ({error})") from error
-    return found
+def folded(*names: str) -> list[Column]:
+    """Columns of a table in which a long name or path goes on in the next line; Rich would cut it."""
+    return [Column(name, overflow="fold") for name in names]
 
 
 def full_names(tasks: str, runs: Sequence[Path] = ()) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from sftgen_train.cli.completing import complete_tasks
 from sftgen_train.cli.console import console, listed
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 def show_contamination(
     data: Annotated[str, typer.Argument(help="Training set: file, folder, or name on the hub.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Benchmarks to look for, separated by commas.")] = "sftgen_all",
+    tasks: Annotated[
+        str, typer.Option(help="Benchmarks to look for, separated by commas.", autocompletion=complete_tasks)
+    ] = "sftgen_all",
     method: Annotated[
         str, typer.Option(help="How to look: some of overlap,numbers,13-gram,minhash.")
     ] = "overlap,numbers",

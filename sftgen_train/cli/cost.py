@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from rich.table import Table
 
+from sftgen_train.cli.completing import Tasks
 from sftgen_train.cli.console import console
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ GRID = "A study on several devices"
 
 def plan_costs(
     *,
-    tasks: Annotated[str, typer.Option(help="Tasks and groups, separated by commas.")],
+    tasks: Tasks,
     model: Annotated[str, typer.Option(help="Folder, or a name with the size; with --gpus several: A,B.")] = "",
     params: Annotated[Optional[float], typer.Option(min=1, help="Its parameters, e.g. 4e9.")] = None,  # noqa: UP045
     device: Annotated[str, typer.Option(help="a100, h100, h200, l40s, rtx4090 or cpu (this one).")] = "h100",

@@ -24,7 +24,7 @@ def diagnose_folder(
         typer.Option(help="Folder of the checkpoints, for diagnostics that need the model."),
     ] = None,
     model_args: Annotated[str, typer.Option(help="Arguments of the model, e.g. device=cuda:1,dtype=bfloat16.")] = "",
-    output: Annotated[Literal["table", "json"], typer.Option("--format", help="How findings are printed.")] = "table",
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="table or json.")] = "table",
     validate: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Measure this diagnostic on a labelled set: precision, recall, F1. Needs no run."),

@@ -24,6 +24,7 @@ from sftgen_tasks.harness import inspection
 from sftgen_tasks.harness.inspection import TaskFacts, TaskFailure
 from sftgen_tasks.harness.preflight import ModelError, check_local_model, is_local, max_model_len
 from sftgen_tasks.sandbox import absent_packages, require_sandbox
+from sftgen_train.cli.console import folded
 
 Level = Literal["ok", "warning", "error"]
 
@@ -90,7 +91,7 @@ def print_findings(findings: Sequence[Finding], console: Console, *, whole: bool
         whole: Whether what is right is printed too, below the problems.
     """
     marks = {"error": "[red]error[/]", "warning": "[yellow]warning[/]", "ok": "[green]ok[/]"}
-    table = Table("", "what", "finding", show_lines=False)
+    table = Table(*folded("", "what", "finding"), show_lines=False)
     shown = [finding for level in ("error", "warning", "ok") for finding in findings if finding.level == level]
     for finding in shown if whole else [finding for finding in shown if finding.level != "ok"]:
         text = escape(finding.message) + (f"\n-> {escape(finding.next_step)}" if finding.next_step else "")

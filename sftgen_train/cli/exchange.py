@@ -7,11 +7,17 @@ from typing import Annotated, Optional
 
 import typer
 
+from sftgen_train.cli.completing import complete_exporter, complete_importer
 from sftgen_train.cli.console import console, say
 
 
 def import_logs(
-    name: Annotated[str, typer.Argument(metavar="FORMAT", help="lm-eval, inspect, or one of a plugin.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="lm-eval, inspect, or one of a plugin.", autocompletion=complete_importer
+        ),
+    ],
     run: Annotated[Path, typer.Argument(help="Run directory, new or with other steps.")],
     logs: Annotated[
         list[str],
@@ -49,7 +55,12 @@ def import_logs(
 
 def export_runs(
     name: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="csv, parquet, hf, inspect, every_eval_ever, or one of a plugin.")
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="csv, parquet, hf, inspect, every_eval_ever, or one of a plugin.",
+            autocompletion=complete_exporter,
+        ),
     ],
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
     *,
@@ -57,26 +68,27 @@ def export_runs(
     step: Annotated[Optional[int], typer.Option(help="Step, for formats of one model; the last by default.")] = None,  # noqa: UP045
     texts: Annotated[bool, typer.Option("--texts", help="Responses too, where the format holds them.")] = False,
     harmful_texts: Annotated[
-        bool, typer.Option("--harmful-texts", help="Responses to harmful prompts too; with --texts.")
+        bool, typer.Option("--with-harmful-texts", help="With --texts: texts of safety tasks too.")
     ] = False,
 ) -> None:
     """Write runs in the format of other tools."""
     from sftgen_judges.plugins.contracts import Export
     from sftgen_judges.plugins.manager import lookup
     from sftgen_judges.records.query import open_records
-    from sftgen_tasks.harness.catalogue import leaves, shipped
+    from sftgen_train.report.categories import safety_tasks
+    from sftgen_train.report.trajectories import mapping
 
     exporter = lookup("exporter", name)
     _require(name, exporter.package)
-    harmful = leaves("sftgen_safety", *shipped())
     with open_records(runs) as records:
+        harmful = safety_tasks(mapping(row["manifest"]) for row in records.runs.rows())
         tasks = {row["task"] for row in records.sql("SELECT DISTINCT task FROM texts").rows()} if texts else set()
         shown = frozenset(tasks if harmful_texts else tasks - harmful)
         to.mkdir(parents=True, exist_ok=True)
         for path in exporter.write(Export(records, to, step, texts, shown)):
             say(str(path))
     if left := sorted(tasks - shown):
-        console.print(f"without the texts of {', '.join(left)}: --harmful-texts writes them", soft_wrap=True)
+        console.print(f"without the texts of {', '.join(left)}: --with-harmful-texts writes them", soft_wrap=True)
 
 
 def _require(name: str, package: str) -> None:

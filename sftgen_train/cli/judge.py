@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.plugins.contracts import Item, Judge
 from sftgen_judges.records.schema import Verdict
-from sftgen_train.cli.console import console
+from sftgen_train.cli.completing import complete_judge
+from sftgen_train.cli.console import console, folded
 
 if TYPE_CHECKING:
     from sftgen_judges.agreement import Interval
@@ -58,7 +60,10 @@ def list_judges(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table("judge", "version", "scale", "success", "needs", "ready")
+    table = Table(
+        Column("judge", no_wrap=True), *folded("version", "scale", "success", "needs", "ready"),
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
     for row in rows:
         low, high = row["scale"]
         needs = ", ".join(row["needs"] or row["parts"]) + (f"\n{row['model']}" if row["model"] else "")
@@ -72,7 +77,7 @@ def list_judges(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
 
 @app.command()
 def run(
-    judge: Annotated[str, typer.Argument(help="Judge (`sftgen judge list`).")],
+    judge: Annotated[str, typer.Argument(help="Judge (`sftgen judge list`).", autocompletion=complete_judge)],
     file: Annotated[Path, typer.Argument(help="Rows to judge: jsonl, json, csv or parquet, also .gz.")],
     *,
     out: Annotated[Path, typer.Option(help="JSONL to write: the rows with the judge's columns.")],
@@ -154,7 +159,7 @@ def agreement(
         said = {"missing": missing, "threshold_applied_to": split}
         print(_json({"pairs": [asdict(pair) for pair in pairs], "alpha": asdict(everybody), **said}, indent=2))
         return
-    table = Table("judges", "items", "missing", "accuracy", "kappa", "alpha")
+    table = Table(*folded("judges", "items", "missing", "accuracy", "kappa", "alpha"))
     for pair in pairs:
         figures = [_shown(interval) for interval in (pair.accuracy, pair.kappa, pair.alpha)]
         table.add_row(escape("\n".join(pair.columns)), str(pair.n), str(pair.missing), *figures)

@@ -7,13 +7,14 @@ from typing import Annotated, Optional
 
 import typer
 
+from sftgen_train.cli.completing import OnlyTasks
 from sftgen_train.cli.console import console, full_names
 
 
 def show_lengths(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    tasks: OnlyTasks = "",
     knots: Annotated[Optional[int], typer.Option(min=0, max=2, help="Turns; as few as fit by default.")] = None,  # noqa: UP045
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

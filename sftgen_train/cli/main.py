@@ -41,6 +41,7 @@ from sftgen_train.cli import trajectory as trajectory_cli
 from sftgen_train.cli import trying as try_cli
 from sftgen_train.cli import view as view_cli
 from sftgen_train.cli import watch as watch_cli
+from sftgen_train.cli.completing import complete_tasks
 from sftgen_train.cli.console import (
     PASS_ON,
     JudgeModel,
@@ -176,7 +177,7 @@ def evaluate(
 @app.command()
 def doctor(
     tasks: Annotated[
-        str, typer.Option(help="Tasks to check, separated by commas.", autocompletion=tasks_cli.complete_task)
+        str, typer.Option(help="Tasks to check, separated by commas.", autocompletion=complete_tasks)
     ] = "sftgen_*",
     model: Annotated[Optional[str], typer.Option(help="Model folder to check the tasks against.")] = None,  # noqa: UP045
     whole: Annotated[bool, typer.Option("--all", help="Show what is right too.")] = False,

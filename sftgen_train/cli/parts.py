@@ -8,13 +8,14 @@ from typing import Annotated, Optional
 
 import typer
 
+from sftgen_train.cli.completing import OnlyTasks
 from sftgen_train.cli.console import console, full_names
 
 
 def show_parts(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    tasks: OnlyTasks = "",
     measure: Annotated[str, typer.Option(help="What is split: score, paper, or another measure.")] = "score",
     before: Annotated[Optional[int], typer.Option("--from", help="First step; the base by default.")] = None,  # noqa: UP045
     after: Annotated[Optional[int], typer.Option("--to", help="Second step; lowest and last by default.")] = None,  # noqa: UP045

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.cli.console import console
+from sftgen_train.cli.console import console, folded
 
 
 def show_queue(
@@ -37,7 +37,7 @@ def show_queue(
         return
     if retry:
         console.print(f"waiting again: {', '.join(map(str, again)) or 'no step; none had failed or was skipped'}")
-    table = Table("step", "state", "failures", "weights", "what happened")
+    table = Table(*folded("step", "state", "failures", "weights", "what happened"))
     for row in rows:
         cells = [printable(str(row[name])) for name in ("step", "state", "failures", "weights", "note")]
         table.add_row(*map(escape, cells))

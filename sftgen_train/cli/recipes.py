@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from sftgen_train.cli.completing import complete_recipe
 from sftgen_train.cli.console import console
 
 
 def show_recipes(
-    name: Annotated[str, typer.Argument(help="Only this recipe, with its steps and what it is.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="Only this recipe, with its steps and what it is.", autocompletion=complete_recipe)
+    ] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

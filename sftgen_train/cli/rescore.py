@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.cli import tasks as tasks_cli
+from sftgen_train.cli.completing import OnlyTasks
 from sftgen_train.cli.console import (
     JudgeModel,
     JudgeUnclosed,
@@ -23,9 +23,7 @@ from sftgen_train.cli.console import (
 def rescore_run(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     *,
-    tasks: Annotated[
-        str, typer.Option(help="Only these tasks, separated by commas.", autocompletion=tasks_cli.complete_task)
-    ] = "",
+    tasks: OnlyTasks = "",
     judge: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Another judge, if just one task is judged; with --as, a judge of any task."),

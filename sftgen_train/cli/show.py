@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sftgen_train.cli.completing import complete_task
 from sftgen_train.cli.console import console, listed, say
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class Shown:
 def show_answers(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     *,
-    task: Annotated[str, typer.Option(help="The task; needed where the run has several.")] = "",
+    task: Annotated[
+        str, typer.Option(help="The task; needed where the run has several.", autocompletion=complete_task)
+    ] = "",
     doc: Annotated[str, typer.Option(help="One document: its name, or the beginning of its hash.")] = "",
     steps: Annotated[str, typer.Option(help="Only these steps, for example 0,16,80.")] = "",
     changed: Annotated[

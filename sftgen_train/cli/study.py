@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from sftgen_judges.errors import did_you_mean
+from sftgen_train.cli.completing import complete_study, complete_task
 from sftgen_train.cli.console import console, say
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ class _RunsAFile(TyperGroup):
 
 
 app = typer.Typer(cls=_RunsAFile, no_args_is_help=True)
-File = Annotated[str, typer.Argument(help="Study file, or the name of one that comes with sftgen.", metavar="FILE")]
+File = Annotated[
+    str,
+    typer.Argument(
+        help="Study file, or the name of one that comes with sftgen.", metavar="FILE", autocompletion=complete_study
+    ),
+]
 Out = Annotated[Optional[Path], typer.Option(help="Where its parts are; studies/NAME by default.")]  # noqa: UP045
 
 
@@ -89,7 +95,7 @@ def report(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the scores of --task against the step to this SVG file."),
     ] = None,
-    task: Annotated[str, typer.Option(help="For --picture: the task.")] = "",
+    task: Annotated[str, typer.Option(help="For --picture: the task.", autocompletion=complete_task)] = "",
     arms: Annotated[str, typer.Option(help="For --picture: only these arms, separated by commas.")] = "",
 ) -> None:
     """Report what is there: claims, arms over their seeds, comparisons; writes report/index.html."""

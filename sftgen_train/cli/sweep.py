@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.cli.completing import complete_tasks
 from sftgen_train.cli.console import console, say, show_run
 
 if TYPE_CHECKING:
@@ -26,13 +27,18 @@ def sweep_checkpoints(
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="FILE is no file: folders of checkpoints, checkpoints, hub ids.")
     ] = False,
-    tasks: Annotated[str, typer.Option(help="With --checkpoints: tasks and groups, separated by commas.")] = "",
+    tasks: Annotated[
+        str,
+        typer.Option(help="With --checkpoints: tasks and groups, separated by commas.", autocompletion=complete_tasks),
+    ] = "",
     out: Annotated[Optional[Path], typer.Option(help="Where results go; sweeps/NAME by default.")] = None,  # noqa: UP045
     base: Annotated[str, typer.Option(help="With --checkpoints: the model before training, step 0.")] = "",
     steps: Annotated[str, typer.Option(help="With --checkpoints: only these steps, separated by commas.")] = "",
     limit: Annotated[Optional[int], typer.Option(min=1, help="With --checkpoints: documents a task.")] = None,  # noqa: UP045
-    gen_kwargs: Annotated[str, typer.Option(help="With --checkpoints: JSON over the tasks' settings.")] = "{}",
-    metadata: Annotated[str, typer.Option(help="With --checkpoints: JSON handed to the tasks.")] = "{}",
+    gen_kwargs: Annotated[
+        str, typer.Option(help="With --checkpoints: over the tasks' settings, e.g. temperature=0.6.")
+    ] = "",
+    metadata: Annotated[str, typer.Option(help="With --checkpoints: options of the tasks, e.g. docs_seed=3.")] = "",
     model: Annotated[str, typer.Option(help="With --checkpoints: lm_eval model that generates.")] = "sftgen-hf",
     model_args: Annotated[str, typer.Option(help="With --checkpoints: further arguments of it.")] = "",
     keep: Annotated[str, typer.Option(help="With --checkpoints: all, log2, verdict or steps; others go.")] = "all",

@@ -11,26 +11,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sftgen_train.cli.console import Metadata, console, metadata_of, one_task, say
+from sftgen_train.cli.completing import complete_task
+from sftgen_train.cli.console import Metadata, console, folded, one_task, say
 
 MOST_TASKS = 10
 LONGEST_PROMPT = 4000
 """Characters of a prompt that are shown."""
-
-
-def complete_task(incomplete: str) -> list[str]:
-    """Names of tasks and groups for the shell, plugins' among them."""
-    from sftgen_tasks.harness.catalogue import installed
-
-    tasks, groups = installed()
-    return [name for name in (*tasks, *groups) if name.startswith(incomplete)]
-
-
-def complete_preset(incomplete: str) -> list[str]:
-    """Names of published runs for the shell."""
-    from sftgen_train.training import presets
-
-    return [name for name in presets.published() if name.startswith(incomplete)]
 
 
 def list_tasks(
@@ -47,7 +33,7 @@ def list_tasks(
     if name:
         _show_task(find_listed(name))
         return
-    table = Table("task", "what it is", "documents", "data", box=None)
+    table = Table(*folded("task", "what it is", "documents", "data"), box=None)
     for task in listing():
         many = f" ({len(task.tasks)} tasks)" if len(task.tasks) > 1 else ""
         table.add_row(f"{task.name}{many}", escape(task.about), escape(task.documents), data_of(task))
@@ -56,21 +42,24 @@ def list_tasks(
 
 
 def _show_task(task: Any) -> None:
-    from sftgen_judges.records.shares import SAFETY
     from sftgen_tasks.data.tables import DataError
+    from sftgen_tasks.harness.catalogue import shipped, source_of
+    from sftgen_tasks.harness.categories import SAFETY, category_of
     from sftgen_tasks.harness.loading import load_tasks
 
     say(f"{task.name}: {task.about}")
     rows = {
         "documents": task.documents, "samples": task.samples, "scored by": task.scored_by.replace("`", ""),
         "strict": task.strict, "paper": task.paper,
+        "category": category_of(task.tasks[0]) or "not declared (`metadata: {category: ...}` in its file)",
         "tasks": ", ".join(task.tasks) if len(task.tasks) > 1 else "",
     }  # fmt: skip
     for what, text in rows.items():
         if text:
             say(f"{what}: {text}")
     first = task.tasks[0]
-    if first.removeprefix("sftgen_") in SAFETY:
+    made_here = first in shipped()[0] and source_of(first) is None  # a harmless substitute, from a seed
+    if category_of(first) == SAFETY and not made_here:
         say("Its questions may be harmful: none is shown.")
         return
     try:
@@ -119,7 +108,7 @@ def list_plugins(
     if as_json:
         print(json.dumps(listing, indent=2))
     else:
-        table = Table("plugin", "from", "adds")
+        table = Table(*folded("plugin", "from", "adds"))
         for plugin in listing:
             adds = [f"{_what(name)}: {_shown(name, names)}" for name, names in plugin["adds"].items() if names]
             table.add_row(
@@ -167,9 +156,10 @@ def write_documents(
     from sftgen_judges.records.journal import write_atomic
     from sftgen_tasks import load_tasks
     from sftgen_tasks.data.documents import make_manifest
+    from sftgen_train.evaluation.schedule import parse_mapping
 
     task = one_task(task)
-    loaded = load_tasks([task], metadata_of(metadata)).tasks
+    loaded = load_tasks([task], parse_mapping("--metadata", metadata)).tasks
     rows = [dict(row) for row in loaded[task].test_docs()][:limit]
     text = json.dumps(make_manifest(task, rows), indent=1, ensure_ascii=False) + "\n"
     if out:

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from sftgen_judges.errors import SftgenError
-from sftgen_train.cli import tasks as tasks_cli
+from sftgen_train.cli.completing import complete_launch, complete_preset
 from sftgen_train.cli.console import show_run
 
 
@@ -16,9 +16,7 @@ def train(
     context: typer.Context,
     preset: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(
-            help="A published run: MODEL/DATA or MODEL/DATA/SCHEDULE.", autocompletion=tasks_cli.complete_preset
-        ),
+        typer.Option(help="A published run: MODEL/DATA or MODEL/DATA/SCHEDULE.", autocompletion=complete_preset),
     ] = None,
     show: Annotated[bool, typer.Option("--show", "--print", help="Only print the preset: YAML, cost, notes.")] = False,
 ) -> None:
@@ -56,7 +54,10 @@ def train(
 
 
 def accelerate_config(
-    name: Annotated[Optional[str], typer.Argument(help="A ready configuration; without a name all are listed.")] = None,  # noqa: UP045
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A ready configuration; without a name all are listed.", autocompletion=complete_launch),
+    ] = None,
 ) -> None:
     """Print the path of a ready configuration: `accelerate launch --config_file "$(sftgen accelerate-config NAME)"`."""
     from sftgen_train.training import distributed

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from sftgen_train.cli.completing import OnlyTasks
 from sftgen_train.cli.console import console, full_names, say, waiting
 
 
@@ -16,7 +17,7 @@ def show_trajectories(
     form: Annotated[
         str, typer.Option("--format", help="table, json, csv, parquet (with --out), markdown or latex.")
     ] = "table",
-    tasks: Annotated[str, typer.Option(help="Only these tasks, separated by commas.")] = "",
+    tasks: OnlyTasks = "",
     measure: Annotated[str, typer.Option(help="A share of which more is better: score, paper, or another measure.")] = (
         "score"
     ),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from sftgen_train.cli.console import Metadata, console, metadata_of, one_task, say
-from sftgen_train.cli.tasks import LONGEST_PROMPT, complete_task
+from sftgen_train.cli.completing import complete_task
+from sftgen_train.cli.console import Metadata, console, one_task, say
+from sftgen_train.cli.tasks import LONGEST_PROMPT
 
 if TYPE_CHECKING:
     from sftgen_tasks.harness.trying import Trial
@@ -40,6 +41,7 @@ def try_task(
     from sftgen_tasks.harness import trying
     from sftgen_train.cli.doctor import load_tokenizer
     from sftgen_train.curation.contamination.benchmarks import without_hints
+    from sftgen_train.evaluation.schedule import parse_mapping
 
     if answer is not None and answer_file:
         raise SftgenError("--answer and --answer-file: give one of the two")
@@ -47,7 +49,7 @@ def try_task(
     tokenizer = load_tokenizer(model) if model else None
     name = one_task(task)
     with without_hints():
-        loaded = load_tasks([name], metadata_of(metadata)).tasks[name]
+        loaded = load_tasks([name], parse_mapping("--metadata", metadata)).tasks[name]
     count = len(loaded.test_docs())
     if doc >= count:
         raise SftgenError(f"--doc {doc}: {name} has {count:,} documents, counted from 0")

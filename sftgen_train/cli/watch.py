@@ -8,20 +8,23 @@ from typing import Annotated, Optional
 import typer
 
 from sftgen_judges.errors import SftgenError
+from sftgen_train.cli.completing import Tasks
 from sftgen_train.cli.console import LogTo, console, show_run
 
 
 def watch_folder(
     folder: Annotated[Path, typer.Argument(help="Folder of checkpoints, or hub repository with one folder a step.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Tasks and groups, separated by commas.")],
+    tasks: Tasks,
     run: Annotated[Optional[Path], typer.Option(help="Run directory; FOLDER/sftgen by default.")] = None,  # noqa: UP045
     base: Annotated[str, typer.Option(help="Model before training: step 0, and files that checkpoints lack.")] = "",
     steps: Annotated[str, typer.Option(help="Only these steps, separated by commas; or all.")] = "all",
     schedule: Annotated[Optional[str], typer.Option(help="Only steps of a schedule, e.g. log-spaced.")] = None,  # noqa: UP045
     limit: Annotated[Optional[int], typer.Option(min=1, help="Documents a task.")] = None,  # noqa: UP045
-    metadata: Annotated[str, typer.Option(help="JSON handed to the tasks.")] = "{}",
-    gen_kwargs: Annotated[str, typer.Option(help="JSON over the tasks' generation settings.")] = "{}",
+    metadata: Annotated[
+        str, typer.Option(help="Options of the tasks, as `sftgen eval` takes them, e.g. docs_seed=3.")
+    ] = "",
+    gen_kwargs: Annotated[str, typer.Option(help="Over the tasks' generation settings, e.g. temperature=0.6.")] = "",
     max_gen_toks: Annotated[str, typer.Option(help="Token limits of single tasks or groups: TASK=N,...")] = "",
     chat_template: Annotated[bool, typer.Option(help="Prompts go through the tokenizer's chat template.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts generated together.")] = 16,

@@ -17,7 +17,7 @@ from sftgen_judges.plugins.contracts import Figure, Finding, History, Metric, Pa
 from sftgen_train.diagnosing.course import course_of
 from sftgen_train.diagnosing.shift_kept import BY_WAY, MEASURES, Kept, leading, numbers_of, read_kept
 from sftgen_train.diagnosing.shift_texts import SOURCES
-from sftgen_train.report.trajectories import trained_on
+from sftgen_train.report.categories import trained_on
 
 RISEN = 0.01
 """Share of all tokens whose loss must have risen, so that it counts as a beginning."""

@@ -19,7 +19,7 @@ from sftgen_train.diagnosing.shift_course import WHOSE, summarise
 from sftgen_train.diagnosing.shift_kept import BY_WAY, MEASURES, PIECES, Kept, leading, numbers_of, read_kept
 from sftgen_train.diagnosing.shift_reading import Reading, reading_of
 from sftgen_train.diagnosing.shift_texts import SOURCES, Text, texts_of
-from sftgen_train.report.trajectories import members_of
+from sftgen_train.report.categories import safety_tasks
 from sftgen_train.results.diagnosed import metrics_of
 
 WITHOUT = {
@@ -62,7 +62,7 @@ def diagnose(probe: Probe) -> Iterator[Finding]:
 
 def _to_show(texts: Sequence[Text]) -> list[Text]:
     """The first text of each source whose prompt is not meant to harm."""
-    harmful = members_of("sftgen_safety")
+    harmful = safety_tasks()
     shown = (
         next((text for text in texts if text.source == source and text.name.split("/")[0] not in harmful), None)
         for source in SOURCES

@@ -16,6 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sftgen_judges.errors import first_line
 from sftgen_judges.records.journal import no_link
 from sftgen_judges.records.schema import content_hash
 from sftgen_tasks.harness.model import Model
@@ -128,7 +129,7 @@ class KeptEngine:
             try:
                 self._hold(lm, facts, kind, reloaded, adapter=adapter)
             except Exception as error:  # the probes are ours, and no reason not to evaluate
-                self._proofs[kind] = False, f"it cannot answer probes: {_said(error)}"
+                self._proofs[kind] = False, f"it cannot answer probes: {first_line(error, kind=True)}"
                 self._held = _Held(lm, facts)
                 self.close()
                 lm = load_model(folder, model, arguments)
@@ -162,7 +163,7 @@ class KeptEngine:
             reload_weights(lm, folder)
             return probe(lm)
         except Exception as error:  # whatever it is, a fresh engine shows whose fault it was
-            self._proofs[kind] = False, f"reloading is not trusted here: {_said(error)}"
+            self._proofs[kind] = False, f"reloading is not trusted here: {first_line(error, kind=True)}"
             return None
         finally:
             if lm is not None:
@@ -181,7 +182,7 @@ class KeptEngine:
                     return f"another adapter changed the base model: {unlike}"
             now = probe(held.lm)
         except Exception as error:  # whatever it is, a fresh engine shows whose fault it was
-            return f"its weights were not replaced: {_said(error)}"
+            return f"its weights were not replaced: {first_line(error, kind=True)}"
         if now == held.last:  # other bytes were enqueued as another checkpoint
             return "the engine answered the probes exactly as before its weights were replaced"
         held.last = now
@@ -243,8 +244,3 @@ def _dtype(lm: StreamingVLLM) -> Any:
 def _unlike(held: Facts, facts: Facts) -> str:
     names = sorted(name for name in {*held, *facts} if held.get(name) != facts.get(name))
     return f"{', '.join(names[:3])} differ from the checkpoint before" if names else ""
-
-
-def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"

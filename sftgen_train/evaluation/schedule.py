@@ -191,15 +191,19 @@ class Suite:
 
 
 def parse_mapping(name: str, text: str) -> dict[str, Any]:
-    """A JSON mapping given on the command line.
+    """What an option such as `--metadata` gives, `docs_seed=3` or JSON, as `sftgen eval` takes it.
 
     Raises:
-        ScheduleError: The text is not a JSON mapping. The message names the option.
+        ScheduleError: Neither. The message names the option.
     """
+    from sftgen_tasks.harness.registry import parse_model_args
+
+    if not text:
+        return {}
     try:
-        found = json.loads(text or "{}")
+        if not text.lstrip().startswith("{"):
+            return parse_model_args(text)
+        found: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise ScheduleError(f"{name} {text!r}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ScheduleError(f"{name} {text!r}: expected a JSON mapping")
+        raise ScheduleError(f"{name} {text!r}: expected NAME=VALUE,... or a JSON object ({error})") from error
     return found

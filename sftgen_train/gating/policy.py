@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from sftgen_judges.errors import SftgenError, did_you_mean
+from sftgen_tasks.harness.catalogue import less_is_better
 from sftgen_train.configuring.checking import Mistake, read_config
 
 Tier = Literal["critical", "supporting", "advisory"]
@@ -79,7 +80,9 @@ def read_policy(path: Path, known: Collection[str]) -> Policy:
     Raises:
         PolicyError: It cannot be read, or has mistakes: all of them, with file, line, value and nearest name.
     """
-    return read_config(path, Policy, kind="policy", error=PolicyError, also=lambda values: _unknown(values, known))
+    return read_config(
+        path, Policy, kind="policy", error=PolicyError, also=lambda values: (*_unknown(values, known), *_turned(values))
+    )
 
 
 def _unknown(values: Mapping[Any, Any], known: Collection[str]) -> Iterator[Mistake]:
@@ -94,3 +97,15 @@ def _unknown(values: Mapping[Any, Any], known: Collection[str]) -> Iterator[Mist
         seen.add(plain)
         if plain not in short:
             yield Mistake(place, f"benchmark {str(name)!r} is unknown{did_you_mean(plain, sorted(short))}")
+
+
+def _turned(values: Mapping[Any, Any]) -> Iterator[Mistake]:
+    """Measures whose direction is not the one that the task's file names: a worse model would be let through."""
+    benchmarks = values.get("benchmarks")
+    for name, rule in benchmarks.items() if isinstance(benchmarks, dict) else ():
+        measure = rule.get("measure") if isinstance(rule, dict) else None
+        if not isinstance(measure, str) or rule.get("better", "higher") != "higher":
+            continue
+        if measure in less_is_better(PREFIX + str(name).removeprefix(PREFIX)):
+            place = ("benchmarks", name, "better" if "better" in rule else "measure")
+            yield Mistake(place, f"benchmarks.{name}: of {measure!r} less is better: expected `better: lower`")

@@ -10,8 +10,10 @@ import numpy as np
 
 from sftgen_judges.records.query import Records, open_records
 from sftgen_tasks.harness.catalogue import shipped
+from sftgen_tasks.harness.categories import SAFETY
 from sftgen_train.gating.decision import Decision, Pairs, decide
 from sftgen_train.gating.policy import PREFIX, Policy, PolicyError, Rule, read_policy
+from sftgen_train.report.categories import category_in
 from sftgen_train.report.trajectories import end_unknown, last_step, mapping
 from sftgen_train.trajectory import align
 from sftgen_train.trajectory.alignment import Floats, Integers
@@ -31,6 +33,7 @@ class _Side:
         tasks: The tasks that it holds samples of.
         goes_on: How far it is, if it is not finished.
         end_unknown: That nobody knows whether it is; empty otherwise.
+        safety: Those of the tasks that are about safety.
     """
 
     records: Records
@@ -38,6 +41,7 @@ class _Side:
     tasks: frozenset[str]
     goes_on: str
     end_unknown: str
+    safety: tuple[str, ...]
 
     @classmethod
     def of(cls, folder: Path) -> _Side:
@@ -49,7 +53,8 @@ class _Side:
         planned = last_step(manifest, folder)
         goes_on = planned is not None and found is not None and found < planned
         unknown = end_unknown(manifest, folder, found) if found is not None else ""
-        return cls(records, folder, frozenset(names), f"step {found} of {planned}" if goes_on else "", unknown)
+        safety = tuple(sorted(name for name in names if category_in(name, manifest) == SAFETY))
+        return cls(records, folder, frozenset(names), f"step {found} of {planned}" if goes_on else "", unknown, safety)
 
     def values(self, measure: str) -> dict[str, TaskSamples]:
         """Samples by task; of a run without steps those of its evaluations outside training, as step 0."""
@@ -93,7 +98,12 @@ def gate(policy: Path, run: Path, against: Path | None = None, *, seed: int = 0)
                 f"policy {str(policy)!r}: {name}.max_drop is {rule.max_drop:g}, and {rule.measure!r} lies between 0 "
                 "and 1: 0.02 is 2 points of 100"
             )
-    return decide(asked.benchmarks, pairs, seed=seed)
+    decision = decide(asked.benchmarks, pairs, seed=seed)
+    judged = {name.removeprefix(PREFIX) for name in asked.benchmarks}
+    if side.safety and judged.isdisjoint(name.removeprefix(PREFIX) for name in side.safety):
+        told = f"safety is not judged: the run has {', '.join(side.safety)}, the policy names no such benchmark"
+        return replace(decision, why=f"{decision.why}; {told}")
+    return decision
 
 
 def _named(values: Mapping[str, TaskSamples], name: str) -> TaskSamples | str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.query import Records
-from sftgen_train.report.safety_cost import ATTACKS, SAFETY
-from sftgen_train.report.trajectories import end_unknown, last_step, mapping, members_of
+from sftgen_train.report.categories import safety_tasks
+from sftgen_train.report.safety_cost import ATTACKS
+from sftgen_train.report.trajectories import end_unknown, last_step, mapping
 from sftgen_train.trajectory.loading import OUTSIDE, TaskSamples, load_measures
 from sftgen_train.trajectory.pairing import truncated_shares
 
@@ -131,7 +132,7 @@ def _answers(records: Records, measure: str, tasks: Collection[str]) -> tuple[_F
         records, tuple(dict.fromkeys((measure, "truncated", ATTACKS))), tasks=tasks, outside=True
     ):
         parts = {name: of.part(outside=False) or of for name, of in read.items()}
-        if ATTACKS in parts and parts[ATTACKS].task in members_of(SAFETY):
+        if ATTACKS in parts and parts[ATTACKS].task in safety_tasks():
             attacks[parts[ATTACKS].folder, parts[ATTACKS].task] = parts[ATTACKS]
         if measure in parts:
             of, cut = parts[measure], parts.get("truncated")

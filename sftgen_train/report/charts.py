@@ -9,14 +9,13 @@ from math import isfinite, log2
 from typing import Any
 
 from sftgen_judges.records.schema import printable
+from sftgen_train.report.categories import TITLES, title_of
 from sftgen_train.report.drawing import COLOURS, faded, housed
 from sftgen_train.report.reading import Metrics, Shown, named, short
-from sftgen_train.report.trajectories import IN_DOMAIN, OUT_OF_DOMAIN, members_of
 from sftgen_train.trajectory import Verdict
 from sftgen_train.trajectory.claims import p_text
 from sftgen_train.trajectory.loading import OUTSIDE
 
-CATEGORIES = {IN_DOMAIN: "In-domain", OUT_OF_DOMAIN: "Out-of-domain", "general": "General", "safety": "Safety"}
 Rows = Mapping[str, Mapping[int | None, Mapping[str, Any]]]
 """Metric -> step -> row of a task."""
 Places = Mapping[int | None, float]
@@ -74,35 +73,26 @@ class Panel:
     """The tasks of one category.
 
     Attributes:
-        category: One of `CATEGORIES`.
+        category: A key of `TITLES`.
+        title: Above the panel.
         lines: The tasks.
     """
 
     category: str
+    title: str
     lines: tuple[Line, ...]
-
-    @property
-    def title(self) -> str:
-        """Above the panel."""
-        return CATEGORIES[self.category]
-
-
-def category_of(task: str, in_domain: Iterable[str]) -> str:
-    """Where a task is shown: what the training data is like first, then what the benchmark is of."""
-    if task in in_domain:
-        return IN_DOMAIN
-    return next((name for name in ("safety", "general") if task in members_of(f"sftgen_{name}")), OUT_OF_DOMAIN)
 
 
 def panels_of(shown: Shown) -> list[Panel]:
     """A panel for each category that has a task with a score."""
     verdicts = {of.name: of for of in shown.explained.verdicts.tasks} if shown.explained else {}
-    lines: dict[str, list[Line]] = {name: [] for name in CATEGORIES}
+    lines: dict[str, list[Line]] = {name: [] for name in TITLES}
     for task in shown.metrics:
         line = _line(task, shown.metrics, verdicts.get(task))
         if line.score:
-            lines[category_of(task, shown.in_domain)].append(line)
-    return [Panel(name, tuple(found)) for name, found in lines.items() if found]
+            lines[shown.category(task)].append(line)
+    trained = bool(shown.in_domain)
+    return [Panel(name, title_of(name, trained=trained), tuple(found)) for name, found in lines.items() if found]
 
 
 def panel_chart(panel: Panel, panels: Sequence[Panel], steps: Sequence[int | None]) -> Any:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from sftgen_judges.records.display import InNotebook
 from sftgen_judges.records.query import Records, open_records
+from sftgen_tasks.harness.categories import SAFETY
 from sftgen_train.report.arms import Arm, CompareError, LoadedArm, load_arms
+from sftgen_train.report.categories import category_in, groups_of, trained_on
 from sftgen_train.report.explaining import aligned, task_landmarks
 from sftgen_train.report.safety_cost import tradeoff_of, tradeoffs_of
-from sftgen_train.report.trajectories import apart, groups_of, trained_on
+from sftgen_train.report.trajectories import apart
 from sftgen_train.report.ways import graders_differ, settings_differ
 from sftgen_train.trajectory.arms import ArmDifference, adjust_over_comparisons, compare_arms
 from sftgen_train.trajectory.iso_id import EqualInDomain, equal_in_domain
@@ -81,6 +83,7 @@ class Comparison(InNotebook):
         others: Every arm but the first.
         alone: Every arm by itself.
         in_domain: The tasks that the first arm was trained on.
+        categories: Where each task stands, see `category_in`.
     """
 
     shown_by = "sftgen_train.report.notebook:of_comparison"
@@ -90,6 +93,7 @@ class Comparison(InNotebook):
     others: tuple[AgainstFirst, ...]
     alone: tuple[ArmAlone, ...]
     in_domain: tuple[str, ...] = ()
+    categories: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,10 +154,16 @@ def compare(arms: Iterable[str | Path | Arm], *, asked: Asked | None = None, **s
         for line in (*task.cautions, *task.failed)
     ]  # fmt: skip
     alone = [_alone(of, asked, with_landmarks=len(arms_of) == 1) for of in arms_of]
+    facts = _facts(arms_of[0], asked)
     return Comparison(
         tuple(of.label for of in arms_of), tuple(dict.fromkeys(cautions)), _adjusted(others), tuple(alone),
-        tuple(sorted({*asked.in_domain} or trained_on(arms_of[0].manifest))),
+        tuple(sorted(trained_on(facts))), {task: category_in(task, facts) for task in arms_of[0].tasks},
     )  # fmt: skip
+
+
+def _facts(first: LoadedArm, asked: Asked) -> Mapping[str, Any]:
+    """The first arm's manifest, with the in-domain tasks that are asked for."""
+    return {**first.manifest, "in_domain": sorted({*asked.in_domain} or trained_on(first.manifest))}
 
 
 @dataclass(frozen=True)
@@ -216,15 +226,16 @@ def _against(records: Records, first: LoadedArm, other: LoadedArm, asked: Asked)
         for task, of in pairs.items()
     ]  # fmt: skip
     whole = [of for task, of in pairs.items() if share[task] and len(of.pair.values)]
-    trained = {*asked.in_domain} or trained_on(first.manifest)
-    groups = []
-    for name, members in groups_of({of.task for of in whole}, {"in_domain": sorted(trained)}).items():
+    facts = _facts(first, asked)
+    trained, groups = trained_on(facts), []
+    for name, members in groups_of({of.task for of in whole}, facts).items():
         chosen, doubled = apart([of for of in whole if of.task in members])
         said += [f"{who}, {name}: {line}" for line in doubled]
         if len(chosen) > 1:
             groups.append(compare_arms(name, [of.pair for of in chosen], base=asked.base, seed=asked.seed))
     inside = [of.pair for of in whole if of.task in trained]
-    outside = [of.pair for of in apart([of for of in whole if of.task not in trained])[0]]
+    others = [of for of in whole if of.task not in trained and category_in(of.task, facts) != SAFETY]
+    outside = [of.pair for of in apart(others)[0]]
     equal = None
     if inside and outside and other.arm.step is None and first.arm.step is None:
         equal = equal_in_domain(inside, outside, levels=asked.levels, seed=asked.seed)

@@ -203,7 +203,8 @@ def _of_task(one: ArmDifference) -> Iterator[tuple[str, str, int | None, dict[st
 
 
 def _end(one: ArmDifference) -> Iterator[tuple[str, ...]]:
-    what = [f"differs at step {', '.join(map(step_name, steps))}"] if (steps := _differing(one)) else []
+    steps = _differing(one)
+    what = [f"differs at step{'s' * (len(steps) > 1)} {', '.join(map(step_name, steps))}"] if steps else []
     what += [one.why] * bool(one.why) + ([one.needed.sentence()] if one.needed else [])
     what += [f"{entry.count} {entry.what} left out ({entry.why})" for entry in one.left_out]
     if not one.points or not one.p:

@@ -9,7 +9,8 @@ from typing import Any
 
 from sftgen_judges.plugins.contracts import Plot
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.charts import CATEGORIES, category_of, step_axis, step_places
+from sftgen_train.report.categories import TITLES, title_of
+from sftgen_train.report.charts import step_axis, step_places
 from sftgen_train.report.comparing import AgainstFirst, Comparison
 from sftgen_train.report.drawing import COLOURS, GREY, faded, housed
 from sftgen_train.report.reading import short
@@ -31,8 +32,9 @@ def difference_plots(found: Comparison) -> Iterator[Plot]:
         steps = sorted({point.step for one in drawn for point in one.points})
         ends = [end for one in drawn for point in one.points for end in (point.low, point.high) if isfinite(end)]
         room = [min(ends, default=-0.1) - 0.02, max(ends, default=0.1) + 0.02]
-        for category, title in CATEGORIES.items():
-            tasks = [one for one in drawn if category_of(one.name, found.in_domain) == category]
+        for category in TITLES:
+            title = title_of(category, trained=bool(found.in_domain))
+            tasks = [one for one in drawn if found.categories.get(one.name) == category]
             if tasks:
                 who = printable(f"{other.arm} less {found.arms[0]}")
                 yield Plot(

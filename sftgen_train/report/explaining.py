@@ -12,11 +12,11 @@ import numpy as np
 
 from sftgen_judges.records.display import InNotebook, Shelf
 from sftgen_judges.records.query import Document, Records, open_records
+from sftgen_train.report.categories import safety_tasks
 from sftgen_train.report.composition import TaskChange, TaskSafety, changes_of, safety_of, turning_pairs
 from sftgen_train.report.lengths import regime_of
 from sftgen_train.report.safety_cost import ATTACKS, tradeoff_of
-from sftgen_train.report.safety_cost import SAFETY as SAFETY_GROUP
-from sftgen_train.report.trajectories import RunVerdicts, members_of, trajectory
+from sftgen_train.report.trajectories import RunVerdicts, trajectory
 from sftgen_train.trajectory import Curves, Stages, Verdict, align, length_stages
 from sftgen_train.trajectory.churn import Churn, churn
 from sftgen_train.trajectory.deltas import Deltas
@@ -128,7 +128,7 @@ def _explain(
     [run] = trajectory(records, tasks=tasks, measure=measure, complete=complete, seed=seed, **verdicts)
     samples = {of.task: of for of in load_samples(records, measure=measure, tasks=tasks, beside=("truncated",))}
     lengths = {of.task: of.curves for of in load_curves(records, measure="tokens", tasks=tasks)}
-    wanted = {task for task in members_of(SAFETY_GROUP) if task in samples}
+    wanted = safety_tasks() & samples.keys()
     attacks = {of.task: of for of in load_samples(records, measure=ATTACKS, tasks=wanted)} if wanted else {}
     safety = [each for each in safety_of(records, tasks, seed=seed) if each.step is not None]
     why = tuple(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 from sftgen_judges.records.schema import printable
-from sftgen_train.report.charts import category_of
+from sftgen_tasks.harness.categories import SAFETY
 from sftgen_train.report.explaining import TaskWhy
 from sftgen_train.report.reading import Shown, short
-from sftgen_train.report.trajectories import IN_DOMAIN
 from sftgen_train.trajectory import Verdict
 from sftgen_train.trajectory.claims import first_shown
 
@@ -52,21 +51,36 @@ def open_with(shown: Shown) -> Opening | None:
         why = verdicts[0].why or "there is one evaluated step"
         return Opening(f"No trajectory can be read yet: {why}.", f"What was measured rests on {rests}.")
     if any(of.so_far for of in compared):
-        return _of_live(compared, shown.in_domain, rests)
-    told = "; ".join(_clauses(compared, shown.in_domain))
-    ends = sorted({step for of in compared for step in of.end_steps})
-    steps = " and ".join(map(str, ends)) if len(ends) < 3 else "the end"
-    verdict = f"At {'step ' if len(ends) == 1 else 'steps ' if len(ends) == 2 else ''}{steps}, {told}."
+        return _of_live(compared, shown, rests)
+    safety = [of for of in compared if shown.category(of.name) == SAFETY]
+    others = [of for of in compared if of not in safety]
+    told = [f"At {_ends(others)}, {'; '.join(_clauses(others, shown.tag))}."] if others else []
+    if safety:
+        claims = "; ".join(_clauses(safety, _untagged))
+        told.append(f"Safety at {_ends(safety)} (a higher score is safer): {claims}.")
+    verdict = " ".join(told)
     return Opening(verdict, f"{_certainty(compared)} The claims rest on {rests}.", tuple(_settling(compared)))
 
 
-def _clauses(verdicts: Sequence[Verdict], in_domain: Collection[str]) -> Iterator[str]:
+def _ends(verdicts: Sequence[Verdict]) -> str:
+    """The steps at which they end, in words."""
+    steps = sorted({step for of in verdicts for step in of.end_steps})
+    return (
+        f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} and {steps[1]}" if len(steps) == 2 else "the end"
+    )
+
+
+def _untagged(_: str) -> str:
+    return ""
+
+
+def _clauses(verdicts: Sequence[Verdict], tag: Callable[[str], str]) -> Iterator[str]:
     """What became of the tasks, those of one fate together. Named are claims that stand over all tasks."""
     fates: dict[tuple[bool, str, bool], list[Verdict]] = {}
     for of in verdicts:
         fates.setdefault(_fate(of), []).append(of)
     for (dips, end, alone), tasks in fates.items():
-        names, delta = _names(tasks, in_domain), _delta(tasks)
+        names, delta = _names(tasks, tag), _delta(tasks)
         if end == "cannot tell":
             they = "it" if len(tasks) == 1 else "they"
             yield (
@@ -88,26 +102,21 @@ def _fate(of: Verdict) -> tuple[bool, str, bool]:
     return "dips" in of.claims_over_tasks, of.end if alone else over, alone
 
 
-def _of_live(verdicts: Sequence[Verdict], in_domain: Collection[str], rests: str) -> Opening:
+def _of_live(verdicts: Sequence[Verdict], shown: Shown, rests: str) -> Opening:
     dips = [of for of in verdicts if of.dips]
     others = [of for of in verdicts if not of.dips]
-    told = [f"{_names(dips, in_domain)} {'dips' if len(dips) == 1 else 'dip'}"] if dips else []
-    told += [f"no dip is shown of {_names(others, in_domain)}"] if others else []
+    told = [f"{_names(dips, shown.tag)} {'dips' if len(dips) == 1 else 'dip'}"] if dips else []
+    told += [f"no dip is shown of {_names(others, shown.tag)}"] if others else []
     verdict = f"The run goes on ({next(of.so_far for of in verdicts if of.so_far)}): {'; '.join(told)}."
     sure = "Intervals hold however often they are looked at (95 %); nothing is said of the end yet."
     return Opening(verdict, f"{sure} The claims rest on {rests}.")
 
 
-def _names(tasks: Sequence[Verdict], in_domain: Collection[str]) -> str:
-    names = [_name(of.name, in_domain) for of in tasks]
+def _names(tasks: Sequence[Verdict], tag: Callable[[str], str]) -> str:
+    names = [printable(short(of.name)) + tag(of.name) for of in tasks]
     if len(names) > _NAMED:
         names = [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _name(task: str, in_domain: Collection[str]) -> str:
-    kind = category_of(task, in_domain)
-    return printable(short(task)) + (f" ({kind})" if kind in {IN_DOMAIN, "safety"} else "")
 
 
 def _delta(tasks: Sequence[Verdict]) -> str:

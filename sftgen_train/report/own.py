@@ -184,7 +184,7 @@ def _readings(reported: Reported) -> Iterator[Block]:
     yield _template(
         "readings.html.j2",
         verdicts=list(enumerate(_in_order(found, shown.in_domain))) if found else (),
-        in_domain=shown.in_domain, words=WORDS, words_of=words_of, short=short,
+        tag=shown.tag, words=WORDS, words_of=words_of, short=short,
     )  # fmt: skip
     for line in (*(found.verdicts.cautions if found else ()), *remarks_of(shown.metrics, shown.manifest)):
         yield Paragraph(line, "note")
@@ -217,7 +217,7 @@ def _tasks(reported: Reported) -> Iterator[Block]:
         )
     for place, verdict in enumerate(_in_order(found, shown.in_domain)):
         blocks = tuple(_task(verdict, found.by_task.get(verdict.name)))
-        name = short(verdict.name) + " (in-domain)" * (verdict.name in shown.in_domain)
+        name = short(verdict.name) + shown.tag(verdict.name)
         yield Group(blocks, name, name=f"task-{place}")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
+from sftgen_train.report.categories import category_in, tag_of, trained_on
 from sftgen_train.report.explaining import Explained, explain
-from sftgen_train.report.trajectories import trained_on
 from sftgen_train.results.run import judged_measures
 
 # Task -> metric -> step -> row
@@ -80,6 +80,14 @@ class Shown:
     def in_domain(self) -> set[str]:
         """The tasks that the training data is like."""
         return trained_on(self.manifest)
+
+    def category(self, task: str) -> str:
+        """Where a task stands to the training, and what it is about."""
+        return category_in(task, self.manifest)
+
+    def tag(self, task: str) -> str:
+        """The same behind its name, with a blank and in brackets; empty of a group, and of what is out-of-domain."""
+        return tag_of(task, self.manifest) if task in self.metrics else ""
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]]) -> Metrics:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sftgen_train.report.trajectories import members_of
+from sftgen_train.report.categories import members_of, safety_tasks
 from sftgen_train.trajectory.alignment import align
 from sftgen_train.trajectory.loading import OUTSIDE, TaskSamples
 from sftgen_train.trajectory.pairing import Pair
 from sftgen_train.trajectory.tradeoff import Tradeoff, tradeoff
 from sftgen_train.trajectory.tradeoff_arms import TradeoffPair, compare_tradeoffs
 
-REASONING, SAFETY, ATTACKS = "sftgen_reasoning", "sftgen_safety", "asr"
+REASONING, ATTACKS = "sftgen_reasoning", "asr"
 
 
 def tradeoff_of(
@@ -83,7 +83,7 @@ def tradeoffs_of(
 
 
 def _both_kinds(tasks: Mapping[str, object]) -> bool:
-    return bool(members_of(REASONING) & set(tasks)) and bool(members_of(SAFETY) & set(tasks))
+    return bool(members_of(REASONING) & set(tasks)) and bool(safety_tasks() & set(tasks))
 
 
 def _chosen(scores: Mapping[str, TaskSamples]) -> list[TaskSamples]:
@@ -101,4 +101,4 @@ def _trained(of: TaskSamples) -> bool:
 def _missing(scores: Mapping[str, TaskSamples], reasoning: Sequence[TaskSamples], safety: Sequence[TaskSamples]) -> str:
     if not reasoning:
         return "no reasoning score that is a share"
-    return "" if safety else f"no {ATTACKS} of {', '.join(sorted(members_of(SAFETY) & set(scores)))}"
+    return "" if safety else f"no {ATTACKS} of {', '.join(sorted(safety_tasks() & set(scores)))}"

@@ -71,11 +71,17 @@ def print_sections(found: Iterable[Section], console: Console) -> None:
     """Print tables; what explains a row stands in full below its table."""
     for part in found:
         told = part.head[-1] == ELSE
-        table = Table(
-            title=plain(part.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-        )
         columns = part.head[: len(part.head) - told]
-        for column, width in zip(columns, _widths(part, len(columns), console.width), strict=True):
+        # Columns stand two blanks apart, or one where no word is broken then.
+        apart, widths = next(
+            ((gap, fit) for gap in (2, 1) if None not in (fit := _widths(part, len(columns), console.width, gap))),
+            (2, [None] * len(columns)),
+        )
+        table = Table(
+            title=plain(part.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+            padding=(0, apart - 1, 0, 0), show_edge=apart > 1,
+        )  # fmt: skip
+        for column, width in zip(columns, widths, strict=True):
             table.add_column(column, overflow="fold", width=width)
         names = part.head.index("task") + 1 if "task" in part.head else 1
         before: tuple[str, ...] = ()
@@ -91,12 +97,12 @@ def print_sections(found: Iterable[Section], console: Console) -> None:
                 console.print(f"{plain(' '.join(row[:names]))}: {plain(row[-1])}", highlight=False)
 
 
-def _widths(part: Section, columns: int, room: int) -> list[int | None]:
+def _widths(part: Section, columns: int, room: int, gap: int) -> list[int | None]:
     """The width of each column, so that no word is broken; what Rich makes of it where not all words have room."""
     cells = [tuple(map(_cell, row[:columns])) for row in (part.head, *part.rows)]
     widths = [max(cell_len(word) for row in cells for word in row[place].split() or [""]) for place in range(columns)]
     lines = [max(cell_len(line) for row in cells for line in row[place].split("\n")) for place in range(columns)]
-    spare = room - 2 * columns - sum(widths)
+    spare = room - gap * columns - sum(widths)
     if spare < 0:
         return [None] * columns
     for _ in range(spare):  # to the column whose lines are broken into the most parts

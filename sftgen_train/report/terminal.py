@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 from sftgen_tasks.harness.aggregation import METRICS
+from sftgen_tasks.harness.categories import SAFETY
+from sftgen_train.report.categories import IN_DOMAIN, UNDECLARED
 from sftgen_train.report.comparing import Comparison
 from sftgen_train.report.comparison_tables import remarks_of as remarks_of_comparison
 from sftgen_train.report.comparison_tables import sections
 from sftgen_train.report.distance import base_opening
 from sftgen_train.report.explaining import Explained
+from sftgen_train.report.opening import open_with
 from sftgen_train.report.reading import CHARTS, Shown, asked, cell, has_interval, judged_titles, named, short, steps_of
 from sftgen_train.report.remarks import READ, prompts_remark, remarks, remarks_of
 from sftgen_train.report.sections import plain, print_sections, print_table
@@ -29,26 +33,42 @@ if TYPE_CHECKING:
     from sftgen_tasks import TaskResult
 
 
+_STEPS = 10
+"""So wide is the column of steps."""
+_MARKS = {
+    IN_DOMAIN: ("*", "in-domain"),
+    SAFETY: ("+", "safety: a higher score is safer"),
+    UNDECLARED: ("?", "category not declared: taken for out-of-domain"),
+}
+
+
 def print_opening(shown: Shown, console: Console) -> None:
-    """Print what the base says of all other numbers, where it is far from the published one."""
+    """Print what the base says of all other numbers, where it is far from the published one, and the verdict."""
     if first := base_opening(shown.metrics, shown.manifest):
         console.print(f"[red]{plain(first)}[/]", highlight=False)
+    if opening := open_with(shown):
+        console.print(f"[bold]{plain(opening.verdict)}[/]\n{plain(opening.rests)}\n", highlight=False)
 
 
 def print_scores_by_step(shown: Shown, console: Console) -> None:
     """Print scores and lengths by step, coverage, and scores at budgets."""
-    metrics, in_domain = shown.metrics, shown.in_domain
-    judged = judged_titles(shown.manifest, metrics)
+    metrics = shown.metrics
+    judged, steps = judged_titles(shown.manifest, metrics), steps_of(metrics)
     charts = [(metric, title, list(metrics)) for metric, title in CHARTS]
     for metric, title, tasks in charts + [(name, *about) for name, about in judged.items()]:
-        table = Table(title=f"{plain(title)}, 95 % interval", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("step", justify="right")
-        for task in tasks:
-            name = plain(short(task)) + ("*" if task in in_domain else "")
-            table.add_column(name, justify="right", overflow="fold")
-        for step in steps_of(metrics):
-            table.add_row(named(step), *(cell(metrics[task][metric].get(step), metric) for task in tasks))
-        print_table(table, console)
+        columns = {
+            plain(short(task)) + _mark(shown, task): [cell(metrics[task][metric].get(step), metric) for step in steps]
+            for task in tasks
+        }
+        for number, names in enumerate(_beside(columns, console.width)):
+            told = f"{plain(title)}, 95 % interval{', further tasks' * (number > 0)}"
+            table = Table(title=told, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+            table.add_column("step", justify="right")
+            for name in names:
+                table.add_column(name, justify="right", overflow="fold")
+            for place, step in enumerate(steps):
+                table.add_row(named(step), *(columns[name][place] for name in names))
+            print_table(table, console)
     table = Table(
         title="Coverage (share graded) and truncated share, lowest to highest over the steps",
         title_justify="left",
@@ -60,16 +80,36 @@ def print_scores_by_step(shown: Shown, console: Console) -> None:
     for task, found in metrics.items():
         documents = sorted({row["docs"] for row in found["coverage"].values() if row.get("docs") is not None})
         table.add_row(
-            plain(short(task)) + ("*" if task in in_domain else ""),
+            plain(short(task)) + _mark(shown, task),
             "\n".join(shown.documents(task, number) for number in documents),
             _range(found["coverage"])
             + (" (incomplete)" if any(row.get("incomplete") for row in found["coverage"].values()) else ""),
             _range(found["truncated"]),
         )
     print_table(table, console)
-    if in_domain:
-        console.print("* in-domain")
+    drawn = {_mark(shown, task) for task in metrics}
+    for mark, meaning in _MARKS.values():
+        if mark in drawn:
+            console.print(f"{mark} {meaning}", highlight=False)
     print_budgets([row for task in metrics.values() for steps in task.values() for row in steps.values()], console)
+
+
+def _beside(columns: Mapping[str, Sequence[str]], room: int) -> Iterator[list[str]]:
+    """As many columns a table as have room with the steps, at least one: no number and no name is broken."""
+    names, left = list[str](), 0
+    for name, column in columns.items():
+        width = 2 + max(cell_len(line) for text in (name, *column) for line in text.split("\n"))
+        if names and width > left:
+            yield names
+            names = []
+        left = left - width if names else room - _STEPS - width
+        names.append(name)
+    if names:
+        yield names
+
+
+def _mark(shown: Shown, task: str) -> str:
+    return _MARKS[shown.category(task)][0] if shown.tag(task) else ""
 
 
 def print_remarks(shown: Shown, console: Console) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,16 +13,14 @@ from numpy.typing import NDArray
 
 from sftgen_judges.records.display import InNotebook, Shelf
 from sftgen_judges.records.query import Records, open_records
-from sftgen_tasks.harness.catalogue import leaves, shipped
 from sftgen_train.evaluation.schedule import Tier
+from sftgen_train.report.categories import groups_of, undeclared
 from sftgen_train.results.training_file import read_training
 from sftgen_train.trajectory import Verdict, adjust_over_tasks, read_curve, read_group
 from sftgen_train.trajectory.deltas import Deltas, deltas_of
 from sftgen_train.trajectory.loading import TaskCurve, load_curves
 from sftgen_train.trajectory.so_far import Progress, so_far
 
-GROUPS = ("sftgen_reasoning", "sftgen_general", "sftgen_safety")
-IN_DOMAIN, OUT_OF_DOMAIN = "in-domain", "out-of-domain"
 _MOST_STEPS = 100_000
 """A run that says it has more is not asked for each of its steps which tasks are due."""
 
@@ -140,6 +137,7 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
     if curves and (unknown := end_unknown(asked.manifest, Path(asked.folder), last)):
         cautions.append(unknown)
     cautions += chosen_steps(asked.manifest)
+    cautions += undeclared([curve.task for curve in curves], asked.manifest)
     failures = tuple(f"{curve.task}: {failure}" for curve in curves for failure in curve.failures)
     for name, members in _groups(curves, asked.manifest):
         chosen, doubled = apart([curve for curve in members if curve.share])
@@ -166,28 +164,6 @@ def _read_run(run: str, curves: Sequence[TaskCurve], asked: _Asked) -> RunVerdic
 def _groups(curves: Sequence[TaskCurve], manifest: Mapping[str, Any]) -> list[tuple[str, list[TaskCurve]]]:
     found = groups_of({curve.task for curve in curves}, manifest)
     return [(name, [curve for curve in curves if curve.task in tasks]) for name, tasks in found.items()]
-
-
-def groups_of(names: Collection[str], manifest: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Which of these tasks are in which group; groups of one task, or none, are left out."""
-    names, trained = set(names), trained_on(manifest)
-    members: dict[str, set[str]] = {}
-    if trained:
-        members = {IN_DOMAIN: names & trained, OUT_OF_DOMAIN: names - trained}
-    members |= {group: names & members_of(group) for group in GROUPS}
-    return {name: tasks for name, tasks in members.items() if len(tasks) > 1}
-
-
-def trained_on(manifest: Mapping[str, Any]) -> set[str]:
-    """The in-domain tasks that a run's manifest names."""
-    given = manifest.get("in_domain")
-    return {str(name) for name in given} if isinstance(given, list) else set()
-
-
-@cache
-def members_of(group: str) -> frozenset[str]:
-    """The tasks of a group of sftgen, whose files do not change while a process runs."""
-    return leaves(group, *shipped())
 
 
 class WithDocuments(Protocol):

@@ -19,8 +19,8 @@ BAND, REGION = faded(BLUE, 0.18), faded(BLUE, 0.08)
 def change_chart(verdict: Verdict) -> Any:
     """The change from the base at each step with the band that holds for all steps at once; without a base the means.
 
-    A step that dips is red, one that was measured on fewer documents than another is open. The dashed line is the loss
-    that does not matter.
+    A step that dips is orange, one that was measured on fewer documents than another is open. The dashed line is the
+    loss that does not matter; its label stands above the plot.
     """
     import plotly.graph_objects as go
 
@@ -55,9 +55,9 @@ def change_chart(verdict: Verdict) -> Any:
         figure.add_hline(y=0, line={"color": GREY, "width": 1})
         figure.add_hline(
             y=-verdict.delta, line={"color": GREY, "width": 1, "dash": "dash"},
-            annotation={"text": f"-delta {verdict.delta:g}", "font": {"size": 11, "color": GREY}},
-            annotation_position="bottom right",
+            name=f"-delta, {verdict.delta:g} below the base", showlegend=True,  # above the plot it hides no line
         )  # fmt: skip
+        figure.update_layout(showlegend=True)
     return _laid_out(figure, steps, "change from the base" if changes else "score")
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.errors import first_line
 from sftgen_judges.plugins.contracts import Judge, Sample
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.evaluations import Origin
@@ -229,7 +230,7 @@ class ModelTokenizer:
             known = bool(backend.encode("0 a", add_special_tokens=False).offsets)
             why = "" if known else "it has no tokens"
         except Exception as error:  # no such folder, no network, code of its own, no fast tokenizer
-            why = str(error).partition("\n")[0][:200]
+            why = first_line(error)
         if why:
             raise RecordError(
                 f"--tokenizer {name!r}: it cannot be loaded ({why}); name the folder or hub id of the responses' model"

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.schema import printable
 from sftgen_train.sweeps.devices import gpus_here
 
 WARM = (
@@ -34,6 +35,10 @@ WARM = (
 )
 """What every job needs and what takes seconds to import."""
 _POLL = 0.05
+_SILENCE = 60.0
+"""So many seconds after its last word a job is heard again."""
+_TAIL = 2000
+"""Bytes at the end of a log in which its last line is looked for."""
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
@@ -119,6 +124,7 @@ def run_jobs(jobs: Sequence[Job], devices: Devices, say: Callable[[str], None]) 
     try:
         while waiting or state.running:
             state.collect()
+            state.tell()
             waiting = [job for job in waiting if not state.begin(job)]
             time.sleep(_POLL)
     finally:
@@ -138,6 +144,7 @@ class _State:
         running: Job, process and start of each slot in use.
         ended: Labels of jobs that have ended, or will not begin.
         failed: Why jobs failed, by label.
+        heard: When a job was last heard of, and what it said, by label.
     """
 
     devices: Devices
@@ -146,6 +153,7 @@ class _State:
     running: dict[int, tuple[Job, _Process, float]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def collect(self) -> None:
         """Note which jobs have ended."""
@@ -162,6 +170,16 @@ class _State:
             else:
                 self.say(f"{job.label}: done in {seconds}")
 
+    def tell(self) -> None:
+        """Say how far jobs are that take long: what stands last in their logs, where that is new."""
+        for job, _, began in self.running.values():
+            when, before = self.heard.get(job.label, (began, ""))
+            if time.monotonic() - when >= _SILENCE:
+                line = _last_line(job.log)
+                self.heard[job.label] = time.monotonic(), line
+                if line not in ("", before):
+                    self.say(f"{job.label}: {line}")
+
     def begin(self, job: Job) -> bool:
         """Begin a job if it can be begun; True too where it never will be."""
         blocked = next((name for name in job.after if name in self.failed), None)
@@ -175,8 +193,16 @@ class _State:
         if free is None or not ready or taken:
             return False
         self.running[free] = (job, _start(job, self.devices, free), time.monotonic())
-        self.say(f"{job.label}: begins")
+        self.say(f"{job.label}: begins (log: {job.log})")
         return True
+
+
+def _last_line(log: Path) -> str:
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL))
+        words = printable(file.read(_TAIL).decode(errors="replace").replace("\r", "\n")).split("\n")
+        return next((line.strip()[:160] for line in reversed(words) if line.strip()), "")
+    return ""
 
 
 def _why(job: Job, code: int) -> str:

@@ -11,9 +11,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import no_link
 from sftgen_judges.records.schema import content_hash
 from sftgen_train.study.builders import Builder, data_builders, model_builders
@@ -22,6 +24,8 @@ from sftgen_train.study.reading import tasks_of
 from sftgen_train.study.schema import DataSource, ModelSource, Study
 from sftgen_train.training import presets
 
+_MAKERS = ("torch", "transformers")
+"""Another version of these makes other weights of the same options."""
 DONE = "study-part.json"
 """In a run directory: that its training has ended and every checkpoint was evaluated."""
 
@@ -59,6 +63,11 @@ class Material:
         if self.recipe is not None:
             return not is_curated(Path(self.path))
         return self.builder is not None and not Path(self.path).exists()
+
+
+def kept_model(path: str | Path) -> Path:
+    """Where sftgen's cache keeps a model that is made at a path, whose name says what it is made of."""
+    return cache_folder() / "models" / Path(path).name
 
 
 @dataclass(frozen=True)
@@ -166,9 +175,14 @@ def _model(source: ModelSource, beside: Path, folder: Path) -> Material:
         of_start = model_builders()[builder.starts_from]
         shared = {name: options[name] for name in of_start.options if name in options}
         start = _model(ModelSource.model_validate({"made": of_start.name, "with": shared}), beside, folder)
-    facts = {"made": builder.name, "version": builder.version, "with": options, "start": start.key if start else None}
+    makers = {name: version(name) for name in _MAKERS}
+    facts = {
+        "made": builder.name, "version": builder.version, "with": options, "start": start.key if start else None,
+        "by": makers,
+    }  # fmt: skip
     path = folder / "models" / f"{builder.name}-{content_hash(facts)[:8]}"
-    return Material(f"model {builder.name}", facts, str(path), builder, options, start)
+    by = ", ".join(f"{name} {of}" for name, of in makers.items())
+    return Material(f"model {builder.name} (by {by})", facts, str(path), builder, options, start)
 
 
 def _data(source: DataSource, beside: Path, folder: Path) -> Material:

@@ -16,7 +16,7 @@ from sftgen_train.costs.inputs import read_device, read_model, read_work
 from sftgen_train.costs.throughput import UTILISATION, Assumptions, CostError, Device, Estimate, estimate, throughput
 from sftgen_train.costs.throughput import Model as Size
 from sftgen_train.report.sections import Section
-from sftgen_train.study.parts import Material, Parts, Run, parts_of
+from sftgen_train.study.parts import Material, Parts, Run, kept_model, parts_of
 from sftgen_train.study.reading import tasks_of
 from sftgen_train.study.requirements import missing
 from sftgen_train.study.running import stale
@@ -200,7 +200,8 @@ def _counts(study: Study, tasks: list[str]) -> Mapping[str, int]:
 
 def _materials(parts: Parts) -> Iterator[tuple[str, str]]:
     for material in (*parts.models, *parts.data):
-        yield material.label, "to make" if material.missing else "there"
+        kept = material.missing and material.builder is not None and kept_model(material.path).is_dir()
+        yield material.label, "made before, in the cache" if kept else "to make" if material.missing else "there"
 
 
 def _size(study: Study, run: Run) -> Size:

@@ -16,7 +16,7 @@ from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.schema import content_hash
 from sftgen_train.study.curating import curating
 from sftgen_train.study.jobs import Devices, Job, run_jobs
-from sftgen_train.study.parts import Material, Parts, Run, changed, parts_of, read_facts
+from sftgen_train.study.parts import Material, Parts, Run, changed, kept_model, parts_of, read_facts
 from sftgen_train.study.reading import StudyError
 from sftgen_train.study.requirements import require_all
 from sftgen_train.study.schema import Study
@@ -129,7 +129,7 @@ def jobs_of(
     """The jobs that are left, in an order in which they can be done."""
     logs = folder / "logs"
     environment = _environment(study)
-    made = {model.path: model.label for model in parts.models if model.missing}
+    made = {model.path: _making(model) for model in parts.models if model.missing}
     for model in parts.models:
         if model.missing and model.builder:
             start = model.start
@@ -161,6 +161,11 @@ def jobs_of(
         log = logs / f"{run.folder.name}.diagnostics.log"
         label = f"diagnostics of {run.label}"
         yield Job(label, "sftgen_train.study.work:diagnose", arguments, log, (run.label,), environment=environment)
+
+
+def _making(model: Material) -> str:
+    kept = kept_model(model.path)
+    return f"{model.label}, made before: {kept}" if kept.is_dir() else model.label
 
 
 def _before_training(

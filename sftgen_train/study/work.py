@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sftgen_judges.errors import SftgenError
-from sftgen_judges.records.hash_cache import cache_folder
 from sftgen_judges.records.journal import write_atomic
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.study.builders import model_builders
-from sftgen_train.study.parts import DONE
+from sftgen_train.study.parts import DONE, kept_model
 
 CHECKED = "checked.json"
 """Beside the records of the sanity gate: that the base has passed it."""
@@ -31,7 +30,7 @@ class SanityError(SftgenError):
 
 def make_model(builder: str, path: str, options: Mapping[str, Any], start: str | None) -> None:
     """Make a base model. One that an earlier study has made is in sftgen's cache, by what it is made of."""
-    target, kept = Path(path), cache_folder() / "models" / Path(path).name
+    target, kept = Path(path), kept_model(path)
     if kept.is_dir():
         _copy(kept, target)
         print(f"made before: {kept}", flush=True)

@@ -22,6 +22,8 @@ SHARES = frozenset({"score", "paper", "truncated"})
 """Measures of a sample that lie between 0 and 1, whatever the benchmark."""
 OUTSIDE = -1
 """Stands for the step of an evaluation outside of a training."""
+_MOST_TOLD = 2
+"""So many steps are named one by one where nothing changes between them."""
 
 
 @dataclass(frozen=True)
@@ -246,15 +248,19 @@ def _safety_measure(columns: Mapping[str, Any], ways: Mapping[int, Way]) -> str 
 
 def _answered(columns: Mapping[str, Any], safety: str) -> str:
     """What share of the graded responses has an answer at each step, and what share was truncated."""
-    told = []
+    shares = {}
     for step in np.unique(columns["step"]):
         of = (columns["step"] == step) & np.isfinite(columns["score"])
         if step == OUTSIDE or not of.any():
             continue
         cut = columns["truncated"][of]
         known = f" ({np.nanmean(cut):.0%} truncated)" if np.isfinite(cut).any() else ""
-        told.append(f"{np.isfinite(columns[safety][of]).mean():.0%} at step {step}{known}")
-    return f"answered: {', '.join(told)}" if told else ""
+        shares[step] = f"{np.isfinite(columns[safety][of]).mean():.0%}", known
+    if len(shares) > _MOST_TOLD and len({*shares.values()}) == 1:
+        share, known = next(iter(shares.values()))
+        return f"answered: {share} at each of {len(shares)} steps{known}"
+    told = ", ".join(f"{share} at step {step}{known}" for step, (share, known) in shares.items())
+    return f"answered: {told}" if told else ""
 
 
 def _by_task(

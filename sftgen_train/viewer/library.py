@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.query import Records, open_records
 from sftgen_judges.records.snapshot import list_files
-from sftgen_train.report.trajectories import members_of
+from sftgen_train.report.categories import safety_tasks
+from sftgen_train.report.trajectories import mapping
 from sftgen_train.viewer.index import ItemIndex
 from sftgen_train.viewer.questions import Asked, Outline, Row, matching, outline
 
@@ -52,7 +53,10 @@ class Edition:
     @property
     def outline(self) -> Outline:
         """The runs with their tasks and steps."""
-        return self.once("outline", lambda: outline(self.records, members_of("sftgen_safety")))
+        return self.once("outline", lambda: outline(self.records, self._safety()))
+
+    def _safety(self) -> frozenset[str]:
+        return safety_tasks(mapping(row["manifest"]) for row in self.records.runs.rows())
 
     @property
     def index(self) -> ItemIndex:

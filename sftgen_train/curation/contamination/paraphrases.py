@@ -48,8 +48,9 @@ class Encoder:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(model)
             loaded: Any = AutoModel.from_pretrained(model, dtype=torch.float32)
         except (OSError, ValueError, KeyError) as error:
-            told = f"embedder {model!r}: expected the folder or name of an encoder: {first_line(error)}"
-            raise EmbeddingError(told) from error
+            raise EmbeddingError(
+                f"embedder {model!r}: expected the folder or name of an encoder: {first_line(error)}"
+            ) from error
         self._model = loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         places = int(getattr(self._model.config.get_text_config(), "max_position_embeddings", longest))
         self._longest = min(longest, places)

@@ -8,7 +8,8 @@ from math import hypot
 from typing import Any
 
 from sftgen_judges.records.query import Records
-from sftgen_train.report.trajectories import mapping, trained_on
+from sftgen_train.report.categories import trained_on
+from sftgen_train.report.trajectories import mapping
 from sftgen_train.results.blocks import shown_task
 from sftgen_train.viewer.library import Edition
 from sftgen_train.viewer.naming import run_names, run_of

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftgen_train.report.trajectories import last_step, mapping, trained_on
+from sftgen_train.report.categories import trained_on
+from sftgen_train.report.trajectories import last_step, mapping
 from sftgen_train.trajectory.loading import OUTSIDE
 from sftgen_train.viewer.library import Edition
 from sftgen_train.viewer.naming import run_names

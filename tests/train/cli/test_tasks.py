@@ -66,13 +66,16 @@ def test_tasks_say_whether_their_data_are_here(command: Command, tmp_path: Path)
     assert of["sftgen_countdown"] == "made here"
 
 
-def test_a_shell_completes_commands_tasks_and_presets(command: Command) -> None:
+def test_a_shell_completes_commands_and_names(command: Command) -> None:
     def completed(line: str) -> list[str]:
         asked = {"_SFTGEN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
         return command("sftgen", env={**os.environ, **asked}).stdout.split()
 
     assert completed("sftgen tr") == ["try", "train", "trajectory"]
     assert completed("sftgen try sftgen_pa") == ["sftgen_parity"]
+    assert completed("sftgen watch x --tasks sftgen_parity,sftgen_pa") == ["sftgen_parity,sftgen_parity"]
+    assert completed("sftgen study plan demo") == ["demo"]
+    assert completed("sftgen export every") == ["every_eval_ever"]
     assert completed("sftgen train --preset qwen3-14b/math-cot-2.5k") == [
         name for name in presets.published() if name.startswith("qwen3-14b/math-cot-2.5k")
     ]

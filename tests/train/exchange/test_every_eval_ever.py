@@ -70,7 +70,7 @@ def test_every_checkpoint_is_a_valid_log_with_the_numbers_of_the_records(
         assert samples[0]["output"]["reasoning_trace"]
         assert SECRET not in json.dumps(samples)
     assert not known
-    [(log, samples)] = exported(command, run, tmp_path / "whole", "--texts", "--harmful-texts", "--step", "10")
+    [(log, samples)] = exported(command, run, tmp_path / "whole", "--texts", "--with-harmful-texts", "--step", "10")
     assert {row["evaluation_name"] for row in samples} == {PARITY, HARMFUL}
     # The same results have the same names.
     names = [{path.name for path in (tmp_path / part).rglob("*.json")} for part in ("safe", "whole")]

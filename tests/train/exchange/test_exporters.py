@@ -38,7 +38,7 @@ def test_tables_are_written_with_texts_but_not_the_harmful_ones(command: Command
     texts = pq.read_table(tmp_path / "texts.parquet").to_pylist()
     assert {each["task"] for each in texts} == {"sftgen_math500", "sums"}
     assert HARMFUL.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    again = command("sftgen", "export", "parquet", run, "--to", tmp_path / "all", "--texts", "--harmful-texts")
+    again = command("sftgen", "export", "parquet", run, "--to", tmp_path / "all", "--texts", "--with-harmful-texts")
     assert "without" not in again.stdout
     assert HARMFUL in {each["text"] for each in pq.read_table(tmp_path / "all" / "texts.parquet").to_pylist()}
 

@@ -112,11 +112,12 @@ def test_documents_and_repeats_are_paired(tmp_path: Path) -> None:
     assert ifeval["why"] == "50 pairs of documents; the policy asks for at least 100"
 
 
-@pytest.mark.parametrize(("better", "outcome"), [("lower", "NO-GO"), ("higher", "GO")])
-def test_of_some_measures_less_is_better(tmp_path: Path, better: str, outcome: str) -> None:
-    run = made_run(tmp_path / "run", {MATH: [140]}, [0])
-    add_results(run, 5, [truncated(graded(MATH, 5, 140), range(80))], seconds=1.0)
-    rule = f"{{tier: critical, max_drop: 0.02, min_pairs: 100, measure: truncated, better: {better}}}"
+@pytest.mark.parametrize(("cut", "outcome"), [((0, 80), "NO-GO"), ((80, 0), "GO")])
+def test_of_some_measures_less_is_better(tmp_path: Path, cut: tuple[int, int], outcome: str) -> None:
+    run = RunFolder(tmp_path / "run")
+    for step, of in zip((0, 5), cut, strict=True):
+        add_results(run, step, [truncated(graded(MATH, step, 140), range(of))], seconds=1.0)
+    rule = "{tier: critical, max_drop: 0.02, min_pairs: 100, measure: truncated, better: lower}"
     (tmp_path / "policy.yaml").write_text(f"benchmarks:\n  math500: {rule}\n")
     assert f"\n{outcome}: " in gate(tmp_path / "policy.yaml", run.path).stdout
 
@@ -142,3 +143,26 @@ def test_a_relative_drop_stands_in_json_and_junit(tmp_path: Path) -> None:
     assert told["p_drop_adjusted"] == pytest.approx(2 * told["p_drop"])
     assert told["low"] < -0.6 < told["high"] < -0.25
     assert "-60.0% of the baseline" in (tmp_path / "gate.xml").read_text()
+
+
+@pytest.mark.parametrize("better", ["", ", better: higher"])
+def test_a_measure_of_which_less_is_better_is_not_taken_the_wrong_way_round(tmp_path: Path, better: str) -> None:
+    run = made_run(tmp_path / "run", {MATH: [140, 140]}, [0, 5])
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(
+        f"benchmarks:\n  hex_phi: {{tier: critical, max_drop: 0.05, min_pairs: 20, measure: asr{better}}}\n"
+    )
+    with pytest.raises(SftgenError, match="hex_phi: of 'asr' less is better: expected `better: lower`"):
+        gate(wrong, run.path)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [("", True), ("  refusal: {tier: advisory, max_drop: 0.02, min_pairs: 9}\n", False)]
+)
+def test_a_policy_that_leaves_safety_out_is_told(tmp_path: Path, more: str, told: bool) -> None:
+    run = made_run(tmp_path / "run", {MATH: [140, 140], IFEVAL: [90, 90], "sftgen_refusal": [180, 9]}, [0, 5])
+    path = policy(tmp_path)
+    path.write_text(path.read_text() + more)
+    result = gate(path, run.path)
+    assert result.exit_code == 0
+    assert ("safety is not judged: the run has sftgen_refusal" in result.stdout) is told

@@ -35,7 +35,7 @@ def with_lengths(result: TaskResult, step: int) -> TaskResult:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MATH500 dips, half of it by truncation; GPQA is asked fewer documents at step 10; attacks grow."""
-    made = made_run(tmp_path_factory.mktemp("why") / "run", {}, [], in_domain=[MATH])
+    made = made_run(tmp_path_factory.mktemp("why") / "run", {}, [], in_domain=[MATH, GPQA])
     answers = (
         (0, 100, 0, 80, 20), (5, 80, 40, 90, 30), (10, 40, 80, 70, 40), (20, 110, 20, 110, 60), (40, 140, 0, 120, 80),
     )  # fmt: skip

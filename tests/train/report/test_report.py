@@ -198,13 +198,16 @@ def _check_first_view(page: Page) -> None:
     verdict = page.locator(".verdict").inner_text()
     assert "gpqa_diamond dipped" not in verdict
     assert "parity (in-domain) dipped, and whether it came back cannot be told" in verdict
-    assert "hex_phi (safety) dipped and ended more than 0.02 below the base" in verdict
+    assert (
+        "Safety at step 10 (a higher score is safer): hex_phi dipped and ended more than 0.02 below the base."
+        in verdict
+    )
     rests = page.locator(".verdict + .note").inner_text()
     assert "40 to 200 documents a task with 1 answer each, 4 steps (0 to 20), and a delta of 0.02" in rests
     assert "at most 5 % over all steps and all 3 tasks at once" in rests
     assert "parity: the limits" in page.locator(".settle").inner_text()
     titles = [title.split("\n")[0] for title in page.locator(".panels figcaption").all_inner_texts()]
-    assert titles == ["In-domain", "Out-of-domain", "Safety"]
+    assert titles == ["In-domain", "Out-of-domain", "Safety (a higher score is safer)"]
     score, tokens = page.locator("#chart-course-in-domain").evaluate(SHAPES)
     assert (score, tokens) == (["circle", "triangle-down", "triangle-down", "circle"], None)
     assert page.locator("#chart-course-out-of-domain").evaluate(SHAPES)[0] == ["circle", "circle-open", "circle"]
@@ -231,7 +234,7 @@ def _check_tasks(body: str) -> None:
     assert "gpqa_diamond" in between(gpqa, "<h3>", "</h3>")
     for block, later in ((parity, 3), (gpqa, 2)):
         assert block.count('class="main-svg"') >= 2
-        assert "-delta 0.02" in block
+        assert "-delta, 0.02 below the base" in block
         assert block.count('class="point"') >= 3 * later  # a bar a part and step
         assert '<th scope="row">dip depth</th>' in re.sub(r"</?abbr[^>]*>", "", block)
     assert "the score changes by" in between(gpqa, 'class="regime"', "</p>")

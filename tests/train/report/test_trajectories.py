@@ -141,6 +141,8 @@ def test_two_names_of_the_same_documents_count_once_and_the_larger_wins(tmp_path
     [group] = found.groups
     assert (group.tasks, group.end_change) == (2, 0)
     assert found.cautions == (
+        "sftgen_other, sftgen_twin: taken for out-of-domain, category not declared: the run does not name it "
+        "in-domain, and its task file has no `metadata: {category: ...}` (reasoning, general or safety)",
         f"out-of-domain: sftgen_twin (20 documents) shares documents with {TRUTH} (200) and is left out of the group",
     )
 
