@@ -12,11 +12,6 @@ class SftgenError(Exception):
     """
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of a message: libraries write pages."""
-    return str(error).strip().partition("\n")[0]
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'NAME'?` with the nearest of the known names, or nothing where none is near."""
     from difflib import get_close_matches
