@@ -22,7 +22,7 @@ SPECIES = (
 )
 # A letter that is no part of a word, of a hyphenated word or of a formula.
 _ALONE = (
-    r"(?![A-Za-z0-9_\u00aa-\u02af\u0370-\u052f])(?!'[a-z])(?!-[A-Za-z0-9])(?!\.\d|\.[A-Za-z]\.|/[a-z0-9]"
+    r"(?![A-Za-z0-9_+#\u00aa-\u02af\u0370-\u052f\u2080-\u209c])(?!'[a-z])(?!-[A-Za-z0-9])(?!\.\d|\.[A-Za-z]\.|/[a-z0-9]"
     r"|[\u00b0\u2032^\\])"
     r"(?! {0,2}(?:[=+<>\u00d7\u00b7\u2260\u2248\u2264\u2265\u2208]|-?->|\u2192|\u21cc|\\[a-zA-Z]{1,20}) {0,2}[\w(\\-])"
     r"(?!\([a-z](?:, ?[a-z]){0,3}\))"
@@ -93,8 +93,8 @@ _NAMED = r"(?P<named>(?:answer )?(?:option|choice|answer|letter|alternative)s? ?
 _ANSWER = (
     rf"(?<![A-Za-z])(?:answers?|ans|{_KINDS}[ _-]{_NOUNS})"
     r"(?:[ _](?:choice|option|letter|here|(?:to|for|of|among|from) (?:the|this|these|all|your|given)"
-    r" (?:\w{1,20} ){0,2}(?:question|problem|options|choices|above|alternatives))|, I (?:think|believe"
-    r"|guess),)?[\"']? {0,2}"
+    r" (?:\w{1,20} ){0,2}(?:question|problem|options|choices|above|alternatives))"
+    rf"|, (?:I (?:think|believe|guess)|{_ADVERBS}|of course|in my opinion|as (?:shown|explained|seen) above),)?[\"']? {{0,2}}"
     rf"(?P<link>{_BE}|{_SIGNS}|(?= [(\[][A-J][)\]][.!]?\s{{0,3}}(?:\n|\Z))| {{0,2}}(?=\n))"
 )
 _FILLERS = (
@@ -107,7 +107,7 @@ _WHICH = (
     r" (?:is|would be|must be):?(?: the)? {0,2}(?P<named>(?:option|choice|answer|letter) {0,2})?"
 )
 _HEADING = (
-    r"(?:\A|\n) {0,3}(?:(?:final|selected|my|the|correct|chosen|best) ){0,2}(?:A|correct|solution|result|conclusion"
+    r"(?:\A|\n) {0,3}(?:(?:final|selected|my|the|correct|chosen|best) ){0,2}(?:A(?= ?[:-])|correct|solution|result|conclusion"
     r"|choice"
     r"|option|letter|selection|final|verdict|key|decision)\"? {0,2}(?::|=|->|=>|[\u2192\u21d2])\s{0,3}"
     r"(?P<named>(?:option|choice) {0,2})?"
@@ -129,10 +129,12 @@ _CHINESE = (
 )
 _EUROPEAN = (
     r"(?<![A-Za-z])(?:respuesta|r[e\u00e9]ponse|antwort|l\u00f6sung|risposta|resposta|\u043e\u0442\u0432\u0435\u0442"
-    r"|odpowied\u017a|cevap|svar|antwoord|jawaban|\u0111\u00e1p \u00e1n)(?: (?:finale?|correcta?|correcte|corretta"
-    r"|correta|benar|\u0111\u00fang|yang benar))? {0,2}"
-    rf"(?P<link>(?:es|est|ist|\u00e8|\u00e9|is|\u00e4r|er|adalah|l\u00e0|lautet)\b|{_SIGNS})"
-    r"(?:[\s:,]{1,4}(?:la|le|die|der|das|opci\u00f3n|option|opzione|op\u00e7\u00e3o|r\u00e9ponse|lettre|letra|lettera"
+    r"|odpowied\u017a|cevap|svar|antwoord|jawaban|\u0111\u00e1p \u00e1n"
+    r"|\u0627\u0644\u0625?\u062c\u0627\u0628\u0629|\u0625\u062c\u0627\u0628\u0629)"
+    r"(?: (?:finale?|final|correcta?|correcte|corretta|correta|benar|\u0111\u00fang|yang benar"
+    r"|\u0627\u0644\u0635\u062d\u064a\u062d\u0629|\u0627\u0644\u0646\u0647\u0627\u0626\u064a\u0629))? {0,2}"
+    rf"(?P<link>(?:es|est|ist|\u00e8|\u00e9|is|\u00e4r|er|adalah|l\u00e0|lautet|to|\u0647\u064a)\b|{_SIGNS})"
+    r"(?:[\s:,]{1,4}(?:a|la|le|die|der|das|opci\u00f3n|option|opzione|op\u00e7\u00e3o|r\u00e9ponse|lettre|letra|lettera"
     rf"|alternativa|alternative|antwort|\u0432\u0430\u0440\u0438\u0430\u043d\u0442|buchstabe)\b){{0,3}}{_OPEN}"
 )
 _NOT_THIS = (
@@ -151,6 +153,14 @@ _MUST = (
 )
 _SO_IT_IS = rf"\b{_SO},? (?:it|this|that)(?:'s| is)(?: the)? {{0,2}}{_NAMED}"
 _SO_LETTER = rf"\b{_SO},? {{0,2}}{_NAMED}{_LETTER}(?=[\"')\]]{{0,2}}(?:[.!](?:\s|\Z)|\s{{0,3}}\n))"
+# "B. No wait, C": the letter ends its sentence, unlike those of a list ("A no, B no").
+_CORRECTED = (
+    r"\b(?:(?<!\? )no|wait|(?:scratch|strike|make) that|correction|corrected|edit|sorry|oops|I mean|I meant|my mistake"
+    r"|on (?:second|further) thoughts?)\b[,:;.!\u2013\u2014-]{0,3}"
+    r"(?: (?:no|wait|actually|sorry|rather|I mean|(?:it|that|the answer)(?: is|'s| should be| must be)|should be"
+    rf"|make (?:it|that))[,:]?){{0,3}} {_NAMED}{_LETTER}"
+    r"(?=[\"')\]]{0,2}(?:[.!]?\s{0,3}(?:\n|\Z)|[.!;] | (?:because|since)\b))"
+)
 _IS_ANSWER = (
     rf"(?:\A|[.!?:;,\n]\s{{0,2}}|\b(?:option|choice|answer|letter|{_SO}|only|that) )[\"']?{_LETTER}[\"']?"
     rf" (?:is|must be|would be|remains)(?: {_ADVERBS}){{0,2}} (?:the|our|my)(?: (?:only|single|most|closest"
@@ -218,6 +228,7 @@ _FORMS = (
     _form(_MUST + _LETTER),
     _form(_SO_IT_IS + _LETTER),
     _form(_SO_LETTER, ends=False),
+    _form(_CORRECTED, ends=False),
     _form(_IS_ANSWER, ends=False),
     _form(_SO_IS_CORRECT, ends=False),
     _form(_IS_OPTION + _LETTER, strong=False),
@@ -241,13 +252,13 @@ _BEFORE = re.compile(
     r"|(?:might|may|could|would|can|tempt\w+ to|wrong to|(?:mistake|error|trap)(?: is| would be)? to) (?:think|say"
     r"|guess|argue|believe"
     r"|conclude|claim)"
-    r"|(?:wrong|false|incorrect|untrue|mistaken\w*) (?:that|to|whether|if)|doubt\w*|claim\w*|thought|thinking|believed"
+    r"|(?:wrong|false|incorrect|untrue|mistaken\w*|unlikely|improbable|doubtful) (?:that|to|whether|if)|doubt\w*|claim\w*|thought|thinking|believed"
     r"|guessed|assumed|suspected|wrote|said|considered"
     r"|(?:not|never|\w+n't)(?: (?:necessarily|mean|think|believe|say|imply|follow|conclude|true|clear|the case|certain"
     r"|sure|claim|suggest|prove|agree|possible|always|simply|just)){0,2})"
     rf"{_GLUE}"
     r"|\b(?:wrong|incorrect|false|initial|original|earlier|previous|preliminary|tentative|other|another|common"
-    r"|tempting|worst|distractor|unlikely|student'?s?|their|his|her)"
+    r"|tempting|worst|distractor|trap|unlikely|(?:least|second)(?:[- ](?:likely|best|plausible|probable))?|student'?s?|user'?s?|their|his|her)"
     r"|\b(?:check|test|try|consider|examine|evaluate|verify|look at|discuss|compare)(?:ing)?(?: the| if| whether){0,2}"
     r"|\b(?:at first(?: glance| sight)?|initially|originally)(?: (?:I|we) (?:thought|believed|guessed|assumed))?,?"
     r"(?: (?:I|we|the|my|it)){0,2}"
