@@ -75,7 +75,8 @@ def _script(found: re.Match[str]) -> str:
 _ONE_WAY = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\$|~", " "),
+        (r"\$|~|\\checkmark(?![a-zA-Z])|[\u2713\u2714\u2705]", " "),
+        (r"\{\s?([-+])\s?\}", r"\1"),
         (r"[\u20ac\u00a3\u00a5\u20b9]|\\(?:pounds|euro|textdollar|textsterling|texteuro)(?![a-zA-Z])|\"", ""),
         (r"\\textsuperscript\s*\{", "^{"),
         (r"\\textsubscript\s*\{", "_{"),
@@ -116,7 +117,7 @@ _ONE_WAY = [
         (r"\\text\{\s*\}", " "),
     )
 ]
-_TRAILING = re.compile(r"(?:[\s.,;:]|\\\\){1,50}\Z")
+_TRAILING = re.compile(r"(?:[\s.,;:]|\\){1,50}\Z")
 # A blank between two digits or letters stays: 1 2 is not 12.
 # So does one in `1, 234`, which is not 1,234.
 _NEEDLESS = re.compile(r"(\\[a-zA-Z]{1,30}) (?![a-zA-Z])|(?<!\w) (?<!\d, (?=\d{3}(?!\d)))| (?!\w)")
