@@ -5,9 +5,9 @@ after Lin et al. 2022) were trained on, `Q: ...\nA: ...\nTrue:` and `Helpful:`, 
 `truth-logprob` and `info-logprob` compare the log-probabilities of the two words. `truth-chat` and `info-chat` ask a
 chat model; `truth-chat` also shows it the document's `correct_answers` and `incorrect_answers` where there are any.
 
-The prompt is `Q: ...`, so many models begin with `A:` of their own, and base models write further questions and turns, or
-"True: yes". All these judges are asked about the answer without them (`asked_about`): the published judges saw neither in training. An answer
-of which nothing is left is no answer.
+The prompt is `Q: ...`, so many models begin with `A:` of their own, and base models write further questions and
+turns, or "True: yes". All these judges are asked about the answer without them (`asked_about`): the published judges
+saw none of them in training. An answer of which nothing is left is no answer.
 
 The published judge models take 4,096 tokens; a longer answer is cut at its end (`asking.clipping`).
 
@@ -63,7 +63,8 @@ _OWN_QUESTION = re.compile(rf"\s{{0,20}}{_QUESTION}[^\n]{{0,2000}}\n\s{{0,20}}(?
 _OWN_LABEL = re.compile(rf"\s{{0,20}}{_ANSWER}", re.IGNORECASE)
 _NEXT_TURN = re.compile(
     # On a line of its own; or on the same line, with an answer of its own.
-    rf"(?:^|\n){_QUESTION}|(?:^|\n){_MARKUP}(?:true|helpful){_MARKUP}:[ \t]{{0,4}}(?:yes|no)\b|(?<=[.!?])[ \t]{{1,4}}Q: [^\n]{{1,500}}?\?[ \t]{{1,4}}A: ",
+    rf"(?:^|\n){_QUESTION}|(?:^|\n){_MARKUP}(?:true|helpful){_MARKUP}:[ \t]{{0,4}}(?:yes|no)\b"
+    rf"|(?<=[.!?])[ \t]{{1,4}}Q: [^\n]{{1,500}}?\?[ \t]{{1,4}}A: ",
     re.IGNORECASE,
 )
 

@@ -259,7 +259,8 @@ _GIVES_UP = re.compile(
 # "Wait, it should be 1", "Correction: 1": the judge revises a score that it has stated.
 _REVISES = re.compile(
     r"^\W{0,10}(?:(?:but|hmm|no),?\s)?(?:wait|correction|corrected|actually|on (?:second|further) thoughts?"
-    r"|(?:scratch|strike|make) that|sorry|oops|I mean|I meant|let me (?:re\w+|correct)|edit|revis(?:ed|ion|ing)|updated?)\b"
+    r"|(?:scratch|strike|make) that|sorry|oops|I mean|I meant|let me (?:re\w+|correct)|edit|revis(?:ed|ion|ing)"
+    r"|updated?)\b"
     r"(?:[^\n]{0,80}?\b(?:score|rating|rate|level|should be|make it|change it|it(?:'s| is)|give(?: it)?|to|meant?)\b)?"
     r"[\s\"'*_:=,.{]{0,12}(?:an? )?(?:[0-9]|one|two|three|four|five)\b",
     re.I | re.M,

@@ -95,7 +95,8 @@ _ANSWER = (
     rf"(?<![A-Za-z])(?:answers?|ans|{_KINDS}[ _-]{_NOUNS})"
     r"(?:[ _](?:choice|option|letter|here|(?:to|for|of|among|from) (?:the|this|these|all|your|given)"
     r" (?:\w{1,20} ){0,2}(?:question|problem|options|choices|above|alternatives))"
-    rf"|, (?:I (?:think|believe|guess)|{_ADVERBS}|of course|in my opinion|as (?:shown|explained|seen) above),)?[\"']? {{0,2}}"
+    rf"|, (?:I (?:think|believe|guess)|{_ADVERBS}|of course|in my opinion|as (?:shown|explained"
+    rf"|seen) above),)?[\"']? {{0,2}}"
     rf"(?P<link>{_BE}|{_SIGNS}|(?= [(\[][A-J][)\]][.!]?\s{{0,3}}(?:\n|\Z))| {{0,2}}(?=\n))"
 )
 _FILLERS = (
@@ -108,7 +109,8 @@ _WHICH = (
     r" (?:is|would be|must be):?(?: the)? {0,2}(?P<named>(?:option|choice|answer|letter) {0,2})?"
 )
 _HEADING = (
-    r"(?:\A|\n) {0,3}(?:(?:final|selected|my|the|correct|chosen|best) ){0,2}(?:A(?= ?[:-])|correct|solution|result|conclusion"
+    r"(?:\A|\n) {0,3}(?:(?:final|selected|my|the|correct|chosen|best) ){0,2}(?:A(?= ?[:-])|correct|solution"
+    r"|result|conclusion"
     r"|choice"
     r"|option|letter|selection|final|verdict|key|decision)\"? {0,2}(?::|=|->|=>|[\u2192\u21d2])\s{0,3}"
     r"(?P<named>(?:option|choice) {0,2})?"
@@ -123,12 +125,16 @@ _MAKES = (
     r" (?:answer|option|choice|one)\b"
 )
 _CHINESE = (
-    "(?:(?:\u4e0d[,. ]{0,2}(?<=[,. ])|\u800c)\u662f|(?:\u7b54\u6848|\u9009\u9879|\u9078\u9805|\u7b54\u3048|\u6b63\u89e3|\u89e3\u7b54|\uc815\ub2f5|\ub2f5)"
+    "(?:(?:\u4e0d[,. ]{0,2}(?<=[,. ])|\u800c)\u662f|(?:\u7b54\u6848|\u9009\u9879|\u9078\u9805|\u7b54\u3048"
+    "|\u6b63\u89e3|\u89e3\u7b54|\uc815\ub2f5|\ub2f5)"
     "(?:\u5e94\u8be5|\u61c9\u8a72|\u5e94|\u61c9)?(?P<link>\u662f|\u9009|\u9078|\u4e3a|\u70ba|\\]|:|\u306f|\uc740|\ub294|[\u2013\u2014-])"
     "|(?:\\A|[\n,.\u6545\u5e94\u61c9\u6211\u6b64\u9898\u984c])(?:\u9009|\u9078)(?:\u62e9|\u64c7)?)"
     "[\\s:]{0,3}(?:\u9009\u9879|\u9078\u9805|\u9009|\u9078)?[\\s:\"']{0,3}"
 )
-_CHINESE_CORRECT = rf"(?:\u9009\u9879|\u9078\u9805|(?<![\w])) ?{_LETTER} ?(?:\u9879|\u9805)?(?:\u662f|\u4e3a)?(?:\u6b63\u786e|\u6b63\u78ba|\u5bf9)"
+_CHINESE_CORRECT = (
+    rf"(?:\u9009\u9879|\u9078\u9805|(?<!\w)) ?{_LETTER}"
+    " ?(?:\u9879|\u9805)?(?:\u662f|\u4e3a)?(?:\u6b63\u786e|\u6b63\u78ba|\u5bf9)"
+)
 _EUROPEAN = (
     r"(?<![A-Za-z])(?:respuesta|opci\u00f3n|op\u00e7\u00e3o|opzione|alternativa|r[e\u00e9]ponse|antwort|l\u00f6sung|risposta|resposta|\u043e\u0442\u0432\u0435\u0442"
     r"|odpowied\u017a|cevap|svar|antwoord|jawaban|\u0111\u00e1p \u00e1n"
@@ -153,7 +159,10 @@ _SAY = (
     rf"\bI(?:'d| would) (?:say|guess)(?: that)?(?: it(?: is|'s))?(?: the)? {{0,2}}{_NAMED}{_LETTER}"
     r"(?=[\"')\]]{0,2}(?:[.!]?\s{0,3}(?:\n|\Z)|[.!;,] ))"
 )
-_CHANGED = rf"\b(?:chang|switch|revis|updat|correct)(?:e|ed|ing)? (?:my|the|our) (?:answer|choice|selection) to(?: the)? {{0,2}}{_NAMED}"
+_CHANGED = (
+    r"\b(?:chang|switch|revis|updat|correct)(?:e|ed|ing)? (?:my|the|our) (?:answer|choice|selection) to(?: the)?"
+    rf" {{0,2}}{_NAMED}"
+)
 _MUST = (
     rf"\b(?:it|this|that|which) (?:must|has to|should|can only)(?: {_ADVERBS})? be(?: the)?(?: (?:correct|right|best))?"
     rf" {{0,2}}{_NAMED}"
@@ -262,13 +271,15 @@ _BEFORE = re.compile(
     r"|(?:might|may|could|would|can|tempt\w+ to|wrong to|(?:mistake|error|trap)(?: is| would be)? to) (?:think|say"
     r"|guess|argue|believe"
     r"|conclude|claim)"
-    r"|(?:wrong|false|incorrect|untrue|mistaken\w*|unlikely|improbable|doubtful) (?:that|to|whether|if)|doubt\w*|claim\w*|thought|thinking|believed"
+    r"|(?:wrong|false|incorrect|untrue|mistaken\w*|unlikely|improbable|doubtful) (?:that|to|whether|if)"
+    r"|doubt\w*|claim\w*|thought|thinking|believed"
     r"|guessed|assumed|suspected|wrote|said|considered"
     r"|(?:not|never|\w+n't)(?: (?:necessarily|mean|think|believe|say|imply|follow|conclude|true|clear|the case|certain"
     r"|sure|claim|suggest|prove|agree|possible|always|simply|just)){0,2})"
     rf"{_GLUE}"
     r"|\b(?:wrong|incorrect|false|initial|original|earlier|previous|preliminary|tentative|other|another|common"
-    r"|tempting|worst|distractor|trap|unlikely|(?:least|second)(?:[- ](?:likely|best|plausible|probable))?|student'?s?|user'?s?|their|his|her)"
+    r"|tempting|worst|distractor|trap|unlikely|(?:least|second)(?:[- ](?:likely|best|plausible|probable))?"
+    r"|student'?s?|user'?s?|their|his|her)"
     r"|\b(?:check|test|try|consider|examine|evaluate|verify|look at|discuss|compare)(?:ing)?(?: the| if| whether){0,2}"
     r"|\b(?:at first(?: glance| sight)?|initially|originally)(?: (?:I|we) (?:thought|believed|guessed|assumed))?,?"
     r"(?: (?:I|we|the|my|it)){0,2}"

@@ -229,7 +229,8 @@ def _stated(text: str) -> str | None:
 # How sure the model is, beside its letter: "B (90% confidence)".
 _CELL = re.compile(r"\A\| +([^|]{1,40}?) +\|\Z")
 _CONFIDENCE = re.compile(
-    r"(?:\(?(?:confidence|certainty|probability)?[:= ]{0,3}\d[\d.]{0,5} ?%?|high|very high)?(?: (?:confidence|confident|certain|sure))?",
+    r"(?:\(?(?:confidence|certainty|probability)?[:= ]{0,3}\d[\d.]{0,5} ?%?|high|very high)?(?: (?:confidence"
+    r"|confident|certain|sure))?",
     re.IGNORECASE,
 )
 

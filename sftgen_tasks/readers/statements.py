@@ -226,7 +226,8 @@ _REJECTS = re.compile(
 
 # "No evidence supports the claim", "None of the claims is supported"
 _NONE = re.compile(
-    r"(?:\A|[,;:] )\W{0,4}(?:no(?! (?:doubt|question|problem|issue|need|wonder)s?\b)|none|neither|nothing|not (?:one|a single)|hardly any)\b[^,;:]{0,60}\Z",
+    r"(?:\A|[,;:] )\W{0,4}(?:no(?! (?:doubt|question|problem|issue|need|wonder)s?\b)|none|neither|nothing"
+    r"|not (?:one|a single)|hardly any)\b[^,;:]{0,60}\Z",
     re.IGNORECASE,
 )
 

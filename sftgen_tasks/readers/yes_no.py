@@ -174,7 +174,8 @@ _OTHER_JUDGEMENT = re.compile(
 )
 _ANSWERS = re.compile(
     r"(?:\A|\b(?:the|this|so|thus|hence|therefore|an|short|quick|brief|simple)\s|[,:]\s)\W{0,3}(?:answer"
-    r"|response|reply|ans|a|respuesta|r\u00e9ponse|antwort|resposta|risposta|\u7b54\u6848)\s{0,2}(?:to (?:the|your|this) question\s?)?(?:(?:here|to this|thus|would|should|must"
+    r"|response|reply|ans|a|respuesta|r\u00e9ponse|antwort|resposta|risposta|\u7b54\u6848)\s{0,2}(?:to (?:the"
+    r"|your|this) question\s?)?(?:(?:here|to this|thus|would|should|must"
     r"|will|has to|can|therefore)\b ?){0,3}\Z",
     re.IGNORECASE,
 )
@@ -212,7 +213,8 @@ _IN_CLAUSE = re.compile(
 # "No... wait, actually yes": what was said before is taken back.
 _CORRECTED = re.compile(
     r"(?:\b(?:wait|sorry|oops|(?:scratch|strike|make) that|correction|corrected|on (?:second|further) thoughts?|i mean"
-    r"|i meant|my mistake|actually)\b[,:.\u2026 -]{0,4}(?:(?:no|actually|i mean|it(?:'s| is)|so|the (?:answer|judge?ment) is)\b[,:]? ?){0,2}){1,3}\Z",
+    r"|i meant|my mistake|actually)\b[,:.\u2026 -]{0,4}(?:(?:no|actually|i mean|it(?:'s| is)|so|the (?:answer"
+    r"|judge?ment) is)\b[,:]? ?){0,2}){1,3}\Z",
     re.IGNORECASE,
 )
 _SENTENCE_BEFORE = re.compile(r"[.!?;]\s|\n")
@@ -264,9 +266,7 @@ def _role(text: str, match: re.Match[str]) -> _Answered:
     found = _NOTHING
     if tag:
         found = (Role.TAGGED, False) if tag["tag"].lower() in _TAGS else _of_field(tag["tag"], text, start)
-    elif _CORRECTED.search(back.split("\n")[-1]) and _ends_sentence(text, match):
-        found = Role.JUDGEMENT, False
-    elif _NAMED.search(sentence):
+    elif _NAMED.search(sentence) or (_CORRECTED.search(back.split("\n")[-1]) and _ends_sentence(text, match)):
         found = Role.JUDGEMENT, False
     elif link and named and not leads_in:
         found = _of_field(sentence[: link.start()], text, start, verb=bool(link["verb"]))
