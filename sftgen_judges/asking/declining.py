@@ -6,7 +6,8 @@ do ("I can't give legal advice, but here is how it works") has not declined: `st
 offer of something else instead is no compliance.
 
 The patterns are for English; of other languages only the usual apology at the beginning is read. They were made on
-one half of public responses with people's labels and measured on the other half, see docs/judges.md. Every pattern repeats a bounded number of words, so the time is linear in the length.
+one half of public responses with people's labels and measured on the other half, see docs/judges.md. Every pattern
+repeats a bounded number of words, so the time is linear in the length.
 """
 
 from __future__ import annotations
