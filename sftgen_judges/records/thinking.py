@@ -224,7 +224,7 @@ def read_record(
 
 
 def _finish_reason(record: GenerationRecord) -> str | None:
-    """Why a recorded generation stopped; one of which nobody said it was cut if it has all tokens that it could have."""
+    """Why a recorded generation stopped. One of which nobody said it was cut if it has all tokens it could have."""
     if record.finish_reason is None and record.tokens and record.budget and record.tokens >= record.budget:
         return "length"
     return finish_word(record.finish_reason)

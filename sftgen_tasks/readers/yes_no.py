@@ -111,7 +111,7 @@ _DENIED = (
     r"|incorrect|error|mistake|misinformation|made-up"
     r"|invented|unsupported|untrue)\w*"
 )
-_OTHER = r" ?(?:/|\||,? ?(?:or|and)\b|vs\.?) ?(?:yes|no)\b"
+_OTHER = r"(?: ?(?:/|\||,? ?(?:or|and)\b|vs\.?) ?(?:yes|no)\b| - (?:yes|no)\W{0,4}(?:\Z|\n))"
 _WORD = re.compile(
     r"(?<![\w'-])(?<!yes or )(?<!no or )(?<!yes and )(?<!no and )(?<!yes/)(?<!no/)(?<!yes / )(?<!no / )"
     r"(?<!yes \| )(?<!no \| )"
@@ -168,7 +168,8 @@ _OF_THE_CANDIDATE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_JUDGEMENT = re.compile(
-    r"\b(?:expected|reference|gold|human|other|alternative|opposite|previous|earlier|first|initial|original|wrong)"
+    r"\b(?:expected|reference|gold|human|other|alternative|opposite|previous|earlier|first|initial|original|wrong"
+    r"|preliminary|tentative|provisional|former)"
     r" (?:judge?ment|verdict|decision|classification|answer|label)\b",
     re.IGNORECASE,
 )
