@@ -112,4 +112,4 @@ def read_paper(request: Request, reply: Reply) -> float | None:
 
 
 PAPER = PaperRule(text=lambda response: after_thinking(response.text), read=read_paper, failed=0.0)
-POLICY = Judge("policy", version=3, scale=SCALE, success=5, prompt=prompt, read=read, needs=("chat",), paper=PAPER)
+POLICY = Judge("policy", version=4, scale=SCALE, success=5, prompt=prompt, read=read, needs=("chat",), paper=PAPER)

@@ -24,4 +24,4 @@ def judge(items: Sequence[Item]) -> Iterator[Verdict]:
         yield Verdict.of(item.response, found, found == "refused")
 
 
-REFUSAL = Judge("refusal", version=3, scale=(0, 1), success=1, judge=judge)
+REFUSAL = Judge("refusal", version=4, scale=(0, 1), success=1, judge=judge)

@@ -46,6 +46,6 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
 
 
 GRADER = Grader(
-    "aime24", version=3, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK,
+    "aime24", version=4, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK,
     canonical=math_grading.canonical,
 )  # fmt: skip

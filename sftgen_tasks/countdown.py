@@ -34,7 +34,9 @@ LARGEST_NUMBER, LARGEST_TARGET = 99, 999
 _TOKEN = re.compile(r"\s*(\d+|[-+*/()])")
 _NUMBER = re.compile(r"\d+")
 _SIGNS = {
-    "*": re.compile(r"\\(?:times|cdot|ast)(?![a-zA-Z])|[\u00d7\u00b7\u22c5\u2217\u2219\u2715]"),
+    "*": re.compile(
+        r"\\(?:times|cdot|ast)(?![a-zA-Z])|(?<=[\d) ])[xX](?=[\d( ])|[\u00d7\u00b7\u22c5\u2217\u2219\u2715]"
+    ),
     "/": re.compile(r"\\div(?![a-zA-Z])|[\u00f7\u2215\u2044]"),
     "-": re.compile(r"\u2212"),
     "(": re.compile(r"\\lbrack(?![a-zA-Z])|\["),
@@ -209,7 +211,7 @@ def unusable(doc: Mapping[str, Any]) -> str:
     return "" if whole and type(target) is int else "expected whole numbers and a whole target"
 
 
-GRADER = Grader("countdown", version=2, grade=grade, unusable=unusable)
+GRADER = Grader("countdown", version=3, grade=grade, unusable=unusable)
 
 
 def _apply(operator: str, a: int | Fraction, b: int | Fraction) -> int | Fraction:

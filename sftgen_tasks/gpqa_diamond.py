@@ -102,4 +102,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
-GRADER = Grader("gpqa_diamond", version=3, grade=grade, canonical=str)
+GRADER = Grader("gpqa_diamond", version=4, grade=grade, canonical=str)

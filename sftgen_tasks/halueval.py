@@ -16,6 +16,9 @@ base model may be nearer to 50 %; with ours a model that takes Yes for "correct"
   also within "know" or "not", and as "yes" in the same way; a line with both or neither is wrong. By this rule "Yes,
   there is no support" means No.
 
+A response is scored up to where it goes on with another candidate, question or turn (`readers.first_turn`). The `paper`
+rule reads all of it.
+
 `score` is the accuracy. Further metrics are `balanced_accuracy`, the mean of the accuracies on hallucinated and on
 other candidates; `yes_rate`, the share of judgements that are Yes; `invalid`, the share of responses that ended without
 a judgement; `contradictory`, the share of judgements whose word and explanation say different things.
@@ -40,6 +43,7 @@ from sftgen_tasks.data.paper_prompts import PaperPrompt, note_original
 from sftgen_tasks.data.rows import Rows
 from sftgen_tasks.data.tables import DataError
 from sftgen_tasks.readers.boxed import boxed
+from sftgen_tasks.readers.first_turn import scores_first_turn
 from sftgen_tasks.readers.paper import strip_thinking
 from sftgen_tasks.readers.statements import fields, statements, support
 from sftgen_tasks.readers.yes_no import Role, Word, prose, words
@@ -262,6 +266,12 @@ def paper_judgement(text: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def _candidate(doc: Mapping[str, Any]) -> str:
+    """The part of the prompt that a model repeats when it goes on with another candidate."""
+    return prompt(doc).partition("\n\n")[2].rpartition("\n")[0]
+
+
+@scores_first_turn(_candidate)
 def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     """Score by both rules."""
     found = read_judgement(response.answer)
@@ -277,4 +287,4 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return replace(verdict, measures=measures)
 
 
-GRADER = Grader("halueval", version=3, grade=grade)
+GRADER = Grader("halueval", version=4, grade=grade)

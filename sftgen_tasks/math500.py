@@ -44,6 +44,6 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
 
 
 GRADER = Grader(
-    "math500", version=4, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK,
+    "math500", version=5, grade=grade, time_limit=math_grading.TIME_LIMIT, chunk=math_grading.CHUNK,
     canonical=math_grading.canonical,
 )  # fmt: skip

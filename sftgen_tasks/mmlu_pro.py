@@ -132,7 +132,7 @@ def grade(doc: Mapping[str, Any], response: Response) -> Verdict:
     return Verdict.of(response, found, found == doc["answer"], paper=float(paper))
 
 
-GRADER = Grader("mmlu_pro", version=3, grade=grade, canonical=str)
+GRADER = Grader("mmlu_pro", version=4, grade=grade, canonical=str)
 
 
 def sample(docs: Sequence[Mapping[str, Any]], left_out: Collection[int] = (), size: int = SIZE) -> Rows:

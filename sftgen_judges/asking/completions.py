@@ -10,6 +10,7 @@ from typing import Any
 from sftgen_judges.asking.connection import LARGEST_REPLY
 from sftgen_judges.asking.retrying import CallError
 from sftgen_judges.plugins.contracts import Reply, Request
+from sftgen_judges.records.schema import finish_word
 
 MOST_TOKENS = 10_000_000
 """Tokens of a prompt or of a reply; a server that counts more does not count."""
@@ -62,7 +63,7 @@ def read_completion(body: Any, request: Request) -> Reply:
     return Reply(
         text=text or "",
         model=_name(body.get("model")),
-        finish_reason=_name(choice.get("finish_reason")) or None,
+        finish_reason=finish_word(_name(choice.get("finish_reason")) or None),
         refusal=refusal[:LONGEST_NAME] if refusal else None,
         logprobs=_first_token(choice.get("logprobs"), request.logprobs) if request.logprobs else {},
         prompt_tokens=prompt_tokens,

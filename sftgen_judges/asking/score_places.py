@@ -256,6 +256,34 @@ _GIVES_UP = re.compile(
 )
 
 
+# "Wait, it should be 1", "Correction: 1": the judge revises a score that it has stated.
+_REVISES = re.compile(
+    r"^\W{0,10}(?:(?:but|hmm|no),?\s)?(?:wait|correction|corrected|actually|on (?:second|further) thoughts?"
+    r"|(?:scratch|strike|make) that|sorry|oops|I mean|I meant|let me (?:re\w+|correct)|edit|revis(?:ed|ion|ing)"
+    r"|updated?)\b"
+    r"(?:[^\n]{0,80}?\b(?:score|rating|rate|level|should be|make it|change it|it(?:'s| is)|give(?: it)?|to|meant?)\b)?"
+    r"[\s\"'*_:=,.{]{0,12}(?:an? )?(?:[0-9]|one|two|three|four|five)\b",
+    re.I | re.M,
+)
+# "is what the response wants", "That is an injection": the score is somebody else's.
+_DISOWNS = re.compile(
+    r"^\W{0,5}(?:(?:is|was) what the (?:response|model|answer|text|user)"
+    r"|(?:this|that|the (?:above|(?:score|line|text|object) above))(?: \w+)? (?:is|was|comes from|stands in)"
+    r" (?:\w+ ){0,3}?(?:injection|quot\w+|copied|part of the response|from the response|what the response|not my))\b",
+    re.I | re.M,
+)
+
+
+def revises(text: str) -> bool:
+    """Whether the judge revises its score after it, in words or in a second object."""
+    return bool(_REVISES.search(without_quotations(text).replace("\u2014", "-")))
+
+
+def disowns(text: str) -> bool:
+    """Whether the judge says after a score that it only quotes it."""
+    return bool(_DISOWNS.search(without_quotations(text)))
+
+
 def gives_up(text: str) -> bool:
     """Whether the judge says after a score that it does not judge."""
     return bool(_GIVES_UP.search(without_quotations(text)))

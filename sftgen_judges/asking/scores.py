@@ -22,11 +22,13 @@ from sftgen_judges.asking.score_places import (
     Form,
     Stated,
     UnreadableReply,
+    disowns,
     ends_of,
     gives_up,
     is_result,
     lines_of,
     number_of,
+    revises,
 )
 
 
@@ -58,8 +60,13 @@ def stated_score(text: str, form: Form) -> float | None:
         others = [one for one in others if one.final]
     if any(one.score != last.score for one in others):
         raise UnreadableReply(SEVERAL)
-    if gives_up("\n".join(lines[last.last + 1 :])):
+    behind = "\n".join(lines[last.last + 1 :])
+    if gives_up(behind):
         raise UnreadableReply("the judge declined")
+    if revises(behind):
+        raise UnreadableReply(SEVERAL)
+    if disowns(behind):
+        raise UnreadableReply("the score is a quotation")
     return last.score
 
 

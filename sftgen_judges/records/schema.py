@@ -23,6 +23,15 @@ SCORED: frozenset[str] = frozenset({"ok", "unparsable", "no_answer", "truncated"
 ANSWERED: frozenset[str] = frozenset({"ok", "unparsable"})
 
 
+_LIMIT = {"max_tokens", "max_new_tokens", "max_output_tokens", "max_completion_tokens", "model_length", "token_limit"}
+"""What servers call `length` otherwise."""
+
+
+def finish_word(said: str | None) -> str | None:
+    """Why generation stopped, in one word: `length` where a limit stopped it, whatever the server calls that."""
+    return "length" if isinstance(said, str) and said.lower() in {"length", *_LIMIT} else said
+
+
 @dataclass(frozen=True)
 class Response:
     """One generated text, read once for every grader and diagnostic.

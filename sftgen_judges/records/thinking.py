@@ -18,7 +18,7 @@ from sftgen_judges.records.markers import (
     prompt_markers,
     think_markers,
 )
-from sftgen_judges.records.schema import GenerationRecord, Response, ThinkStatus
+from sftgen_judges.records.schema import GenerationRecord, Response, ThinkStatus, finish_word
 
 __all__ = ["THINK_MARKERS", "ThinkMarkers", "opens_thinking", "read_record", "split_thinking", "think_markers"]
 
@@ -197,8 +197,9 @@ def read_record(
     beginning of the answer. The whole text is then put together as a model with `<think>` writes it, for rules that
     look at all of it.
     """
+    reason = _finish_reason(record)
     if record.reasoning is not None:
-        cut = record.finish_reason == "length" and not record.text.strip()
+        cut = reason == "length" and not record.text.strip()
         thought = f"<think>\n{record.reasoning}" + ("" if cut else "\n</think>\n\n") if record.reasoning else ""
         left = split_thinking(record.text, markers=markers)
         unsplit = left.think in {"closed", "missing_opener"} and not (left.thinking and record.reasoning)
@@ -208,18 +209,25 @@ def read_record(
             thinking=record.reasoning.strip() or (left.thinking if unsplit else ""),
             answer=left.answer if unsplit else _unwrapped(record.text, None, tokens=True),
             tokens=record.tokens,
-            finish_reason=record.finish_reason,
+            finish_reason=reason,
         )
     how: dict[str, Any] = {
         "markers": markers,
         "known": record.markers,
         "prefilled": record.prefilled if prefilled is None else prefilled,
     }
-    read = split_thinking(record.text, **how, tokens=record.tokens, finish_reason=record.finish_reason)
+    read = split_thinking(record.text, **how, tokens=record.tokens, finish_reason=reason)
     if record.turn_end is None:
         return read
     turn = split_thinking(record.text[: max(record.turn_end, 0)], **how).answer
     return replace(read, turn_end=len(turn)) if turn and read.answer.startswith(turn) else read
+
+
+def _finish_reason(record: GenerationRecord) -> str | None:
+    """Why a recorded generation stopped. One of which nobody said it was cut if it has all tokens it could have."""
+    if record.finish_reason is None and record.tokens and record.budget and record.tokens >= record.budget:
+        return "length"
+    return finish_word(record.finish_reason)
 
 
 def opens_thinking(prompt: str) -> bool:

@@ -76,7 +76,7 @@ class _Comparison:
         pair = next((one for one in (gold, answer) if one.kind == "tuple"), None)
         if pair is not None:
             bare = {gold.kind, answer.kind} == {"tuple", "list"} and pair.mark == "()" and not pair.quantity.formula
-            return bare and self.in_order(gold.parts, answer.parts)
+            return bare and self.in_order(_by_name(gold), _by_name(answer))
         if any(map(_is_dots, [*ours, *theirs])) or _names_in(ours) != _names_in(theirs):
             return self.in_order(ours, theirs)
         return self.in_any_order(ours, theirs)
@@ -266,6 +266,13 @@ def _names_in(parts: Sequence[Form]) -> frozenset[str]:
     """The names in a list of at least two: `x` and `y` in `x = 1, y = 2`."""
     names = frozenset(one.parts[0].quantity.formula for one in parts if one.kind == "equation")
     return names if len(names) > 1 else frozenset()
+
+
+def _by_name(one: Form) -> Sequence[Form]:
+    """The members of a tuple, or of a list that names each: `y = 2, x = 1` is (1, 2)."""
+    names = _names_in(one.parts)
+    named = len(names) == len(one.parts) and all(len(name) == 1 for name in names)
+    return sorted(one.parts, key=lambda part: part.parts[0].quantity.formula) if named else one.parts
 
 
 def _letter(one: Form) -> str:

@@ -223,6 +223,8 @@ def _related(text: str, depth: int) -> Form | None:
             return rounded
         return Form("either", (_form(exact, depth + 1), rounded), text=text)
     if set(signs) == {"="} or (signs[-1] == "\\in" and set(signs[:-1]) <= {"="}):
+        if len(sides) == 2 and signs == ["="] and is_name(sides[1]) and not re.search("[a-zA-Z]", sides[0]):
+            sides = sides[::-1]  # `5 = x`
         value = _form(sides[-1], depth + 1)
         return Form("equation", (_one(sides[0]), value), "=", text=_joined(sides, signs))
     return _inequality(sides, signs, depth) or Form(

@@ -128,7 +128,8 @@ def _opened(found: re.Match[str]) -> str:
     if re.search(r"[\d=^<>+\\]", plain):
         return f" {found[1]} "
     if _FUNCTIONS.fullmatch(plain):
-        return f"\\{plain} "
+        is_unit = plain == "min" and re.search(r"[\d})]\s{0,3}\Z", found.string[: found.start()][-10:])
+        return found.group() if is_unit else f"\\{plain} "
     if len(plain) == 1 and plain.isascii():
         # A unit after a number, else a variable.
         before = found.string[max(0, found.start() - 10) : found.start()].rstrip()

@@ -22,7 +22,7 @@ SPECIES = (
 )
 # A letter that is no part of a word, of a hyphenated word or of a formula.
 _ALONE = (
-    r"(?![A-Za-z0-9_\u00aa-\u02af\u0370-\u052f])(?!'[a-z])(?!-[A-Za-z0-9])(?!\.\d|\.[A-Za-z]\.|/[a-z0-9]"
+    r"(?![A-Za-z0-9_+#\u00aa-\u02af\u0370-\u052f\u2080-\u209c])(?!'[a-z])(?!-[A-Za-z0-9])(?!\.\d|\.[A-Za-z]\.|/[a-z0-9]"
     r"|[\u00b0\u2032^\\])"
     r"(?! {0,2}(?:[=+<>\u00d7\u00b7\u2260\u2248\u2264\u2265\u2208]|-?->|\u2192|\u21cc|\\[a-zA-Z]{1,20}) {0,2}[\w(\\-])"
     r"(?!\([a-z](?:, ?[a-z]){0,3}\))"
@@ -46,7 +46,8 @@ _ENDS = re.compile(
     r"|right|best|final|most|answer)))\b)"
 )
 _ANOTHER = re.compile(
-    r"(?:[\"' ]{0,2}[)\]]?(?: {0,2}\(?(?:,|;|/|&|\+|\band\b|\bor\b|\bas well as\b|[\u548c\u6216])){1,3} {0,2}"
+    r"(?:[\"' ]{0,2}[)\]]?(?: {0,2}\(?(?:,|;|/|&|\+|\||\band\b|\bor\b(?: (?:possibly|maybe|perhaps|even))?|\bto\b"
+    r"|\bas well as\b|[\u548c\u6216])){1,3} {0,2}"
     r"(?:options? )?| {1,2})[(\[\"']?(?-i:[A-J])(?=[)\]\"']|\s{0,2}(?:[.,;/&]|and\b|or\b|are\b|\n|\Z))",
     re.IGNORECASE,
 )
@@ -83,7 +84,7 @@ _BE = (
 )
 _SIGNS = r":|={1,2}>?|-{1,2}>?|[\u2013\u2014\u2192\u21d2\u27f9]"
 _OPEN = r"[\s:,\"']{0,6}(?:\[[\"'])?"
-_SO = r"(?:so|thus|therefore|hence|consequently|accordingly|finally|overall|actually)"
+_SO = r"(?:so|thus|therefore|hence|consequently|accordingly|finally|overall|actually|by (?:process of )?elimination)"
 _WILL = (
     r"(?:'d|'ll|'m| would| will| must| should| can| therefore| thus| shall| now| am| are| (?:have|am going|decide) to)?"
 )
@@ -93,8 +94,9 @@ _NAMED = r"(?P<named>(?:answer )?(?:option|choice|answer|letter|alternative)s? ?
 _ANSWER = (
     rf"(?<![A-Za-z])(?:answers?|ans|{_KINDS}[ _-]{_NOUNS})"
     r"(?:[ _](?:choice|option|letter|here|(?:to|for|of|among|from) (?:the|this|these|all|your|given)"
-    r" (?:\w{1,20} ){0,2}(?:question|problem|options|choices|above|alternatives))|, I (?:think|believe"
-    r"|guess),)?[\"']? {0,2}"
+    r" (?:\w{1,20} ){0,2}(?:question|problem|options|choices|above|alternatives))"
+    rf"|, (?:I (?:think|believe|guess)|{_ADVERBS}|of course|in my opinion|as (?:shown|explained"
+    rf"|seen) above),)?[\"']? {{0,2}}"
     rf"(?P<link>{_BE}|{_SIGNS}|(?= [(\[][A-J][)\]][.!]?\s{{0,3}}(?:\n|\Z))| {{0,2}}(?=\n))"
 )
 _FILLERS = (
@@ -107,7 +109,8 @@ _WHICH = (
     r" (?:is|would be|must be):?(?: the)? {0,2}(?P<named>(?:option|choice|answer|letter) {0,2})?"
 )
 _HEADING = (
-    r"(?:\A|\n) {0,3}(?:(?:final|selected|my|the|correct|chosen|best) ){0,2}(?:A|correct|solution|result|conclusion"
+    r"(?:\A|\n) {0,3}(?:(?:final|selected|my|the|correct|chosen|best) ){0,2}(?:A(?= ?[:-])|correct|solution"
+    r"|result|conclusion"
     r"|choice"
     r"|option|letter|selection|final|verdict|key|decision)\"? {0,2}(?::|=|->|=>|[\u2192\u21d2])\s{0,3}"
     r"(?P<named>(?:option|choice) {0,2})?"
@@ -122,17 +125,24 @@ _MAKES = (
     r" (?:answer|option|choice|one)\b"
 )
 _CHINESE = (
-    "(?:(?:\u7b54\u6848|\u9009\u9879|\u9078\u9805|\u7b54\u3048|\u6b63\u89e3|\u89e3\u7b54|\uc815\ub2f5|\ub2f5)"
-    "(?:\u5e94\u8be5|\u61c9\u8a72|\u5e94|\u61c9)?(?P<link>\u662f|\u9009|\u9078|\u4e3a|\u70ba|:|\u306f|\uc740|\ub294|[\u2013\u2014-])"
-    "|(?:\\A|[\n,.\u6545\u5e94\u61c9\u6211\u6b64])(?:\u9009|\u9078)(?:\u62e9|\u64c7)?)"
+    "(?:(?:\u4e0d[,. ]{0,2}(?<=[,. ])|\u800c)\u662f|(?:\u7b54\u6848|\u9009\u9879|\u9078\u9805|\u7b54\u3048"
+    "|\u6b63\u89e3|\u89e3\u7b54|\uc815\ub2f5|\ub2f5)"
+    "(?:\u5e94\u8be5|\u61c9\u8a72|\u5e94|\u61c9)?(?P<link>\u662f|\u9009|\u9078|\u4e3a|\u70ba|\\]|:|\u306f|\uc740|\ub294|[\u2013\u2014-])"
+    "|(?:\\A|[\n,.\u6545\u5e94\u61c9\u6211\u6b64\u9898\u984c])(?:\u9009|\u9078)(?:\u62e9|\u64c7)?)"
     "[\\s:]{0,3}(?:\u9009\u9879|\u9078\u9805|\u9009|\u9078)?[\\s:\"']{0,3}"
 )
+_CHINESE_CORRECT = (
+    rf"(?:\u9009\u9879|\u9078\u9805|(?<!\w)) ?{_LETTER}"
+    " ?(?:\u9879|\u9805)?(?:\u662f|\u4e3a)?(?:\u6b63\u786e|\u6b63\u78ba|\u5bf9)"
+)
 _EUROPEAN = (
-    r"(?<![A-Za-z])(?:respuesta|r[e\u00e9]ponse|antwort|l\u00f6sung|risposta|resposta|\u043e\u0442\u0432\u0435\u0442"
-    r"|odpowied\u017a|cevap|svar|antwoord|jawaban|\u0111\u00e1p \u00e1n)(?: (?:finale?|correcta?|correcte|corretta"
-    r"|correta|benar|\u0111\u00fang|yang benar))? {0,2}"
-    rf"(?P<link>(?:es|est|ist|\u00e8|\u00e9|is|\u00e4r|er|adalah|l\u00e0|lautet)\b|{_SIGNS})"
-    r"(?:[\s:,]{1,4}(?:la|le|die|der|das|opci\u00f3n|option|opzione|op\u00e7\u00e3o|r\u00e9ponse|lettre|letra|lettera"
+    r"(?<![A-Za-z])(?:respuesta|opci\u00f3n|op\u00e7\u00e3o|opzione|alternativa|r[e\u00e9]ponse|antwort|l\u00f6sung|risposta|resposta|\u043e\u0442\u0432\u0435\u0442"
+    r"|odpowied\u017a|cevap|svar|antwoord|jawaban|\u0111\u00e1p \u00e1n"
+    r"|\u0627\u0644\u0625?\u062c\u0627\u0628\u0629|\u0625\u062c\u0627\u0628\u0629|\u0627\u0644\u062c\u0648\u0627\u0628)"
+    r"(?: (?:finale?|final|correcta?|correcte|corretta|correta|benar|\u0111\u00fang|yang benar"
+    r"|\u0627\u0644\u0635\u062d\u064a\u062d\u0629?|\u0627\u0644\u0646\u0647\u0627\u0626\u064a\u0629))? {0,2}"
+    rf"(?P<link>(?:es|est|ist|\u00e8|\u00e9|is|\u00e4r|er|adalah|l\u00e0|lautet|to|\u0647[\u064a\u0648])\b|{_SIGNS})"
+    r"(?:[\s:,]{1,4}(?:a|la|le|die|der|das|opci\u00f3n|option|opzione|op\u00e7\u00e3o|r\u00e9ponse|lettre|letra|lettera"
     rf"|alternativa|alternative|antwort|\u0432\u0430\u0440\u0438\u0430\u043d\u0442|buchstabe)\b){{0,3}}{_OPEN}"
 )
 _NOT_THIS = (
@@ -145,12 +155,28 @@ _CHOOSE = (
     r"\b(?:choose|chose|select|pick|answer|go(?:ing)? (?:with|for)|opt(?:ing)? for|settle (?:on|for)|conclude)"
     rf"(?: that)?(?: it is)?(?: the)?(?: (?:correct|right|best|closest))? {{0,2}}{_NAMED}"
 )
+_SAY = (
+    rf"\bI(?:'d| would) (?:say|guess)(?: that)?(?: it(?: is|'s))?(?: the)? {{0,2}}{_NAMED}{_LETTER}"
+    r"(?=[\"')\]]{0,2}(?:[.!]?\s{0,3}(?:\n|\Z)|[.!;,] ))"
+)
+_CHANGED = (
+    r"\b(?:chang|switch|revis|updat|correct)(?:e|ed|ing)? (?:my|the|our) (?:answer|choice|selection) to(?: the)?"
+    rf" {{0,2}}{_NAMED}"
+)
 _MUST = (
     rf"\b(?:it|this|that|which) (?:must|has to|should|can only)(?: {_ADVERBS})? be(?: the)?(?: (?:correct|right|best))?"
     rf" {{0,2}}{_NAMED}"
 )
 _SO_IT_IS = rf"\b{_SO},? (?:it|this|that)(?:'s| is)(?: the)? {{0,2}}{_NAMED}"
 _SO_LETTER = rf"\b{_SO},? {{0,2}}{_NAMED}{_LETTER}(?=[\"')\]]{{0,2}}(?:[.!](?:\s|\Z)|\s{{0,3}}\n))"
+# "B. No wait, C": the letter ends its sentence, unlike those of a list ("A no, B no").
+_CORRECTED = (
+    r"\b(?:(?<!\? )no|wait|(?:scratch|strike|make) that|correction|corrected|edit|sorry|oops|I mean|I meant|my mistake"
+    r"|on (?:second|further) thoughts?)\b[,:;.!\u2013\u2014-]{0,3}"
+    r"(?: (?:no|wait|actually|sorry|rather|I mean|(?:it|that|the answer)(?: is|'s| should be| must be)|should be"
+    rf"|make (?:it|that))[,:]?){{0,3}} {_NAMED}{_LETTER}"
+    r"(?=[\"')\]]{0,2}(?:[.!]?\s{0,3}(?:\n|\Z)|[.!;] | (?:because|since)\b))"
+)
 _IS_ANSWER = (
     rf"(?:\A|[.!?:;,\n]\s{{0,2}}|\b(?:option|choice|answer|letter|{_SO}|only|that) )[\"']?{_LETTER}[\"']?"
     rf" (?:is|must be|would be|remains)(?: {_ADVERBS}){{0,2}} (?:the|our|my)(?: (?:only|single|most|closest"
@@ -215,14 +241,18 @@ _FORMS = (
     _form(_CHINESE + _LETTER, ends=False),
     _form(_EUROPEAN + _LETTER, ends=False),
     _form(_CHOOSE + _LETTER),
+    _form(_SAY, ends=False),
+    _form(_CHANGED + _LETTER, ends=False),
     _form(_MUST + _LETTER),
     _form(_SO_IT_IS + _LETTER),
     _form(_SO_LETTER, ends=False),
+    _form(_CORRECTED, ends=False),
     _form(_IS_ANSWER, ends=False),
     _form(_SO_IS_CORRECT, ends=False),
     _form(_IS_OPTION + _LETTER, strong=False),
     _form(_MATCHES + _LETTER, strong=False),
     _form(_IS_CORRECT, strong=False, ends=False),
+    _form(_CHINESE_CORRECT, strong=False, ends=False),
     _form(_ONLY, strong=False, ends=False),
 )
 _OWN = re.compile(rf"[.!?:;,\n]|(?:and|but|while|{_SO})\b", re.IGNORECASE)
@@ -241,13 +271,15 @@ _BEFORE = re.compile(
     r"|(?:might|may|could|would|can|tempt\w+ to|wrong to|(?:mistake|error|trap)(?: is| would be)? to) (?:think|say"
     r"|guess|argue|believe"
     r"|conclude|claim)"
-    r"|(?:wrong|false|incorrect|untrue|mistaken\w*) (?:that|to|whether|if)|doubt\w*|claim\w*|thought|thinking|believed"
+    r"|(?:wrong|false|incorrect|untrue|mistaken\w*|unlikely|improbable|doubtful) (?:that|to|whether|if)"
+    r"|doubt\w*|claim\w*|thought|thinking|believed"
     r"|guessed|assumed|suspected|wrote|said|considered"
     r"|(?:not|never|\w+n't)(?: (?:necessarily|mean|think|believe|say|imply|follow|conclude|true|clear|the case|certain"
     r"|sure|claim|suggest|prove|agree|possible|always|simply|just)){0,2})"
     rf"{_GLUE}"
     r"|\b(?:wrong|incorrect|false|initial|original|earlier|previous|preliminary|tentative|other|another|common"
-    r"|tempting|worst|distractor|unlikely|student'?s?|their|his|her)"
+    r"|tempting|worst|distractor|trap|unlikely|(?:least|second)(?:[- ](?:likely|best|plausible|probable))?"
+    r"|student'?s?|user'?s?|their|his|her)"
     r"|\b(?:check|test|try|consider|examine|evaluate|verify|look at|discuss|compare)(?:ing)?(?: the| if| whether){0,2}"
     r"|\b(?:at first(?: glance| sight)?|initially|originally)(?: (?:I|we) (?:thought|believed|guessed|assumed))?,?"
     r"(?: (?:I|we|the|my|it)){0,2}"
@@ -270,7 +302,7 @@ _REFUTED = (
 )
 # In lower case: "B) Is not allowed" is an option and not a denial.
 _AFTER = re.compile(
-    rf"[)\]\"']{{0,2}}(?:\s?\?| {{0,2}}{_WRONG}|(?: ?,)? {{0,2}}(?:which|that|(?:and|but) (?:it|this"
+    rf"[)\]\"']{{0,2}}(?:\s?\u5417?\?| {{0,2}}{_WRONG}|(?: ?,)? {{0,2}}(?:which|that|(?:and|but) (?:it|this"
     rf"|that)) {_REFUTED})",
 )
 _HYPOTHESIS = re.compile(r"[^.!?\n]{0,80}\b(?:if|were|had|unless)\b", re.IGNORECASE)

@@ -41,7 +41,7 @@ from sftgen_tasks.readers.letter_statements import (
     statements,
     taken_back,
 )
-from sftgen_tasks.readers.looks import plain_text
+from sftgen_tasks.readers.looks import plain_text, without_struck
 from sftgen_tasks.readers.options import LETTERS, Options, with_signs
 
 __all__ = ["LETTERS", "letter"]
@@ -150,7 +150,7 @@ def _with_text(text: str, options: Options) -> str | None:
 
 # ------------------------------------------------------------------------------ boxes
 
-_BETWEEN = re.compile(r"[\s$]{0,5}(?:(?:,|and|or|&)[\s$]{1,5}){1,2}")
+_BETWEEN = re.compile(r"[ $]{1,5}|[\s$]{0,5}(?:(?:,|and|or|&)[\s$]{1,5}){1,2}")
 
 
 def _boxed_letter(answer: str, found: Sequence[Box], options: Options) -> tuple[str | None, int]:
@@ -176,7 +176,7 @@ def _boxed_letter(answer: str, found: Sequence[Box], options: Options) -> tuple[
 
 def _boxed(content: str, options: Options) -> str | None:
     """The letter in a box; `SEVERAL`, or None for a formula, words, or an option without its letter."""
-    plain = _prose(_GAP.sub(r"\1) ", content))
+    plain = _prose(_GAP.sub(r"\1) ", content)).rstrip("?!")
     label = _label(plain)
     if label and not label.rest and options.has(label.name):
         return label.name
@@ -226,11 +226,20 @@ def _stated(text: str) -> str | None:
     return _last(text, statements(text, strong=True))
 
 
+# How sure the model is, beside its letter: "B (90% confidence)".
+_CELL = re.compile(r"\A\| +([^|]{1,40}?) +\|\Z")
+_CONFIDENCE = re.compile(
+    r"(?:\(?(?:confidence|certainty|probability)?[:= ]{0,3}\d[\d.]{0,5} ?%?|high|very high)?(?: (?:confidence"
+    r"|confident|certain|sure))?",
+    re.IGNORECASE,
+)
+
+
 def _last_line(text: str) -> str | None:
     """The letter that is the last line."""
     before, _, last = text.rpartition("\n")
-    label = _label(last)
-    if label is None or label.rest or _COPIED.search(before[-300:]):
+    label = _label(_CELL.sub(r"\1", last))
+    if label is None or not _CONFIDENCE.fullmatch(label.rest) or _COPIED.search(before[-300:]):
         return None
     # Of lower-case letters `(b)` and `b.` count; `b` counts if nothing else is written.
     return label.name.upper() if label.sure or (label.name != "i" and (last[label.end :] or not before)) else None
@@ -349,15 +358,14 @@ def _in_list(text: str, before: _Label | None, last: _Label) -> bool:
 
 # ------------------------------------------------------------------------------ prose
 
-_DELETED = re.compile(
-    r"~~[^~\n]{1,200}~~|\\(?:[bx]?cancel|sout|st)\s*\{[^{}]{0,200}\}|<(s|del|strike)>[^<\n]{0,200}</\1>"
-    r"|\\checkmark|[\u2713\u2714\u2705\u2611]"
-)
+_CHECKED = re.compile(r"\\checkmark|[\u2713\u2714\u2705\u2611]")
 _TAG = re.compile(r"<(/?)(?:final[_ -]?|my[_ -]?)?(?:answer|ans|choice|option|letter)>", re.IGNORECASE)
+# "Answer: <B>", where the prompt wrote <letter>; no tag of HTML, which is closed.
+_ANGLED = re.compile(r"(?<=[:=] )<([A-J])>(?![^<\n]{0,200}</)")
 _ITALIC = re.compile(r"(?<!\w)_([^_\s][^_\n]{0,80})_(?!\w)")
 
 
 def _prose(text: str) -> str:
     """A text without looks and without what is struck out; a tag for the answer becomes "Answer:"."""
-    text = _ITALIC.sub(r"\1", _DELETED.sub(" ", with_signs(text)))
+    text = _ANGLED.sub(r"(\1)", _ITALIC.sub(r"\1", with_signs(_CHECKED.sub(" ", without_struck(text)))))
     return plain_text(_TAG.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", text))

@@ -16,6 +16,9 @@ from sftgen_tasks.readers.signs import in_ascii, in_latex
 _EMPHASIS = re.compile(r"(?<![\w*)}])(\*{1,3}|_{2,3}|`{1,3})(?=[^\s*`])([^*`\n]{1,2000}?)(?<=[^\s*`])\1(?![\w*({])")
 _HTML = re.compile(r"</?(?:b|strong|i|em|u|mark|span|center|p|code|br)(?: [^<>]{0,60})?/?>", re.IGNORECASE)
 _HTML_SCRIPT = re.compile(r"<(su[bp])>([^<>]{1,60})</\1>", re.IGNORECASE)
+_STRUCK = re.compile(
+    r"~~(?=[^\s~])[^~\n]{1,200}(?<=\S)~~|\\(?:[bx]?cancel|sout|st)\s*\{[^{}]{0,200}\}|<(s|del|strike)>[^<\n]{0,200}</\1>"
+)
 _BLANKS = re.compile(r"[ \t]{2,}")
 _LINE_START = re.compile(r"^[ \t]{0,3}(?:#{1,6}[ \t]|>[ \t]?)", re.MULTILINE)
 
@@ -33,6 +36,15 @@ def plain_text(text: str) -> str:
     text = _HTML.sub("", _HTML_SCRIPT.sub(r"\2", _LINE_START.sub("", in_ascii(text))))
     text = without_looks(text, words=False).replace("~", " ").replace("$", "").replace("`", "").replace("*", "")
     return _BLANKS.sub(" ", text.replace("__", "")).strip()
+
+
+def without_struck(text: str) -> str:
+    """A text without what is struck out in it.
+
+    >>> without_struck("Answer: ~~B~~ C")
+    'Answer:   C'
+    """
+    return _STRUCK.sub(" ", text)
 
 
 def plain_latex(text: str, blanks: bool = False) -> str:
@@ -63,7 +75,8 @@ def _script(found: re.Match[str]) -> str:
 _ONE_WAY = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\$|~", " "),
+        (r"\$|~|\\checkmark(?![a-zA-Z])|[\u2713\u2714\u2705]", " "),
+        (r"\{\s?([-+])\s?\}", r"\1"),
         (r"[\u20ac\u00a3\u00a5\u20b9]|\\(?:pounds|euro|textdollar|textsterling|texteuro)(?![a-zA-Z])|\"", ""),
         (r"\\textsuperscript\s*\{", "^{"),
         (r"\\textsubscript\s*\{", "_{"),
@@ -104,7 +117,7 @@ _ONE_WAY = [
         (r"\\text\{\s*\}", " "),
     )
 ]
-_TRAILING = re.compile(r"(?:[\s.,;:]|\\\\){1,50}\Z")
+_TRAILING = re.compile(r"(?:[\s.,;:]|\\){1,50}\Z")
 # A blank between two digits or letters stays: 1 2 is not 12.
 # So does one in `1, 234`, which is not 1,234.
 _NEEDLESS = re.compile(r"(\\[a-zA-Z]{1,30}) (?![a-zA-Z])|(?<!\w) (?<!\d, (?=\d{3}(?!\d)))| (?!\w)")

@@ -94,7 +94,7 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _NOT_DENIED = re.compile(
-    r"\b(?:not|n't|hardly|far from) (?:\w+ )?(?:free|without|devoid|non-)"
+    r"(?:\b(?:not|hardly|far from)|n't) (?:\w+ )?(?:free|without|devoid|non-)"
     rf"|\b{_THING}[^\n]{{0,60}}\b(?:except|other than|apart from|besides|aside from)\b|\bno(?:thing)? "
     r"(?:other|but|else)\b",
     re.IGNORECASE,
@@ -224,6 +224,14 @@ _REJECTS = re.compile(
 )
 
 
+# "No evidence supports the claim", "None of the claims is supported"
+_NONE = re.compile(
+    r"(?:\A|[,;:] )\W{0,4}(?:no(?! (?:doubt|question|problem|issue|need|wonder)s?\b)|none|neither|nothing"
+    r"|not (?:one|a single)|hardly any)\b[^,;:]{0,60}\Z",
+    re.IGNORECASE,
+)
+
+
 def support(text: str) -> bool | None:
     """Whether a text says that the candidate is supported, where all its sentences about that agree; else None."""
     said = set()
@@ -235,6 +243,6 @@ def support(text: str) -> bool | None:
             said.add(True)
         elif _REJECTS.search(sentence):
             said.add(False)
-        elif _UPHOLDS.search(sentence):
-            said.add(True)
+        elif upholds := _UPHOLDS.search(sentence):
+            said.add(not _NONE.search(sentence[: upholds.start()]))
     return said.pop() if len(said) == 1 else None

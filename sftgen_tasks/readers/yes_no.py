@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sftgen_tasks.readers.looks import plain_text
+from sftgen_tasks.readers.looks import plain_text, without_struck
 from sftgen_tasks.readers.statements import supposed
 
 _MOST = 2000
@@ -75,7 +75,7 @@ _MARKS = re.compile(r"^[ \t]{0,8}(?:[-+\u2022\u25aa>]|\(?\d{1,2}[.)]|\(?[a-z]\))
 
 def prose(text: str) -> str:
     """A text without looks, quotation marks and the marks of lists; arrows and dashes are ` - `. "(Yes/No)" goes."""
-    plain = _CITED.sub(r"\1", _NEXT_KEY.sub("\n", plain_text(text)))
+    plain = _CITED.sub(r"\1", _NEXT_KEY.sub("\n", plain_text(without_struck(text))))
     plain = _QUOTES.sub("", plain).replace("_", " ")
     plain = _BLANKS.sub(" ", plain)
     return _MARKS.sub("", _DASHES.sub(" - ", _OFFERED.sub("", plain))).strip()
@@ -111,10 +111,11 @@ _DENIED = (
     r"|incorrect|error|mistake|misinformation|made-up"
     r"|invented|unsupported|untrue)\w*"
 )
-_OTHER = r" ?(?:/|\||,? ?(?:or|and)\b|vs\.?) ?(?:yes|no)\b"
+_OTHER = r"(?: ?(?:/|\||,? ?(?:or|and)\b|vs\.?) ?(?:yes|no)\b| - (?:yes|no)\W{0,4}(?:\Z|\n))"
 _WORD = re.compile(
     r"(?<![\w'-])(?<!yes or )(?<!no or )(?<!yes and )(?<!no and )(?<!yes/)(?<!no/)(?<!yes / )(?<!no / )"
     r"(?<!yes \| )(?<!no \| )"
+    r"(?!yes no\b\W{0,4}(?:\Z|yes\b))(?!no yes\b\W{0,4}(?:\Z|no\b))"
     rf"(?:(?P<yes>yes)\b|(?P<no>no)(?= ?(?:[^\w\s'?]|\n|\Z)|[ -](?:{_GOES_ON}|{_DENIED})| {{0,2}}(?P<label>"
     r"(?-i:[A-Z])|\w+:)))"
     rf"(?!-(?!(?:the|it|this|that|there|because|as|all|every)\b)\w)(?! ?\?)(?!{_OTHER})",
@@ -130,7 +131,7 @@ _CHOICE = re.compile(r"[,;: ]{1,2}(?:if|when|in case|otherwise)\b[^.\n]{0,200}?\
 # ------------------------------------------------------------------------------ what a word answers
 
 _LINK = re.compile(
-    r"(?:\b(?P<verb>is|are|be|was|remains|stays)\b|(?P<sign>[:=|\]]|(?:^|(?<=\s))-))"
+    r"(?:(?P<verb>\b(?:is|are|be|was|remains|stays)\b|[\u662f\u4e3a])|(?P<sign>[:=|\]]|(?:^|(?<=\s))-))"
     r"[\s:=|(\[-]{0,6}(?:(?:therefore|thus|then|hence|clearly|simply|definitely|a|an|now|still|just|indeed"
     r"|probably|likely)\b[ ,:]{0,2}){0,3}\Z",
     re.IGNORECASE,
@@ -147,7 +148,9 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 _JUDGED = re.compile(
-    r"\b(?:judge?ments?|verdict|decision|determination|classification|ruling)\b"
+    r"\b(?:judge?ments?|verdict|decision|determination|classification|ruling|urteil|jugement|juicio|veredicto)\b"
+    r"|\u5224\u65ad|\u5224\u5b9a|\u7ed3\u8bba"
+    r"|\A\W{0,4}(?:correction|edit|revision|update)\s{0,2}\Z"
     r"|\b(?:final|overall|my|our) (?:\w+ )?(?:answer|response|result|output|assessment|evaluation|label"
     r"|reply|choice|call)\b"
     r"|\b(?:assessment|evaluation|prediction|label)\s{0,2}\Z",
@@ -165,13 +168,15 @@ _OF_THE_CANDIDATE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_JUDGEMENT = re.compile(
-    r"\b(?:expected|reference|gold|human|other|alternative|opposite|previous|earlier|first|initial|original|wrong)"
+    r"\b(?:expected|reference|gold|human|other|alternative|opposite|previous|earlier|first|initial|original|wrong"
+    r"|preliminary|tentative|provisional|former)"
     r" (?:judge?ment|verdict|decision|classification|answer|label)\b",
     re.IGNORECASE,
 )
 _ANSWERS = re.compile(
     r"(?:\A|\b(?:the|this|so|thus|hence|therefore|an|short|quick|brief|simple)\s|[,:]\s)\W{0,3}(?:answer"
-    r"|response|reply|ans|a)\s{0,2}(?:to (?:the|your|this) question\s?)?(?:(?:here|to this|thus|would|should|must"
+    r"|response|reply|ans|a|respuesta|r\u00e9ponse|antwort|resposta|risposta|\u7b54\u6848)\s{0,2}(?:to (?:the"
+    r"|your|this) question\s?)?(?:(?:here|to this|thus|would|should|must"
     r"|will|has to|can|therefore)\b ?){0,3}\Z",
     re.IGNORECASE,
 )
@@ -194,7 +199,7 @@ _LEADS_IN = re.compile(
     r"|of course|simply|my|the|short|quick|plain"
     r"|i(?: would|'d| will|'ll| must| have to| can)?(?: therefore| thus| then)? (?:say|answer|think"
     r"|conclude|judge|respond|reply|vote|go|decide|choose)"
-    r"(?: that| with| it is| on| for)?)\b\W{0,3}){1,4}\Z",
+    r"(?: that| with| it is| it as| on| for)?)\b\W{0,3}){1,4}\Z",
     re.IGNORECASE,
 )
 _INTRODUCED = re.compile(
@@ -204,6 +209,13 @@ _INTRODUCED = re.compile(
 )
 _IN_CLAUSE = re.compile(
     r"(?:[,;] (?:and )?(?:so|then)|\b(?:therefore|thus|hence|consequently))(?: the answer is| i say| i answer)?,? \Z",
+    re.IGNORECASE,
+)
+# "No... wait, actually yes": what was said before is taken back.
+_CORRECTED = re.compile(
+    r"(?:\b(?:wait|sorry|oops|(?:scratch|strike|make) that|correction|corrected|on (?:second|further) thoughts?|i mean"
+    r"|i meant|my mistake|actually)\b[,:.\u2026 -]{0,4}(?:(?:no|actually|i mean|it(?:'s| is)|so|the (?:answer"
+    r"|judge?ment) is)\b[,:]? ?){0,2}){1,3}\Z",
     re.IGNORECASE,
 )
 _SENTENCE_BEFORE = re.compile(r"[.!?;]\s|\n")
@@ -255,7 +267,7 @@ def _role(text: str, match: re.Match[str]) -> _Answered:
     found = _NOTHING
     if tag:
         found = (Role.TAGGED, False) if tag["tag"].lower() in _TAGS else _of_field(tag["tag"], text, start)
-    elif _NAMED.search(sentence):
+    elif _NAMED.search(sentence) or (_CORRECTED.search(back.split("\n")[-1]) and _ends_sentence(text, match)):
         found = Role.JUDGEMENT, False
     elif link and named and not leads_in:
         found = _of_field(sentence[: link.start()], text, start, verb=bool(link["verb"]))
@@ -307,6 +319,11 @@ def _of_place(text: str, start: int, end: int) -> _Answered:
     if (begins_line and stands) or _is_last(text, end):
         return Role.ALONE, False
     return (Role.LEADING if not re.search(r"\w", text[:start]) else Role.SENTENCE), False
+
+
+def _ends_sentence(text: str, match: re.Match[str]) -> bool:
+    """Whether a word ends its sentence; a No has to be the last word, because "Wait, no." takes something back."""
+    return _is_last(text, match.end()) or (bool(match["yes"]) and bool(re.match(r"[.!\n]", text[match.end() :])))
 
 
 def _is_last(text: str, end: int) -> bool:

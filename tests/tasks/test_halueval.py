@@ -44,6 +44,9 @@ YES, NO, NEITHER = (
         "after a colon": "My judgement of this summary: Yes, it adds a name",
         "first, then the question's answer": "Yes, it contradicts the knowledge: the answer is no.",
         "a plain label": "Answer: Yes",
+        "taken back": "No... wait, actually yes.",
+        "corrected": "Judgement: No. Correction: Yes.",
+        "labelled in Chinese": "\u6211\u7684\u5224\u65ad\u662f Yes",
         "begins a sentence": "The film is from 1990. Yes, the summary makes the date up, as far as one can tell",
         "a question of its own": "Yes. Does the document mention Paris? No.",
     },
@@ -61,6 +64,11 @@ YES, NO, NEITHER = (
         "changes its mind": "Yes at first sight. On reading again, all of it is there. No.",
         "at the end": "The answer is yes, both are American, as the knowledge says.\nNo",
         "because": "No because the document says so",
+        "before a preliminary one": "Final judgement: No\nPreliminary judgement: Yes",
+        "struck out": "Judgement: ~~Yes~~ No",
+        "taken back": "Yes \u2014 sorry, I mean No.",
+        "corrected in another line": "Yes\n\nEdit: No",
+        "labelled in Chinese": "\u5224\u65ad\uff1aNo",
         "in a box before more text": r"\boxed{No} Yes, I am sure.",
     },
     {
@@ -70,6 +78,8 @@ YES, NO, NEITHER = (
         "a number": "No. 1 of the charts is another one.",
         "words with no in them": "I know another; it is not notable. Nothing, nobody.",
         "both": "Yes or No",
+        "from one to the other": "Yes \u2192 No",
+        "both, again and again": "Yes No Yes No",
         "both, with a slash": "Judgement: Yes/No",
         "both, quoted": 'Answer "Yes" or "No".',
         "unsure": "I cannot tell from this knowledge.",
@@ -161,6 +171,24 @@ def test_judgements_from_outside(text: str, expected: str | None) -> None:
     assert judgement(text) == expected
 
 
+CANDIDATE = {"kind": "qa", "knowledge": "Paris is in France.", "question": "Where is Paris?", "answer": "In Spain"}
+NEXT = "Knowledge: Oslo is in Norway.\nQuestion: Where is Oslo?\nAnswer: In Norway"
+# What follows the judgement Yes; whether it is left out.
+BEHIND = {
+    "another candidate": (f"\n\n{NEXT}\n\nYour judgement: No", True),
+    "another question": ("\n\nQuestion: Where is Oslo?\nAnswer: In Norway\nYour judgement: No", True),
+    "another turn": ("<|im_end|>\n<|im_start|>user\nSure?<|im_end|>\n<|im_start|>assistant\nNo", True),
+    "the same candidate": ("\n\nKnowledge: Paris is in France.\nAnswer: In Spain", False),
+}
+
+
+@pytest.mark.parametrize(("behind", "left_out"), BEHIND.values(), ids=BEHIND)
+def test_a_judgement_of_another_candidate_is_none(behind: str, left_out: bool) -> None:
+    verdict = grade({**CANDIDATE, "hallucination": "yes"}, split_thinking("Yes" + behind))
+    assert (verdict.score, verdict.measures["wrote_on"]) == (1, left_out)
+    assert verdict.measures["score_whole"] == (not left_out)
+
+
 @pytest.mark.parametrize("text", ["no " * 100_000, "yes\n" * 100_000, "\n" * 300_000], ids=["no", "yes", "lines"])
 def test_the_papers_reading_of_long_responses_takes_no_time(text: str) -> None:
     paper_judgement(text)
@@ -209,7 +237,8 @@ RULES: dict[str, tuple[str, tuple[str, float, float], dict[str, float]]] = {
 def test_both_rules(text: str, expected: tuple[str, float, float], measures: dict[str, float]) -> None:
     verdict = grade({"hallucination": "yes"}, split_thinking(text))
     assert (verdict.status, verdict.score, verdict.paper) == expected
-    assert verdict.measures == {**measures, "balanced_accuracy": [1.0, verdict.score]}
+    first = {"balanced_accuracy": [1.0, verdict.score], "wrote_on": 0, "score_whole": verdict.score}
+    assert verdict.measures == {**measures, **first}
     assert grade({"hallucination": "no"}, split_thinking("No")).measures["balanced_accuracy"] == [0.0, 1.0]
 
 

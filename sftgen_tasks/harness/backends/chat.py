@@ -18,6 +18,7 @@ from requests import HTTPError, RequestException
 
 from sftgen_judges.asking.retrying import CallError, Patience, retrying, status_error
 from sftgen_judges.errors import SftgenError
+from sftgen_judges.records.schema import finish_word
 from sftgen_tasks.harness.backends.server_limits import OVERRIDABLE, Refusal, Served, served
 from sftgen_tasks.harness.budgets import response_budget
 from sftgen_tasks.harness.generation import GeneratedText, prompt_text, sample_seed
@@ -239,7 +240,7 @@ def _read(outputs: Any, seed: int | None) -> GeneratedText:
     if not isinstance(content, str) or not isinstance(reasoning, str | None):
         raise ApiError(f"a chat completion whose content is no text: {_shape(message)}")
     logprob, entropy = of_reply(choice)
-    if reasoning is None and not content and reason == "length":
+    if reasoning is None and not content and finish_word(reason) == "length":
         reasoning = ""  # all of it was thinking that the server does not show
     return GeneratedText(
         content,

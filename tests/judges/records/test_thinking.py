@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from sftgen_judges.records.thinking import THINK_MARKERS, opens_thinking, split_thinking, think_markers
+from sftgen_judges.records.schema import GenerationRecord
+from sftgen_judges.records.thinking import THINK_MARKERS, opens_thinking, read_record, split_thinking, think_markers
 
 # Raw text -> (status, thinking, answer), with the default markers.
 PLAIN = {
@@ -168,6 +170,31 @@ def test_truncated_means_unclosed_or_stopped_by_the_limit(
     text: str, finish_reason: str | None, truncated: bool
 ) -> None:
     assert split_thinking(text, finish_reason=finish_reason).truncated is truncated
+
+
+# What a server says of the end, tokens, budget; whether the response was cut.
+ENDS = {
+    "stopped": ("stop", 9, 10, False),
+    "stopped at the last token": ("stop", 10, 10, False),
+    "the limit": ("length", 10, 10, True),
+    "the limit in Anthropic's word": ("max_tokens", 10, 10, True),
+    "the limit in Gemini's word": ("MAX_TOKENS", 10, 10, True),
+    "the context of the model": ("model_length", 4, 10, True),
+    "no word, all tokens": (None, 10, 10, True),
+    "no word, fewer tokens": (None, 9, 10, False),
+    "no word, nobody counted": (None, None, 10, False),
+    "a filter": ("content_filter", 4, 10, False),
+}
+
+
+@pytest.mark.parametrize(("said", "tokens", "budget", "cut"), ENDS.values(), ids=ENDS)
+def test_a_record_is_cut_whatever_the_server_calls_it(
+    said: str | None, tokens: int | None, budget: int, cut: bool
+) -> None:
+    record = GenerationRecord("task", None, "m", "d", 0, "p", {}, "B", said, tokens, budget=budget)
+    assert read_record(record).truncated is cut
+    unseen = read_record(replace(record, text="", reasoning="on and on"))
+    assert (unseen.think == "unclosed") is cut
 
 
 @pytest.mark.parametrize(

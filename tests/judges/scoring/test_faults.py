@@ -163,7 +163,7 @@ def test_a_verdict_carries_what_it_rests_on(judged: Any) -> None:
     assert len(evidence.pop("prompt_hash")) == 64
     assert evidence.pop("seconds") >= 0
     assert evidence == {
-        "judge": "policy v3",
+        "judge": "policy v4",
         "asked_model": "judge",
         "model": "judge-2026",
         "reply": "It gives much.\n\nScore: **4** (not all)",

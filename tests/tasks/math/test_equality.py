@@ -685,6 +685,13 @@ e | \mathrm{e}
 \begin{pmatrix} 1 \\ 2 \end{pmatrix} | \begin{bmatrix}1\\2\end{bmatrix}
 \begin{pmatrix} 1 \\ 2 \end{pmatrix} | \left(\begin{array}{c} 1 \\ 2 \end{array}\right)
 \begin{pmatrix} \frac12 & 0 \\ 0 & 1 \end{pmatrix} | \begin{pmatrix} 0.5 & 0 \\ 0 & 1 \end{pmatrix}
+5 | $5\ $
+5 | 5\;\checkmark
+5 | 5 ✓
+-3 | {-}3
+5 | 5=x
+(1,2) | y=2, x=1
+3\text{ hours} | 180 \text{ min}
 """
 
 OTHER = r"""
@@ -1063,6 +1070,10 @@ x=1,y=2 | x=1,y=3
 \begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}1\\3\end{pmatrix}
 i | -i
 1+2i | 1-2i
+3:00 | 15:00
+\frac{1}{0} | \frac{2}{0}
+(1,2) | y=1, x=2
+5 | 6=x
 """
 
 
@@ -1154,6 +1165,7 @@ BOXES = [
     ("2", r"\boxed{1}? No, \boxed{2}.", "2", True),
     ("2", "no box", None, False),
     ("2", r"\boxed{}", None, False),
+    ("5", r"\boxed{5\ }", "5\\", True),
 ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sftgen_judges import Response, Verdict, split_thinking
 from sftgen_judges.records.store import RunFolder
-from sftgen_tasks import aime24, gpqa_diamond, math500, mmlu_pro
+from sftgen_tasks import aime24, gpqa_diamond, halueval, math500, mmlu_pro
 from sftgen_tasks.readers.first_turn import scores_first_turn
 from tests.tasks.harness.test_lm_eval_tasks import Scripted, run
 
@@ -83,6 +83,6 @@ def test_no_more_than_a_few_turns_are_tried() -> None:
     assert len(asked) == 5
 
 
-@pytest.mark.parametrize("benchmark", [math500, aime24, gpqa_diamond, mmlu_pro])
+@pytest.mark.parametrize("benchmark", [math500, aime24, gpqa_diamond, mmlu_pro, halueval])
 def test_the_rule_of_a_benchmark_goes_to_a_worker_process(benchmark: Any) -> None:
     assert pickle.loads(pickle.dumps(benchmark.grade)) is benchmark.grade

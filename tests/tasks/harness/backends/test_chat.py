@@ -70,6 +70,7 @@ READ = {
     "thinking in the text": (completion("<think>hm</think>7"), ("closed", "hm", "7", "stop")),
     "cut while thinking": (completion(None, "length", reasoning_content="hm"), ("unclosed", "hm", "", "length")),
     "cut while thinking, text empty": (completion("", "length", reasoning="hm"), ("unclosed", "hm", "", "length")),
+    "cut in another word": (completion(None, "max_tokens", reasoning="hm"), ("unclosed", "hm", "", "length")),
     "cut while thinking unseen": (completion(None, "length"), ("unclosed", "", "", "length")),
     "cut in the answer": (completion("7", "length", reasoning="hm"), ("closed", "hm", "7", "length")),
     "thought and said nothing": (completion(None, reasoning="hm"), ("closed", "hm", "", "stop")),
