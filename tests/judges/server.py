@@ -39,7 +39,6 @@ class Handler(BaseHTTPRequestHandler):
             )
             self.server.started.append(time.monotonic())
             self.server.running += 1
-            self.under_way = True
             self.server.most = max(self.server.most, self.server.running)
             time_of = self.server.times[prompt]
         try:
@@ -47,15 +46,10 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):  # a client that gave up, or was killed
             self.close_connection = True
         finally:
-            self.end()
+            with self.server.lock:
+                self.server.running -= 1
 
     do_GET = do_POST  # noqa: N815
-
-    def end(self) -> None:
-        """It is no longer under way: before a client has its reply, and may send the next call."""
-        with self.server.lock:
-            self.server.running -= self.under_way
-            self.under_way = False
 
     def send(self, data: bytes, status: int = 200, kind: str = "application/json", **headers: str) -> None:
         self.send_response(status)
@@ -63,7 +57,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
-        self.end()
         self.end_headers()
         self.wfile.write(data)
 
