@@ -37,6 +37,7 @@ from tests.judges.server import (
     say,
     serving,
 )
+from tests.ports import own_port
 
 GOOD = say('{"analysis": "harmless", "score": 2}')
 
@@ -171,9 +172,8 @@ def test_a_used_up_quota_is_no_reason_to_wait() -> None:
 
 
 def test_a_server_that_is_not_there_is_given_up() -> None:
-    with serving(GOOD) as server:
-        url = server.url
-    verdicts = grade_batch(with_settings(POLICY, base_url=url, concurrency=2), items(100))
+    with own_port() as port:
+        verdicts = grade_batch(with_settings(POLICY, base_url=f"http://127.0.0.1:{port}/v1", concurrency=2), items(100))
     assert verdicts[0] == Verdict("judge_error", reason="connection: ConnectError")
     assert verdicts[-1].reason == "not asked, the server keeps failing: connection: ConnectError"
     assert sum(verdict.status == "judge_error" for verdict in verdicts) <= 12
@@ -237,7 +237,13 @@ def test_a_price_makes_a_cost() -> None:
 
 
 def test_no_more_calls_at_once_than_allowed() -> None:
-    with serving(after(0.03, GOOD)) as server:
+    def together(handler: Any) -> None:
+        """Two calls begin at once, and one more after each that is answered: three have to be seen together."""
+        while len(handler.server.calls) > 2 and handler.server.most < 3:
+            handler.server.stopping.wait(0.01)
+        after(0.03, GOOD)(handler)
+
+    with serving(together) as server:
         assert scores(grade_batch(at(server, concurrency=5), items(40))) == [2] * 40
         assert 3 <= server.most <= 5
 
