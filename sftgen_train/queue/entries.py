@@ -148,13 +148,15 @@ class Queue:
                 return state, entry
         return None
 
-    def knows(self, step: int, model_id: str) -> bool:
-        """Whether these weights of a step were added before."""
+    def knows(self, step: int, model_id: str, *, last: bool = False) -> bool:
+        """Whether these weights of a step were added before; as those of the last step, if they are that now."""
         known = self.find(step)
-        return known is not None and known[1].model_id == model_id
+        return known is not None and known[1].model_id == model_id and (known[1].last or not last)
 
     def add(self, entry: Entry, state: State = "waiting") -> bool:
         """Add an entry, unless the same weights were added before. It replaces the step's entry with other weights.
+
+        A step that turns out to be the last one is added again, for the tasks that are evaluated there alone.
 
         Args:
             entry: The entry.
@@ -163,7 +165,7 @@ class Queue:
         Returns:
             Whether it was added.
         """
-        if self.knows(entry.step, entry.model_id):
+        if self.knows(entry.step, entry.model_id, last=entry.last):
             return False
         for other in STATES:
             (self.folder / other / entry.file).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from sftgen_judges.records import hash_cache, weights
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints import leases
-from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
+from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, release, verify_stable
 from sftgen_train.curation.sets import read_manifest
 from sftgen_train.evaluation import evaluator
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
@@ -221,6 +221,24 @@ def test_the_same_weights_are_not_enqueued_again_but_others_are(tmp_path: Path) 
     assert queue.add(entry(5, "others"))
     assert not queue.finish(claimed, "done")  # what was measured is no longer this step
     assert [found.model_id for found in queue.entries("waiting")] == ["others"]
+
+
+def test_a_step_that_turns_out_to_be_the_last_waits_again_with_its_weights(checkpoint: Path, tmp_path: Path) -> None:
+    enqueuer = Enqueuer(tmp_path / "run", Suite([Tier(["sftgen_parity"])]))
+    queue = enqueuer.queue
+    enqueuer.add(5, checkpoint)
+    done = queue.claim()
+    assert done
+    assert queue.finish(done, "done")
+    release(tmp_path / "run" / done.path)
+    enqueuer.add(5, checkpoint)
+    assert queue.entries("waiting") == []
+    enqueuer.add(5, checkpoint, last=True)
+    [found] = queue.entries("waiting")
+    assert (found.last, found.id != done.id) == (True, True)
+    assert verify_stable(tmp_path / "run" / found.path) == found.model_id
+    enqueuer.add(5, checkpoint)  # it stays the last
+    assert [known.last for known in queue.entries("waiting")] == [True]
 
 
 def gone(queue: Queue, found: Entry, host: str = "", silent: float = 3600) -> None:
