@@ -259,6 +259,10 @@ class Queue:
         """Touch the entry from time to time until the end, so that nobody takes it for abandoned."""
         return touching(self.folder / "running" / entry.file, lambda: self.holds(entry))
 
+    def abandoned(self) -> list[int]:
+        """Steps of running entries whose owner is known to be dead; `recover` moves them in a moment."""
+        return [entry.step for entry in self.entries("running") if _abandoned(entry)]
+
     def recover(self, patience: float = PATIENCE) -> list[int]:
         """Move the entries of dead workers to their outcome, or back to `waiting` if they have none.
 
@@ -274,8 +278,8 @@ class Queue:
                 entry = read_entry(path, "running")
                 if not isinstance(entry, Entry):
                     continue
-                # Whoever has just moved it here is about to write its name into it.
-                dead = is_dead(entry.owner) and not self.signs.just_touched(path)
+                # Whoever has just moved it here is about to write its name into it, or was killed before.
+                dead = _abandoned(entry) and not self.signs.just_touched(path)
                 if dead or self.signs.silent(path) > patience:
                     self._rename(path, entry.outcome or "waiting")
                     freed.append(entry.step)
@@ -297,6 +301,11 @@ class Queue:
     def _rename(self, path: Path, state: State) -> Path:
         (self.folder / state).mkdir(parents=True, exist_ok=True)
         return path.rename(self.folder / state / path.name)
+
+
+def _abandoned(entry: Entry) -> bool:
+    """Whether a running entry has no owner, or one that is known to be dead."""
+    return entry.owner is None or is_dead(entry.owner)
 
 
 def read_entry(path: Path, state: State) -> Entry | Unreadable | None:

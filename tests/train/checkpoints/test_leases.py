@@ -69,7 +69,8 @@ def test_a_mark_that_cannot_be_read_is_said(leased: Path, text: str) -> None:
 
 
 HEADERS = {
-    "a list": b"[1]", "a text": b'"a"', "no offsets": b'{"w": {}}', "offsets are a text": b'{"w": {"data_offsets": "ab"}}',
+    "a list": b"[1]", "a text": b'"a"', "no offsets": b'{"w": {}}',
+    "offsets are a text": b'{"w": {"data_offsets": "ab"}}',
     "one offset": b'{"w": {"data_offsets": [0]}}', "lists in lists": b"[" * 9_999, "no text": b"\xff\xfe",
 }  # fmt: skip
 

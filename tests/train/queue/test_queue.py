@@ -53,9 +53,10 @@ def test_a_suite_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert Suite.read(tmp_path / "suite.json") == suite
     with pytest.raises(ScheduleError, match="is it a run directory"):
         Suite.read(tmp_path / "none.json")
-    (tmp_path / "suite.json").write_text('{"tiers": [{"odd": 1}]}')
-    with pytest.raises(ScheduleError, match="not an evaluation suite"):
-        Suite.read(tmp_path / "suite.json")
+    for text in ('{"tiers": [{"odd": 1}]}', "[]", "[" * 99_999, '{"tiers": [], "gen_kwargs": [1]}', '{"tiers": [5]}'):
+        (tmp_path / "suite.json").write_text(text)
+        with pytest.raises(ScheduleError, match="not an evaluation suite"):
+            Suite.read(tmp_path / "suite.json")
 
 
 def test_a_queue_of_an_earlier_version_is_read(tmp_path: Path) -> None:
@@ -340,6 +341,19 @@ def test_killed_between_outcome_and_move(tmp_path: Path) -> None:
     os.utime(path, (0, 0))
     assert queue.recover() == [5]
     assert [found.step for found in queue.entries("done")] == [5]
+
+
+def test_a_worker_killed_before_it_wrote_its_name_holds_nothing_up(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    queue.add(entry(5))
+    (queue.folder / "running").mkdir()
+    path = (queue.folder / "waiting" / entry(5).file).rename(queue.folder / "running" / entry(5).file)
+    os.utime(path)
+    assert (queue.recover(), queue.abandoned()) == ([], [5])  # its owner may be about to write its name
+    os.utime(path, (time.time() - 10,) * 2)
+    assert (queue.recover(), queue.abandoned()) == ([5], [])
+    assert queue.claim()
+    assert queue.abandoned() == []
 
 
 # ------------------------------------------------------------------------------ the installed commands

@@ -458,3 +458,6 @@ def test_a_terminal_shows_step_queue_worker_and_time(tmp_path: Path) -> None:
     shown = describe(tmp_path)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     assert shown == f"training running, step 35 of 640 | 2 waiting, 1 done | step 5 at {owner} | about 2 min left"
+    for max_steps in (None, "many", -1):
+        enqueuer.tell("running", step=35, max_steps=max_steps)
+        assert describe(tmp_path).startswith("training running, step 35 | 2 waiting")
