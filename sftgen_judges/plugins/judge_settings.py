@@ -98,12 +98,8 @@ class JudgeSettings(BaseModel):
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
         """A wrong address is told before anything is asked, and not shown: it may hold a password."""
-        try:
-            parts = urlsplit(value or "http://localhost")
-            whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # its port is no number
-            whole = False
-        if not whole or not (value or "").isprintable():
+        # Reward models take one address each, with commas between.
+        if value and not all(map(_is_address, value.split(","))):
             raise ValueError("expected an address such as http://localhost:8000/v1")
         return value
 
@@ -142,3 +138,11 @@ class JudgeSettings(BaseModel):
         if self.input_price is None or self.output_price is None or prompt_tokens is None:
             return None
         return (prompt_tokens * self.input_price + (tokens or 0) * self.output_price) / 1e6
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text.strip())
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+    except ValueError:  # its port is no number
+        return False

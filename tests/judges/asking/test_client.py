@@ -451,6 +451,13 @@ def test_a_setting_that_cannot_be_used_is_named(setting: str, message: str, monk
     assert verdict.status == "judge_error"
 
 
+@pytest.mark.parametrize(
+    "address", ["http://a:8000/v1", "https://b", "http://a:8000/v1,http://b:8001/v1", "http://[::1]:8"]
+)
+def test_an_address_is_taken_as_it_is(address: str) -> None:
+    assert settings_for(with_settings(POLICY, base_url=address)).base_url == address
+
+
 def test_openais_key_goes_to_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
     with serving(GOOD) as server:
