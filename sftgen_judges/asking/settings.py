@@ -36,8 +36,10 @@ def settings_for(judge: Judge) -> JudgeSettings:
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
-        shown = "" if field == "api_key" else f" {first['input']!r}"
-        raise SettingsError(f"judge setting {field} ({PREFIX}{field.upper()}){shown}: {first['msg']}") from None
+        shown = "" if field in {"api_key", "base_url"} else f" {first['input']!r}"
+        raise SettingsError(
+            f"judge setting {field} ({PREFIX}{field.upper()}){shown}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
     backends = plugins().registered("register_judge_backends")
     if settings.backend not in backends:
         raise SettingsError(

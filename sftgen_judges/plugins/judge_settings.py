@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -15,6 +16,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    field_validator,
 )
 
 from sftgen_judges.errors import SftgenError
@@ -62,7 +64,7 @@ class JudgeSettings(BaseModel):
         allow_renamed: Whether judging goes on when the server names another model than before.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backend: str = "server"
     base_url: str | None = None
@@ -92,6 +94,24 @@ class JudgeSettings(BaseModel):
     max_missing: float = Field(default=0.05, ge=0, le=1)
     allow_renamed: bool = False
 
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        """A wrong address is told before anything is asked, and not shown: it may hold a password."""
+        # Reward models take one address each, with commas between.
+        if value and not all(map(_is_address, value.split(","))):
+            raise ValueError("expected an address such as http://localhost:8000/v1")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        """A key read from a file may end with a line break."""
+        key = value.get_secret_value().strip() if value else ""
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("expected letters, digits and signs of ASCII, on one line")
+        return SecretStr(key) if value else None
+
     @property
     def missing(self) -> str:
         """What has to be set before a judge can ask; empty when nothing has."""
@@ -118,3 +138,11 @@ class JudgeSettings(BaseModel):
         if self.input_price is None or self.output_price is None or prompt_tokens is None:
             return None
         return (prompt_tokens * self.input_price + (tokens or 0) * self.output_price) / 1e6
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text.strip())
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+    except ValueError:  # its port is no number
+        return False

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -250,9 +251,26 @@ def _encoded(text: str) -> bytes:
         return well_formed(text).encode()
 
 
+def require_replaceable(path: Path) -> None:
+    """Check that a file may take the place of what stands at a path: a folder or a device would be lost.
+
+    Raises:
+        OSError: It may not.
+    """
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file", str(path))
+    if not stat.S_ISREG(kind) or path.absolute().parent == Path("/dev"):  # where a link may lead to standard output
+        raise OSError(errno.EINVAL, "it is a device or a pipe; name a file", str(path))
+
+
 def _replace(path: Path, parts: Iterable[str]) -> None:
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        require_replaceable(path)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:

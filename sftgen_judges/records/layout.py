@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +89,10 @@ class RunFiles:
         Raises:
             RecordError: It is one.
         """
-        if folder.is_symlink() and not folder.resolve().is_relative_to(self.path.resolve()):
+        real = Path(os.path.realpath(folder))
+        if folder.is_symlink() and not (real.is_relative_to(os.path.realpath(self.path)) and real.exists()):
             raise RecordError(
-                f"{folder} is a link to {folder.resolve()}, outside of the run directory, and nothing is written "
+                f"{folder} is a link to {real}, outside of the run directory or to nothing, and nothing is written "
                 "through it. Put a folder in its place, or move the whole run directory there"
             )
 

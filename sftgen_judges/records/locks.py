@@ -19,7 +19,7 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.journal import no_link, write_atomic
+from sftgen_judges.records.journal import naming, no_link, write_atomic
 from sftgen_judges.records.manifest import now
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,8 @@ def sole_writer(folder: Path, file: str = "") -> Iterator[None]:
     lock = FileLock(folder / f"{prefix}.lock", fallback_to_soft=False)
     held = True
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         try:

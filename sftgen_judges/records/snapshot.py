@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def _inside(root: Path, path: Path) -> Path | None:
     """The real path; None where a link leads out of the run directory, which may come from a stranger."""
     if not path.is_symlink():
         return path
-    real = path.resolve()
+    real = Path(os.path.realpath(path))  # which stops at a link to itself, where `resolve` raises
     if real.is_relative_to(root):
         return real
     logger.warning("%s is a link that leads out of the run directory: it is not read", path)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sftgen_judges.records import columns
-from sftgen_judges.records.columns import LIST, OBJECT, Columns, Kind, literal
+from sftgen_judges.records.columns import LIST, NUMBER, OBJECT, Columns, Kind, literal
 from sftgen_judges.records.snapshot import Snapshot
 
 # Which run a row is of, the folder says.
@@ -167,12 +167,15 @@ def _load_journal(
     """Read a journal of every run into a table: whole rows, and of equal keys the last."""
     types = ", ".join(f"{_quoted(name)} {_stored(of)}" for name, of in fields.items())
     table = f"internal.journal_{kind}"
+    # DuckDB reads Infinity and NaN as numbers.
+    finite = "".join(f" AND isfinite({_quoted(name)}) IS NOT FALSE" for name, of in fields.items() if of is NUMBER)
     yield f"CREATE TABLE {table} (number BIGINT, key UBIGINT, line BIGINT, {types})"
     for number, snapshot in enumerate(snapshots):
         journals = snapshot.paths(file)
         if journals:
             hashed = f"hash({', '.join(key)})" if key else "line"
-            yield f"INSERT INTO {table} SELECT {number}, {hashed}, * FROM ({_journal(journals, fields)}) WHERE {valid}"
+            insert = f"INSERT INTO {table} SELECT {number}, {hashed}, * FROM ({_journal(journals, fields)}) WHERE "
+            yield f"{insert}{valid}{finite}"
     if key:
         yield f"""DELETE FROM {table} WHERE (number, line) NOT IN
             (SELECT (number, max(line)) FROM {table} GROUP BY number, key)"""

@@ -11,6 +11,7 @@ from sftgen_judges.asking.connection import client
 from sftgen_judges.asking.retrying import CallError, call_openai
 from sftgen_judges.asking.settings import without_key
 from sftgen_judges.plugins.judge_settings import JudgeSettings
+from sftgen_judges.records.provenance import scrub
 from sftgen_judges.reward.models import (
     Options,
     Pair,
@@ -92,7 +93,7 @@ class ServedModel:
             RewardModelError: It does not answer, or serves other models only.
         """
         self.settings = settings
-        self.where = f"reward model {model.name!r} at {settings.base_url}"
+        self.where = f"reward model {model.name!r} at {scrub(settings.base_url)}"
         serving: list[str] = []
         for address in (settings.base_url or "").split(","):
             self.client = self._connect(address)

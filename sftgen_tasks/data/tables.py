@@ -102,10 +102,13 @@ def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
     reader = csv.DictReader(io.StringIO(text), strict=True)
     rows = []
     try:
+        names = reader.fieldnames or []
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise DataError(f"{path}: the header names column {twice!r} twice; give each column a name of its own")
         for number, row in enumerate(reader, 1):
             if None in row or None in row.values():
                 raise DataError(
-                    f"{path}, row {number}: {len(reader.fieldnames or [])} columns expected by the header, "
+                    f"{path}, row {number}: {len(names)} columns expected by the header, "
                     f"found {'more' if None in row else 'fewer'}"
                 )
             rows.append(row)
@@ -125,6 +128,8 @@ def _json_rows(path: Path, text: str, *, lines: bool, single: bool) -> list[dict
             value = json.loads(text)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
+        except (ValueError, RecursionError) as error:
+            raise _unusual(f"{path}", error) from error
         rows = [value] if single else value
         if not isinstance(rows, list):
             raise DataError(f"{path}: expected a list of rows, found {type(value).__name__}")
@@ -146,6 +151,15 @@ def _json_line(path: Path, number: int, line: str) -> Any:
         return json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, row {number}, column {error.colno}: not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise _unusual(f"{path}, row {number}", error) from error
+
+
+def _unusual(place: str, error: Exception) -> DataError:
+    """JSON that Python does not read, although it may be right."""
+    deep = isinstance(error, RecursionError)
+    what = "lists or objects within each other, hundreds of them" if deep else "a number of thousands of digits"
+    return DataError(f"{place}: {what}; write it as text, or leave it out")
 
 
 def _row(path: Path, number: int, row: Any) -> dict[str, Any]:

@@ -22,6 +22,10 @@ from sftgen_tasks.harness.preflight import TOKENIZER_FILES
 
 STABLE = "STABLE.json"
 ADAPTER = "adapter_config.json"
+LARGEST_HEADER = 100_000_000
+"""Bytes of a safetensors header; the format allows no more."""
+_NOT_WHAT_IT_SHOULD_BE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+"""What reading JSON raises that is damaged or a stranger's."""
 
 
 class CheckpointError(SftgenError, ValueError):
@@ -73,10 +77,10 @@ def _weights(folder: Path, adapter: bool) -> list[Path]:
     index = folder / f"{stem}.safetensors.index.json"
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (ValueError, KeyError, TypeError) as error:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            return [folder / name for name in sorted(names)]
+        except (OSError, *_NOT_WHAT_IT_SHOULD_BE) as error:
             raise CheckpointError(f"{index}: not an index of weights ({error}); half written?") from error
-        return [folder / name for name in names]
     whole = folder / f"{stem}.safetensors"
     legacy = [*folder.glob("pytorch_model*.bin"), *folder.glob("adapter_model*.bin")]
     if not whole.is_file() and legacy:
@@ -92,13 +96,15 @@ def _check_whole(path: Path) -> None:
             return
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header: dict[str, Any] = json.loads(file.read(length)) if length < size else {}
+            if length > LARGEST_HEADER:
+                raise ValueError(length)
+            header = json.loads(file.read(length)) if length < size else {}
+        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
+        end = max((int(tensor["data_offsets"][1]) for tensor in tensors), default=-1)
     except OSError as error:
         raise CheckpointError(f"weights {str(path)!r}: {error.strerror}; the checkpoint is half written") from error
-    except (struct.error, ValueError) as error:
+    except (struct.error, *_NOT_WHAT_IT_SHOULD_BE) as error:
         raise CheckpointError(f"weights {str(path)!r} are half written or damaged") from error
-    header.pop("__metadata__", None)
-    end = max((tensor["data_offsets"][1] for tensor in header.values()), default=-1)
     if size != 8 + length + end:
         raise CheckpointError(
             f"weights {str(path)!r} are half written: {size} bytes, the header says {8 + length + end}"
@@ -134,11 +140,11 @@ def verify_stable(folder: Path) -> str:
     try:
         facts = json.loads((folder / STABLE).read_text())
         expected, sizes = str(facts["model_id"]), dict(facts["files"])
+        changed = [name for name, size in sizes.items() if not _has_size(folder / name, size)]
     except FileNotFoundError:
         return folder_id(folder, fresh=True)
-    except (ValueError, KeyError, TypeError) as error:
+    except (IsADirectoryError, *_NOT_WHAT_IT_SHOULD_BE) as error:
         raise CheckpointError(f"{folder / STABLE}: cannot be read ({error})") from error
-    changed = [name for name, size in sizes.items() if not _has_size(folder / name, size)]
     found = former_folder_id(folder) if is_former(expected) else folder_id(folder, fresh=True)
     if changed or found != expected:
         raise CheckpointError(

@@ -154,8 +154,13 @@ def folded(*names: str) -> list[Column]:
     return [Column(name, overflow="fold") for name in names]
 
 
-def full_names(tasks: str, runs: Sequence[Path] = ()) -> set[str]:
+def full_names(tasks: str, runs: Sequence[Path] = (), option: str = "--tasks") -> set[str]:
     """Names of tasks, separated by commas, with and without `sftgen_`.
+
+    Args:
+        tasks: The names.
+        runs: The runs that are to have them.
+        option: The option that named them.
 
     Raises:
         SftgenError: The runs have no task of a name. Nothing is known of results that are no run directory.
@@ -167,7 +172,7 @@ def full_names(tasks: str, runs: Sequence[Path] = ()) -> set[str]:
     for name in given:
         if held and not held & {name, f"sftgen_{name}"}:
             near = did_you_mean(name, held) or did_you_mean(f"sftgen_{name}", held)
-            raise SftgenError(f"--tasks {name}: it was not evaluated{near or '; `sftgen report` shows what was'}")
+            raise SftgenError(f"{option} {name}: it was not evaluated{near or '; `sftgen report` shows what was'}")
     return {*given, *(f"sftgen_{name}" for name in given)}
 
 

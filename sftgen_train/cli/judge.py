@@ -109,6 +109,7 @@ def run(
     to_do = missing_settings(chosen)
     if to_do:
         raise JudgeFileError(f"judge {judge!r} has no model to ask: {to_do}")
+    _require_apart(out, file)
     rows = read_table(file)[:limit]
     items = _items(rows, file, response, {"question": question, **_pairs(column, "--column")})
     journal = out.resolve().with_suffix(".verdicts.jsonl")
@@ -250,6 +251,21 @@ def _chosen(judge: Judge, models: Sequence[str], given: dict[str, Any], repeats:
     return members[0] if len(members) == 1 else panel(judge.name, members, vote)
 
 
+def _require_apart(out: Path, file: Path) -> None:
+    """Check, before anything is paid, that the output can be written and loses nothing.
+
+    Raises:
+        JudgeFileError: It is the file that is judged.
+        WriteError: A folder or a device stands in its place.
+    """
+    from sftgen_judges.records.journal import naming, require_replaceable
+
+    with naming(out):
+        require_replaceable(out)
+    if out.exists() and file.exists() and out.samefile(file):
+        raise JudgeFileError(f"--out {out}: it is the file that is judged; name another file")
+
+
 def _items(rows: Sequence[dict[str, Any]], file: Path, response: str, columns: dict[str, str]) -> list[Item]:
     from sftgen_judges.records.thinking import split_thinking
 
@@ -261,8 +277,14 @@ def _items(rows: Sequence[dict[str, Any]], file: Path, response: str, columns: d
                 f"{file}, row {number}: no column {', '.join(map(repr, absent))}; it has {', '.join(row)}. "
                 "Name them with --question, --response and --column NAME=COLUMN"
             )
+        text = row[response]
+        if isinstance(text, list | dict | bool):
+            raise JudgeFileError(
+                f"{file}, row {number}: column {response!r} holds {type(text).__name__}, expected a text. Write each "
+                "response into a row of its own, or name another column with --response"
+            )
         doc = {**row, **{name: row[column] for name, column in columns.items()}}
-        items.append(Item(doc, split_thinking(str(row[response] or ""))))
+        items.append(Item(doc, split_thinking("" if text is None else str(text))))
     return items
 
 

@@ -34,6 +34,7 @@ def show_trajectories(
     out: Annotated[Optional[Path], typer.Option(help="Write to this file.")] = None,  # noqa: UP045
 ) -> None:
     """Say what became of each score: dips, recovers, ends above base, or cannot tell, and how sure that is."""
+    from sftgen_judges.errors import SftgenError
     from sftgen_judges.records.schema import printable
     from sftgen_train.report.explaining import explain
     from sftgen_train.report.forms import check_format
@@ -47,16 +48,20 @@ def show_trajectories(
         from sftgen_train.curation.contamination.dropping import read_questions
 
         left_out = read_questions(without)
+    deltas = parse_deltas(delta) if delta else None
+    full_names(",".join(deltas.tasks) if deltas else "", runs, "--delta")
     found = explain(
         runs,
         tasks=full_names(tasks, runs),
         measure=measure,
-        deltas=parse_deltas(delta) if delta else None,
+        deltas=deltas,
         last=last,
         complete=complete,
         waiting=waiting,
         without=left_out,
     )
+    if measure != "score" and not any(run.tasks for run in found):
+        raise SftgenError(f"--measure {measure}: no task has it; `sftgen report` shows what was measured")
     if form == "table":
         if without:
             say(f"without the {len(left_out):,} questions that {without} names, as far as the run asks them")

@@ -167,6 +167,9 @@ class Suite:
     def of(cls, facts: Mapping[str, Any]) -> Suite:
         """A suite from its fields; `asdict` gives them."""
         others = {name: value for name, value in facts.items() if name != "tiers"}
+        for name in ("metadata", "gen_kwargs"):
+            if not isinstance(others.get(name, {}), Mapping):
+                raise TypeError(f"{name}: expected a mapping")
         return cls(tiers=[Tier(**tier) for tier in facts["tiers"]], **others)
 
     def write(self, path: Path) -> None:
@@ -186,7 +189,7 @@ class Suite:
             raise ScheduleError(
                 f"{path}: no evaluation suite here ({error.strerror}); is it a run directory?"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ScheduleError(f"{path}: not an evaluation suite of this version: {error}") from error
 
 

@@ -73,7 +73,7 @@ class Enqueuer:
         """
         started = time.perf_counter()
         facts = mark_stable(checkpoint)
-        if self._wants_lease(step, facts["model_id"]):
+        if self._wants_lease(step, facts["model_id"], last):
             lease(checkpoint, self._lease(step))
         self._enqueue(step, facts["model_id"], last, candidate)
         logger.debug("step %d: enqueued in %.1f ms", step, 1000 * (time.perf_counter() - started))
@@ -110,16 +110,16 @@ class Enqueuer:
                 extract_model_from_parallel(model).save_pretrained(making, state_dict=weights)
             tokenizer.save_pretrained(making)
             facts = mark_stable(making)
-            if self._wants_lease(step, facts["model_id"]):
+            if self._wants_lease(step, facts["model_id"], last):
                 shutil.rmtree(folder, ignore_errors=True)
                 making.rename(folder)
         finally:
             shutil.rmtree(making, ignore_errors=True)
         self._enqueue(step, facts["model_id"], last, candidate)
 
-    def _wants_lease(self, step: int, model_id: str) -> bool:
+    def _wants_lease(self, step: int, model_id: str, last: bool) -> bool:
         """Whether weights need a lease: not those that are evaluated, or that wait in one already."""
-        if not self.queue.knows(step, model_id):
+        if not self.queue.knows(step, model_id, last=last):
             return True
         known = self.queue.find(step)
         gone = not self._lease(step).is_dir()
@@ -171,12 +171,7 @@ class Enqueuer:
         known = self.queue.find(step)
         if known is None or known[0] != "waiting":
             return False
-        entry = known[1]
-        try:
-            (self.queue.folder / "waiting" / entry.file).unlink()
-        except FileNotFoundError:  # a worker was faster
-            return False
-        return self.queue.add(replace(entry, last=True))
+        return self.queue.add(replace(known[1], last=True, id=""))
 
     def end(self, step: int) -> None:
         """Tell the workers that no more will come after a step.

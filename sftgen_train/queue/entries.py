@@ -148,13 +148,15 @@ class Queue:
                 return state, entry
         return None
 
-    def knows(self, step: int, model_id: str) -> bool:
-        """Whether these weights of a step were added before."""
+    def knows(self, step: int, model_id: str, *, last: bool = False) -> bool:
+        """Whether these weights of a step were added before; as those of the last step, if they are that now."""
         known = self.find(step)
-        return known is not None and known[1].model_id == model_id
+        return known is not None and known[1].model_id == model_id and (known[1].last or not last)
 
     def add(self, entry: Entry, state: State = "waiting") -> bool:
         """Add an entry, unless the same weights were added before. It replaces the step's entry with other weights.
+
+        A step that turns out to be the last one is added again, for the tasks that are evaluated there alone.
 
         Args:
             entry: The entry.
@@ -163,7 +165,7 @@ class Queue:
         Returns:
             Whether it was added.
         """
-        if self.knows(entry.step, entry.model_id):
+        if self.knows(entry.step, entry.model_id, last=entry.last):
             return False
         for other in STATES:
             (self.folder / other / entry.file).unlink(missing_ok=True)
@@ -257,6 +259,10 @@ class Queue:
         """Touch the entry from time to time until the end, so that nobody takes it for abandoned."""
         return touching(self.folder / "running" / entry.file, lambda: self.holds(entry))
 
+    def abandoned(self) -> list[int]:
+        """Steps of running entries whose owner is known to be dead; `recover` moves them in a moment."""
+        return [entry.step for entry in self.entries("running") if _abandoned(entry)]
+
     def recover(self, patience: float = PATIENCE) -> list[int]:
         """Move the entries of dead workers to their outcome, or back to `waiting` if they have none.
 
@@ -272,8 +278,8 @@ class Queue:
                 entry = read_entry(path, "running")
                 if not isinstance(entry, Entry):
                     continue
-                # Whoever has just moved it here is about to write its name into it.
-                dead = is_dead(entry.owner) and not self.signs.just_touched(path)
+                # Whoever has just moved it here is about to write its name into it, or was killed before.
+                dead = _abandoned(entry) and not self.signs.just_touched(path)
                 if dead or self.signs.silent(path) > patience:
                     self._rename(path, entry.outcome or "waiting")
                     freed.append(entry.step)
@@ -295,6 +301,11 @@ class Queue:
     def _rename(self, path: Path, state: State) -> Path:
         (self.folder / state).mkdir(parents=True, exist_ok=True)
         return path.rename(self.folder / state / path.name)
+
+
+def _abandoned(entry: Entry) -> bool:
+    """Whether a running entry has no owner, or one that is known to be dead."""
+    return entry.owner is None or is_dead(entry.owner)
 
 
 def read_entry(path: Path, state: State) -> Entry | Unreadable | None:

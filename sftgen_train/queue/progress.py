@@ -53,7 +53,8 @@ def describe(run: Path) -> str:
     training = read_training(queue.folder)
     parts = []
     if training.get("step") is not None:
-        of = f" of {training['max_steps']}" if training.get("max_steps", 0) > 0 else ""
+        most = training.get("max_steps")
+        of = f" of {most}" if isinstance(most, int) and most > 0 else ""
         parts.append(f"training {training.get('state')}, step {training['step']}{of}")
     elif training:
         parts.append(f"training {training.get('state')}")

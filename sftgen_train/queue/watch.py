@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -122,7 +123,7 @@ class _Look:
         """Every checkpoint by step; where two sources have a step, the first one's."""
         found: dict[int, tuple[CheckpointSource, Checkpoint]] = {}
         for source in self.sources:
-            for checkpoint in source.list(self.what.folder):
+            for checkpoint in _listed(source, self.what.folder):
                 if self._wanted(checkpoint.step):
                     found.setdefault(checkpoint.step, (source, checkpoint))
         return dict(sorted(found.items()))
@@ -142,7 +143,8 @@ class _Look:
             for step, problem in self._problems.items():
                 if step not in self._taken:
                     logger.warning("step %d: left out. %s", step, problem)
-            self.enqueuer.tell("finished")
+            with suppress(OSError):  # `watch` tells it too
+                self.enqueuer.tell("finished")
 
     def _more(self) -> bool:
         pending = self._look_once()
@@ -191,8 +193,9 @@ class _Look:
             if not source.materialise:
                 check_complete(checkpoint.path, tokenizer=not self.what.base)
             added = self.enqueuer.adopt(source, checkpoint, self.what.base, looks)
-        except (CheckpointError, OSError, ValueError) as error:
-            self._report(step, str(error))
+        except Exception as error:  # of a stranger's files, or of a plugin
+            known = isinstance(error, CheckpointError | OSError | ValueError)
+            self._report(step, str(error) if known else f"{source.name}: {type(error).__name__}: {error}"[:500])
             self._since[step] = (looks, time.monotonic() + PATIENCE)
             return False
         if not (self.what.last_step or self.what.until):
@@ -207,6 +210,23 @@ class _Look:
         if self._problems.get(step) != problem and not self.what.once:
             logger.warning("step %d: not evaluated yet. %s", step, problem)
         self._problems[step] = problem
+
+
+def _listed(source: CheckpointSource, folder: Path) -> list[Checkpoint]:
+    """The checkpoints of a folder.
+
+    Raises:
+        CheckpointError: The source, which may be a plugin's, cannot list them.
+        OSError: The folder cannot be read.
+    """
+    try:
+        return list(source.list(folder))
+    except (CheckpointError, OSError):
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"checkpoint source {source.name!r} cannot list {str(folder)!r}: {type(error).__name__}: {error}"[:500]
+        ) from error
 
 
 def looks_of(checkpoint: Checkpoint) -> str:

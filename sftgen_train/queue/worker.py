@@ -121,6 +121,7 @@ def work(
 
     Raises:
         ScheduleError: Not the run directory of a queue, and the worker is not to wait for one.
+        RecordError: The run directory cannot be written.
         WorkerError: The worker or its machine is at fault, or an entry cannot be read; what else waited is done.
         UnknownNameError: A diagnostic that nobody registered.
         UnknownModelError: A model that lm_eval does not know, or whose engine is not installed.
@@ -133,6 +134,7 @@ def work(
     if policy.wait:
         _wait_for_training(queue)
     suite = Suite.read(queue.suite)
+    run.require_writable()
     check_settings(backend.model, suite.gen_kwargs)
     engine = KeptEngine(partial(_expected, queue, policy), backend.never_kept(probes))
     worker = _Worker(queue, Evaluator(suite), backend, policy, engine, probes)
@@ -144,7 +146,7 @@ def work(
             if entry is not None:
                 worker.take(entry)
                 gc.collect()  # frees the last weights before the next are loaded
-            elif not policy.wait or not _more_to_come(queue, worker.doubtful):
+            elif not queue.abandoned() and not (policy.wait and _more_to_come(queue, worker.doubtful)):
                 if worker.doubtful or not (suite.adaptive and choose_next(queue, suite.adaptive)):
                     break
             else:

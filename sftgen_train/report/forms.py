@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sftgen_judges.errors import SftgenError, did_you_mean
-from sftgen_judges.records.journal import write_atomic
+from sftgen_judges.records.journal import require_replaceable, write_atomic
 
 Format = Literal["table", "json", "csv", "parquet", "markdown", "latex"]
 _LATEX = str.maketrans(
@@ -111,6 +111,7 @@ def _write_parquet(rows: list[dict[str, Any]], out: Path) -> None:
     import pyarrow.parquet as pq
 
     out.parent.mkdir(parents=True, exist_ok=True)
+    require_replaceable(out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".sftgen-") as folder:
         made = Path(folder) / "table.parquet"
         pq.write_table(pa.Table.from_pylist(rows), made)

@@ -207,7 +207,7 @@ def print_scores(results: Sequence[tuple[int | None, TaskResult]], console: Cons
             f"{score.mean:.3f}\n{score.low:.3f}-{score.high:.3f}" if score else "-",
             f"{means['score_paper']:.3f}" if "score_paper" in means else "-",
             asked(result.documents, result.of).replace(" of", "\nof"),
-            *(f"{means[metric]:.2f}" for metric in ("coverage", "answered", "truncated")),
+            *(f"{means[metric]:.2f}" if metric in means else "-" for metric in ("coverage", "answered", "truncated")),
             f"{means['response_tokens']:.0f}" if "response_tokens" in means else "-",
         )
     print_table(table, console)

@@ -145,6 +145,8 @@ def _judge_task(run: RunFolder, task: Task, name: str, facts: Mapping[str, Any],
         verdicts = grade_batch(judge, items, journal=run.verdicts(name), writing=run.writing, label=name)
         for (origin, place), verdict in zip(places, verdicts, strict=True):
             judged[origin].scores[place] = None if verdict.score is None else float(verdict.score)
+    for each in judged.values():  # a text may be damaged where the key beside it is not
+        each.scores |= dict.fromkeys(each.answers.prompts.keys() - each.scores.keys())
     return judged
 
 

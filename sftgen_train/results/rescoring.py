@@ -148,6 +148,7 @@ def rescored(run: RunFolder, task: Task, facts: Mapping[str, Any]) -> list[Score
         for origin, by_doc in chunk.items():
             for name, judged in graded(run, task, origin, by_doc, docs):
                 found[origin].add(name, judged, process_results(docs[name], judged))
+    found = {origin: each for origin, each in found.items() if _could_be_read(run, task_name, each)}
     if any(each.lengths_lost for each in found.values()):
         logger.warning(
             "%s: how many tokens of a response are thinking and how many are answer stood in the samples, which are "
@@ -205,6 +206,11 @@ class Found:
             read = replace(sample.response, text="", thinking="", answer="")
             self.samples[place] = replace(sample, response=read, thinking_tokens=thinking, answer_tokens=answer)
 
+    @property
+    def unread(self) -> int:
+        """How many answers were not read: texts may be damaged where the keys beside them are not."""
+        return len(self.answers.prompts) - len(self.samples)
+
     def result(self, task: Task, docs: Iterable[str]) -> TaskResult:
         """The outcome, its samples without texts."""
         values: dict[str, list[Measure]] = defaultdict(list)
@@ -212,12 +218,18 @@ class Found:
             for metric, value in self.values.get(document, {}).items():
                 values[metric].append(value)
         result = task_result(task, dict(values), len(self.values), list(self.samples.values()))
-        return replace(result, incomplete=True) if self.answers.lost else result
+        return replace(result, incomplete=True) if self.answers.lost or self.unread else result
 
     def scored(self, run: RunFolder, task: Task, docs: Iterable[str]) -> Scored:
         """What takes the place of the earlier result."""
         whole = WholeSamples(run, task, self.answers, self.samples)
         return Scored(self.answers.origin.step, self.result(task, docs), self.answers.at, whole)
+
+
+def _could_be_read(run: RunFolder, task: str, found: Found) -> bool:
+    """Whether answers that were chosen by their keys are scored, once their texts are read."""
+    answers = replace(found.answers, lost=found.answers.lost + found.unread)
+    return not found.unread or (_can_be_scored(run, task, answers) and bool(found.samples))
 
 
 def _can_be_scored(run: RunFolder, task: str, answers: Answers) -> bool:

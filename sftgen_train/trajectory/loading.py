@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.query import Records
 from sftgen_judges.records.shares import SAFETY, is_share
 from sftgen_train.trajectory.alignment import Curves, align, stack
@@ -233,7 +234,13 @@ def _samples(columns: Mapping[str, Any], measure: str, beside: Sequence[str]) ->
     if not there.all():
         columns = {name: values if name == "names" else values[there] for name, values in columns.items()}
     key = columns["doc_hash"], columns["step"]
-    values, steps, codes = stack(*key, columns[measure], columns["repeat"])
+    try:
+        values, steps, codes = stack(*key, columns[measure], columns["repeat"])
+    except ValueError as error:
+        raise RecordError(
+            f"samples of the run cannot be used: {error}. Delete its samples.parquet and samples.jsonl, then "
+            "`sftgen rescore` makes them again"
+        ) from error
     others = {name: stack(*key, columns[name], columns["repeat"])[0] for name in beside}
     names = np.asarray(columns["names"], dtype=object)[codes]
     return Samples(values, tuple(steps), names, _clusters(columns, codes), beside=others)

@@ -437,6 +437,9 @@ BAD_SETTINGS = {
     "SFTGEN_JUDGE_CONCURRENCY=0": "judge setting concurrency (SFTGEN_JUDGE_CONCURRENCY) '0'",
     "SFTGEN_JUDGE_BACKEND=sglang": "judge setting backend (SFTGEN_JUDGE_BACKEND) 'sglang'",
     "SFTGEN_JUDGE_EXTRA_BODY={": "judge setting extra_body (SFTGEN_JUDGE_EXTRA_BODY)",
+    "SFTGEN_JUDGE_TEMPERATURE=inf": "judge setting temperature (SFTGEN_JUDGE_TEMPERATURE) 'inf'",
+    "SFTGEN_JUDGE_BASE_URL=http://me:sk-secret@host:port": "(SFTGEN_JUDGE_BASE_URL): expected an address such as",
+    "SFTGEN_JUDGE_API_KEY=sk-secret\u00e4": "(SFTGEN_JUDGE_API_KEY): expected letters, digits and signs of ASCII",
     "SFTGEN_JUDGE_APIKEY=sk-secret": "SFTGEN_JUDGE_APIKEY: no such setting",
     "SFTGEN_JUDGE_BUDGET_COST=3": "SFTGEN_JUDGE_BUDGET_COST needs prices",
     "SFTGEN_JUDGE_TEMPLATE=nowhere.txt": "judge setting template 'nowhere.txt': no such file",
@@ -454,6 +457,13 @@ def test_a_setting_that_cannot_be_used_is_named(setting: str, message: str, monk
     assert verdict.status == "judge_error"
 
 
+@pytest.mark.parametrize(
+    "address", ["http://a:8000/v1", "https://b", "http://a:8000/v1,http://b:8001/v1", "http://[::1]:8"]
+)
+def test_an_address_is_taken_as_it_is(address: str) -> None:
+    assert settings_for(with_settings(POLICY, base_url=address)).base_url == address
+
+
 def test_openais_key_goes_to_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
     with serving(GOOD) as server:
@@ -461,5 +471,6 @@ def test_openais_key_goes_to_openai_only(monkeypatch: pytest.MonkeyPatch) -> Non
         assert server.calls[0]["headers"]["authorization"] == "Bearer none"
     assert settings_for(POLICY).key == "sk-of-openai"
     assert "sk-of-openai" not in repr(settings_for(POLICY))
-    monkeypatch.setenv("SFTGEN_JUDGE_API_KEY", "sk-of-judge")
+    monkeypatch.setenv("SFTGEN_JUDGE_API_KEY", "sk-of-judge\r\n")  # as a file of Windows ends
+    assert settings_for(POLICY).key == "sk-of-judge"
     assert "sk-of-judge" not in repr(settings_for(POLICY))

@@ -110,6 +110,15 @@ def test_a_view_passes_over_what_the_journal_passes_over(damage: str, tmp_path: 
     assert [row["doc_hash"] for row in open_records(tmp_path).samples.rows() if row["score"]] == ["d"]
 
 
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_view_takes_no_number_that_is_none(value: float, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.append(run.metrics, [METRIC])
+    with run.metrics.open("a") as file:
+        file.write(changed(METRIC, mean=value) + "\n")
+    assert [row["mean"] for row in open_records(tmp_path).metrics.rows()] == [0.5]
+
+
 @pytest.mark.parametrize(
     ("change", "whole"),
     [

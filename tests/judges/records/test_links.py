@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from sftgen_judges.records.errors import RecordError
-from sftgen_judges.records.journal import append_rows
+from sftgen_judges.records.errors import RecordError, WriteError
+from sftgen_judges.records.journal import append_rows, write_atomic
+from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
+from tests.judges.records.run_folders import sample
 
 ROWS = [{"answer": "$(id)"}]
 
@@ -56,3 +59,23 @@ def test_a_whole_run_may_lie_behind_a_link(tmp_path: Path) -> None:
     run.require_writable()
     run.append(run.verdicts("t"), ROWS)
     assert (tmp_path / "disk" / "verdicts" / "t.jsonl").is_file()
+
+
+def test_a_link_to_itself_is_passed_over_or_refused(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.append(run.samples, [sample()])
+    for name in ("verdicts", "metrics.jsonl", "generations/t.jsonl", "labels/d/t.jsonl"):
+        path = run.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(path)
+    assert len(open_records(run.path).samples.rows()) == 1
+    with pytest.raises(RecordError, match="outside of the run directory or to nothing"):
+        run.require_writable()
+
+
+def test_a_file_takes_the_place_of_no_folder_and_no_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, says in ((tmp_path, "it is a folder"), (tmp_path / "pipe", "it is a device or a pipe; name a file")):
+        with pytest.raises(WriteError, match=says):
+            write_atomic(path, "text")
+    assert (tmp_path / "pipe").is_fifo()

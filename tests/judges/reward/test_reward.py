@@ -424,8 +424,9 @@ def test_a_server_of_something_else_or_none_at_all(server: Server, settings: pyt
     [verdict] = grade("Blue.")
     assert verdict.status == "not_graded"
     assert "the server has served instead" in verdict.reason
-    settings.setenv("SFTGEN_JUDGE_REWARD_BASE_URL", "http://127.0.0.1:9/v1")
+    settings.setenv("SFTGEN_JUDGE_REWARD_BASE_URL", "http://me:pass-word@127.0.0.1:9/v1")
     settings.setenv("SFTGEN_JUDGE_REWARD_ATTEMPTS", "1")
     [verdict] = grade("Blue.")
     assert verdict.status == "not_graded"
     assert "connection: ConnectError" in verdict.reason
+    assert "pass-word" not in verdict.reason

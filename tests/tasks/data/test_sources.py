@@ -196,6 +196,18 @@ MALFORMED: dict[str, tuple[str, bytes | str, list[str]]] = {
         ["row 2", "column 14", "not JSON"],
     ),
     "a cut JSON line": ("r.jsonl", '{"question": "a", "answer": "b"}\n{"question": "a', ["row 2", "not JSON"]),
+    "a number of 5,000 digits": (
+        "r.jsonl",
+        f'{{"question": "a", "answer": {"9" * 5000}}}\n',
+        ["row 1", "a number of thousands of digits"],
+    ),
+    "lists in lists": (
+        "r.jsonl",
+        f'{{"question": "a", "answer": {"[" * 99_999}',
+        ["row 1", "lists or objects within each other"],
+    ),
+    "lists in lists in a whole file": ("r.json", "[" * 99_999, ["lists or objects within each other"]),
+    "two columns of one name": ("r.csv", "question,answer,answer\na,b,c\n", ["names column 'answer' twice"]),
     "bad JSON": ("r.json", '[\n{"question": "a",}\n]', ["line 2", "not JSON"]),
     "no list": ("r.json", '{"question": "a", "answer": "b"}', ["expected a list of rows, found dict"]),
     "a list of texts": ("r.json", '["a"]', ["row 1", "expected an object with columns, found str"]),

@@ -11,7 +11,7 @@ import pytest
 
 from sftgen_judges.records import hash_cache
 from sftgen_judges.records.former_id import former_folder_id
-from sftgen_train.checkpoints.leases import STABLE, CheckpointError, lease, mark_stable, verify_stable
+from sftgen_train.checkpoints.leases import STABLE, CheckpointError, is_complete, lease, mark_stable, verify_stable
 
 
 @pytest.fixture
@@ -65,4 +65,26 @@ def test_a_lease_of_an_older_sftgen_is_checked_in_its_own_way(leased: Path) -> N
 def test_a_mark_that_cannot_be_read_is_said(leased: Path, text: str) -> None:
     (leased / STABLE).write_text(text)
     with pytest.raises(CheckpointError, match=r"STABLE\.json: cannot be read"):
+        verify_stable(leased)
+
+
+HEADERS = {
+    "a list": b"[1]", "a text": b'"a"', "no offsets": b'{"w": {}}',
+    "offsets are a text": b'{"w": {"data_offsets": "ab"}}',
+    "one offset": b'{"w": {"data_offsets": [0]}}', "lists in lists": b"[" * 9_999, "no text": b"\xff\xfe",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_weights_with_a_header_of_another_shape_are_no_whole_checkpoint(leased: Path, header: bytes) -> None:
+    (leased / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"0" * 64)
+    with pytest.raises(CheckpointError, match="half written or damaged"):
+        verify_stable(leased)
+    assert not is_complete(leased)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"weight_map": []}', '{"weight_map": {"w": 5}}', '{"weight_map": null}'])
+def test_an_index_of_another_shape_is_no_index(leased: Path, text: str) -> None:
+    (leased / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(CheckpointError, match="not an index of weights"):
         verify_stable(leased)

@@ -144,3 +144,28 @@ def test_the_share_that_may_be_missing_comes_from_the_environment_too(
         done = command(*line(rows, tmp_path / "out.jsonl", "--base-url", server.url, "--repeats", "2"))
         assert done.returncode == 0
         assert Counter(named(call["body"]["messages"][-1]["content"]) for call in server.calls)["0"] == 2
+
+
+@pytest.mark.parametrize(
+    ("out", "more", "says"),
+    [
+        ("in.jsonl", ["--limit", "2"], "it is the file that is judged; name another file"),
+        (".", [], "it is a folder; name a file"),
+        ("/", [], "it is a folder; name a file"),
+        ("out.jsonl", ["--response", "odd"], "row 1: column 'odd' holds list, expected a text"),
+        ("out.jsonl", ["--base-url", "localhost:8000/v1"], "expected an address such as http://localhost:8000/v1"),
+        ("out.jsonl", ["--base-url", "ftp://me:pass-word@host"], "expected an address such as"),
+        ("out.jsonl", ["--set", "temperature=inf"], "temperature (SFTGEN_JUDGE_TEMPERATURE) 'inf'"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_paid(
+    out: str, more: list[str], says: str, rows: Path, command: Command
+) -> None:
+    rows.write_text("".join(json.dumps({**json.loads(row), "odd": []}) + "\n" for row in rows.open()))
+    before = rows.read_text()
+    with serving(GOOD) as server:
+        said = command(*line(rows, rows.parent / out, "--base-url", server.url, *more))
+        assert (said.returncode, server.calls, rows.read_text()) == (2, [], before)
+    assert says in " ".join(said.stderr.split())
+    assert "Traceback" not in said.stderr
+    assert "pass-word" not in said.stderr

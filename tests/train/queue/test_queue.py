@@ -23,7 +23,7 @@ from sftgen_judges.records import hash_cache, weights
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.checkpoints import leases
-from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, verify_stable
+from sftgen_train.checkpoints.leases import CheckpointError, check_complete, lease, mark_stable, release, verify_stable
 from sftgen_train.curation.sets import read_manifest
 from sftgen_train.evaluation import evaluator
 from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
@@ -55,9 +55,10 @@ def test_a_suite_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert Suite.read(tmp_path / "suite.json") == suite
     with pytest.raises(ScheduleError, match="is it a run directory"):
         Suite.read(tmp_path / "none.json")
-    (tmp_path / "suite.json").write_text('{"tiers": [{"odd": 1}]}')
-    with pytest.raises(ScheduleError, match="not an evaluation suite"):
-        Suite.read(tmp_path / "suite.json")
+    for text in ('{"tiers": [{"odd": 1}]}', "[]", "[" * 99_999, '{"tiers": [], "gen_kwargs": [1]}', '{"tiers": [5]}'):
+        (tmp_path / "suite.json").write_text(text)
+        with pytest.raises(ScheduleError, match="not an evaluation suite"):
+            Suite.read(tmp_path / "suite.json")
 
 
 def test_a_queue_of_an_earlier_version_is_read(tmp_path: Path) -> None:
@@ -225,6 +226,24 @@ def test_the_same_weights_are_not_enqueued_again_but_others_are(tmp_path: Path) 
     assert [found.model_id for found in queue.entries("waiting")] == ["others"]
 
 
+def test_a_step_that_turns_out_to_be_the_last_waits_again_with_its_weights(checkpoint: Path, tmp_path: Path) -> None:
+    enqueuer = Enqueuer(tmp_path / "run", Suite([Tier(["sftgen_parity"])]))
+    queue = enqueuer.queue
+    enqueuer.add(5, checkpoint)
+    done = queue.claim()
+    assert done
+    assert queue.finish(done, "done")
+    release(tmp_path / "run" / done.path)
+    enqueuer.add(5, checkpoint)
+    assert queue.entries("waiting") == []
+    enqueuer.add(5, checkpoint, last=True)
+    [found] = queue.entries("waiting")
+    assert (found.last, found.id != done.id) == (True, True)
+    assert verify_stable(tmp_path / "run" / found.path) == found.model_id
+    enqueuer.add(5, checkpoint)  # it stays the last
+    assert [known.last for known in queue.entries("waiting")] == [True]
+
+
 def gone(queue: Queue, found: Entry, host: str = "", silent: float = 3600) -> None:
     """As if the owner of a running entry had died a while ago."""
     path = queue.folder / "running" / found.file
@@ -324,6 +343,19 @@ def test_killed_between_outcome_and_move(tmp_path: Path) -> None:
     os.utime(path, (0, 0))
     assert queue.recover() == [5]
     assert [found.step for found in queue.entries("done")] == [5]
+
+
+def test_a_worker_killed_before_it_wrote_its_name_holds_nothing_up(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    queue.add(entry(5))
+    (queue.folder / "running").mkdir()
+    path = (queue.folder / "waiting" / entry(5).file).rename(queue.folder / "running" / entry(5).file)
+    os.utime(path)
+    assert (queue.recover(), queue.abandoned()) == ([], [5])  # its owner may be about to write its name
+    os.utime(path, (time.time() - 10,) * 2)
+    assert (queue.recover(), queue.abandoned()) == ([5], [])
+    assert queue.claim()
+    assert queue.abandoned() == []
 
 
 # ------------------------------------------------------------------------------ the installed commands

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed.checkpoint import filesystem, metadata
 
-from sftgen_judges import Checkpoint
+from sftgen_judges import Checkpoint, CheckpointSource
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.journal import append_rows
 from sftgen_judges.records.store import RunFolder
@@ -29,6 +29,7 @@ from sftgen_train.checkpoints.merging import merge_dcp
 from sftgen_train.checkpoints.planned import last_step_of
 from sftgen_train.checkpoints.sources import DCP, FSDP, STEPS, TRAINER, known_sources
 from sftgen_train.evaluation.schedule import Suite, Tier
+from sftgen_train.queue import watch as watch_module
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.progress import describe
@@ -164,6 +165,25 @@ def test_a_checkpoint_is_taken_when_its_last_byte_is_there(tiny_model: Path, tmp
     watching.thread.join()
     assert watching.waiting() == [10]
     assert (folder / "sftgen" / "leases" / "step-10" / "model.safetensors").read_bytes() == content
+
+
+def test_a_source_that_raises_is_named_and_costs_its_own_checkpoints(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "checkpoint-10")
+    (tmp_path / "odd").mkdir()
+
+    def fail(*_: Any) -> Any:
+        raise KeyError("weights")
+
+    odd = CheckpointSource("odd", lambda folder: [Checkpoint(20, folder / "odd")], fail)
+    monkeypatch.setattr(watch_module, "known_sources", lambda: [*known_sources(), odd])
+    watch(Watch(tmp_path, once=True, settle=0.1, poll=0.05), tmp_path / "run", SUITE)
+    assert [entry.step for entry in Queue(tmp_path / "run").entries("waiting")] == [10]
+    assert "step 20: left out. odd: KeyError" in caplog.text
+    monkeypatch.setattr(watch_module, "known_sources", lambda: [CheckpointSource("odd", fail)])
+    with pytest.raises(CheckpointError, match="checkpoint source 'odd' cannot list"):
+        watch(Watch(tmp_path, once=True), tmp_path / "other", SUITE)
 
 
 def test_a_stable_checkpoint_is_trusted_and_outlives_its_folder(tiny_model: Path, tmp_path: Path) -> None:
@@ -439,3 +459,6 @@ def test_a_terminal_shows_step_queue_worker_and_time(tmp_path: Path) -> None:
     shown = describe(tmp_path)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     assert shown == f"training running, step 35 of 640 | 2 waiting, 1 done | step 5 at {owner} | about 2 min left"
+    for max_steps in (None, "many", -1):
+        enqueuer.tell("running", step=35, max_steps=max_steps)
+        assert describe(tmp_path).startswith("training running, step 35 | 2 waiting")

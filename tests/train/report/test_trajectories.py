@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sftgen
+from sftgen_judges.errors import SftgenError
 from sftgen_train.cli.main import app
 from sftgen_train.gating.reading import gate
 from sftgen_train.report.comparing import compare
@@ -174,6 +175,16 @@ def test_delta_comes_from_the_manifest_and_the_command_line_overrides_it(tmp_pat
         MATH: (0.2, "recovered"),
         CODE: (0.01, "not recovered"),
     }
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [(["--delta", "0.2,mth500=0.01"], "--delta mth500: it was not"), (["--measure", "scor"], "no task has it")],
+)
+def test_a_name_that_no_task_has_is_told(tmp_path: Path, option: list[str], says: str) -> None:
+    made_run(tmp_path, {MATH: [140, 80]}, [0, 5])
+    with pytest.raises(SftgenError, match=says):
+        _run("trajectory", str(tmp_path), *option)
 
 
 @pytest.mark.parametrize("manifest", ['{"delta": 5}', '{"delta": {"default": "x", "sftgen_math500": -1}}', "{}", "["])

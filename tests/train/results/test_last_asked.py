@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 import sftgen
 from sftgen_judges.records.schema import doc_hash
@@ -162,6 +163,27 @@ def test_lost_responses_are_named_and_their_scores_stay(
     said = " ".join(caplog.text.split())
     assert f"{3 if lost == 'some' else 8} responses of its last evaluation are lost" in said
     assert "its samples and metrics stay as they were. The command that made them makes them again" in said
+
+
+def test_texts_that_are_damaged_beside_sound_keys_are_lost_responses(
+    stored: Path, tmp_path: Path, command: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(stored, run)
+    path, folder = run / "generations" / f"{TASK}.parquet", RunFolder(run)
+    group = parquet.read_metadata(path).row_group(0)
+    [text] = [column for column in map(group.column, range(group.num_columns)) if column.path_in_schema == "text"]
+    start, data = text.data_page_offset, bytearray(path.read_bytes())
+    data[start : start + text.total_compressed_size] = bytes(text.total_compressed_size)
+    path.write_bytes(data)
+    before = folder.metric_rows()
+    said = command("sftgen", "rescore", run)
+    assert (said.returncode, folder.metric_rows()) == (0, before), said.stderr
+    assert "8 responses of its last evaluation are lost" in " ".join(said.stderr.split())
+    folder.metrics.unlink()  # now no complete result stands
+    folder.add_generations([replace(RunFolder(stored).read_generations(TASK)[0], sampling={"other": 1})])
+    rescore(run)
+    assert [row["docs"] for row in folder.metric_rows() if row["metric"] == "score"] == [1]
 
 
 def test_a_run_without_samples_and_metrics_gets_them_again(

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from sftgen_judges import Verdict
+from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.query import open_records
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import TaskResult
@@ -136,3 +139,12 @@ def test_an_evaluation_without_clusters_takes_none_away(tmp_path: Path) -> None:
         [found] = load_samples(records, outside=True)
     assert found.samples.clusters is not None
     assert len({*found.samples.clusters.tolist()}) == 100
+
+
+def test_samples_that_stand_twice_in_a_table_are_told(run: Path) -> None:
+    RunFolder(run).compact()
+    path = run / "samples.parquet"
+    table = parquet.read_table(path)
+    parquet.write_table(pa.concat_tables([table, table]), path)
+    with open_records(run) as records, pytest.raises(RecordError, match=r"twice at step.*Delete its samples\.parquet"):
+        list(load_samples(records))
