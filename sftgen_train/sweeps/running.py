@@ -23,9 +23,9 @@ from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import STATES, Queue
 from sftgen_train.queue.keeping import steps_of_verdict
+from sftgen_train.queue.policy import Backend, Policy
 from sftgen_train.queue.progress import training_goes_on
 from sftgen_train.queue.watch import fetch_model, looks_of
-from sftgen_train.queue.worker import Backend, Policy
 from sftgen_train.sweeps.executing import Engine, empty_queue
 from sftgen_train.sweeps.planning import (
     AHEAD,

@@ -20,6 +20,7 @@ from sftgen_judges.records.columns import EVALUATIONS, METRICS
 from sftgen_judges.records.journal import whole_rows
 from sftgen_judges.records.schema import printable
 from sftgen_train.queue.entries import Queue
+from sftgen_train.sweeps.executing import Engine
 from sftgen_train.sweeps.planning import Job, Planned, Training, disk_of
 from sftgen_train.sweeps.running import Outcome
 
@@ -160,8 +161,8 @@ def _afterwards(job: Job) -> str:
     return {True: "stays", False: "deleted", None: "by the verdict"}[job.stays]
 
 
-def plan_lines(planned: Planned) -> Iterator[str]:
-    """What stands below the table of a plan."""
+def plan_lines(planned: Planned, engine: Engine) -> Iterator[str]:
+    """What stands below the table of a plan, for what is to evaluate."""
     left, disk = sum(job.left for job in planned.jobs), disk_of(planned)
     yield (
         f"{left} of {len(planned.jobs)} checkpoints to evaluate on {', '.join(planned.suite.tasks)}; results in "
@@ -175,13 +176,16 @@ def plan_lines(planned: Planned) -> Iterator[str]:
         f"Disk: {_bytes(disk.copies)} of copied weights at most, {_bytes(disk.records)} of records"
         + (f"; {_bytes(disk.freed)} of checkpoints are deleted once they are evaluated" if disk.freed else "")
     )
+    if devices := engine.use(planned.sweep.model_args)[0]:
+        yield devices
 
 
-def plan_json(planned: Planned) -> dict[str, Any]:
-    """A plan as JSON data."""
+def plan_json(planned: Planned, engine: Engine) -> dict[str, Any]:
+    """A plan as JSON data, for what is to evaluate."""
     disk = disk_of(planned)
     return {
         "out": str(planned.out), "tasks": planned.suite.tasks, "not_estimated": planned.unknown or None,
+        "devices": engine.use(planned.sweep.model_args)[0] or None,
         "disk": {"copies": disk.copies, "records": disk.records, "freed": disk.freed},
         "jobs": [
             {
