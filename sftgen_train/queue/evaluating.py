@@ -25,7 +25,7 @@ from sftgen_train.evaluation.evaluator import Evaluator, generate_checkpoint
 from sftgen_train.evaluation.kept_engine import KeptEngine
 from sftgen_train.queue.entries import INTERRUPTED, Entry, Queue
 from sftgen_train.queue.faults import fault_of
-from sftgen_train.queue.policy import Backend, Policy
+from sftgen_train.queue.policy import BEHIND, Backend, Policy
 from sftgen_train.results.run import Effort, add_results, in_one_line
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ PAUSES = (5.0, 20.0, 60.0)
 """Seconds to wait before the next try after a fault of the machine, for example a full GPU. After the last, it ends."""
 UNPROVEN = 3
 """Checkpoints that may fail before a worker that has evaluated none takes the fault for its own."""
-BEHIND = 1
-"""So many checkpoints are graded while the next one is generated: what they answered is in memory."""
 
 
 class WorkerError(SftgenError):

@@ -9,6 +9,9 @@ from typing import Any
 from sftgen_judges.plugins.contracts import Diagnostic
 from sftgen_train.checkpoints.retention import Rule
 
+BEHIND = 1
+"""So many checkpoints of a worker are graded while it generates the next: what they answered is in memory."""
+
 
 @dataclass(frozen=True)
 class Backend:

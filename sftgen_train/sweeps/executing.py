@@ -78,6 +78,10 @@ class Engine:
         """
         return groups_of(self.devices, gpus_of(model_args), gpus_here()) if self.devices else ()
 
+    def count(self, model_args: Mapping[str, Any]) -> int:
+        """How many workers there are, as far as that is known before they are started."""
+        return len(self.groups(model_args)) or self.processes
+
     def use(self, model_args: Mapping[str, Any]) -> tuple[str, bool]:
         """How many of this machine's GPUs evaluate, in words, and whether some are idle that were to be used.
 

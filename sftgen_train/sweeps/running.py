@@ -75,7 +75,7 @@ def require_possible(planned: Planned, engine: Engine) -> None:
         require_installed(sweep.model)
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
-    require_space(planned)
+    require_space(planned, engine.count(sweep.model_args))
     groups = engine.groups(sweep.model_args)
     require_memory(planned, free_memory(sweep.model, sweep.model_args, groups) if engine.here else None)
 

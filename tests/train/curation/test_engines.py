@@ -99,6 +99,22 @@ def test_a_node_that_died_a_moment_ago_is_passed_over(ray: Any, tmp_path: Path) 
         assert write_set(tmp_path / "set", {"of": 1}, [[1], [2]], make, shards=2, crew=crew).rows == 2
 
 
+def test_gpus_of_a_cluster_are_counted_by_node(ray: Any, caplog: pytest.LogCaptureFixture) -> None:
+    made: Any = cluster(2)
+    nodes = [{**node, "Resources": {"GPU": size}} for node, size in zip(made.nodes(), (5.0, 3.0), strict=True)]
+    made.nodes = lambda: nodes
+    made.cluster_resources = lambda: {"CPU": 2.0, "GPU": 8.0}
+    ray(made)
+    with workers("ray", 1, gpus=2) as crew:
+        assert crew.count == 3
+    assert "3 processes x 2 = 6 of 8; 2 idle, since a model takes 2 of one node" in caplog.text
+    with (
+        pytest.raises(EngineError, match="takes 8 GPUs of one node, and the largest node has 5"),
+        workers("ray", 1, gpus=8),
+    ):
+        pass
+
+
 def test_a_plugins_executor_makes_the_same_set(tmp_path: Path) -> None:
     asked: list[tuple[int, int]] = []
 
