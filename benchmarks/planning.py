@@ -59,8 +59,12 @@ class Shape:
 SHORT, LONG, JUDGED = Shape(3, 48, 48), Shape(6, 128, 64), Shape(4, 30, 64)
 DELAY, AT_ONCE = 0.25, 4
 """Seconds that the judge's server takes, and how many requests it is sent at once."""
-SAVE, LEARNED, TRAINED = 10, 20, 60
-"""Steps between two checkpoints, of the training that tells the pace, and of the one that is predicted."""
+SAVE, LEARNED, TRAINED = 20, 40, 120
+"""Steps between two checkpoints, of the training that tells the pace, and of the one that is predicted.
+
+A checkpoint takes less than the steps to the next one. So the one worker keeps up, and it makes no difference that the
+model evaluates on both devices once the training has ended.
+"""
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,7 @@ def sweep(folder: Path, shape: Shape, *options: str, judge: str = "") -> Path:
     data = {}
     if judge:
         asked |= {"tasks": ["sftgen_hex_phi"], "judges": {"slow": {"model": "slow", "base_url": judge}}}
-        asked["judges"]["slow"] |= {"concurrency": AT_ONCE}
-        data = {"SFTGEN_DATA_DIR": str(questions(folder / "data"))}
+        data = {"SFTGEN_DATA_DIR": str(questions(folder / "data")), "SFTGEN_JUDGE_CONCURRENCY": str(AT_ONCE)}
     file = folder / "sweep.yaml"
     file.write_text(json.dumps(asked))
     done = subprocess.run(
