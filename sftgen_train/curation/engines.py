@@ -155,7 +155,7 @@ def _ray(processes: int) -> Iterator[Any]:
                 raise
             ray.init(num_cpus=processes, include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
+        reason = " ".join(str(error).split())[:500]  # of another version it says over several lines which
         address = os.environ.get("RAY_ADDRESS", "this machine")
         raise EngineError(f"engine ray: no cluster at {address}: {reason}") from error
     try:

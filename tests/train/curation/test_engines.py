@@ -148,3 +148,18 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(ray: Any, monkeypatch: 
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(EngineError, match=f"no cluster at {address} "), workers("ray", 1):
         pass
+
+
+def test_a_cluster_of_another_version_is_named_with_both(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.11.7\n"
+            "This process was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+        )
+
+    made: Any = cluster(1)
+    made.is_initialized, made.init = lambda: False, init
+    ray(made)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(EngineError, match=r"started with: Ray: 2\.9\.0 .* Ray: 2\.60\.0"), workers("ray", 1):
+        pass
