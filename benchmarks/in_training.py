@@ -176,11 +176,13 @@ def _spread(values: list[float], form: str) -> str:
     return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def make_trainer(base: Path, output: Path, callbacks: list[TrainerCallback]) -> SFTTrainer:
+def make_trainer(
+    base: Path, output: Path, callbacks: list[TrainerCallback], steps: int = STEPS, save: int = SAVE
+) -> SFTTrainer:
     """A trainer that begins at the same weights each time."""
     rows = [{"prompt": f"What is {n} + {n + 1}? " * 3, "completion": f"{2 * n + 1} " * 8} for n in range(256)]
     config = SFTConfig(
-        output_dir=str(output), max_steps=STEPS, save_strategy="steps", save_steps=SAVE, per_device_train_batch_size=16,
+        output_dir=str(output), max_steps=steps, save_strategy="steps", save_steps=save, per_device_train_batch_size=16,
         report_to="none", use_cpu=True, bf16=False, disable_tqdm=True, logging_strategy="no", seed=1,
     )  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_pretrained(base)

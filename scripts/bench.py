@@ -71,7 +71,7 @@ SPECIAL = {
     "math_grading": Script(data=True, minutes=3),
     "math_parts": Script(("20",), data=True, minutes=6),
     "memory": Script(minutes=5),
-    "planning": Script(minutes=4),
+    "planning": Script(minutes=5),
     "ray_cluster": Script(("--curate",), peers=("ray>=2.60", "msgpack>=1"), imported=True, minutes=4),
     "sweep": Script(minutes=10),
     "viewer": Script(minutes=4),

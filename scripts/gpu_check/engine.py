@@ -16,7 +16,8 @@ def vllm(bench: Bench, folder: Path, found: dict[str, Any]) -> None:
     from transformers import AutoModelForCausalLM
 
     from sftgen_judges.records.weights import weights_id_in_memory
-    from sftgen_train.queue.worker import Backend, work
+    from sftgen_train.queue.policy import Backend
+    from sftgen_train.queue.worker import work
 
     deterministic()
     dtype = torch.bfloat16 if bench.cuda else torch.float32

@@ -23,7 +23,8 @@ def kept_engine(bench: Bench, folder: Path, found: dict[str, Any]) -> None:
     from sftgen_train.checkpoints.sources import TRAINER
     from sftgen_train.evaluation.schedule import Suite, Tier
     from sftgen_train.queue.enqueueing import Enqueuer
-    from sftgen_train.queue.worker import Backend, Policy, work
+    from sftgen_train.queue.policy import Backend, Policy
+    from sftgen_train.queue.worker import work
 
     dtype = torch.bfloat16 if bench.cuda else torch.float32
     for step in STEPS:

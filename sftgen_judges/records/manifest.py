@@ -20,9 +20,9 @@ LARGEST = 64 << 20
 """Bytes of a manifest that is read: a larger one is not ours."""
 
 
-def now() -> str:
-    """The time, in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(*, precisely: bool = False) -> str:
+    """The time, in UTC, to the second; or to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds" if precisely else "seconds")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_aggregation
 
 from sftgen_judges.plugins.contracts import Sample
@@ -16,16 +17,17 @@ from sftgen_judges.records.schema import GenerationRecord, Measure
 from sftgen_judges.records.shares import is_share
 from sftgen_judges.scoring.grading import too_many_missing
 from sftgen_tasks.data.documents import loaded
+from sftgen_tasks.harness.behind import Behind, Front
 from sftgen_tasks.harness.documents import record_documents
-from sftgen_tasks.harness.generation import counter_of, counter_of_model
+from sftgen_tasks.harness.generation import Count, counter_of, counter_of_model
 from sftgen_tasks.harness.graded import MANY, as_samples, process_results, records_of, unknown_markers
-from sftgen_tasks.harness.guards import guarded
+from sftgen_tasks.harness.guards import guarded, whole_thinking
 from sftgen_tasks.harness.loading import LoadedTasks
-from sftgen_tasks.harness.model import Model
-from sftgen_tasks.harness.patches import compiled_once, quiet, replaced
+from sftgen_tasks.harness.model import GenerateUntil, Model
+from sftgen_tasks.harness.patches import compiled_once, quiet
 from sftgen_tasks.harness.registry import identity_of_model
 from sftgen_tasks.harness.shards import Shard
-from sftgen_tasks.harness.streaming import journal_generations
+from sftgen_tasks.harness.streaming import journaled
 from sftgen_tasks.harness.task import FILTER, Task
 from sftgen_tasks.harness.votes import vote_measures
 
@@ -70,7 +72,7 @@ def aggregations(task: Task) -> dict[str, Aggregation]:
 
 
 def evaluate(
-    lm: Model,
+    lm: Model | Front,
     tasks: LoadedTasks,
     run: Recording,
     *,
@@ -82,7 +84,7 @@ def evaluate(
     """Evaluate a model in this process and leave the random number generators alone.
 
     Args:
-        lm: An lm_eval model.
+        lm: An lm_eval model, or what stands before one.
         tasks: What `load_tasks` returned.
         run: Where samples are recorded, and under which step.
         limit: Documents a task, None for all.
@@ -143,7 +145,7 @@ class _Found:
 
 
 def _evaluate(
-    lm: Model,
+    lm: Model | Front,
     tasks: LoadedTasks,
     run: Recording,
     *,
@@ -157,13 +159,15 @@ def _evaluate(
     if not tasks.tasks:  # fewer documents than processes
         return {}
     [metadata, *_] = [task.config.metadata or {} for task in tasks.tasks.values()]
-    run = replace(run, count=run.count or counter_of(metadata) or counter_of_model(lm))
-    run = replace(run, model=run.model or identity_of_model(lm, metadata).id)
-    with recording(run), quiet(), compiled_once(), replaced(lm, "generate_until", lm.generate_until):
-        journal_generations(lm, run, counter_of(metadata), resume=resume)
+    front = lm if isinstance(lm, Front) else Front(lm)  # no name here holds the model: it may be let go meanwhile
+    beside = isinstance(front, Behind)
+    run = replace(run, count=run.count or counter_of(metadata) or counter_of_model(front.lm, beside=beside))
+    run = replace(run, model=run.model or identity_of_model(front.lm, metadata).id)
+    front.asked_by(_asking(front.lm, run, counter_of(metadata), resume=resume))
+    with recording(run), quiet(), compiled_once():
         outcome = guarded(evaluator.evaluate, Task)(
-            lm,
-            tasks.for_lm_eval(),
+            front,
+            tasks.apart().for_lm_eval(),
             limit=limit,
             samples=places,
             log_samples=True,
@@ -171,6 +175,17 @@ def _evaluate(
             bootstrap_iters=0,
         )
     return {name: _found(rows, records=run.part) for name, rows in outcome["samples"].items()}
+
+
+def _asking(lm: Model, run: Recording, count: Count | None, *, resume: bool) -> GenerateUntil:
+    """What asks a model for whole responses, and writes them down."""
+    generate = journaled(lm, run, count, resume=resume)
+
+    def generate_until(requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
+        with whole_thinking(lm):
+            return generate(requests, disable_tqdm=disable_tqdm)
+
+    return generate_until
 
 
 def results_of(outcome: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[TaskResult]:

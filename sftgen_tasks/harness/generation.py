@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -256,11 +257,17 @@ def token_counter(name: str) -> Count | None:
     return count
 
 
-def counter_of_model(lm: Model | None) -> Count | None:
-    """Counts tokens as a model in this process does; None where it has no tokenizer here, or no model is known."""
+def counter_of_model(lm: Model | None, *, beside: bool = False) -> Count | None:
+    """Counts tokens as a model in this process does; None where it has no tokenizer here, or no model is known.
+
+    Args:
+        lm: The model.
+        beside: Whether it may be counted while the model encodes prompts: two threads cannot share a tokenizer.
+    """
     tokenizer = getattr(lm, "tokenizer", None)
     if not callable(tokenizer):
         return None
+    tokenizer = copy.deepcopy(tokenizer) if beside else tokenizer
     return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
@@ -19,6 +19,7 @@ from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.heads import documents_of
 from sftgen_judges.records.schema import content_hash, doc_hash
 from sftgen_tasks.data.documents import loaded
+from sftgen_tasks.harness.behind import Front
 from sftgen_tasks.harness.patches import replaced
 
 logger = logging.getLogger(__name__)
@@ -34,8 +35,9 @@ class CacheError(SftgenError, ValueError):
 
 
 def evaluated_model() -> Any:
-    """The lm_eval model that is evaluated at the moment, None where lm_eval was not asked to."""
-    return _evaluated.get()
+    """The lm_eval model that is evaluated at the moment, None where lm_eval was not asked to, or does not need it."""
+    found = _evaluated.get()
+    return found.lm if isinstance(found, Front) else found
 
 
 def refuse_caches(use_cache: Any, cache_requests: Any) -> None:
@@ -82,7 +84,7 @@ def guarded(original: Callable[..., Any], kind: type[Any]) -> Callable[..., Any]
         refuse_caches(type(lm).__name__ == "CachingLM", options.get("cache_requests"))
         for name, task in ours.items():
             check_documents(current(), name, task.eval_docs)
-        with _as_evaluated(lm), _whole_thinking(lm, [name for name in tasks if name not in ours]):
+        with _as_evaluated(lm), whole_thinking(lm, [name for name in tasks if name not in ours]):
             return original(lm, task_dict, *arguments, **options)
 
     evaluate._sftgen = True  # type: ignore[attr-defined]
@@ -143,8 +145,12 @@ def _as_evaluated(lm: Any) -> Iterator[None]:
         _evaluated.reset(token)
 
 
-def _whole_thinking(lm: Any, others: list[str]) -> Any:
+def whole_thinking(lm: Any, others: Sequence[str] = ()) -> Any:
     """Inside, a model does not take the thinking off its responses: we read it ourselves.
+
+    Args:
+        lm: The model.
+        others: Tasks that are not ours.
 
     Raises:
         SftgenError: Tasks that are not ours are evaluated with it, and may need it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,10 @@ class LoadedTasks:
     def only(self, names: Sequence[str]) -> LoadedTasks:
         """Some of the tasks, without groups."""
         return LoadedTasks({name: self.tasks[name] for name in names})
+
+    def apart(self) -> LoadedTasks:
+        """The same tasks for one evaluation, which keeps its requests in them; the documents are shared."""
+        return LoadedTasks({name: copy.copy(task) for name, task in self.tasks.items()}, self.groups, self.group_map)
 
     def for_lm_eval(self) -> dict[str, Any]:
         """As lm_eval's `evaluate` takes them."""

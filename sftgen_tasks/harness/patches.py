@@ -7,8 +7,9 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, lru_cache, partial, wraps
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +43,31 @@ def hidden(*packages: str) -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
+def for_all_threads(make: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
+    """A context that several threads may be in at once: the first one enters it, and it ends with the last."""
+    lock, entered = threading.Lock(), ExitStack()
+    inside = 0
+
+    @wraps(make)
+    @contextmanager
+    def shared() -> Iterator[None]:
+        nonlocal inside
+        with lock:
+            if not inside:
+                entered.enter_context(make())
+            inside += 1
+        try:
+            yield
+        finally:
+            with lock:
+                inside -= 1
+                if not inside:
+                    entered.close()
+
+    return shared
+
+
+@for_all_threads
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence lm_eval's progress bar a task and its notes on settings that are ours."""
@@ -81,6 +107,7 @@ def spare_vllms_bar(model: str) -> None:
     LLM.generate = generate
 
 
+@for_all_threads
 @contextmanager
 def compiled_once() -> Iterator[None]:
     """Inside, a template is compiled once: lm_eval does it again for every document, three times."""

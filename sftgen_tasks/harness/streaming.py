@@ -34,7 +34,12 @@ GENERIC_CHUNK = 256
 
 
 def journal_generations(lm: Model, run: Recording, count: Count | None, *, resume: bool) -> None:
-    """Make a model write down every generation and, when resuming, take from the records what is there.
+    """Make a model write down every generation from now on, see `journaled`; its `generate_until` is replaced."""
+    lm.generate_until = journaled(lm, run, count, resume=resume)
+
+
+def journaled(lm: Model, run: Recording, count: Count | None, *, resume: bool) -> GenerateUntil:
+    """A `generate_until` that writes down every generation and, when resuming, takes from the records what is there.
 
     A model that hands out responses one by one (`StreamingModel`) is asked for those of all tasks at once, and each is
     on disk before the next is waited for: a killed run loses those under way. Any other model is asked task by task in
@@ -45,7 +50,7 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
     whose last response stands is graded while others are generated.
 
     Args:
-        lm: Any lm_eval model; its `generate_until` is replaced.
+        lm: Any lm_eval model.
         run: Where to write.
         count: Counts tokens, for models that do not.
         resume: Whether generations that stand in the run are used again.
@@ -86,7 +91,7 @@ def journal_generations(lm: Model, run: Recording, count: Count | None, *, resum
             note_record(request, known[index])
         return [known[index].text for index in range(len(planned))]
 
-    lm.generate_until = generate_until
+    return generate_until
 
 
 def _at_once(lm: Model, generate: GenerateUntil, requests: Sequence[Instance], repeats: Sequence[int]) -> Produced:

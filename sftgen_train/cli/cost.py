@@ -89,7 +89,7 @@ def plan_costs(
 
         site = Site(
             cores=cores, spread=cores, judging=judgements, disk=disk * 1e9, start=pace.start if pace else start,
-            reload=pace.reload if pace else start, finish=pace.finish if pace else 0.0,
+            reload=pace.reload if pace else start, beside=pace.beside if pace else 0.0,
         )  # fmt: skip
         counts = cost_inputs.parse_numbers("--gpus", gpus)
         sites = [replace(site, devices=count, cores=count * cores) for count in counts]

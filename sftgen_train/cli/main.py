@@ -218,8 +218,9 @@ def worker(
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.queue.entries import Queue
     from sftgen_train.queue.keeping import parse_keep
+    from sftgen_train.queue.policy import Backend, Policy
     from sftgen_train.queue.progress import shown
-    from sftgen_train.queue.worker import GIVEN_UP, Backend, Policy
+    from sftgen_train.queue.worker import GIVEN_UP
     from sftgen_train.results.trackers import parse_trackers
     from sftgen_train.sweeps.executing import Engine, empty_queue
 

@@ -69,10 +69,10 @@ def sweep_checkpoints(
         sweep, name = _of_file(what, tasks), Path(what[0]).stem
     folder = out or Path(sweep.out or Path("sweeps") / name)
     planned = plan_sweep(sweep, folder)
-    if plan:
-        _print_plan(planned, as_json=as_json)
-        return
     evaluates = Engine(engine, processes, devices)
+    if plan:
+        _print_plan(planned, evaluates, as_json=as_json)
+        return
     require_possible(planned, evaluates)
     if join:
         _run(planned, evaluates, join=True)
@@ -118,14 +118,14 @@ def _of_command_line(what: list[str], given: dict[str, Any]) -> Sweep:
     )  # fmt: skip
 
 
-def _print_plan(planned: Planned, *, as_json: bool) -> None:
+def _print_plan(planned: Planned, engine: Engine, *, as_json: bool) -> None:
     from sftgen_train.sweeps.table import plan_json, plan_lines, plan_table
 
     if as_json:
-        print(json.dumps(plan_json(planned), indent=2))
+        print(json.dumps(plan_json(planned, engine), indent=2))
         return
     console.print(plan_table(planned))
-    for line in plan_lines(planned):
+    for line in plan_lines(planned, engine):
         say(line)
 
 

@@ -47,10 +47,11 @@ def watch_folder(
     from sftgen_tasks.harness.registry import parse_model_args
     from sftgen_train.evaluation.schedule import Suite, Tier, parse_mapping
     from sftgen_train.queue.keeping import parse_keep
+    from sftgen_train.queue.policy import Backend, Policy
     from sftgen_train.queue.progress import shown
     from sftgen_train.queue.steps import parse_steps
     from sftgen_train.queue.watch import Watch, watch
-    from sftgen_train.queue.worker import Backend, Policy, work
+    from sftgen_train.queue.worker import work
     from sftgen_train.results.trackers import parse_trackers
 
     if run is None and not folder.is_dir():

@@ -2,8 +2,9 @@
 
 A training holds its devices from its first step to its last, and stops while a checkpoint is saved. A saved checkpoint
 waits for a device. There its weights are read and loaded, and its tasks are generated one after the other; each is
-graded on the processors and judged by the server while the next one is generated. The device is free again when all of
-that is done. Trainings come first and the rest in the order of its arrival, as on a cluster that hands out devices.
+graded on the processors and judged by the server while the next one is generated. While the last task is graded, the
+device goes on with the next checkpoint, but has no second one graded behind it. Trainings come first and the rest in
+the order of its arrival, as on a cluster that hands out devices.
 
 Nothing is random: the same input gives the same times.
 """
@@ -82,7 +83,7 @@ class Site:
         disk: Bytes a second that are read or written in all.
         start: Seconds until an engine's first checkpoint is loaded, its weights apart.
         reload: The same where the device's last engine is kept.
-        finish: Seconds of a checkpoint after its last task: results, the queue.
+        beside: Seconds of a checkpoint on its device beside loading and generating: files, prompts, results, the queue.
         split: Whether each task of a checkpoint has a device of its own.
     """
 
@@ -93,7 +94,7 @@ class Site:
     disk: float = float("inf")
     start: float = 0.0
     reload: float = 0.0
-    finish: float = 0.0
+    beside: float = 0.0
     split: bool = False
 
 
@@ -143,6 +144,19 @@ def simulate(trainings: Sequence[Training], site: Site) -> Outcome:
     return _Run(site).all(trainings)
 
 
+@dataclass(frozen=True)
+class _Device:
+    """A device that nothing holds.
+
+    Attributes:
+        engine: What it has loaded.
+        graded: Ends when the checkpoint that it generated last is graded.
+    """
+
+    engine: str = ""
+    graded: simpy.Event | None = None
+
+
 @dataclass
 class _Run:
     """The resources of a run, and what was counted."""
@@ -155,7 +169,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.devices = simpy.Container(self.clock, self.site.devices, self.site.devices)
-        self.engines: list[str] = [""] * self.site.devices
+        self.free = [_Device()] * self.site.devices
         self.cores = simpy.Container(self.clock, self.site.cores, self.site.cores)
         self.judge = simpy.Resource(self.clock)
         self.disk = simpy.Resource(self.clock)
@@ -172,7 +186,7 @@ class _Run:
         taken = training.devices if any(one.after for one in training.checkpoints) else 0
         if taken:
             yield self.devices.get(taken)
-            engines = self._take(taken, "")
+            devices = self._take(taken, "")
         for checkpoint in training.checkpoints:
             if checkpoint.after > trained:
                 yield from self._hold("training", checkpoint.after - trained, taken)
@@ -184,21 +198,21 @@ class _Run:
             for stages in parts:
                 self.clock.process(self._evaluate(training, stages))
         if taken:
-            yield from self._give_back(engines)
+            yield from self._give_back([replace(device, engine="") for device in devices])
 
     def _evaluate(self, training: Training, stages: Sequence[Stage]) -> Process:
         yield self.devices.get(1)
-        [engine] = self._take(1, training.engine)
+        [device] = self._take(1, training.engine)
         yield from self._waiting(self._from_disk(training.weights))
-        kept = engine == training.engine
-        yield from self._hold("loading", self.site.reload if kept else self.site.start)
+        kept = device.engine == training.engine
+        yield from self._hold("loading", (self.site.reload if kept else self.site.start) + self.site.beside)
         grading = []
         for stage in stages:
             yield from self._hold("generating", stage.generating)
             grading.append(self.clock.process(self._grade(stage)))
-        yield from self._waiting(self._all(grading))
-        yield from self._hold("loading", self.site.finish)
-        yield from self._give_back([training.engine])
+        if device.graded:
+            yield from self._waiting(self._all([device.graded]))
+        yield from self._give_back([_Device(training.engine, self.clock.process(self._all(grading)))])
 
     def _grade(self, stage: Stage) -> Process:
         cores = min(self.site.cores, self.site.spread)
@@ -217,7 +231,7 @@ class _Run:
             yield turn
             yield self.clock.timeout(size / self.site.disk)
 
-    def _all(self, processes: Sequence[simpy.Process]) -> Process:
+    def _all(self, processes: Sequence[simpy.Event]) -> Process:
         yield self.clock.all_of(processes)
 
     def _hold(self, what: str, seconds: float, devices: int = 1) -> Process:
@@ -229,15 +243,15 @@ class _Run:
         yield from until
         self.held["waiting"] += self.clock.now - begun
 
-    def _take(self, count: int, engine: str) -> list[str]:
+    def _take(self, count: int, engine: str) -> list[_Device]:
         """Free devices, by the engines that they last held; the wanted one first, empty ones before the others."""
-        self.engines.sort(key=lambda held: (held != engine, held != ""))
-        taken, self.engines = self.engines[:count], self.engines[count:]
+        self.free.sort(key=lambda device: (device.engine != engine, device.engine != ""))
+        taken, self.free = self.free[:count], self.free[count:]
         return taken
 
-    def _give_back(self, engines: Sequence[str]) -> Process:
-        self.engines += engines
-        yield self.devices.put(len(engines))
+    def _give_back(self, devices: Sequence[_Device]) -> Process:
+        self.free += devices
+        yield self.devices.put(len(devices))
 
 
 RELIEFS = ("devices", "generating", "training", "grading", "judging", "disk", "loading", "a device a task")
@@ -251,7 +265,7 @@ def relieve(what: str, trainings: Sequence[Training], site: Site) -> Outcome:
         "grading": replace(site, cores=2 * site.cores),
         "judging": replace(site, judging=2 * site.judging),
         "disk": replace(site, disk=2 * site.disk),
-        "loading": replace(site, start=site.start / 2, reload=site.reload / 2, finish=site.finish / 2),
+        "loading": replace(site, start=site.start / 2, reload=site.reload / 2, beside=site.beside / 2),
         "a device a task": replace(site, split=True),
     }
     if what == "training":

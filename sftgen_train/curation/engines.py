@@ -10,9 +10,10 @@ paths.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +26,8 @@ from sftgen_judges.errors import SftgenError, first_line
 from sftgen_judges.plugins.contracts import Executor as Where
 from sftgen_judges.plugins.contracts import Workers
 from sftgen_judges.plugins.manager import lookup
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds for a cluster to answer."""
@@ -91,9 +94,27 @@ def workers(engine: Literal["local", "ray"], processes: int, *, gpus: int = 0) -
     with _ray(processes) as ray:
         there = ray.cluster_resources()
         gpus = gpus if there.get("GPU") else 0
-        count = int(there["GPU"] // gpus if gpus else there.get("CPU", 1))
+        count = _groups(ray.nodes(), gpus) if gpus else int(there.get("CPU", 1))
         with _Ray(ray, gpus) as tasks:
             yield Workers(tasks, max(count, 1), partial(_check_nodes, ray))
+
+
+def _groups(nodes: Iterable[Mapping[str, Any]], gpus: int) -> int:
+    """How many tasks of so many GPUs the nodes of a cluster hold; a task does not go over two of them.
+
+    Raises:
+        EngineError: None holds one: a task would wait for ever.
+    """
+    sizes = [int(node["Resources"].get("GPU", 0)) for node in nodes if node["Alive"]]
+    groups = sum(size // gpus for size in sizes)
+    if not groups:
+        raise EngineError(f"engine ray: a model takes {gpus} GPUs of one node, and the largest node has {max(sizes)}")
+    if idle := sum(sizes) - groups * gpus:
+        logger.warning(
+            "GPUs of the Ray cluster: %d processes x %d = %d of %d; %d idle, since a model takes %d of one node",
+            groups, gpus, groups * gpus, sum(sizes), idle, gpus,
+        )  # fmt: skip
+    return groups
 
 
 class _Ray(Executor):
@@ -134,8 +155,9 @@ def _ray(processes: int) -> Iterator[Any]:
                 raise
             ray.init(num_cpus=processes, include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:500]  # of another version it says over several lines which
         address = os.environ.get("RAY_ADDRESS", "this machine")
-        raise EngineError(f"engine ray: no cluster at {address}: {first_line(error)}") from error
+        raise EngineError(f"engine ray: no cluster at {address}: {reason}") from error
     try:
         yield ray
     finally:

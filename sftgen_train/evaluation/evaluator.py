@@ -7,6 +7,7 @@ import copy
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +20,9 @@ from sftgen_judges.records.provenance import timed
 from sftgen_judges.records.store import RunFolder
 from sftgen_tasks import LoadedTasks, TaskResult, evaluate, load_tasks
 from sftgen_tasks.data.loading import one_load
+from sftgen_tasks.harness.ahead import may_run_beside
 from sftgen_tasks.harness.backends.hf import RecordingHFLM
+from sftgen_tasks.harness.behind import Behind, Front
 from sftgen_tasks.harness.loading import OwnTaskManager, resolve_tasks
 from sftgen_tasks.harness.model import Model
 from sftgen_tasks.harness.patches import compiled_once
@@ -56,12 +59,12 @@ class Evaluator:
                 self._tasks(tier.tasks)
 
     def __call__(
-        self, lm: Model, run: Recording, *, last: bool = False, resume: bool = False, shard: Shard | None = None
+        self, lm: Model | Front, run: Recording, *, last: bool = False, resume: bool = False, shard: Shard | None = None
     ) -> list[TaskResult]:
         """Evaluate a model on what the suite has for the step of `run`.
 
         Args:
-            lm: An lm_eval model.
+            lm: An lm_eval model, or what stands before one.
             run: Where samples are recorded, under which step and model.
             last: Whether it is the last step of the training.
             resume: Whether the run's generations of the same model are used again.
@@ -79,6 +82,14 @@ class Evaluator:
                 for tier in tiers
                 for result in evaluate(lm, self._tasks(tier.tasks), run, limit=tier.limit, **options)
             ]
+
+    def may_be_graded_behind(self) -> bool:
+        """Whether grading leaves memory and device to the next model: no judge's model runs in this process."""
+        return all(
+            may_run_beside(task.grading.scorer())
+            for tier in self.suite.tiers
+            for task in self._tasks(tier.tasks).tasks.values()
+        )
 
     def _tasks(self, names: Sequence[str]) -> LoadedTasks:
         key = tuple(names)
@@ -198,26 +209,71 @@ def evaluate_checkpoint(
         CheckpointError: The checkpoint is not complete, or its model cannot be loaded.
         SettingError: The model does not apply a setting of the suite.
     """
-    folder = Path(path)
-    if content_id is None:
-        check_complete(folder)
-    evaluator = evaluator or Evaluator(suite or plan or Suite([Tier(list(tasks), every=1, limit=limit)]))
-    seed = evaluator.suite.seed
-    check_settings(model, evaluator.suite.gen_kwargs)
-    seeded = {"seed": seed} if model == "vllm" or model.startswith("sftgen-") else {}
-    given = {"batch_size": evaluator.suite.batch_size, **seeded, **(model_args or {})}
-    arguments = _arguments(folder, model, given)
-    known = identity(str(arguments["pretrained"]), arguments, backend=model)
-    run = Recording(RunFolder(Path(run_dir)), step, known.id, seed)
     started = time.perf_counter()
+    evaluator = evaluator or Evaluator(suite or plan or Suite([Tier(list(tasks), every=1, limit=limit)]))
     with undisturbed(torch.nn.Identity()):
-        with recording(run):  # so that the model does not open a run directory of its own
-            lm = (load or load_model)(folder, model, arguments)
+        lm, run = _loaded(
+            Path(path), evaluator, Recording(RunFolder(Path(run_dir)), step),
+            model=model, model_args=model_args or {}, content_id=content_id, load=load,
+        )  # fmt: skip
         results = evaluator(lm, run, last=last, resume=True)
     if record:
         run.folder.update_manifest(tasks=evaluator.suite.tasks)
         add_results(run.folder, step, results, time.perf_counter() - started)
     return results
+
+
+def generate_checkpoint(
+    path: Path,
+    *,
+    run_dir: Path,
+    step: int,
+    evaluator: Evaluator,
+    model: str,
+    model_args: Mapping[str, Any],
+    last: bool,
+    content_id: str,
+    load: Loader,
+) -> Behind[list[TaskResult]]:
+    """Begin to evaluate a checkpoint as `evaluate_checkpoint` does, and return when its responses stand.
+
+    Returns:
+        The evaluation, whose last grading goes on; it holds the model no more.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+        SettingError: The model does not apply a setting of the suite.
+    """
+    with undisturbed(torch.nn.Identity()):
+        lm, run = _loaded(
+            path, evaluator, Recording(RunFolder(run_dir), step),
+            model=model, model_args=model_args, content_id=content_id, load=load,
+        )  # fmt: skip
+        tiers = len(evaluator.suite.at(step, last=last))
+        return Behind(lm, lambda front: evaluator(front, run, last=last, resume=True), tiers)
+
+
+def _loaded(
+    folder: Path,
+    evaluator: Evaluator,
+    run: Recording,
+    *,
+    model: str,
+    model_args: Mapping[str, Any],
+    content_id: str | None,
+    load: Loader | None,
+) -> tuple[Model, Recording]:
+    """The model of a checkpoint, and `run` with what its responses are written under."""
+    if content_id is None:
+        check_complete(folder)
+    seed = evaluator.suite.seed
+    check_settings(model, evaluator.suite.gen_kwargs)
+    seeded = {"seed": seed} if model == "vllm" or model.startswith("sftgen-") else {}
+    arguments = _arguments(folder, model, {"batch_size": evaluator.suite.batch_size, **seeded, **model_args})
+    known = identity(str(arguments["pretrained"]), arguments, backend=model)
+    run = replace(run, model=known.id, seed=seed)
+    with recording(run):  # so that the model does not open a run directory of its own
+        return (load or load_model)(folder, model, arguments), run
 
 
 def _arguments(folder: Path, model: str, model_args: Mapping[str, Any]) -> dict[str, Any]:

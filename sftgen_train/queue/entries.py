@@ -74,6 +74,11 @@ class Entry:
         return f"{self.step:08d}.json"
 
     @property
+    def worker(self) -> str:
+        """The process that evaluates it, as `HOST:NUMBER`; empty while it waits."""
+        return f"{self.owner.get('host', '?')}:{self.owner.get('pid', '?')}" if self.owner else ""
+
+    @property
     def failures(self) -> int:
         """How often it failed by its own fault. A kill, an interruption and a worker's fault are not counted."""
         return sum(

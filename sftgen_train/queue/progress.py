@@ -64,14 +64,13 @@ def describe(run: Path) -> str:
     parts += [f"{len(found)} {state}" for state in ("failed", "skipped") if (found := queue.entries(state))]
     if unreadable := queue.unreadable():
         parts.append(f"{len(unreadable)} cannot be read")
-    for entry in running:
-        owner = entry.owner or {}
-        parts.append(f"step {entry.step} at {owner.get('host', '?')}:{owner.get('pid', '?')}")
+    parts += [f"step {entry.step} at {entry.worker or '?:?'}" for entry in running]
+    workers = {entry.worker for entry in running}  # one may grade a checkpoint and generate another
     evaluations = whole_rows(run / "evaluations.jsonl", EVALUATIONS)
     took = [row["seconds"] for row in evaluations if row.get("status") == "ok" and row.get("seconds") is not None]
     left = waiting + len(running)
     if took and left:
-        parts.append(f"about {duration(median(took) * left / max(len(running), 1))} left")
+        parts.append(f"about {duration(median(took) * left / max(len(workers), 1))} left")
     return " | ".join(parts)
 
 

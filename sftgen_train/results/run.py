@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sftgen_judges.plugins.contracts import Sample
 from sftgen_judges.records.columns import SAMPLES
 from sftgen_judges.records.evaluations import documents_hash, next_time
+from sftgen_judges.records.manifest import now
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.results.diagnosed import as_row, diagnosed
 from sftgen_train.trajectory.statistics import estimate
@@ -24,6 +25,33 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What a worker did for an evaluation.
+
+    Attributes:
+        begun: The time of day when it began.
+        made: What the process made, as `provenance.tallied` counts.
+        waiting: Seconds in which it waited for grading, and could do nothing else.
+        grading: Seconds from the last response to the end of grading, whatever was done beside.
+    """
+
+    begun: str
+    made: Mapping[str, int]
+    waiting: float
+    grading: float
+
+    def as_row(self) -> Row:
+        """As columns of the evaluation, which ends now."""
+        made = self.made
+        return {
+            "begun": self.begun, "ended": now(precisely=True), "loading_seconds": made.get("loading", 0) / 1000,
+            "generation_seconds": made.get("generating", 0) / 1000, "waiting_seconds": round(self.waiting, 3),
+            "grading_seconds": round(self.grading, 3), "responses": made.get("responses", 0),
+            "tokens": None if made.get("uncounted") else made.get("tokens", 0),
+        }  # fmt: skip
+
+
 def add_results(
     run: RunFolder,
     step: int | None,
@@ -31,7 +59,7 @@ def add_results(
     seconds: float,
     *,
     entry: str = "",
-    made: Mapping[str, int] | None = None,
+    effort: Effort | None = None,
 ) -> list[Row]:
     """Write the samples and metrics of one evaluation.
 
@@ -41,7 +69,7 @@ def add_results(
         results: What was evaluated.
         seconds: How long it took.
         entry: Id of the queue's entry that was evaluated.
-        made: What the process made for it, as `provenance.tallied` counts.
+        effort: What the process did for it.
 
     Returns:
         The metric rows.
@@ -50,10 +78,7 @@ def add_results(
     rows = [row for result in results for row in metric_rows(run, step, result, about)]
     samples = (sample_row(sample, about) for result in results for sample in result.samples)
     evaluation = _evaluation_row(step, results, seconds, about["evaluated_at"])
-    spent = {
-        "loading_seconds": made.get("loading", 0) / 1000, "generation_seconds": made.get("generating", 0) / 1000,
-        "responses": made.get("responses", 0), "tokens": None if made.get("uncounted") else made.get("tokens", 0),
-    } if made else {}  # fmt: skip
+    spent = effort.as_row() if effort else {}
     run.add_evaluation(samples, rows, {**evaluation, **spent, **({"entry": entry} if entry else {})})
     return rows
 

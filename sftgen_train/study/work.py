@@ -163,7 +163,8 @@ def train_and_evaluate(
     """
     from sftgen_train.diagnosing.running import by_moment
     from sftgen_train.queue.keeping import parse_keep
-    from sftgen_train.queue.worker import Policy, work
+    from sftgen_train.queue.policy import Policy
+    from sftgen_train.queue.worker import work
     from sftgen_train.training.running import train
 
     folder, (probes, _) = Path(run), by_moment(diagnostics)

@@ -57,7 +57,7 @@ def groups_of(given: str, size: int, here: Sequence[str]) -> tuple[str, ...]:
         Nothing for `auto` on a machine without a GPU.
 
     Raises:
-        SweepError: A name that is not there or stands twice, or fewer than a copy takes.
+        SweepError: A name that is not there or stands twice, fewer than a copy takes, or named ones that are left over.
     """
     if given == "auto" and not here:
         return ()
@@ -73,7 +73,24 @@ def groups_of(given: str, size: int, here: Sequence[str]) -> tuple[str, ...]:
             f"--devices {given!r}: tensor_parallel_size and pipeline_parallel_size ask for {size} GPUs a model, and "
             f"there are {len(names)}"
         )
-    return tuple(",".join(names[start : start + size]) for start in range(0, len(names) - size + 1, size))
+    groups = tuple(",".join(names[start : start + size]) for start in range(0, len(names) - size + 1, size))
+    if given != "auto" and (left := idle_of(groups, names)):
+        raise SweepError(
+            f"--devices {given!r}: {arithmetic(groups, size)} = {len(names) - len(left)} of {len(names)}, and "
+            f"{', '.join(left)} would be idle. Name a multiple of {size}, or auto to leave the rest idle"
+        )
+    return groups
+
+
+def idle_of(groups: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The GPUs that no worker has."""
+    used = {name for group in groups for name in group.split(",")}
+    return [name for name in names if name not in used]
+
+
+def arithmetic(groups: Sequence[str], size: int) -> str:
+    """So many workers, each with so many GPUs."""
+    return f"{len(groups)} {'process' if len(groups) == 1 else 'processes'} x {size} {'GPU' if size == 1 else 'GPUs'}"
 
 
 @contextmanager

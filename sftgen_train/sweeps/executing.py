@@ -14,8 +14,9 @@ from sftgen_judges.errors import SftgenError
 from sftgen_judges.plugins.contracts import Executor, Workers
 from sftgen_judges.plugins.manager import lookup
 from sftgen_train.queue.entries import Queue
-from sftgen_train.queue.worker import Backend, Policy, work
-from sftgen_train.sweeps.devices import gpus_here, gpus_of, groups_of, workers_on
+from sftgen_train.queue.policy import Backend, Policy
+from sftgen_train.queue.worker import work
+from sftgen_train.sweeps.devices import arithmetic, gpus_here, gpus_of, groups_of, idle_of, workers_on
 from sftgen_train.sweeps.schema import SweepError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Engine:
         return self.name in {"", "local"}
 
     def require(self, model_args: Mapping[str, Any]) -> None:
-        """Check that the executor is known and the devices are there.
+        """Check that the executor is known and the devices are there, and warn of those that would be idle.
 
         Args:
             model_args: Arguments of the model.
@@ -53,8 +54,13 @@ class Engine:
         if self.name:
             lookup("executor", self.name)
         gpus_of(model_args)
-        if not self.devices:
-            return
+        if self.devices:
+            self._require_devices(model_args)
+        told, idle = self.use(model_args)
+        if told:
+            logger.log(logging.WARNING if idle else logging.INFO, "%s", told)
+
+    def _require_devices(self, model_args: Mapping[str, Any]) -> None:
         if not self.here:
             raise SweepError(f"--devices {self.devices!r}: the executor {self.name!r} places its workers itself")
         if (named := str(model_args.get("device", "cuda"))) != "cuda":
@@ -72,6 +78,28 @@ class Engine:
         """
         return groups_of(self.devices, gpus_of(model_args), gpus_here()) if self.devices else ()
 
+    def count(self, model_args: Mapping[str, Any]) -> int:
+        """How many workers there are, as far as that is known before they are started."""
+        return len(self.groups(model_args)) or self.processes
+
+    def use(self, model_args: Mapping[str, Any]) -> tuple[str, bool]:
+        """How many of this machine's GPUs evaluate, in words, and whether some are idle that were to be used.
+
+        Args:
+            model_args: Arguments of the model, which say how many GPUs it takes.
+
+        Returns:
+            No words where there is nothing to tell: no GPU, or an executor that places its workers itself.
+        """
+        size, here, groups = gpus_of(model_args), gpus_here(), self.groups(model_args)
+        if groups:
+            idle = idle_of(groups, here) if self.devices == "auto" else []
+            left = f"; {', '.join(idle)} idle, since a model takes {size}" if idle else ""
+            return f"GPUs: {arithmetic(groups, size)} = {len(groups) * size} of {len(here)}{left}", bool(idle)
+        if not self.name and len(here) > size:
+            return f"GPUs: {size} of {len(here)}; --devices auto uses all", False
+        return "", False
+
     @contextmanager
     def open(self, model_args: Mapping[str, Any], out: Path) -> Iterator[Workers | None]:
         """Its workers for as long as the context lasts; None for this process alone.
@@ -86,8 +114,6 @@ class Engine:
         if self.here:
             seen: Sequence[str | None] = self.groups(model_args) or [None] * self.processes
             if not self.name and seen == [None]:
-                if (more := len(gpus_here())) > gpus_of(model_args):
-                    logger.info("%d of %d GPUs are used; --devices auto uses all", gpus_of(model_args), more)
                 yield None
                 return
             with workers_on(seen) as processes:

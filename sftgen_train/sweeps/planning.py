@@ -23,6 +23,7 @@ from sftgen_train.costs.inputs import read_work
 from sftgen_train.costs.throughput import Assumptions, CostError, Work
 from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.entries import Queue
+from sftgen_train.queue.policy import BEHIND
 from sftgen_train.queue.watch import looks_of
 from sftgen_train.sweeps.devices import gpus_here, gpus_of
 from sftgen_train.sweeps.origins import Found, Pins, find
@@ -32,6 +33,8 @@ PINS = "sweep.json"
 """In a sweep's folder: the commits of the hub that it began with."""
 AHEAD = 2
 """Checkpoints that have to be copied wait for their evaluation at most so many at a time."""
+IN_HAND = 1 + BEHIND
+"""Checkpoints that a worker has at once: one is generated, and one is graded behind it."""
 GIVEN = Assumptions()
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -250,9 +253,9 @@ class Disk:
         return self.copies + self.records
 
 
-def disk_of(planned: Planned) -> Disk:
-    """What the jobs that are left need on disk."""
-    copies = 0
+def disk_of(planned: Planned, workers: int = 1) -> Disk:
+    """What the jobs that are left need on disk, with so many workers."""
+    copies, most = 0, AHEAD + IN_HAND * workers
     for training in planned.trainings:
         sizes = sorted((job.found.copied or 0 for job in training.jobs if job.left), reverse=True)
         stay = sum(
@@ -260,8 +263,8 @@ def disk_of(planned: Planned) -> Disk:
             for job in training.jobs
             if job.left and job.found.folder is None and job.stays is not False
         )
-        # Those that wait and the one that is evaluated are there at once; by a rule others stay beside them.
-        copies += max(sum(sizes[: AHEAD + 1]), stay)
+        # Those that wait and those in a worker's hands are there at once; by a rule others stay beside them.
+        copies += max(sum(sizes[:most]), stay)
     left = sum(job.left for job in planned.jobs)
     records = int((planned.tokens or 0) * GIVEN.bytes_per_token * left)
     freed = sum(
@@ -272,18 +275,18 @@ def disk_of(planned: Planned) -> Disk:
     return Disk(copies, records, freed)
 
 
-def require_space(planned: Planned) -> None:
-    """Check that what the sweep writes fits on the disk.
+def require_space(planned: Planned, workers: int = 1) -> None:
+    """Check that what the sweep writes fits on the disk, with so many workers.
 
     Raises:
         SweepError: It does not; the message has the arithmetic.
     """
-    disk = disk_of(planned)
+    disk, most = disk_of(planned, workers), AHEAD + IN_HAND * workers
     there = next(parent for parent in (planned.out, *planned.out.absolute().parents) if parent.exists())
     free = shutil.disk_usage(there).free
     if disk.needed > free:
         raise SweepError(
-            f"no space in {str(there)!r}: {_gb(disk.copies)} of copied weights (at most {AHEAD + 1} checkpoints "
+            f"no space in {str(there)!r}: {_gb(disk.copies)} of copied weights (at most {most} checkpoints "
             f"of a training at once, and those that stay) + {_gb(disk.records)} of records = {_gb(disk.needed)}, and "
             f"{_gb(free)} are free. Make room, name another folder with out, or ask for fewer steps or documents"
         )

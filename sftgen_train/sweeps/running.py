@@ -23,9 +23,9 @@ from sftgen_train.evaluation.schedule import Suite
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import STATES, Queue
 from sftgen_train.queue.keeping import steps_of_verdict
+from sftgen_train.queue.policy import Backend, Policy
 from sftgen_train.queue.progress import training_goes_on
 from sftgen_train.queue.watch import fetch_model, looks_of
-from sftgen_train.queue.worker import Backend, Policy
 from sftgen_train.sweeps.executing import Engine, empty_queue
 from sftgen_train.sweeps.planning import (
     AHEAD,
@@ -75,7 +75,7 @@ def require_possible(planned: Planned, engine: Engine) -> None:
         require_installed(sweep.model)
     check_settings(sweep.model, planned.suite.gen_kwargs)
     require_tasks(planned.suite)
-    require_space(planned)
+    require_space(planned, engine.count(sweep.model_args))
     groups = engine.groups(sweep.model_args)
     require_memory(planned, free_memory(sweep.model, sweep.model_args, groups) if engine.here else None)
 

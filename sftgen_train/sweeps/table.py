@@ -20,6 +20,7 @@ from sftgen_judges.records.columns import EVALUATIONS, METRICS
 from sftgen_judges.records.journal import whole_rows
 from sftgen_judges.records.schema import printable
 from sftgen_train.queue.entries import Queue
+from sftgen_train.sweeps.executing import Engine
 from sftgen_train.sweeps.planning import Job, Planned, Training, disk_of
 from sftgen_train.sweeps.running import Outcome
 
@@ -39,6 +40,7 @@ class Row:
         tokens: Tokens that were generated, where they are known.
         seconds: How long its evaluation took, or takes.
         note: Scores, or what went wrong.
+        worker: The process that evaluates it, while one does.
     """
 
     job: Job
@@ -46,6 +48,7 @@ class Row:
     tokens: float | None = None
     seconds: float | None = None
     note: str = ""
+    worker: str = ""
 
 
 @dataclass
@@ -78,7 +81,7 @@ class Board:
             if state == "running":
                 facts = {"seconds": _seconds_since(str(entry.attempts[-1].get("at", ""))) if entry.attempts else None}
             note = problem or entry.reason or str(facts.get("scores", ""))
-            yield Row(job, state, facts.get("tokens"), facts.get("seconds"), note)
+            yield Row(job, state, facts.get("tokens"), facts.get("seconds"), note, entry.worker)
 
     def _results(self, run: Path) -> dict[int, dict[str, Any]]:
         read_at, found = self._read.get(run, (-_AGAIN, {}))
@@ -114,8 +117,9 @@ def summary(rows: Sequence[Row]) -> str:
     left = [row for row in rows if row.state in {"running", "waiting", "to do"}]
     if done and left:
         pace = seconds / sum(max(row.job.weight, 1) for row in done)
+        workers = {row.worker for row in left if row.worker}  # one may grade a checkpoint and generate another
         parts.append(
-            f"about {duration(pace * sum(max(row.job.weight, 1) for row in left) / max(counts['running'], 1))} left"
+            f"about {duration(pace * sum(max(row.job.weight, 1) for row in left) / max(len(workers), 1))} left"
         )
     return " | ".join(parts)
 
@@ -160,9 +164,9 @@ def _afterwards(job: Job) -> str:
     return {True: "stays", False: "deleted", None: "by the verdict"}[job.stays]
 
 
-def plan_lines(planned: Planned) -> Iterator[str]:
-    """What stands below the table of a plan."""
-    left, disk = sum(job.left for job in planned.jobs), disk_of(planned)
+def plan_lines(planned: Planned, engine: Engine) -> Iterator[str]:
+    """What stands below the table of a plan, for what is to evaluate."""
+    left, disk = sum(job.left for job in planned.jobs), disk_of(planned, engine.count(planned.sweep.model_args))
     yield (
         f"{left} of {len(planned.jobs)} checkpoints to evaluate on {', '.join(planned.suite.tasks)}; results in "
         f"{', '.join(str(training.run) for training in planned.trainings)}"
@@ -175,13 +179,16 @@ def plan_lines(planned: Planned) -> Iterator[str]:
         f"Disk: {_bytes(disk.copies)} of copied weights at most, {_bytes(disk.records)} of records"
         + (f"; {_bytes(disk.freed)} of checkpoints are deleted once they are evaluated" if disk.freed else "")
     )
+    if devices := engine.use(planned.sweep.model_args)[0]:
+        yield devices
 
 
-def plan_json(planned: Planned) -> dict[str, Any]:
-    """A plan as JSON data."""
-    disk = disk_of(planned)
+def plan_json(planned: Planned, engine: Engine) -> dict[str, Any]:
+    """A plan as JSON data, for what is to evaluate."""
+    disk = disk_of(planned, engine.count(planned.sweep.model_args))
     return {
         "out": str(planned.out), "tasks": planned.suite.tasks, "not_estimated": planned.unknown or None,
+        "devices": engine.use(planned.sweep.model_args)[0] or None,
         "disk": {"copies": disk.copies, "records": disk.records, "freed": disk.freed},
         "jobs": [
             {

@@ -17,7 +17,8 @@ from sftgen_tasks.harness.preflight import check_local_model
 from sftgen_train.diagnosing.running import diagnose_run
 from sftgen_train.evaluation.schedule import Tier
 from sftgen_train.queue.keeping import parse_keep
-from sftgen_train.queue.worker import Policy, work
+from sftgen_train.queue.policy import Policy
+from sftgen_train.queue.worker import work
 from sftgen_train.training import fields, on_policy
 from sftgen_train.training.callback import HarnessCallback
 from sftgen_train.training.config import HarnessConfig, TrainingConfigError, json_list, keep_text, mapping, steps_of

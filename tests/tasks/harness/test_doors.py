@@ -29,7 +29,8 @@ from sftgen_tasks.harness.task import Task
 from sftgen_train.evaluation.evaluator import evaluate_checkpoint
 from sftgen_train.evaluation.schedule import Suite, Tier
 from sftgen_train.queue.entries import Queue
-from sftgen_train.queue.worker import Policy, work
+from sftgen_train.queue.policy import Policy
+from sftgen_train.queue.worker import work
 from sftgen_train.training.callback import HarnessCallback
 from tests.commands import few_tasks
 from tests.conftest import Command

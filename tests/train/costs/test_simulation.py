@@ -25,12 +25,20 @@ def of(*stages: Stage, after: float = 0.0) -> Checkpoint:
 
 
 def test_one_device_and_nothing_beside_is_the_sum() -> None:
-    """Each checkpoint has one task, so that its grading has nothing to run beside."""
+    """Each checkpoint has one task, whose grading runs beside the next checkpoint; that of the last beside nothing."""
     one = Training("a", tuple(of(Stage("t", 100, grading=8, requests=6)) for _ in range(3)), weights=50)
-    found = simulate([one], Site(cores=4, judging=2, disk=10, start=30, reload=7, finish=1))
-    assert found.wall == 3 * (5 + 100 + 8 / 4 + 6 / 2 + 1) + 30 + 2 * 7
-    assert found.held == {"training": 0, "generating": 300, "loading": 47, "saving": 0, "waiting": 3 * 10}
-    assert (found.grading, found.judging, found.free) == (24, 9, 0)
+    found = simulate([one], Site(cores=4, judging=2, disk=10, start=30, reload=7, beside=1))
+    assert found.wall == 3 * (5 + 1 + 100) + 30 + 2 * 7 + 8 / 4 + 6 / 2
+    assert found.held == {"training": 0, "generating": 300, "loading": 47, "saving": 0, "waiting": 3 * 5}
+    assert (found.grading, found.judging, found.free) == (24, 9, 8 / 4 + 6 / 2)
+
+
+def test_one_checkpoint_is_graded_behind_another_and_no_second_one() -> None:
+    """Each takes 10 s of a device and 40 s of a judge: the third is begun when the first is judged, at 50 s."""
+    one = Training("a", tuple(of(Stage("t", 10, requests=40)) for _ in range(3)))
+    found = simulate([one], Site(judging=1))
+    assert found.wall == 10 + 3 * 40
+    assert found.held["waiting"] == (50 - 20) + (90 - 60)
 
 
 @pytest.mark.parametrize(("cores", "wall"), [(ENDLESS, 60), (1, 10 + 40 + 40 + 40), (4, 60 + 10)])
@@ -102,7 +110,7 @@ TRAININGS = some.lists(
 @settings(max_examples=60, deadline=None)
 @given(TRAININGS, some.integers(2, 5), some.integers(1, 4))
 def test_nothing_is_lost_and_the_same_comes_out_twice(trainings: list[Training], devices: int, cores: int) -> None:
-    site = Site(devices, cores, judging=3, disk=2, start=4, reload=1, finish=0.5)
+    site = Site(devices, cores, judging=3, disk=2, start=4, reload=1, beside=0.5)
     found = simulate(trainings, site)
     assert found == simulate(trainings, site)
     stages = [stage for one in trainings for checkpoint in one.checkpoints for stage in checkpoint.stages]
@@ -133,32 +141,35 @@ def test_a_grid() -> None:
     assert scale(grid, DEVICE, Site(devices=64), given).squeezed == []
 
 
-def evaluation(end: int, **facts: Any) -> str:
-    row = {"step": end, "status": "ok", "at": f"2026-01-01T00:00:{end:02d}+00:00", "seconds": 10.0}
-    made = {"loading_seconds": 1.0, "generation_seconds": 8.0, "responses": 10, "tokens": 800}
-    return json.dumps({**row, **made, **facts}) + "\n"
+def evaluation(second: int, **facts: Any) -> str:
+    """12 s: 1 of loading, 8 of generating, 1 beside; then it waits for 1 s, and grading ends 2 s after generating."""
+    begun, ended = (f"2026-01-01T00:00:{at:02d}.000+00:00" for at in (second, second + 11))
+    row = {"step": second, "status": "ok", "at": ended, "seconds": 11.0, "begun": begun, "ended": ended}
+    spent = {"loading_seconds": 1.0, "generation_seconds": 8.0, "waiting_seconds": 1.0, "grading_seconds": 2.0}
+    return json.dumps({**row, **spent, "responses": 10, "tokens": 800, **facts}) + "\n"
 
 
 def test_the_pace_of_a_run_predicts_the_run_itself(tmp_path: Path) -> None:
-    rows = [evaluation(10, loading_seconds=2.0, seconds=11.0), evaluation(22), evaluation(34)]
+    # The worker goes on after 10 s and, from the second checkpoint on, after the 1 s that it waits for the one before.
+    rows = [evaluation(0, loading_seconds=2.0, seconds=12.0), evaluation(13), evaluation(26)]
     rows += [evaluation(40, status="failed"), evaluation(41, tokens=None), '{"step": 3, "status": "ok"}\n']
     (tmp_path / "evaluations.jsonl").write_text("".join(rows))
     found = read_measured(tmp_path)
-    assert found.pace == Pace(100, 2, 1, pytest.approx(0.1), 2)
-    assert (found.wall, found.amounts) == (35, (Amount(10, 800),) * 3)
+    assert found.pace == Pace(100, 2, 1, pytest.approx(0.2), 1 + (2 + 2) / 2)
+    assert (found.wall, found.amounts) == (37, (Amount(10, 800),) * 3)
     told = predict(found.pace, found.amounts)
-    assert told.wall == pytest.approx(found.wall)
-    assert told.idle == pytest.approx(found.idle)
-    assert predict(found.pace, [Amount(20, 1600)]).wall == pytest.approx(2 + 16 + 2)
+    assert told.wall == pytest.approx(2 + 1 + 1 + 3 * (3 + 8) + 2)
+    assert predict(found.pace, [Amount(20, 1600)]).wall == pytest.approx(2 + 3 + 16 + 4)
+    assert predict(found.pace, found.amounts, Site(devices=3, cores=3)).wall == pytest.approx(2 + 3 + 8 + 2)
     with (tmp_path / "evaluations.jsonl").open("a") as file:
-        file.write(evaluation(10).replace("2026-01-01", "2026-01-02"))  # it was stopped, and went on a day later
-    assert read_measured(tmp_path).pace == found.pace
+        file.write(evaluation(0).replace("2026-01-01", "2026-01-02"))  # it was stopped, and went on a day later
+    assert read_measured(tmp_path).pace == replace(found.pace, beside=pytest.approx(1 + (2 + 2) / 2))
 
 
 def test_a_run_that_does_not_tell_its_pace_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CostError, match="no evaluation there says how long loading and generating took"):
         read_measured(tmp_path)
-    strange = [{"responses": 0}, {"tokens": 10**400}, {"seconds": "9"}, {"at": "0001-01-01"}, {"at": 5}]
+    strange = [{"responses": 0}, {"tokens": 10**400}, {"seconds": "9"}, {"ended": "0001-01-01"}, {"begun": 5}]
     (tmp_path / "evaluations.jsonl").write_text("".join(evaluation(10, **facts) for facts in strange))
     with pytest.raises(CostError, match="no evaluation there says how long loading and generating took"):
         read_measured(tmp_path)
@@ -184,13 +195,13 @@ def test_the_command(command: Command) -> None:
 
 
 def test_this_machine_and_the_pace_of_a_run(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "evaluations.jsonl").write_text(evaluation(10) + evaluation(22))
+    (tmp_path / "evaluations.jsonl").write_text(evaluation(10) + evaluation(20))
     line = ["sftgen", "plan", "--tasks", "sftgen_aime24", "--params", "2e6", "--device", "cpu", "--tokens", "10"]
     assert "2 million parameters" in command(*line).stdout
     line += ["--dip-tokens", "10", "--measured", str(tmp_path), "--gpus", "1", "--checkpoints", "2"]
     assert "100 tokens a second" in " ".join(command(*line).stdout.split())
     [found] = json.loads(command(*line, "--json").stdout)
-    assert found["seconds"] == pytest.approx(2 * (300 * 10 / 100 + 300 * 0.1 / 12 + 1 + 2), rel=0.01)
+    assert found["seconds"] == pytest.approx(2 * (300 * 10 / 100 + 1 + 1) + 300 * 0.2 / 12, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,22 @@ def test_a_node_that_died_a_moment_ago_is_passed_over(ray: Any, tmp_path: Path) 
         assert write_set(tmp_path / "set", {"of": 1}, [[1], [2]], make, shards=2, crew=crew).rows == 2
 
 
+def test_gpus_of_a_cluster_are_counted_by_node(ray: Any, caplog: pytest.LogCaptureFixture) -> None:
+    made: Any = cluster(2)
+    nodes = [{**node, "Resources": {"GPU": size}} for node, size in zip(made.nodes(), (5.0, 3.0), strict=True)]
+    made.nodes = lambda: nodes
+    made.cluster_resources = lambda: {"CPU": 2.0, "GPU": 8.0}
+    ray(made)
+    with workers("ray", 1, gpus=2) as crew:
+        assert crew.count == 3
+    assert "3 processes x 2 = 6 of 8; 2 idle, since a model takes 2 of one node" in caplog.text
+    with (
+        pytest.raises(EngineError, match="takes 8 GPUs of one node, and the largest node has 5"),
+        workers("ray", 1, gpus=8),
+    ):
+        pass
+
+
 def test_a_plugins_executor_makes_the_same_set(tmp_path: Path) -> None:
     asked: list[tuple[int, int]] = []
 
@@ -132,3 +148,18 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(ray: Any, monkeypatch: 
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(EngineError, match=f"no cluster at {address} "), workers("ray", 1):
             pass
+
+
+def test_a_cluster_of_another_version_is_named_with_both(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.11.7\n"
+            "This process was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+        )
+
+    made: Any = cluster(1)
+    made.is_initialized, made.init = lambda: False, init
+    ray(made)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(EngineError, match=r"started with: Ray: 2\.9\.0 .* Ray: 2\.60\.0"), workers("ray", 1):
+        pass

@@ -18,11 +18,13 @@ import pytest
 from sftgen_judges.records.journal import read_rows
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.evaluation.schedule import Suite, Tier
-from sftgen_train.queue import liveness, progress, worker
+from sftgen_train.queue import evaluating, liveness, progress, worker
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
+from sftgen_train.queue.evaluating import WorkerError
 from sftgen_train.queue.faults import fault_of
-from sftgen_train.queue.worker import Policy, WorkerError, work
+from sftgen_train.queue.policy import Policy
+from sftgen_train.queue.worker import work
 from sftgen_train.results.training_file import TRAINING
 from tests import PATIENCE
 from tests.conftest import Command
@@ -100,15 +102,15 @@ Evaluate = Callable[[int], None]
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Evaluate], None]:
     """Makes the evaluation of some steps fail."""
-    real = worker.evaluate_checkpoint
-    monkeypatch.setattr(worker, "PAUSES", (0.0, 0.0, 0.0))
+    real = evaluating.generate_checkpoint
+    monkeypatch.setattr(evaluating, "PAUSES", (0.0, 0.0, 0.0))
 
     def install(fail: Evaluate) -> None:
         def evaluate(path: Any, **given: Any) -> Any:
             fail(given["step"])
             return real(path, **given)
 
-        monkeypatch.setattr(worker, "evaluate_checkpoint", evaluate)
+        monkeypatch.setattr(evaluating, "generate_checkpoint", evaluate)
 
     return install
 
@@ -149,7 +151,7 @@ def test_a_checkpoint_that_fails_where_others_do_not_fails_alone(queued: Path, f
 
 def test_kills_and_interruptions_are_no_attempts(queued: Path, failing: Any) -> None:
     queue = Queue(queued)
-    for _ in range(worker.UNPROVEN + 2):
+    for _ in range(evaluating.UNPROVEN + 2):
         claimed = queue.claim()
         assert claimed
         assert claimed.step == 0 if claimed.deaths < 3 else claimed.step == 1
@@ -363,7 +365,7 @@ def test_a_run_that_vanishes_is_no_end(queued: Path, failing: Any) -> None:
     away = queued.with_name("away")
 
     def fail(step: int) -> None:
-        if step == 1:
+        if step == 0:
             queued.rename(away)
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
@@ -381,10 +383,11 @@ def test_a_run_that_vanishes_is_no_end(queued: Path, failing: Any) -> None:
 def test_results_that_were_written_before_a_kill_are_not_made_again(
     queued: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Queue.finish
+    real, gone = Queue.finish, []
 
     def killed(self: Queue, entry: Entry, state: Any, *rest: Any, **given: Any) -> bool:
-        if state == "done" and entry.step == 2:
+        if gone or (state == "done" and entry.step == 2):
+            gone.append(entry.step)
             raise KeyboardInterrupt
         return real(self, entry, state, *rest, **given)
 
@@ -392,10 +395,11 @@ def test_results_that_were_written_before_a_kill_are_not_made_again(
     with pytest.raises(KeyboardInterrupt):
         work(queued, policy=STAY)
     monkeypatch.setattr(Queue, "finish", real)
-    path = queued / "queue" / "running" / "00000002.json"
-    facts = json.loads(path.read_text())
-    path.write_text(json.dumps({**facts, "owner": {**facts["owner"], "pid": 2**22 - 1}}))
-    os.utime(path, (time.time() - 10,) * 2)
+    for step in (2, 3):  # the second was generated meanwhile
+        path = queued / "queue" / "running" / f"{step:08d}.json"
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps({**facts, "owner": {**facts["owner"], "pid": 2**22 - 1}}))
+        os.utime(path, (time.time() - 10,) * 2)
     assert work(queued, policy=STAY) == [3, 4, 5]
     assert [entry.step for entry in Queue(queued).entries("done")] == STEPS
     run = RunFolder(queued)

@@ -30,7 +30,8 @@ from sftgen_train.evaluation.schedule import ScheduleError, Suite, Tier
 from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.liveness import is_dead, start_time
-from sftgen_train.queue.worker import Policy, work
+from sftgen_train.queue.policy import Policy
+from sftgen_train.queue.worker import work
 from tests import PATIENCE
 from tests.commands import start
 from tests.conftest import Command

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,6 +71,7 @@ def test_a_model_that_takes_several_gpus_gets_them() -> None:
         ("0,0", 1, ("0", "1"), "'0': those of this machine are 0, 1"),
         ("0", 1, (), "this machine shows no GPU.*--engine local"),
         ("0,1", 4, ("0", "1"), "ask for 4 GPUs a model, and there are 2"),
+        ("0,2,3", 2, ("0", "1", "2", "3"), "1 process x 2 GPUs = 2 of 3, and 3 would be idle. Name a multiple of 2"),
     ],
 )
 def test_devices_that_are_not_there_are_told(given: str, size: int, here: tuple[str, ...], told: str) -> None:
@@ -85,6 +88,30 @@ def test_what_cannot_be_meant_of_devices_is_refused(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SweepError, match=r"the executor 'ray' places its workers itself"):
         Engine("ray", devices="auto").require({})
     assert Engine(devices="auto").groups({}) == ("0", "1")
+
+
+def test_gpus_that_are_left_over_are_told_before_anything_starts_and_in_the_plan(
+    command: Command, tiny_model: Path, tmp_path: Path
+) -> None:
+    line: list[Any] = [
+        "sftgen", "sweep", "--checkpoints", training(tiny_model, tmp_path / "a", [10]), "--tasks", "sftgen_parity",
+        "--out", tmp_path / "out", "--model-args", "tensor_parallel_size=2",
+    ]  # fmt: skip
+    five = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1,2,3,4"}
+    told = "GPUs: 2 processes x 2 GPUs = 4 of 5; 4 idle, since a model takes 2"
+    assert told in command(*line, "--devices", "auto", "--plan", env=five).stdout
+    assert json.loads(command(*line, "--devices", "auto", "--plan", "--json", env=five).stdout)["devices"] == told
+    assert "GPUs: 2 of 5; --devices auto uses all" in command(*line, "--plan", env=five).stdout
+    refused = command(*line, "--devices", "0,1,2", env=five)
+    assert refused.returncode == 2
+    assert "1 process x 2 GPUs = 2 of 3, and 2 would be idle" in " ".join(refused.stderr.split())
+
+
+def test_idle_gpus_are_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(executing, "gpus_here", lambda: ("0", "1", "2"))
+    Engine(devices="auto").require({"tensor_parallel_size": 2})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "1 process x 2 GPUs = 2 of 3; 2 idle" in caplog.text
 
 
 def test_the_smallest_of_several_devices_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from sftgen_judges.records.store import RunFolder
 from sftgen_train.costs.pace import read_measured
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.report.trajectories import trajectory
+from sftgen_train.sweeps.executing import Engine
 from sftgen_train.sweeps.planning import GIVEN, plan_sweep, require_space
 from sftgen_train.sweeps.schema import SweepError, read_sweep
 from sftgen_train.sweeps.table import plan_json
@@ -115,7 +116,7 @@ def test_the_plan_says_what_is_done_in_which_order_and_what_goes(
     larger = checkpoint(tiny_model, tmp_path / "b", 7)
     (larger / "model-2.safetensors").write_bytes((larger / "model.safetensors").read_bytes())
     file = write(tmp_path, checkpoints={"small": {"folder": str(folder), "keep": [20]}, "large": str(tmp_path / "b")})
-    found = plan_json(plan_sweep(read_sweep(file), tmp_path / "out"))
+    found = plan_json(plan_sweep(read_sweep(file), tmp_path / "out"), Engine())
     assert [(job["training"], job["step"], job["stays"]) for job in found["jobs"]] == [
         ("small", 10, False), ("small", 20, True), ("small", 30, False), ("small", 40, True), ("large", 7, True),
     ]  # fmt: skip
