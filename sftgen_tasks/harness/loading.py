@@ -19,6 +19,7 @@ from sftgen_tasks.data.loading import one_load
 from sftgen_tasks.harness.limits import limits_of
 from sftgen_tasks.harness.patches import quiet
 from sftgen_tasks.harness.task import Task
+from sftgen_tasks.harness.version import QUALIFIED
 
 
 class UnknownTaskError(SftgenError, ValueError):
@@ -65,7 +66,8 @@ class OnceFactory(TaskFactory):  # type: ignore[misc]
         self._built: dict[tuple[str, Any], Any] = {}
 
     def _build_task(self, entry: Any, overrides: dict[str, Any] | None) -> Any:
-        if {"task": entry.name, **(overrides or {})} != {"task": entry.name}:
+        changed = {key: value for key, value in (overrides or {}).items() if key != QUALIFIED}
+        if {"task": entry.name, **changed} != {"task": entry.name}:
             return super()._build_task(entry, overrides)
         key = entry.name, entry.yaml_path
         if key not in self._built:

@@ -71,7 +71,7 @@ def for_all_threads(make: Callable[[], AbstractContextManager[None]]) -> Callabl
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence lm_eval's progress bar a task and its notes on settings that are ours."""
-    import lm_eval.api.task as task_module
+    from sftgen_tasks.harness.version import task_module
 
     loggers = [
         logging.getLogger(name) for name in ("lm_eval.models.huggingface", "lm_eval.evaluator", "lm_eval.api.task")
@@ -111,9 +111,9 @@ def spare_vllms_bar(model: str) -> None:
 @contextmanager
 def compiled_once() -> Iterator[None]:
     """Inside, a template is compiled once: lm_eval does it again for every document, three times."""
-    from lm_eval import utils
+    from sftgen_tasks.harness.version import templates
 
-    with replaced(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
+    with replaced(templates, "from_string", lru_cache(maxsize=1024)(templates.from_string)):
         yield
 
 

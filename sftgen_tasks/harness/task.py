@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.api.filter import Filter
-from lm_eval.api.task import ConfigurableTask
 
 from sftgen_judges.asking.settings import judge_options, missing_settings, with_options
 from sftgen_judges.errors import SftgenError
@@ -44,6 +43,7 @@ from sftgen_tasks.harness.limits import limit_of, limits_of
 from sftgen_tasks.harness.prompts import PAPER_VERSION, with_prompts, with_template
 from sftgen_tasks.harness.registry import identity_of_model
 from sftgen_tasks.harness.sampling import for_stock_model
+from sftgen_tasks.harness.version import ConfigurableTask
 
 FILTER = "sftgen"
 Examples = Callable[[Mapping[str, Any]], tuple[str, str] | None]
@@ -55,7 +55,7 @@ class TaskError(SftgenError, ValueError):
     """A task definition that cannot work."""
 
 
-class Task(ConfigurableTask):  # type: ignore[misc]
+class Task(ConfigurableTask):
     """An lm_eval task whose YAML names only what is its own: documents, prompt, grader or judge.
 
     It also knows what lm_eval hides from a filter: the prompt and the settings each response was generated

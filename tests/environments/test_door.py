@@ -95,8 +95,16 @@ def test_our_benchmark_runs_under_python_m_lm_eval(workshop: Workshop, tiny_mode
     check_run(environment, ["python", "-m", "lm_eval", "run"], "sftgen_addition", tiny_model, tmp_path)
 
 
-def check_run(environment: Environment, program: list[str], task: str, model: Path, out: Path) -> None:
-    """Run two documents of a task with transformers and look at what lm_eval wrote."""
+def test_a_group_of_ours_runs_under_a_preview_of_lm_eval(workshop: Workshop, tiny_model: Path, tmp_path: Path) -> None:
+    """It puts the group before the names of tasks; ours keep their own."""
+    environment = workshop.environment("preview", version="0.5.0.dev1")
+    check_run(environment, ["lm_eval"], "sftgen_procedural", tiny_model, tmp_path, member="sftgen_addition")
+
+
+def check_run(
+    environment: Environment, program: list[str], task: str, model: Path, out: Path, *, member: str = ""
+) -> None:
+    """Run two documents of a task with transformers, and look at what lm_eval wrote of it, or of a group's member."""
     done = environment.run(
         *program, "--model", "hf", "--model_args", f"pretrained={model}", "--device", "cpu", "--batch_size", "2",
         "--tasks", task, "--limit", "2", "--gen_kwargs", "max_gen_toks=8", "--apply_chat_template",
@@ -104,10 +112,10 @@ def check_run(environment: Environment, program: list[str], task: str, model: Pa
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     [results] = out.rglob("results_*.json")
-    metrics = json.loads(results.read_text(encoding="utf-8"))["results"][task]
+    metrics = json.loads(results.read_text(encoding="utf-8"))["results"][member or task]
     assert metrics["score,sftgen"] == 0
     assert metrics["coverage,sftgen"] == 1
-    [samples] = out.rglob(f"samples_{task}_*.jsonl")
+    [samples] = out.rglob(f"samples_{member or task}_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 2
     for row in rows:

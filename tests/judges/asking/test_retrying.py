@@ -129,7 +129,7 @@ def ask_the_model_under_test(server: JudgeServer) -> str:
 
     model = chat.StreamingChat(model="tiny", base_url=f"{server.url}/chat/completions", max_retries=ATTEMPTS)
     prompt = JsonChatStr(json.dumps([{"role": "user", "content": "?"}]))
-    request = Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1))
+    request = Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1), doc_id=0)
     model._served = Served()  # what it otherwise asks first, once: a list of models that no server need have
     try:
         list(model.generate_each([request], [0]))

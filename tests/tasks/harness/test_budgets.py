@@ -106,7 +106,7 @@ def surer(model: Path) -> RecordingHFLM:
 def answers(lm: RecordingHFLM, prompts: list[str], **settings: Any) -> list[Any]:
     given = {"until": [], "max_gen_toks": 30, **settings}
     return lm.generate_until(
-        [Instance("generate_until", {}, (prompt, given), 0, metadata=("task", 0, 1)) for prompt in prompts]
+        [Instance("generate_until", {}, (prompt, given), 0, metadata=("task", 0, 1), doc_id=0) for prompt in prompts]
     )
 
 

@@ -126,7 +126,7 @@ def test_a_task_generates_with_settings_of_its_own_and_exports_the_common_metric
     assert set(task.aggregation()) >= METRICS
     assert set(task.higher_is_better()) >= METRICS
     assert task.higher_is_better()["truncated"] is False
-    assert [ensemble.name for ensemble in task._filters] == ["sftgen"]
+    assert [filtered["name"] for filtered in task.config.filter_list] == ["sftgen"]
     settings = task.config.generation_kwargs
     assert settings["until"] == []
     assert {"do_sample", "temperature", "max_gen_toks"} <= set(settings)

@@ -67,7 +67,7 @@ class InBatches(Streaming):
 
 def request(task: str, name: str) -> Instance:
     settings = {"max_gen_toks": LIMITS[task], "until": []}
-    return Instance("generate_until", {"q": name}, (name, settings), 0, metadata=(task, 0, 1))
+    return Instance("generate_until", {"q": name}, (name, settings), 0, metadata=(task, 0, 1), doc_id=0)
 
 
 def note_lengths(folder: RunFolder, task: str, step: int, lengths: dict[str, int]) -> None:

@@ -47,6 +47,20 @@ def test_beside_a_known_engine_its_pair_alone_judges_torch(
     assert {finding.subject for finding in doctor._versions()} == said
 
 
+@pytest.mark.parametrize(("version", "level"), [("0.4.12", "ok"), ("0.5.0.dev1", "ok"), ("0.5.0", "warning")])
+def test_a_preview_that_was_run_is_as_good_as_the_range(
+    version: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def versions(name: str) -> str:
+        if name != "lm-eval":
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(doctor.metadata, "version", versions)
+    [finding] = doctor._versions()
+    assert finding.level == level
+
+
 def test_without_an_engine_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)

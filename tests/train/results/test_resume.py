@@ -222,7 +222,9 @@ class Counting:
 def request(prompt: str) -> Any:
     from lm_eval.api.instance import Instance
 
-    return Instance("generate_until", {"q": prompt}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1))
+    return Instance(
+        "generate_until", {"q": prompt}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1), doc_id=0
+    )
 
 
 def generate(run: Recording, prompts: list[Any], repeats: int = 1) -> tuple[list[str], list[str]]:

@@ -112,6 +112,7 @@ def ask(
                     (JsonChatStr(json.dumps([{"role": "user", "content": str(number)}])), settings),
                     number,
                     metadata=("task", number, 1),
+                    doc_id=number,
                 )
                 for number in range(10, 10 + prompts)
             ]
@@ -223,7 +224,9 @@ def test_a_redirect_is_refused_and_nothing_goes_to_another_host(status: int) -> 
         to = f"{other.url}/chat/completions"
         with serving(lambda handler: handler.send(b"", status, Location=to)) as server:
             lm = StreamingChat(model="tiny", base_url=f"{server.url}/chat/completions", max_retries=3)
-            request = Instance("generate_until", {}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1))
+            request = Instance(
+                "generate_until", {}, (prompt, {"max_gen_toks": 8}), 0, metadata=("task", 0, 1), doc_id=0
+            )
             with pytest.raises(SftgenError, match=f"HTTP {status}: the server redirects to {other.url}"):
                 lm.generate_until([request])
             # The list of models, which is done without, and the question.

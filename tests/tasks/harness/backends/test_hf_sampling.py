@@ -32,7 +32,7 @@ def lm(tiny_model: Path) -> RecordingHFLM:
 def answers(lm: RecordingHFLM, prompts: list[str] = PROMPTS, **settings: Any) -> list[str]:
     given = {"until": [], "max_gen_toks": 8, **settings}
     return lm.generate_until(
-        [Instance("generate_until", {}, (prompt, given), 0, metadata=("task", 0, 1)) for prompt in prompts]
+        [Instance("generate_until", {}, (prompt, given), 0, metadata=("task", 0, 1), doc_id=0) for prompt in prompts]
     )
 
 

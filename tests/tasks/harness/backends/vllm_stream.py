@@ -153,7 +153,14 @@ def killed(folder: Path, kills: int) -> dict[str, Any]:
 def requests(number: int, limit: int = 100) -> list[Instance]:
     settings = {"max_gen_toks": limit, "until": []}
     return [
-        Instance("generate_until", {"q": place}, (f"question {place}", settings), place, metadata=("t", place, 1))
+        Instance(
+            "generate_until",
+            {"q": place},
+            (f"question {place}", settings),
+            place,
+            metadata=("t", place, 1),
+            doc_id=place,
+        )
         for place in range(number)
     ]
 
