@@ -14,6 +14,7 @@ import pytest
 
 from sftgen_judges import Diagnostic, Labels, Measure, Span
 from sftgen_judges.agreement import kappa
+from sftgen_judges.diagnostics import labelling
 from sftgen_judges.diagnostics.pattern_words import WORDS, how_good
 from sftgen_judges.diagnostics.patterns import PATTERNS
 from sftgen_judges.diagnostics.segments import segments
@@ -293,7 +294,7 @@ def test_a_large_file_is_read_in_parts_and_says_the_same(
     held = read_labels(path)
     monkeypatch.setattr(reading, "HELD_BYTES", 100)
     monkeypatch.setattr(reading, "_PIECE", 7)
-    monkeypatch.setattr(measuring, "ANSWERS", 4)
+    monkeypatch.setattr(labelling, "ANSWERS", 4)
     parts = read_labels(path)
     assert not isinstance(parts.documents, tuple)
     assert (len(parts.documents), parts.hash) == (9, held.hash)
