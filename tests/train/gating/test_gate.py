@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.cli.main import app
+from sftgen_train.gating import reading
 from sftgen_train.results.run import add_results
 from tests.train.report.made_runs import graded, made_run, truncated
 
@@ -142,3 +143,14 @@ def test_a_relative_drop_stands_in_json_and_junit(tmp_path: Path) -> None:
     assert told["p_drop_adjusted"] == pytest.approx(2 * told["p_drop"])
     assert told["low"] < -0.6 < told["high"] < -0.25
     assert "-60.0% of the baseline" in (tmp_path / "gate.xml").read_text()
+
+
+def test_a_fault_of_the_gate_itself_is_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("score")
+
+    monkeypatch.setattr(reading, "gate", fail)
+    (tmp_path / "policy.yaml").touch()
+    result = CliRunner().invoke(app, ["gate", str(tmp_path / "policy.yaml"), str(tmp_path)])
+    assert isinstance(result.exception, SftgenError)  # which ends the command with 2
+    assert "nothing is decided: KeyError" in str(result.exception)
