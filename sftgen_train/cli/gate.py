@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -25,12 +26,22 @@ def decide_gate(
     from rich.markup import escape
     from rich.table import Table
 
+    from sftgen_judges.errors import SftgenError
     from sftgen_judges.records.journal import write_atomic
     from sftgen_judges.records.schema import printable
     from sftgen_train.gating.output import as_json, as_junit
     from sftgen_train.gating.reading import gate
 
-    found = gate(policy, run, against)
+    try:
+        found = gate(policy, run, against)
+    except (SftgenError, OSError):
+        raise
+    except Exception as error:  # Python's own exit code, 1, would say NO-GO
+        if os.environ.get("SFTGEN_DEBUG"):
+            raise
+        raise SftgenError(
+            f"nothing is decided: {type(error).__name__}: {error}. SFTGEN_DEBUG=1 shows where; please report it"
+        ) from error
     if junit:
         write_atomic(junit, as_junit(found) + "\n")
     if json_file and str(json_file) != "-":

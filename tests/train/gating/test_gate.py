@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from sftgen_judges.errors import SftgenError
 from sftgen_judges.records.store import RunFolder
 from sftgen_train.cli.main import app
+from sftgen_train.gating import reading
 from sftgen_train.results.run import add_results
 from tests.train.report.made_runs import graded, made_run, truncated
 
@@ -166,3 +167,14 @@ def test_a_policy_that_leaves_safety_out_is_told(tmp_path: Path, more: str, told
     result = gate(path, run.path)
     assert result.exit_code == 0
     assert ("safety is not judged: the run has sftgen_refusal" in result.stdout) is told
+
+
+def test_a_fault_of_the_gate_itself_is_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("score")
+
+    monkeypatch.setattr(reading, "gate", fail)
+    (tmp_path / "policy.yaml").touch()
+    result = CliRunner().invoke(app, ["gate", str(tmp_path / "policy.yaml"), str(tmp_path)])
+    assert isinstance(result.exception, SftgenError)  # which ends the command with 2
+    assert "nothing is decided: KeyError" in str(result.exception)
