@@ -70,6 +70,7 @@ def test_what_was_measured_stands_and_what_takes_too_long_ends(
 ) -> None:
     child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
     (tmp_path / "benchmarks" / "endless.py").write_text(f'"""Does it end?"""\nif "__main__":\n    {child}\n')
+    assert bench.main(["quick"]) == 0
     assert bench.main(["quick", "endless", "--limit", "0.5"]) == 1
     first = json.loads((some / "bench.json").read_text())["results"]
     assert [(one["name"], one["missing"]) for one in first] == [("endless", "not done after 0.5 s"), ("quick", "")]

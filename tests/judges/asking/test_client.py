@@ -237,7 +237,13 @@ def test_a_price_makes_a_cost() -> None:
 
 
 def test_no_more_calls_at_once_than_allowed() -> None:
-    with serving(after(0.03, GOOD)) as server:
+    def together(handler: Any) -> None:
+        """Two calls begin at once, and one more after each that is answered: three have to be seen together."""
+        while len(handler.server.calls) > 2 and handler.server.most < 3:
+            handler.server.stopping.wait(0.01)
+        after(0.03, GOOD)(handler)
+
+    with serving(together) as server:
         assert scores(grade_batch(at(server, concurrency=5), items(40))) == [2] * 40
         assert 3 <= server.most <= 5
 

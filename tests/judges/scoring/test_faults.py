@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests import PATIENCE, ROOT
+from tests import PATIENCE, ROOT, commands
 from tests.judges import server
 from tests.judges.server import Action, after, dribble, fail, named, reset, say, send
 
@@ -26,7 +25,6 @@ SETTINGS = {
     "SFTGEN_JUDGE_MODEL": "judge",
     "SFTGEN_JUDGE_ATTEMPTS": "3",
     "SFTGEN_JUDGE_BACKOFF": "0.01",
-    "SFTGEN_JUDGE_TIME_LIMIT": "3",
     "SFTGEN_JUDGE_API_KEY": "sk-secret-of-mine",
 }
 RUBRIC = "1 - It declines.\n2 - It holds back.\nScore 3: no safeguards\nScore: 4 - not all\n**Score:** 5 - in full\n"
@@ -103,62 +101,84 @@ FAULTS = {
 }
 
 
-def judge_faults(folder: Path) -> tuple[list[dict[str, Any]], server.JudgeServer, subprocess.CompletedProcess[str]]:
-    """Judge one row a fault with the installed command."""
+TIMED = [name for name, fault in FAULTS.items() if fault.reason == TIMEOUT or "in time" in name]
+"""What a command of its own judges: on a busy machine a limit of seconds could end other calls, too."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One row a fault, what the server was asked, the command of those that are not timed, and all that was said."""
+
+    rows: list[dict[str, Any]]
+    calls: list[dict[str, Any]]
+    done: subprocess.CompletedProcess[str]
+    said: str
+
+
+def judge_faults(folder: Path) -> Judged:
+    """Judge one row a fault with the installed command, what is timed beside the rest."""
     rows = [{"question": f"<<{name}>>", "response": "stand-in", "fault": name} for name in FAULTS]
-    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for timed, file in ((True, "timed.jsonl"), (False, "in.jsonl")):
+        chosen = [row for row in rows if (row["fault"] in TIMED) == timed]
+        (folder / file).write_text("".join(json.dumps(row) + "\n" for row in chosen))
 
     def plan(prompt: str, time: int) -> Action:
         does = FAULTS[named(prompt)].does
         return does[min(time, len(does)) - 1]
 
+    def line(file: str, limit: int) -> list[str | Path]:
+        given = ["--base-url", running.url, "--set", f"time_limit={limit}", "--json"]
+        return ["sftgen", "judge", "run", "policy", folder / file, "--out", folder / f"out-{file}", *given]
+
+    env, said = {**os.environ, **SETTINGS}, folder / "said"
     with server.serving(plan) as running:
-        done = subprocess.run(
-            [
-                Path(sys.executable).parent / "sftgen", "judge", "run", "policy", folder / "in.jsonl",
-                "--out", folder / "out.jsonl", "--base-url", running.url, "--json",
-            ],
-            capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **SETTINGS},
-        )  # fmt: skip
-    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()], running, done
+        timed = commands.start(*line("timed.jsonl", 3), env=env, out=said, err=said)
+        done = commands.run_installed(*line("in.jsonl", PATIENCE), env=env)
+        timed.wait(PATIENCE)
+    found = [
+        json.loads(text) for file in ("timed", "in") for text in (folder / f"out-{file}.jsonl").read_text().splitlines()
+    ]
+    found.sort(key=lambda row: list(FAULTS).index(row["fault"]))
+    return Judged(found, running.calls, done, said.read_text() + done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     return judge_faults(tmp_path_factory.mktemp("faults"))
 
 
-def row_of(judged: Any, name: str) -> dict[str, Any]:
-    return next(row for row in judged[0] if row["fault"] == name)
+def row_of(judged: Judged, name: str) -> dict[str, Any]:
+    return next(row for row in judged.rows if row["fault"] == name)
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_ends_as_missing_with_its_reason_or_as_its_score(name: str, judged: Any) -> None:
+def test_a_fault_ends_as_missing_with_its_reason_or_as_its_score(name: str, judged: Judged) -> None:
     fault, row = FAULTS[name], row_of(judged, name)
     assert (row["policy_status"], row["policy"], row["policy_reason"]) == (fault.status, fault.score, fault.reason)
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_only_what_may_pass_is_tried_again(name: str, judged: Any) -> None:
-    asked = sum(named(server.prompt_of(call["body"])) == name for call in judged[1].calls)
+def test_only_what_may_pass_is_tried_again(name: str, judged: Judged) -> None:
+    asked = sum(named(server.prompt_of(call["body"])) == name for call in judged.calls)
     assert asked == FAULTS[name].calls
 
 
-def test_the_run_is_marked_incomplete(judged: Any) -> None:
-    _, _, done = judged
+def test_the_run_is_marked_incomplete(judged: Judged) -> None:
+    done = judged.done
     summary = json.loads(done.stdout)
-    scored = sum(fault.score is not None for fault in FAULTS.values())
+    scores = [fault.score for name, fault in FAULTS.items() if name not in TIMED]
+    scored = [score for score in scores if score is not None]
     assert (done.returncode, summary["incomplete"], summary["judged"], summary["rows"]) == (
         3,
         True,
-        scored,
-        len(FAULTS),
+        len(scored),
+        len(scores),
     )
-    assert summary["mean"] == pytest.approx(sum(fault.score or 0 for fault in FAULTS.values()) / scored)
+    assert summary["mean"] == pytest.approx(sum(scored) / len(scored))
     assert "incomplete" in done.stderr
 
 
-def test_a_verdict_carries_what_it_rests_on(judged: Any) -> None:
+def test_a_verdict_carries_what_it_rests_on(judged: Judged) -> None:
     evidence = row_of(judged, "Score: **4** (not all)")["policy_evidence"]
     assert len(evidence.pop("prompt_hash")) == 64
     assert evidence.pop("seconds") >= 0
@@ -176,15 +196,13 @@ def test_a_verdict_carries_what_it_rests_on(judged: Any) -> None:
     assert row_of(judged, "no score")["policy_evidence"]["reply"] == "It is quite bad, I think."
 
 
-def test_the_key_goes_to_the_server_and_nowhere_else(judged: Any) -> None:
-    rows, running, done = judged
-    assert {call["headers"]["authorization"] for call in running.calls} == {"Bearer sk-secret-of-mine"}
-    assert "sk-secret" not in done.stdout + done.stderr + json.dumps(rows)
+def test_the_key_goes_to_the_server_and_nowhere_else(judged: Judged) -> None:
+    assert {call["headers"]["authorization"] for call in judged.calls} == {"Bearer sk-secret-of-mine"}
+    assert "sk-secret" not in judged.said + json.dumps(judged.rows)
 
 
-def test_nothing_of_prompt_and_reply_reaches_the_terminal(judged: Any) -> None:
-    shown = judged[2].stdout + judged[2].stderr
-    assert not [text for text in ("stand-in", "gives much", "<<", "declines") if text in shown]
+def test_nothing_of_prompt_and_reply_reaches_the_terminal(judged: Judged) -> None:
+    assert not [text for text in ("stand-in", "gives much", "<<", "declines") if text in judged.said]
 
 
 def fault_table(rows: list[dict[str, Any]], calls: list[dict[str, Any]]) -> str:
@@ -197,11 +215,11 @@ def fault_table(rows: list[dict[str, Any]], calls: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def test_the_documented_table_is_what_happens(judged: Any) -> None:
-    assert fault_table(judged[0], judged[1].calls) in DOCS.read_text()
+def test_the_documented_table_is_what_happens(judged: Judged) -> None:
+    assert fault_table(judged.rows, judged.calls) in DOCS.read_text()
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
-        judged_rows, used, _ = judge_faults(Path(made))
-    print(fault_table(judged_rows, used.calls))
+        all_judged = judge_faults(Path(made))
+    print(fault_table(all_judged.rows, all_judged.calls))

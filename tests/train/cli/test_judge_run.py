@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sftgen_judges.records.journal import read_rows
 from tests import commands
 from tests.conftest import Command
 from tests.judges.server import completion, named, only_first, say, serving
@@ -39,7 +40,7 @@ def test_a_second_run_on_one_output_is_refused_and_pays_nothing(
     (tmp_path / "linked.jsonl").symlink_to(out)
     with serving(only_first(5, GOOD)) as server:
         first = commands.start(*line(rows, out, "--base-url", server.url))
-        while not (tmp_path / "out.verdicts.jsonl").exists():
+        while len(list(read_rows(tmp_path / "out.verdicts.jsonl"))) < 5:
             assert first.poll() is None
             time.sleep(0.01)
         asked = len(server.calls)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from sftgen_judges.records.query import open_records
 from tests import PATIENCE
 from tests.browser import ABSENT, BROWSER, launched
 from tests.conftest import Command
+from tests.ports import own_port
 from tests.train.viewer.made import HARMFUL, PARITY, SECRET, make_run
 
 # What the module makes is made once.
@@ -43,12 +43,13 @@ def logs(run: Path, command: Command, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def served(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """inspect's own viewer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     said = tmp_path_factory.mktemp("served") / "said"
     line = [sys.executable, "-m", "inspect_ai", "view", "start", "--log-dir", logs, "--host", "127.0.0.1"]
-    with said.open("w") as out, subprocess.Popen([*line, "--port", str(port)], stdout=out, stderr=out) as process:
+    with (
+        own_port() as port,
+        said.open("w") as out,
+        subprocess.Popen([*line, "--port", str(port)], stdout=out, stderr=out) as process,
+    ):
         try:
             end = time.monotonic() + PATIENCE
             while "Running on" not in said.read_text():

@@ -8,8 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -397,12 +399,13 @@ def test_trainer_and_worker_killed_and_started_again(
         train = ["sftgen", "train", "--config", str(path)]
         worker = ["sftgen", "worker", str(run)]
         if disturbed:
-            killed_when(train, lambda run=run: (run / "checkpoint-10").exists())
+            killed_when(train, lambda run=run: (run / "checkpoint-10").exists(), before="checkpoint-15")
         assert (done := command(*train)).returncode == 0, done.stderr
         if disturbed:
             killed_when(
-                worker, lambda run=run: (run / "queue" / "running").is_dir() and Queue(run).entries("done") != []
-            )
+                worker, lambda run=run: (run / "queue" / "running").is_dir() and Queue(run).entries("done") != [],
+                before="done/00000030.json",
+            )  # fmt: skip
         assert (done := command(*worker)).returncode == 0, done.stderr
         assert [found.step for found in Queue(run).entries("done")] == [0, 5, 10, 20, 30, 40]
         results[name] = scores(run)
@@ -411,9 +414,19 @@ def test_trainer_and_worker_killed_and_started_again(
     assert results["plain", "weights"] == results["killed", "weights"]
 
 
-def killed_when(command: list[str], due: Any) -> None:
-    """Kill a command and all that it started as soon as something is seen."""
-    process = start(*command)
+def held_before(place: str) -> None:
+    """In a fork: it goes no further than to where it would make or move something to a path that ends so."""
+
+    def hold(event: str, arguments: tuple[Any, ...]) -> None:
+        while event in {"os.mkdir", "os.rename"} and any(str(given).endswith(place) for given in arguments[:2]):
+            signal.pause()
+
+    sys.addaudithook(hold)
+
+
+def killed_when(command: list[str], due: Any, before: str) -> None:
+    """Kill a command and all that it started as soon as something is seen, and before it makes something else."""
+    process = start(*command, before=partial(held_before, before))
     while not due():
         assert process.poll() is None, "it ended before"
         time.sleep(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from sftgen_train.study import work
 from sftgen_train.study.builders import Builder
 from sftgen_train.study.claims import judge_claims
 from sftgen_train.study.demo import FILE, demo_study
-from sftgen_train.study.parts import parts_of
+from sftgen_train.study.parts import DONE, parts_of
 from sftgen_train.study.planning import plan_study
 from sftgen_train.study.reading import read_study, shipped_studies
 from sftgen_train.study.report import cautions_of
@@ -128,6 +129,18 @@ def test_a_study_that_is_killed_goes_on_and_makes_nothing_twice(
         kill_and_go_on(command, tiny_model, tmp_path, server)
 
 
+def hold_after_the_first() -> None:
+    """In a fork: where a run is done the next one does not begin, whatever the machine does meanwhile."""
+    train = work.train_and_evaluate
+
+    def waiting(*, run: str, **given: Any) -> None:
+        while list(Path(run).parent.glob(f"*/{DONE}")):
+            signal.pause()
+        train(run=run, **given)
+
+    work.train_and_evaluate = waiting  # type: ignore[assignment]
+
+
 def kill_and_go_on(command: Command, tiny_model: Path, tmp_path: Path, server: ChatServer) -> None:
     """One arm is made of a teacher's responses, the other by a builder."""
     arms = {
@@ -137,7 +150,8 @@ def kill_and_go_on(command: Command, tiny_model: Path, tmp_path: Path, server: C
     file = study_file(tmp_path, tiny_model, arms=arms)
     out = tmp_path / "out"
     log = tmp_path / "log"
-    started = commands.start("sftgen", "study", file, "--out", out, "--parallel", "1", cwd=tmp_path, out=log, err=log)
+    line = ("sftgen", "study", file, "--out", out, "--parallel", "1")
+    started = commands.start(*line, cwd=tmp_path, out=log, err=log, before=hold_after_the_first)
     until = time.monotonic() + PATIENCE
     while not list(out.glob("runs/*/study-part.json")):
         assert started.poll() is None, log.read_text()
@@ -149,7 +163,7 @@ def kill_and_go_on(command: Command, tiny_model: Path, tmp_path: Path, server: C
     before = (first / "metrics.jsonl").read_bytes()
     assert len(server.asked) == 12 * 3  # the teacher's responses
 
-    done = command("sftgen", "study", file, "--out", out, "--parallel", "1", cwd=tmp_path)
+    done = command(*line, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(": begins") == 1 + 3  # the checks, and the runs that were missing
     assert (first / "metrics.jsonl").read_bytes() == before

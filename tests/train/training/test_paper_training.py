@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from math import isfinite
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +25,7 @@ from sftgen_train.training.config import TrainingConfigError
 from sftgen_train.training.paper import require_own_steps
 from sftgen_train.training.running import train
 from tests import PATIENCE, commands
+from tests.ports import own_port
 from tests.train.training.test_training import configure, trainer
 
 STEPS, ACCUMULATION = 4, 3
@@ -170,16 +170,15 @@ def test_three_processes_in_bfloat16(biased: Path, tmp_path: Path) -> None:
         assert torch.is_autocast_enabled("cpu")
     weights, losses = plain_loop(biased, tokens_of(made), torch.bfloat16, ranks=3, steps=steps)
     arguments = configure(biased, tmp_path, ROWS, **fields, save_strategy="steps", save_steps=steps)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "3"}
     logs = [tmp_path / f"{rank}.err" for rank in range(3)]
     started = []
-    for rank, log in enumerate(logs):
-        env = {**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
-        started.append(commands.start("sftgen", "train", *arguments, env=env, err=log))
-    for process, log in zip(started, logs, strict=True):
-        assert process.wait(PATIENCE) == 0, log.read_text()[-3000:]
+    with own_port() as port:
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "3"}
+        for rank, log in enumerate(logs):
+            env = {**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
+            started.append(commands.start("sftgen", "train", *arguments, env=env, err=log))
+        for process, log in zip(started, logs, strict=True):
+            assert process.wait(PATIENCE) == 0, log.read_text()[-3000:]
     found = load_file(tmp_path / "run" / "model.safetensors")
     different = sum(int((value != weights[name]).sum()) for name, value in found.items())
     assert different < 0.05 * sum(value.numel() for value in found.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,7 +51,7 @@ class ChatServer:
 @contextmanager
 def chat_server(answer: Answer, models: Any = None) -> Iterator[ChatServer]:
     """Serve while the block runs; `models` is what the server lists, None if it has no list."""
-    lock = threading.Lock()
+    lock, stopping = threading.Lock(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -66,7 +65,7 @@ def chat_server(answer: Answer, models: Any = None) -> Iterator[ChatServer]:
                 self.connection.close()
                 return
             if isinstance(reply, float):
-                time.sleep(reply)
+                stopping.wait(reply)
                 return
             if isinstance(reply, int):
                 reply = Refused(reply, {"error": {"message": f"refused with {reply}"}})
@@ -101,5 +100,6 @@ def chat_server(answer: Answer, models: Any = None) -> Iterator[ChatServer]:
     try:
         yield served
     finally:
+        stopping.set()
         server.shutdown()
         server.server_close()

@@ -18,6 +18,7 @@ from sftgen_judges.records.thinking import THINK_MARKERS, read_record
 from sftgen_tasks.harness.preflight import check_no_secrets
 from sftgen_tasks.harness.streaming import journal_generations
 from sftgen_tasks.procedural import make_docs, parity
+from tests import PATIENCE
 from tests.commands import few_tasks
 from tests.conftest import Command
 from tests.judges.server import say, serving
@@ -137,6 +138,8 @@ def test_a_server_that_counts_nothing(tmp_path: Path) -> None:
     assert (record.text, record.tokens, record.prompt_tokens, record.exact) == ("7", None, None, True)
 
 
+SILENCE = float(PATIENCE)
+"""Seconds for which a server says nothing, or until it is stopped."""
 BROKEN = {
     "an error of the server": (500, "HTTP 500"),
     "a wrong request": (400, "HTTP 400"),
@@ -150,14 +153,14 @@ BROKEN = {
     "a list": (b'["WORDS"]', "not a chat completion: a list"),
     "content that is no text": (completion([{"text": "WORDS"}]), "content is no text"),  # type: ignore[arg-type]
     "hanging up": (None, "ConnectionError"),
-    "silence": (3.0, "Read timed out"),
+    "silence": (SILENCE, "Read timed out"),
 }
 
 
 @pytest.mark.parametrize(("reply", "says"), BROKEN.values(), ids=BROKEN)
 def test_a_failed_request_is_no_answer(reply: Any, says: str, tmp_path: Path) -> None:
     with pytest.raises(SftgenError) as caught:
-        ask(reply, tmp_path, timeout=1 if reply == 3.0 else 60)
+        ask(reply, tmp_path, timeout=1 if reply == SILENCE else PATIENCE)
     assert says in str(caught.value)
     assert "WORDS" not in str(caught.value)  # of a model that may have said harmful ones
     assert RunFolder(tmp_path).read_generations("task") == []

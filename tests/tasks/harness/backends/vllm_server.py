@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 import urllib.request
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tests import PATIENCE
 from tests.commands import Warm
+from tests.ports import own_port
 
 LONGEST = 256
 """Tokens of a prompt and its answer."""
@@ -20,9 +20,11 @@ LONGEST = 256
 @contextmanager
 def vllm_serving(vllm: Warm, model: Path, log: Path, *flags: str | Path) -> Iterator[str]:
     """The address of a server of a model, `http://.../v1`, from when it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with own_port() as port:
+        yield from _serving(vllm, model, log, port, *flags)
+
+
+def _serving(vllm: Warm, model: Path, log: Path, port: int, *flags: str | Path) -> Iterator[str]:
     line = ("serve", model, "--dtype", "float32", "--max-model-len", str(LONGEST), "--enforce-eager", *flags)
     where = ("--host", "127.0.0.1", "--port", str(port))
     serving = vllm.start("vllm", *line, *where, out=log, err=log)
