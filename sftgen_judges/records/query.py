@@ -22,11 +22,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +35,7 @@ from sftgen_judges.records.display import InNotebook
 from sftgen_judges.records.errors import RecordError
 from sftgen_judges.records.session import as_record_error, closed_database
 from sftgen_judges.records.snapshot import Snapshot, take_snapshot
+from sftgen_judges.records.spill import spill_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -98,8 +96,7 @@ class Records(InNotebook):
         if not self._folders:
             raise RecordError("no run directory is given; expected at least one")
         self._lock = threading.RLock()
-        self._spill = tempfile.mkdtemp(prefix="sftgen-")
-        self._cleaned = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
+        self._spill, self._cleaned = spill_folder(self)
         self.refresh()
 
     def refresh(self) -> None:
