@@ -40,8 +40,8 @@ def lying(*replies: bytes, level: bytes = OK + LEVEL, again: bytes = b"") -> Ite
                 return connection.sendall(level)
             length = int(re.findall(rb"Content-Length: (\d+)", asked)[0])
             got = len(asked.partition(b"\r\n\r\n")[2])
-            while got < length:
-                got += len(connection.recv(1 << 16))
+            while got < length and (more := connection.recv(1 << 16)):
+                got += len(more)
             for reply in replies:
                 connection.sendall(reply)
             while again and not stop.wait(0.01):

@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -218,11 +219,22 @@ def test_a_worker_killed_while_it_runs_a_program(deaths: int, expected: Outcome 
 
 
 def test_workers_that_give_no_sign_of_life(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    slow = Program("import time\ntime.sleep(0.2)\nprint(1)")
-    assert all(outcome.passed for outcome in run_samples([(slow, [Case(*RIGHT[0])])] * 3, same=same, workers=3))
-    monkeypatch.setattr(workers, "PATIENCE", 10.0)  # also for a new one to start, on a busy machine
+    together, start_one = threading.Barrier(3), workers.Worker.__init__
+
+    def once_all_run(expected: str, actual: str) -> bool:
+        together.wait(PATIENCE)
+        return same(expected, actual)
+
+    def patiently(*given: Any) -> None:
+        monkeypatch.setattr(workers, "PATIENCE", float(PATIENCE))
+        start_one(*given)
+
+    one = (Program("print(1)"), [Case(*RIGHT[0])])
+    assert all(outcome.passed for outcome in run_samples([one] * 3, same=once_all_run, workers=3))
     stopped = processes_of_workers()
-    assert len(stopped) > 1
+    assert len(stopped) >= 3
+    monkeypatch.setattr(workers, "PATIENCE", 1.0)
+    monkeypatch.setattr(workers.Worker, "__init__", patiently)  # a new one may take its time, on a busy machine
     for pid in stopped:
         for each in (pid, *children(pid)):
             os.kill(each, signal.SIGSTOP)
