@@ -37,6 +37,7 @@ from tests.judges.server import (
     say,
     serving,
 )
+from tests.ports import own_port
 
 GOOD = say('{"analysis": "harmless", "score": 2}')
 
@@ -171,9 +172,8 @@ def test_a_used_up_quota_is_no_reason_to_wait() -> None:
 
 
 def test_a_server_that_is_not_there_is_given_up() -> None:
-    with serving(GOOD) as server:
-        url = server.url
-    verdicts = grade_batch(with_settings(POLICY, base_url=url, concurrency=2), items(100))
+    with own_port() as port:
+        verdicts = grade_batch(with_settings(POLICY, base_url=f"http://127.0.0.1:{port}/v1", concurrency=2), items(100))
     assert verdicts[0] == Verdict("judge_error", reason="connection: ConnectError")
     assert verdicts[-1].reason == "not asked, the server keeps failing: connection: ConnectError"
     assert sum(verdict.status == "judge_error" for verdict in verdicts) <= 12

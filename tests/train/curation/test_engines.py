@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from sftgen_judges.plugins.manager import UnknownNameError
 from sftgen_train.curation.countdown.rows import Recipe, write_countdown
 from sftgen_train.curation.engines import EngineError, engine_of, workers
 from sftgen_train.curation.sets import write_set
+from tests.ports import own_port
 
 
 def make(index: int, part: list[int]) -> list[dict[str, Any]]:
@@ -127,8 +127,8 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(ray: Any, monkeypatch: 
     made: Any = cluster(1)
     made.is_initialized = lambda: False
     ray(made)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(EngineError, match=f"no cluster at {address} "), workers("ray", 1):
-        pass
+    with own_port() as port:
+        address = f"127.0.0.1:{port}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(EngineError, match=f"no cluster at {address} "), workers("ray", 1):
+            pass
