@@ -178,7 +178,10 @@ def test_its_schedule_and_tracker_hold_for_a_training_and_its_worker(installed: 
     # A log of a training and its evaluations, from a fresh process, has our lines only.
     require_quiet(trained)
     for line in trained.stderr.splitlines():
-        assert re.match(r"step \d+: |trained 5 steps in |checkpoints that wait", line), trained.stderr
+        # On a busy machine a stage may also say how far it is.
+        assert re.match(r"step \d+: |trained 5 steps in |checkpoints that wait|[a-z ]+: \d+ of \d+", line), (
+            trained.stderr
+        )
     suite = run / "queue" / "suite.json"
     assert json.loads(suite.read_text())["tiers"][0]["schedule"] == "between:2,3"
     assert json.loads((run / "manifest.json").read_text())["schedule"][0]["when"] == "between:2,3"

@@ -33,7 +33,7 @@ from sftgen_train.queue.enqueueing import Enqueuer
 from sftgen_train.queue.entries import Entry, Queue
 from sftgen_train.queue.progress import describe
 from sftgen_train.queue.watch import Watch, watch
-from tests import commands
+from tests import PATIENCE, commands
 from tests.conftest import Command
 from tests.judges.server import say, serving
 from tests.tasks.test_judged_tasks import hub_layout
@@ -358,6 +358,7 @@ def ask_hub(address: str) -> None:
 
 def test_a_hub_repository_with_a_folder_a_step(command: Command, installed: Command, hub: str, tmp_path: Path) -> None:
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
+    environment |= dict.fromkeys(("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"), str(PATIENCE))
     line = ["--once", "--run", tmp_path / "run", *OPTIONS]
     result = installed("sftgen", "watch", "lab/run", *line, env=environment, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
