@@ -138,8 +138,8 @@ class Records(InNotebook):
 
     @property
     def runs(self) -> Table:
-        """The view `runs`."""
-        return self.sql("SELECT * FROM runs")
+        """The view `runs`, in the order in which the runs were given."""
+        return self.sql("SELECT * FROM runs ORDER BY rowid")
 
     def sql(self, query: str, parameters: Parameters = ()) -> Table:
         """The answer to a query, not computed yet.
