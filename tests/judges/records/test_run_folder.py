@@ -88,10 +88,12 @@ def test_two_workers_and_a_rescorer_of_one_run_lose_no_row(tmp_path: Path) -> No
     run, stop = RunFolder(tmp_path / "run"), tmp_path / "stop"
     workers = [start(APPENDING, run.path, stop, who) for who in ("a", "b")]
     rescorer = start(RESCORING, run.path, stop)
-    wait_until_it_counted_to(ROUNDS, rescorer)
-    for worker in workers:
-        wait_until_it_counted_to(STEPS, worker)
-    stop.touch()
+    try:
+        wait_until_it_counted_to(ROUNDS, rescorer)
+        for worker in workers:
+            wait_until_it_counted_to(STEPS, worker)
+    finally:  # they end by nothing else
+        stop.touch()
     told = [process.communicate(timeout=PATIENCE)[0].split() for process in (*workers, rescorer)]
     assert [process.returncode for process in (*workers, rescorer)] == [0, 0, 0]
     steps = {who: int(lines[-1]) if lines else STEPS for who, lines in zip("ab", told, strict=False)}

@@ -58,7 +58,11 @@ def started(
         yield process, process.stdout.readline().split()[0]
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        try:
+            process.wait(PATIENCE / 4)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 @pytest.fixture(scope="module")
