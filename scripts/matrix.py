@@ -34,17 +34,19 @@ class Case:
         constraints: The file of constraints.
         over: Requirements that replace those of all packages.
         vllm: The engine, where it is part of the set.
+        lowest: Whether each package that sftgen names is the oldest that it asks for; then constraints are left out.
     """
 
     python: str
     constraints: str = "constraints.txt"
     over: tuple[str, ...] = ()
     vllm: str = ""
+    lowest: bool = False
 
     @property
     def name(self) -> str:
         """For example `python-3.12-vllm-0.32.0`."""
-        of = [f"vllm-{self.vllm}"] if self.vllm else []
+        of = [f"vllm-{self.vllm}"] if self.vllm else ["lowest"] if self.lowest else []
         return "-".join([f"python-{self.python}", *of, *(word.replace("==", "-") for word in self.over)])
 
 
@@ -52,6 +54,7 @@ ENGINES = (("constraints.txt", "0.32.0"), ("constraints-vllm-0.33.txt", "0.33.0"
 CASES = (
     *(Case(python) for python in ("3.11", "3.12", "3.13")),
     *(Case("3.11", over=(of,)) for of in ("lm-eval==0.4.12", "lm-eval==0.5.0.dev1")),
+    Case("3.11", lowest=True),
     *(Case(python, file, vllm=engine) for file, engine in ENGINES for python in ("3.11", "3.12", "3.13")),
 )
 """The oldest and the newest trl are one: the trainer's hooks are checked against 1.16, and no later one is out."""
@@ -69,7 +72,7 @@ def resolve(case: Case) -> dict[str, str]:
         pins = _pins(case, Path(folder))
         (Path(folder) / "requirements.in").write_text("\n".join(wanted), encoding="utf-8")
         line = [UV, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", case.python]
-        line += ["--python-platform", PLATFORM, "--prerelease", "if-necessary-or-explicit", *pins]
+        line += ["--python-platform", PLATFORM, "--prerelease", "if-necessary", *pins]
         done = subprocess.run(
             [*line, "requirements.in"], cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=True
         )
@@ -79,6 +82,8 @@ def resolve(case: Case) -> dict[str, str]:
 
 def _pins(case: Case, folder: Path) -> list[str | Path]:
     """Options of uv for the case: the file of constraints without what is replaced, and what replaces it."""
+    if case.lowest:
+        return ["--resolution", "lowest-direct"]
     replaced = {of.split("==")[0] for of in case.over}
     lines = (ROOT / case.constraints).read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.split("==")[0] not in replaced]
