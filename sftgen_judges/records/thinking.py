@@ -15,12 +15,11 @@ from sftgen_judges.records.markers import (
     ThinkMarkers,
     answer_begin,
     find_markers,
-    prompt_markers,
     think_markers,
 )
 from sftgen_judges.records.schema import GenerationRecord, Response, ThinkStatus, finish_word
 
-__all__ = ["THINK_MARKERS", "ThinkMarkers", "opens_thinking", "read_record", "split_thinking", "think_markers"]
+__all__ = ["THINK_MARKERS", "ThinkMarkers", "read_record", "split_thinking", "think_markers"]
 
 # A decoder that keeps special tokens leaves the end-of-turn token in the answer.
 _END_TOKENS = (
@@ -228,11 +227,6 @@ def _finish_reason(record: GenerationRecord) -> str | None:
     if record.finish_reason is None and record.tokens and record.budget and record.tokens >= record.budget:
         return "length"
     return finish_word(record.finish_reason)
-
-
-def opens_thinking(prompt: str) -> bool:
-    """Whether a prompt ends with an opener of any kind, so that the response begins inside thinking."""
-    return prompt_markers(prompt) is not None
 
 
 def _quoted(text: str, start: int, end: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +18,6 @@ from sftgen_train.report.forms import as_csv
 from sftgen_train.report.gathering import checked, gathered, left_out
 from sftgen_train.report.pictures import browser, pictures
 from sftgen_train.report.sections import Section, for_latex, for_markdown
-
-logger = logging.getLogger(__name__)
 
 _KEYED = {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
 """What stands beside a figure on the page stands in its picture."""

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from sftgen_judges.records.markers import prompt_markers
 from sftgen_judges.records.schema import GenerationRecord
-from sftgen_judges.records.thinking import THINK_MARKERS, opens_thinking, read_record, split_thinking, think_markers
+from sftgen_judges.records.thinking import THINK_MARKERS, read_record, split_thinking, think_markers
 
 # Raw text -> (status, thinking, answer), with the default markers.
 PLAIN = {
@@ -211,7 +212,7 @@ def test_a_record_is_cut_whatever_the_server_calls_it(
     ],
 )
 def test_a_prompt_that_ends_with_an_opener_is_recognised(prompt: str, opened: bool) -> None:
-    assert opens_thinking(prompt) is opened
+    assert (prompt_markers(prompt) is not None) is opened
 
 
 # A model that has lost its way writes such things up to its token limit.
