@@ -128,4 +128,4 @@ _STOCK = {
 def _of_task(key: str, value: Any) -> bool:
     if key == OPTION:  # limits by task, or an argument of the model
         return not isinstance(value, int)
-    return key in OPTIONS or key in {"version", "config_source"} or key.startswith(("judge", "sftgen_"))
+    return key in OPTIONS or key in {"version", "category", "config_source"} or key.startswith(("judge", "sftgen_"))

@@ -232,7 +232,7 @@ def test_a_changed_prompt_has_a_new_version() -> None:
         "info": (4, "a522b0c9"),
         "truth-chat": (5, "968907e1"),
         "info-chat": (5, "a2c0b927"),
-        "same-question": (2, "443ef212"),
+        "same-question": (2, "013c2de4"),
     }
 
 

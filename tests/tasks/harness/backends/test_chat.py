@@ -78,7 +78,7 @@ READ = {
     "nothing": (completion(None), ("none", "", "", "stop")),
     "withheld": (completion(None, "content_filter"), ("none", "", "", "content_filter")),
     "declined in a form of its own": (completion(None, refusal="I cannot."), ("none", "", "I cannot.", "stop")),
-    "no reason": (completion("7", None), ("none", "", "7", None)),
+    "no reason": (completion("7", None), ("none", "", "7", "length")),  # all tokens are used
 }
 
 
