@@ -251,11 +251,13 @@ def judge(seconds: float) -> Iterator[tuple[str, list[float]]]:
 
 def train(base: Path, run: Path, steps: int) -> tuple[float, float]:
     """Train a model and leave its checkpoints in a queue: the time of day of its beginning, and its seconds."""
+    import torch
     from in_training import make_trainer
     from transformers import TrainerCallback
 
     from sftgen_train import HarnessCallback
 
+    torch.set_num_threads(1)  # the worker has the other processor
     times: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Collection, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def work(
     check_settings(backend.model, suite.gen_kwargs)
     engine = KeptEngine(partial(_expected, queue, policy), backend.never_kept(probes))
     worker = Evaluating(queue, Evaluator(suite), backend, policy, engine, probes)
-    with closing(engine), closing(Trackers(run, trackers)) as open_trackers, closing(worker):
+    with _quick_collections(), closing(engine), closing(Trackers(run, trackers)) as open_trackers, closing(worker):
         while True:
             _release_finished(queue, policy)
             _skip_when_behind(queue, policy)
@@ -93,6 +93,17 @@ def work(
     worker.require_no_doubt()
     _require_readable(queue)
     return worker.done
+
+
+@contextmanager
+def _quick_collections() -> Iterator[None]:
+    """Inside, a collection looks at what came after alone; at all that was imported it looks for half a second."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _wait_for_training(queue: Queue) -> None:
