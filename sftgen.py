@@ -8,12 +8,12 @@ records.sql("SELECT task, step, avg(score) FROM samples GROUP BY ALL").to_pandas
 
 from __future__ import annotations
 
-import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sftgen_judges
 from sftgen_judges import Register, Response, SftgenError, Verdict, hookimpl, split_thinking  # noqa: F401 - in `__all__` below
 from sftgen_judges.plugins.contracts import *  # noqa: F403 - every contract, a new one too
+from sftgen_judges.plugins.first_use import at_first_use
 
 if TYPE_CHECKING:
     from sftgen_train import HarnessCallback, evaluate_checkpoint, load_run
@@ -37,11 +37,7 @@ _AT = {
 }
 """Where the names stand that are imported at first use."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _AT:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return pkgutil.resolve_name(_AT[name])
+__getattr__ = at_first_use(__name__, _AT)
 
 
 def __dir__() -> list[str]:

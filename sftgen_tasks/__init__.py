@@ -6,9 +6,9 @@ a benchmark does not import lm_eval.
 
 from __future__ import annotations
 
-import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sftgen_judges.plugins.first_use import at_first_use
 from sftgen_judges.plugins.renamed import keep_old_names
 
 if TYPE_CHECKING:
@@ -28,11 +28,7 @@ _AT = {
     "load_tasks": "sftgen_tasks.harness.loading:load_tasks",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _AT:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return pkgutil.resolve_name(_AT[name])
+__getattr__ = at_first_use(__name__, _AT)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,9 @@ All names are imported at first use, so that importing this package imports neit
 
 from __future__ import annotations
 
-import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sftgen_judges.plugins.first_use import at_first_use
 
 if TYPE_CHECKING:
     from sftgen_judges.records.query import open_records as load_run
@@ -22,11 +23,7 @@ _AT = {
     "load_run": "sftgen_judges.records.query:open_records",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _AT:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return pkgutil.resolve_name(_AT[name])
+__getattr__ = at_first_use(__name__, _AT)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sftgen_judges.errors import SftgenError, did_you_mean
 from sftgen_judges.records.model_id import Identity, identity, identity_in_memory
+from sftgen_tasks.harness.categories import KEY
 from sftgen_tasks.harness.documents import OPTIONS
 from sftgen_tasks.harness.limits import OPTION
 from sftgen_tasks.harness.model import Model
@@ -128,4 +129,4 @@ _STOCK = {
 def _of_task(key: str, value: Any) -> bool:
     if key == OPTION:  # limits by task, or an argument of the model
         return not isinstance(value, int)
-    return key in OPTIONS or key in {"version", "category", "config_source"} or key.startswith(("judge", "sftgen_"))
+    return key in OPTIONS or key in {"version", KEY, "config_source"} or key.startswith(("judge", "sftgen_"))

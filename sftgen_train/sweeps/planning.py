@@ -255,7 +255,7 @@ class Disk:
 
 def disk_of(planned: Planned, workers: int = 1) -> Disk:
     """What the jobs that are left need on disk, with so many workers."""
-    copies, most = 0, AHEAD + IN_HAND * workers
+    copies, most = 0, _at_once(workers)
     for training in planned.trainings:
         sizes = sorted((job.found.copied or 0 for job in training.jobs if job.left), reverse=True)
         stay = sum(
@@ -275,20 +275,26 @@ def disk_of(planned: Planned, workers: int = 1) -> Disk:
     return Disk(copies, records, freed)
 
 
+def _at_once(workers: int) -> int:
+    """How many copied checkpoints of a training there are at most: those that wait, and those in a worker's hands."""
+    return AHEAD + IN_HAND * workers
+
+
 def require_space(planned: Planned, workers: int = 1) -> None:
     """Check that what the sweep writes fits on the disk, with so many workers.
 
     Raises:
         SweepError: It does not; the message has the arithmetic.
     """
-    disk, most = disk_of(planned, workers), AHEAD + IN_HAND * workers
+    disk = disk_of(planned, workers)
     there = next(parent for parent in (planned.out, *planned.out.absolute().parents) if parent.exists())
     free = shutil.disk_usage(there).free
     if disk.needed > free:
         raise SweepError(
-            f"no space in {str(there)!r}: {_gb(disk.copies)} of copied weights (at most {most} checkpoints "
-            f"of a training at once, and those that stay) + {_gb(disk.records)} of records = {_gb(disk.needed)}, and "
-            f"{_gb(free)} are free. Make room, name another folder with out, or ask for fewer steps or documents"
+            f"no space in {str(there)!r}: {_gb(disk.copies)} of copied weights (at most {_at_once(workers)} "
+            f"checkpoints of a training at once, and those that stay) + {_gb(disk.records)} of records = "
+            f"{_gb(disk.needed)}, and {_gb(free)} are free. Make room, name another "
+            "folder with out, or ask for fewer steps or documents"
         )
 
 
