@@ -97,7 +97,7 @@ def work(
 
 @contextmanager
 def _quick_collections() -> Iterator[None]:
-    """Inside, a collection looks at what came after alone; at all that was imported it looks for half a second."""
+    """Inside, garbage collection skips what was imported before: to look through that takes half a second."""
     gc.collect()
     gc.freeze()
     try:
